@@ -1,0 +1,57 @@
+"""lmdbstore: an embedded event store on LMDB.
+
+    from lmdbstore import Event, LMDBEventStore
+
+    with LMDBEventStore("events") as store:
+        store.save(Event(source="door", tags=["alarm"], content="opened by force"))
+        for event in store.search(match="force", order="desc", limit=10):
+            print(event.timestamp, event.content)
+"""
+
+from __future__ import annotations
+
+from .api import EventStore, EventView
+from .errors import (
+    DuplicateEvent,
+    EventNotFound,
+    EventReadException,
+    EventStoreException,
+    EventWriteException,
+    InvalidEvent,
+    InvalidOption,
+    InvalidQuery,
+    ReadOnlyStore,
+    StoreClosed,
+    StoreDamaged,
+    StoreFull,
+    StoreOpenError,
+)
+from .event import Event
+from .memory import MemoryEventStore
+from .search import Search
+from .statistics import StoreStatistics
+from .store import LMDBEventStore
+
+__all__ = [
+    "DuplicateEvent",
+    "Event",
+    "EventNotFound",
+    "EventReadException",
+    "EventStore",
+    "EventStoreException",
+    "EventView",
+    "EventWriteException",
+    "InvalidEvent",
+    "InvalidOption",
+    "InvalidQuery",
+    "LMDBEventStore",
+    "MemoryEventStore",
+    "ReadOnlyStore",
+    "Search",
+    "StoreClosed",
+    "StoreDamaged",
+    "StoreFull",
+    "StoreOpenError",
+    "StoreStatistics",
+]
+__version__ = "0.1.0"

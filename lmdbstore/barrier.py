@@ -1,0 +1,187 @@
+"""The barrier: how a strict read waits for the write that is under way, in any process.
+
+LMDB's readers never wait for its writer; strict consistency asks them to. So every store has a
+side file, `barrier`, of one byte that is mapped into memory, and a lock (`flock`) on that file:
+
+- A writer takes the lock exclusively, makes the byte odd, begins its transaction, works, commits,
+  makes the byte even, and lets the lock go.
+- A reader looks at the byte. Even: it goes on. Odd: it waits until the byte has changed.
+
+Why that is right: the byte is made odd before the transaction begins and even after it has been
+committed or dropped, so a reader that sees an even byte sees everything that was committed, and
+one that saw an odd byte goes on only when the write it saw has ended. The byte counts, so that a
+reader waits for one write and not for all that follow without a gap: waiting for the lock itself
+was measured at 1.6 ms in the median and 69 ms at worst behind one busy writer, and 16 ms behind
+two, where this waits 0.7 ms, the length of one write.
+
+A writer that died leaves the byte odd. The kernel has dropped its lock, so a waiting reader that
+can take the lock shared while the byte is still the same knows it, and settles the write: it takes
+the lock exclusively, runs an empty write transaction, which also completes a commit that was cut
+off half-way, and makes the byte even. A reader without the right to write goes on at once: the
+write was never acknowledged.
+
+The side file is never removed or replaced while the store lives. Reader and writer hold separate
+descriptions of it, for `flock` belongs to the description. On processors that reorder stores, the
+locks and system calls of a commit stand between the byte and the data.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from .errors import StoreClosed, StoreOpenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BARRIER_FILE", "Barrier", "create_barrier_file"]
+
+BARRIER_FILE = "barrier"
+
+# Seconds between two looks at the byte: a durable write takes about a millisecond, so the first
+# waits are a fraction of that; they grow for the sake of long writes.
+FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
+
+
+def create_barrier_file(folder: str, mode: int) -> None:
+    """Make the side file of a store, if it is not there."""
+    path = os.path.join(folder, BARRIER_FILE)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        if os.fstat(descriptor).st_size == 0:
+            os.write(descriptor, b"\0")
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Barrier:
+    """The barrier of one open store in one process."""
+
+    def __init__(self, folder: str, *, readonly: bool) -> None:
+        """Open the side file of the store in `folder`.
+
+        Raises:
+            StoreOpenError: it is not there, or may not be opened.
+        """
+        path = os.path.join(folder, BARRIER_FILE)
+        flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptors: list[int] = []
+        self._waiting = threading.Lock()  # one thread of the process watches the byte
+        self._closed = False
+        self._readonly = readonly
+        self._writing_thread = 0
+        try:
+            self._descriptors += [os.open(path, flags), os.open(path, flags)]
+            self._byte = _mapped(path, flags, readonly=readonly)
+        except (OSError, ValueError) as error:
+            self.abandon()
+            raise StoreOpenError(
+                f"{path!r} cannot be opened ({error}); it belongs to the store and is made by "
+                "opening it with the right to write"
+            ) from error
+        self._writer, self._reader = self._descriptors
+
+    # -- the writer ---------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Wait until no other process writes, and keep them from it; Ctrl-C ends the wait."""
+        fcntl.flock(self._writer, fcntl.LOCK_EX)
+
+    def unlock(self) -> None:
+        """Let other processes write."""
+        fcntl.flock(self._writer, fcntl.LOCK_UN)
+
+    def raised(self, begin: Callable[[], None]) -> None:
+        """Make readers wait from now on, and begin the transaction; the lock is held.
+
+        A byte that is odd already was left by a writer that died, and its readers must not go on
+        before `begin` has settled that write.
+        """
+        self._writing_thread = threading.get_ident()
+        if self._byte[0] & 1:
+            begin()
+            self._byte[0] = (self._byte[0] + 2) & 0xFF
+        else:
+            self._byte[0] += 1
+            begin()
+
+    def lower(self) -> None:
+        """Let readers go on; the transaction has ended."""
+        if self._byte[0] & 1:
+            self._byte[0] = (self._byte[0] + 1) & 0xFF
+        self._writing_thread = 0
+
+    # -- the reader ---------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        """Whether a write is under way, by another thread than this."""
+        return bool(self._look() & 1) and self._writing_thread != threading.get_ident()
+
+    def _look(self) -> int:
+        try:
+            return self._byte[0]
+        except ValueError:  # the map is closed
+            raise StoreClosed("the store is closed; open it again") from None
+
+    def wait(self, settle: Callable[[], None]) -> None:
+        """Return when the write that is under way has ended; at once if there is none.
+
+        `settle` runs an empty write transaction as a writer does; it is called when the writer
+        has died. A thread that is itself in a write transaction (a signal handler, say) does not
+        wait for itself and sees the state before that transaction.
+        """
+        seen = self._look()
+        if not self.up:
+            return
+        with self._waiting:
+            pause = FIRST_WAIT
+            while self._look() == seen and self.up:
+                if self._closed:
+                    raise StoreClosed("the store is closed; open it again")
+                if self._writer_died(seen):
+                    if self._readonly:
+                        return
+                    settle()
+                    continue
+                time.sleep(pause)
+                pause = min(pause * GROWTH, LONGEST_WAIT)
+
+    def _writer_died(self, seen: int) -> bool:
+        try:
+            fcntl.flock(self._reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            return self._byte[0] == seen
+        finally:
+            fcntl.flock(self._reader, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the side file; nobody writes. Readers that wait raise StoreClosed."""
+        self._closed = True
+        with self._waiting:
+            self._byte.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the side file in a forked child, where the lock stays with the parent."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:
+    # A description of its own: the map keeps it open for as long as it lives, in a forked child
+    # too, and a lock on it would live as long.
+    descriptor = os.open(path, flags)
+    try:
+        access = mmap.ACCESS_READ if readonly else mmap.ACCESS_WRITE
+        return mmap.mmap(descriptor, 1, access=access)
+    finally:
+        os.close(descriptor)

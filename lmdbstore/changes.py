@@ -1,0 +1,155 @@
+"""What a save, a save of many and a delete do to the databases, inside a write transaction.
+
+Rules: a change keeps all indexes in step with the records. Everything that the caller can be told
+to be wrong is found before the first change (`apply` returns it), except by `SaveMany`, which is
+always alone in its transaction. What `apply` raises ends the transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from . import format as fmt
+from .errors import DuplicateEvent, EventNotFound, EventStoreException, StoreDamaged, shown
+from .event import checked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .transaction import WriteTransaction
+
+__all__ = ["Change", "Delete", "Save", "SaveMany"]
+
+
+class Change:
+    """One caller's change, made and checked in the caller's thread."""
+
+    alone: ClassVar[bool] = False  # whether it wants a transaction of its own
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """Carry it out; return why it cannot be done, with nothing changed."""
+        raise NotImplementedError
+
+
+class Save(Change):
+    """Save one event."""
+
+    def __init__(self, event: object) -> None:
+        """Check and encode the event; raises InvalidEvent."""
+        valid = checked(event)
+        self._id = valid.id
+        self._row = fmt.encode(valid)
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        time, id_key, flag_keys, record = self._row
+        databases = txn.databases
+        local_id = fmt.encode_number(txn.next_local_id)
+        key = time + local_id
+        if not txn.claim(databases.ids, id_key, key):
+            return _duplicate(self._id)
+        txn.put(databases.timeline, key, record)
+        for flag_key in flag_keys:
+            txn.put(databases.flags, flag_key, key)
+        txn.put(databases.commits, local_id, time, append=True)
+        txn.next_local_id += 1
+        return None
+
+
+class SaveMany(Change):
+    """Save many events, all or none: sorted by index, so that pages are filled in order."""
+
+    alone = True
+
+    def __init__(self, events: Iterable[object]) -> None:
+        """Check and encode the events; raises InvalidEvent and DuplicateEvent."""
+        self._rows: list[fmt.Row] = []
+        seen: set[bytes] = set()
+        flag_keys: dict[str, bytes] = {}  # flags repeat: each is encoded once, and shared
+        for event in events:
+            valid = checked(event)
+            row = fmt.encode(valid, flag_keys)
+            if row.id_key in seen:
+                raise DuplicateEvent(
+                    f"id: {shown(valid.id)} comes twice among the events; nothing was saved"
+                )
+            seen.add(row.id_key)
+            self._rows.append(row)
+
+    def __len__(self) -> int:
+        """Return how many events there are."""
+        return len(self._rows)
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
+        first = txn.next_local_id
+        local_ids = [fmt.encode_number(first + n) for n in range(len(self._rows))]
+        keys = [row.time + local_id for row, local_id in zip(self._rows, local_ids, strict=True)]
+        self._put_ids(txn, keys)
+        self._put_records(txn, keys)
+        self._put_postings(txn, keys)
+        commits = [(n, row.time) for n, row in zip(local_ids, self._rows, strict=True)]
+        _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
+        txn.next_local_id = first + len(self._rows)
+        return None
+
+    def _put_ids(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        items = sorted(zip((row.id_key for row in self._rows), keys, strict=True))
+        if txn.put_many(txn.databases.ids, items) == len(items):
+            return
+        for row, key in zip(self._rows, keys, strict=True):
+            if txn.get(txn.databases.ids, row.id_key) != key:
+                raise _duplicate(fmt.decode([row.record])[0].id)
+
+    def _put_records(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        items = sorted(zip(keys, (row.record for row in self._rows), strict=True))
+        timeline = txn.databases.timeline
+        append = bool(items) and items[0][0] > txn.last_key(timeline)
+        _all_new(items, txn.put_many(timeline, items, append=append))
+
+    def _put_postings(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        postings: dict[bytes, list[bytes]] = {}
+        for row, key in zip(self._rows, keys, strict=True):
+            for flag_key in row.flag_keys:
+                postings.setdefault(flag_key, []).append(key)
+        for flag_key, members in sorted(postings.items()):
+            members.sort()
+            append = members[0] > txn.last_posting(flag_key)
+            items = [(flag_key, key) for key in members]
+            _all_new(items, txn.put_many(txn.databases.flags, items, append=append))
+
+
+class Delete(Change):
+    """Delete one event."""
+
+    def __init__(self, event_id: str) -> None:
+        """Delete the event with this id."""
+        self._id = event_id
+        self._id_key = fmt.text_key(event_id)
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        databases = txn.databases
+        if txn.get(databases.ids, self._id_key) is None:
+            return EventNotFound(f"there is no event with the id {shown(self._id)}")
+        key = txn.take(databases.ids, self._id_key) or b""
+        record = txn.take(databases.timeline, key)
+        if record is None:
+            raise StoreDamaged(f"the id {shown(self._id)} stands in an index, but not its event")
+        for tag in fmt.decode([record])[0].tags:
+            txn.remove(databases.flags, fmt.text_key(tag), key)
+        txn.remove(databases.commits, key[8:])
+        return None
+
+
+def _duplicate(event_id: str) -> DuplicateEvent:
+    return DuplicateEvent(
+        f"id: {shown(event_id)} is in the store already; the stored event is untouched"
+    )
+
+
+def _all_new(items: list[tuple[bytes, bytes]], added: int) -> None:
+    if added != len(items):
+        raise StoreDamaged(
+            f"{len(items) - added:,} of {len(items):,} new entries stand in an index already"
+        )

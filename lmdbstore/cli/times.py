@@ -1,0 +1,71 @@
+"""The times of `--since` and `--until`: what is accepted, and which instant it is.
+
+Rules: a text is one kind of time or it is refused with the list of the kinds; a number that looks
+like a year, a day or milliseconds is refused too, since as seconds it would find the wrong events
+without a word. A time without a zone is local time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date, datetime, timedelta
+
+__all__ = ["ACCEPTED", "TimeError", "instant"]
+
+ACCEPTED = (
+    "a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), "
+    "seconds since 1970 (1750775785.5), a time from now (-30s, -15m, -1h, -7d, -2w) or 'now'"
+)
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}  # seconds
+_NUMBER = r"\d+(?:\.\d+)?"
+_is_relative = re.compile(rf"([+-])((?:{_NUMBER}[smhdw])+)", re.ASCII).fullmatch
+_parts = re.compile(rf"({_NUMBER})([smhdw])", re.ASCII).findall
+_is_number = re.compile(rf"-?{_NUMBER}", re.ASCII).fullmatch
+_is_date = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+_is_datetime = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII).fullmatch
+_is_misread = re.compile(r"[12]\d{3}|[12]\d{3}[01]\d[0-3]\d|\d{12,}", re.ASCII).fullmatch
+
+
+class TimeError(ValueError):
+    """A text that is no time; the message says what is."""
+
+
+def instant(text: str, *, now: float, end: bool = False) -> float:
+    """Return the time that `text` names, in seconds since 1970.
+
+    `now` is what relative times count from, in the same seconds. A date alone is the midnight it
+    begins with or, with `end`, the last instant before the next one.
+
+    Raises:
+        TimeError: it names none.
+    """
+    text = text.strip()
+    try:
+        seconds = _instant(text, now, end=end)
+    except (ValueError, OverflowError, OSError):  # month 13; a year that the C library lacks
+        seconds = None
+    if seconds is None:
+        raise TimeError(f"{text!r} is no time; give {ACCEPTED}")
+    return seconds
+
+
+def _instant(text: str, now: float, *, end: bool) -> float | None:
+    if text.lower() == "now":
+        return now
+    if relative := _is_relative(text):
+        span = math.fsum(float(number) * _UNITS[unit] for number, unit in _parts(relative[2]))
+        return now - span if relative[1] == "-" else now + span
+    if _is_number(text):
+        return None if _is_misread(text) else float(text)
+    if _is_date(text):
+        return _midnight(text, end=end)
+    return datetime.fromisoformat(text).timestamp() if _is_datetime(text) else None
+
+
+def _midnight(text: str, *, end: bool) -> float:
+    day = date.fromisoformat(text)
+    if end:
+        day += timedelta(days=1)
+    midnight = datetime(day.year, day.month, day.day).astimezone().timestamp()
+    return math.nextafter(midnight, -math.inf) if end else midnight

@@ -1,0 +1,82 @@
+"""The handles of the named databases, and the check that a file is a store of ours.
+
+Rules: all of them are opened at the start. With the right to write that takes a write transaction
+(py-lmdb forgets handles that a read transaction opened there), begun by ourselves and under the
+barrier's lock: one that py-lmdb begins would wait with the interpreter's lock held.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import lmdb
+
+from . import format as fmt
+from .errors import StoreDamaged, StoreOpenError
+
+if TYPE_CHECKING:
+    from lmdb import _Database as Database
+
+__all__ = ["Databases", "check_is_store", "open_databases"]
+
+
+class Databases(NamedTuple):
+    """The handles of the named databases; see `lmdbstore.format`."""
+
+    timeline: Database
+    ids: Database
+    flags: Database
+    commits: Database
+    meta: Database
+
+
+def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) -> Databases:
+    """Open the named databases of the store in `path`; with the right to write, no one else writes.
+
+    Raises:
+        StoreOpenError: it is not a store, or one of another format version.
+    """
+    try:
+        if readonly:
+            handles = _handles(environment, None)
+        else:
+            txn = environment.begin(write=True)
+            handles = _handles(environment, txn)
+            txn.commit()
+        with environment.begin() as txn:
+            _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
+    except (lmdb.Error, StoreDamaged) as error:
+        raise StoreOpenError(f"the store {path!r} could not be opened: {error}") from error
+    return handles
+
+
+def check_is_store(environment: lmdb.Environment, path: str) -> None:
+    """Raise StoreOpenError if the file does not hold the databases of a store."""
+    try:
+        with environment.begin() as txn, txn.cursor() as cursor:
+            names = set(cursor.iternext(keys=True, values=False))
+    except lmdb.Error as error:
+        raise StoreOpenError(f"the store {path!r} could not be opened: {error}") from error
+    if not names.issuperset((fmt.TIMELINE, fmt.IDS, fmt.FLAGS, fmt.COMMITS, fmt.META)):
+        raise StoreOpenError(
+            f"{path!r} holds an LMDB file that is not a store of lmdbstore; choose another folder"
+        )
+
+
+def _handles(environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None) -> Databases:
+    return Databases(
+        timeline=environment.open_db(fmt.TIMELINE, txn=txn, create=False),
+        ids=environment.open_db(fmt.IDS, txn=txn, create=False),
+        flags=environment.open_db(fmt.FLAGS, txn=txn, create=False, dupsort=True, dupfixed=True),
+        commits=environment.open_db(fmt.COMMITS, txn=txn, create=False),
+        meta=environment.open_db(fmt.META, txn=txn, create=False),
+    )
+
+
+def _check_version(found: bytes | None, path: str) -> None:
+    version = None if found is None else fmt.decode_number(found)
+    if version != fmt.VERSION:
+        raise StoreOpenError(
+            f"the store {path!r} has format version {version}, and this lmdbstore reads version "
+            f"{fmt.VERSION}; use the lmdbstore that wrote it"
+        )

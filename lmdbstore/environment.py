@@ -1,0 +1,315 @@
+"""The environment: one open LMDB folder of this process, shared by all stores on it.
+
+Rules, each after a trap of LMDB:
+- The same files are opened once in a process: stores on one path share an environment, counted.
+- All named databases are opened at the start, inside one transaction.
+- The map is 1 TiB from the start and never grown here; where the address space is too small it is
+  halved until it fits. A larger map of another process is taken over with everyone kept out.
+- No transaction is open across the caller's code, snapshots apart.
+- A forked child touches nothing of its parent's: it drops what it inherited and opens the store
+  anew when it is first used. While the process forks, no thread of it is inside LMDB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
+
+import lmdb
+
+from .barrier import Barrier, create_barrier_file
+from .creation import DATA_FILE, FILE_MODE, check_is_lmdb, create_store
+from .databases import Databases, check_is_store, open_databases
+from .errors import EventReadException, InvalidOption, StoreOpenError, shown
+from .faults import read_error
+from .gate import Gate
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DEFAULT_MAP_SIZE", "Environment", "Options", "Snapshot", "open_environment", "release"]
+
+T = TypeVar("T")
+
+DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
+LEAST_MAP_SIZE = 1 << 26  # bytes; where halving stops
+MAX_DATABASES = 16  # named databases; more than there are, for those of later versions
+ATTEMPTS = 10  # at beginning a transaction, each after repairing what kept it from beginning
+
+
+class Options(NamedTuple):
+    """What an environment is opened with; stores that share one must agree on all of it."""
+
+    readonly: bool
+    durability: str
+    map_size: int | None
+    max_readers: int
+
+
+class Snapshot(Protocol):
+    """A read transaction that stays open across the caller's code."""
+
+    def drop(self) -> None:
+        """Let go of the transaction, with everyone kept out of LMDB."""
+
+
+class Environment:
+    """One open LMDB folder."""
+
+    def __init__(self, path: str, options: Options) -> None:
+        """Open the store in `path`, which must be there. Called under the registry's lock."""
+        self.path = path
+        self.options = options
+        self.pid = os.getpid()
+        self.users = 0
+        self.gate = Gate()
+        self.snapshots: WeakSet[Snapshot] = WeakSet()
+        with contextlib.ExitStack() as undo:
+            self.lmdb = _open_lmdb(path, options)
+            undo.callback(self.lmdb.close)
+            check_is_store(self.lmdb, path)
+            if not options.readonly:
+                create_barrier_file(path, FILE_MODE)  # a copy of the data file alone has none
+            self.barrier = Barrier(path, readonly=options.readonly)
+            undo.callback(self.barrier.close)
+            self.databases = self._open_databases()
+            undo.pop_all()
+        self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
+
+    def _open_databases(self) -> Databases:
+        if self.options.readonly:
+            return open_databases(self.lmdb, self.path, readonly=True)
+        try:
+            self.barrier.lock()
+            return open_databases(self.lmdb, self.path, readonly=False)
+        finally:
+            self.barrier.unlock()
+
+    def read(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
+        """Run `work` in a read transaction of its own, and return what it returns.
+
+        Raises:
+            StoreClosed: the environment was closed.
+            EventReadException: LMDB could not read.
+        """
+
+        def run() -> T:
+            with self.lmdb.begin() as txn:
+                return work(txn, self.databases)
+
+        return self._begin(run)
+
+    def begin_snapshot(self, snapshot: Snapshot) -> lmdb.Transaction[bytes]:
+        """Return a read transaction that stays open until `snapshot.drop` is called.
+
+        Raises what `read` raises.
+        """
+        txn = self._begin(self.lmdb.begin)
+        self.snapshots.add(snapshot)
+        return txn
+
+    def _begin(self, run: Callable[[], T]) -> T:
+        """Run what begins a read transaction, repairing what keeps it from beginning."""
+        for _ in range(ATTEMPTS):
+            try:
+                with self.gate:
+                    return run()
+            except lmdb.MapResizedError:
+                self.adopt_map()
+            except lmdb.ReadersFullError as error:
+                if not self.clear_dead_readers():
+                    raise read_error(error) from error
+            except lmdb.Error as error:
+                raise read_error(error) from error
+        raise EventReadException("the store's map was grown again and again while it was read")
+
+    def adopt_map(self) -> None:
+        """Take over the larger map that another process has given the store."""
+        self.gate.bar()
+        try:
+            self.lmdb.set_mapsize(0)
+        except lmdb.Error as error:
+            raise read_error(error) from error
+        finally:
+            self.gate.unbar()
+
+    def clear_dead_readers(self) -> int:
+        """Free the reader slots of processes that died; return how many."""
+        with self.gate:
+            return self.lmdb.reader_check()
+
+    def map_figures(self) -> tuple[int, int, int]:
+        """Return the map's size and how much of it was ever used, in bytes, and max_readers."""
+        with self.gate:
+            info = self.lmdb.info()
+            used = (info["last_pgno"] + 1) * self.lmdb.stat()["psize"]
+        return info["map_size"], used, info["max_readers"]
+
+    def readers_in_use(self) -> int:
+        """Return how many reader slots have a transaction open, over all processes."""
+        with self.gate:
+            lines = self.lmdb.readers().splitlines()[1:]
+        return sum(1 for line in lines if not line.rstrip().endswith("-"))
+
+    def close(self) -> None:
+        """Wait for every operation to end, and close. Called under the registry's lock."""
+        with self.writer.leading:
+            self.gate.bar()
+            try:
+                self.gate.close()
+                self._drop_snapshots()
+                self.lmdb.close()
+            finally:
+                self.gate.unbar()
+        self.barrier.close()  # a reader at the barrier may wait for `leading`, to settle a write
+
+    def abandon(self) -> None:
+        """Let go, in a forked child, of what belongs to the parent.
+
+        Closing an environment ends its read transactions in the reader table, which the parent
+        shares: so the child first forgets them, which py-lmdb knows not to end in a child.
+        """
+        self._drop_snapshots()
+        self.barrier.abandon()
+        with contextlib.suppress(lmdb.Error):  # it is the parent's business; ours is to be rid of it
+            self.lmdb.close()
+
+    def _drop_snapshots(self) -> None:
+        for snapshot in list(self.snapshots):
+            snapshot.drop()
+
+
+def _open_lmdb(path: str, options: Options) -> lmdb.Environment:
+    check_is_lmdb(path)
+    size = options.map_size or DEFAULT_MAP_SIZE
+    while True:
+        try:
+            environment = lmdb.open(
+                path,
+                map_size=size,
+                readonly=options.readonly,
+                create=False,
+                sync=options.durability == "full",
+                max_readers=options.max_readers,
+                max_dbs=MAX_DATABASES,
+            )
+            environment.reader_check()
+            return environment
+        except lmdb.Error as error:
+            too_large = isinstance(error, lmdb.MemoryError) or error.code in _NO_ROOM
+            if not too_large or options.map_size or size <= LEAST_MAP_SIZE:
+                raise _open_error(path, options, error) from error
+            size //= 2
+
+
+# What mapping a file fails with when the address space, or a limit on it, is too small.
+_NO_ROOM = (errno.ENOMEM, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW)
+
+
+def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
+    message = f"the store {path!r} could not be opened: {error}"
+    if error.code in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
+        message += (
+            "; a reader too must be allowed to write the store's lock.mdb, in which LMDB notes "
+            "who reads (nothing else is written)"
+        )
+    elif "already open" in str(error):
+        message += "; this process has opened the same files with lmdb itself"
+    elif isinstance(error, lmdb.MemoryError) or error.code in _NO_ROOM:
+        message += "; the address space is too small for the map: pass a smaller map_size"
+    return StoreOpenError(message)
+
+
+# -- the environments of this process ---------------------------------------------------------
+
+_registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
+_registry_lock = threading.RLock()
+
+
+def open_environment(path: str, options: Options, *, create: bool) -> Environment:
+    """Return the environment on `path`, opened or shared; give it back with `release`.
+
+    Raises:
+        StoreOpenError: the store is not there and may not be made, or cannot be opened.
+        InvalidOption: it is open in this process with another option.
+    """
+    with _registry_lock:
+        if _identity(path) is None:
+            create_store(path, create=create and not options.readonly)
+        identity = _identity(path)
+        if identity is None:
+            raise StoreOpenError(f"the store {path!r} was removed while it was being opened")
+        environment = _registry.get(identity)
+        if environment is None:
+            environment = _registry[identity] = Environment(path, options)
+        else:
+            _check_agreement(path, environment.options, options)
+        environment.users += 1
+        return environment
+
+
+def release(environment: Environment) -> None:
+    """Give an environment back; the last user closes it."""
+    with _registry_lock:
+        environment.users -= 1
+        if environment.users:
+            return
+        for identity, known in list(_registry.items()):
+            if known is environment:
+                del _registry[identity]
+        environment.close()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(os.path.join(path, DATA_FILE))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreOpenError(f"the store {shown(path)} could not be opened: {error}") from error
+    return status.st_dev, status.st_ino
+
+
+def _check_agreement(path: str, present: Options, wanted: Options) -> None:
+    for name, has, wants in zip(Options._fields, present, wanted, strict=True):
+        if has != wants:
+            raise InvalidOption(
+                f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has "
+                f"the store {path!r} open; pass the same, or close the other store first"
+            )
+
+
+# -- fork -------------------------------------------------------------------------------------
+
+
+def _before_fork() -> None:
+    _registry_lock.acquire()
+    for environment in _registry.values():
+        environment.gate.bar()
+
+
+def _after_fork_in_parent() -> None:
+    for environment in _registry.values():
+        environment.gate.unbar()
+    _registry_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _registry_lock  # noqa: PLW0603  the inherited one is held by a thread that is not here
+    _registry_lock = threading.RLock()
+    inherited = list(_registry.values())
+    _registry.clear()
+    for environment in inherited:
+        environment.abandon()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

@@ -1,0 +1,105 @@
+"""Every exception of the package, named by what the caller can do about it.
+
+The first four names are those of the event store API of the Theia log aggregator
+(`theia.storeapi`). Nothing else ever leaves the package: exceptions of `lmdb`, `orjson` and
+`re2` are turned into these, with the original kept as `__cause__`.
+
+    EventStoreException
+    ├── EventWriteException          the write did not happen
+    │   ├── InvalidEvent             correct the event (also a ValueError)
+    │   ├── DuplicateEvent           the id is taken; choose another, or leave it
+    │   ├── StoreFull                open with a larger map_size, or delete
+    │   └── ReadOnlyStore            open without readonly=True
+    ├── EventReadException           the read did not happen
+    │   ├── EventNotFound            there is no such event
+    │   └── InvalidQuery             correct the argument (also a ValueError)
+    ├── StoreOpenError               the store could not be opened
+    │   └── InvalidOption            correct the option (also a ValueError)
+    ├── StoreClosed                  open the store again   (both a write and a read exception)
+    └── StoreDamaged                 check the file         (both a write and a read exception)
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DuplicateEvent",
+    "EventNotFound",
+    "EventReadException",
+    "EventStoreException",
+    "EventWriteException",
+    "InvalidEvent",
+    "InvalidOption",
+    "InvalidQuery",
+    "ReadOnlyStore",
+    "StoreClosed",
+    "StoreDamaged",
+    "StoreFull",
+    "StoreOpenError",
+    "shown",
+]
+
+
+class EventStoreException(Exception):
+    """Base of everything that the package raises."""
+
+
+class EventWriteException(EventStoreException):
+    """A write failed; unless the message says otherwise, nothing was written."""
+
+
+class EventReadException(EventStoreException):
+    """A read failed."""
+
+
+class EventNotFound(EventReadException):
+    """There is no event with the given id."""
+
+
+class InvalidEvent(EventWriteException, ValueError):
+    """An event that cannot be stored; the message names the field, the value and the remedy."""
+
+
+class DuplicateEvent(EventWriteException):
+    """An event with this id is in the store already; the stored one is untouched."""
+
+
+class StoreFull(EventWriteException):
+    """The memory map is full; the message says how to go on."""
+
+
+class ReadOnlyStore(EventWriteException):
+    """A write to a store that was opened with `readonly=True`."""
+
+
+class InvalidQuery(EventReadException, ValueError):
+    """An argument that cannot be searched with; the message names it, its value and the remedy."""
+
+
+class StoreOpenError(EventStoreException):
+    """The store could not be opened or created; nothing was changed on disk."""
+
+
+class InvalidOption(StoreOpenError, ValueError):
+    """An option of the constructor that is not acceptable, or contradicts an open store."""
+
+
+class StoreClosed(EventReadException, EventWriteException):
+    """The store, or the snapshot, was closed; open it again."""
+
+
+class StoreDamaged(EventReadException, EventWriteException):
+    """The files do not hold what the format promises; check the store before you go on."""
+
+
+SHOWN = 60  # characters of a value that a message quotes
+
+
+def shown(value: object) -> str:
+    """`value` as a message quotes it: its repr, cut to a length that a terminal line can hold."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001  a foreign __repr__ may raise anything
+        text = f"<{type(value).__name__} whose repr() raised {type(error).__name__}>"
+    # A lone surrogate in the message would make printing it fail in its turn.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

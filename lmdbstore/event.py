@@ -1,0 +1,183 @@
+"""The event: its five fields, its id when none is given, and what makes it valid.
+
+Rules: an `Event` is a named tuple, so that a page of them is built without running Python code
+for each; it holds what it was given, and `checked` is the one place that decides whether that
+can be stored. Validation never writes and never changes the caller's object.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from .errors import InvalidEvent, InvalidQuery, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Event", "checked", "checked_id", "new_id"]
+
+
+class _Fields(NamedTuple):
+    id: str
+    source: str
+    timestamp: float
+    tags: list[str]
+    content: str
+
+
+class Event(_Fields):
+    """One event.
+
+    `id` is unique in a store; left out, it is a new time-ordered UUIDv7. `source` names what
+    produced the event. `timestamp` is in seconds since 1970-01-01 UTC (a float; negative is
+    before); left out, it is now. `tags` are strings, called flags where a query asks for them.
+    `content` is the text.
+
+    Events compare equal by value, pickle, and unpack in the order of the fields; `_replace`
+    makes a changed copy. They are not hashable, since `tags` is a list as in Theia's events; use
+    the id as a key. The constructor takes what it is given: an event is checked when it is saved.
+    """
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]  # as typeshed does for list: tags are mutable
+
+    def __new__(
+        cls,
+        id: str | None = None,  # noqa: A002  the field's name in the contract
+        source: str = "",
+        timestamp: float | None = None,
+        tags: Iterable[str] | None = (),
+        content: str | None = "",
+    ) -> Event:
+        """Make an event; `None` means the field was left out."""
+        return tuple.__new__(
+            cls,
+            (
+                new_id() if id is None else id,
+                source,
+                time.time() if timestamp is None else timestamp,
+                _as_list(tags),
+                "" if content is None else content,
+            ),
+        )
+
+
+def _as_list(tags: Any) -> Any:
+    # A string is no list of tags; it stays what it is, for save to refuse by name.
+    if isinstance(tags, (str, bytes)):
+        return tags
+    try:
+        return [] if tags is None else list(tags)
+    except TypeError:
+        return tags
+
+
+def new_id() -> str:
+    """Return a new UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, 12 of their fraction, 62 random.
+
+    Ids made by one process sort in the order they were made, to about a quarter microsecond.
+    """
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = (nanoseconds << 12) // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big") >> 2
+    number = (milliseconds << 80) | (7 << 76) | (fraction << 64) | (2 << 62) | random
+    return str(uuid.UUID(int=number))
+
+
+def checked(event: object) -> Event:
+    """Return `event` as an `Event` that can be stored as it is.
+
+    `event` is any object with the five attributes. A `uuid.UUID` becomes its text, a numeric
+    string a timestamp, a missing (None) `tags` or `content` an empty one; a repeated tag is kept
+    in its first place.
+
+    Raises:
+        InvalidEvent: naming the field, the value and the remedy.
+    """
+    try:
+        fields: Any = event
+        id_, source, timestamp = fields.id, fields.source, fields.timestamp
+        tags, content = fields.tags, fields.content
+    except AttributeError as error:
+        raise InvalidEvent(
+            f"{shown(event)} is not an event: it has no attribute {error.name!r}; "
+            "pass an lmdbstore.Event, or an object with id, source, timestamp, tags and content"
+        ) from None
+    return tuple.__new__(
+        Event,
+        (
+            _id(id_),
+            _text("source", source),
+            _seconds(timestamp),
+            _tags(tags),
+            "" if content is None else _text("content", content),
+        ),
+    )
+
+
+def checked_id(event_id: object) -> str:
+    """Return the id of an event as its text (a `uuid.UUID` is taken too), to look it up by.
+
+    Raises:
+        InvalidQuery: it is neither a string nor a UUID.
+    """
+    if isinstance(event_id, str):
+        return event_id
+    if isinstance(event_id, uuid.UUID):
+        return str(event_id)
+    raise InvalidQuery(f"event_id: {shown(event_id)} is not a string; pass the event's id")
+
+
+def _refuse(field: str, value: object, remedy: str) -> NoReturn:
+    raise InvalidEvent(f"{field}: {shown(value)} cannot be stored; {remedy}")
+
+
+def _id(value: object) -> str:
+    text = _text("id", str(value) if isinstance(value, uuid.UUID) else value)
+    if not text:
+        _refuse("id", value, "give a string that is not empty, or None for a new id")
+    return text
+
+
+def _text(field: str, value: object) -> str:
+    if type(value) is not str:
+        if not isinstance(value, str):
+            _refuse(field, value, "give a str")
+        value = str.__str__(value)
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            _refuse(field, value, "it has a lone surrogate, which UTF-8 cannot carry; replace it")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    remedy = "give seconds since 1970 as a finite number"
+    if type(value) is not float:
+        if isinstance(value, (bool, bytes, bytearray, memoryview)):
+            _refuse("timestamp", value, remedy)
+        try:
+            value = float(value)
+        except (TypeError, ValueError, OverflowError):
+            _refuse("timestamp", value, remedy)
+    if not math.isfinite(value):
+        _refuse("timestamp", value, remedy)
+    seconds: float = value + 0.0  # -0.0 becomes 0.0
+    return seconds
+
+
+def _tags(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, (str, bytes)):
+        _refuse("tags", value, "give a list of strings, such as ['door', 'alarm']")
+    try:
+        tags = [_text("tags", tag) for tag in value]
+    except TypeError:
+        _refuse("tags", value, "give a list of strings")
+    return tags if len(tags) < 2 else list(dict.fromkeys(tags))  # noqa: PLR2004

@@ -1,0 +1,66 @@
+"""Where the exceptions of LMDB become ours: the one place that knows both.
+
+Rules: the original stays as `__cause__`. A write error says whether the write may have happened:
+only a failed write of LMDB's meta page leaves that open, and LMDB then refuses all further work
+(`PanicError`) until the store is opened again.
+"""
+
+from __future__ import annotations
+
+import lmdb
+
+from .errors import (
+    EventReadException,
+    EventStoreException,
+    EventWriteException,
+    StoreClosed,
+    StoreDamaged,
+    StoreFull,
+)
+
+__all__ = ["read_error", "write_error"]
+
+_DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+    lmdb.BadDbiError,
+)
+_CLOSED = "closed/deleted/dropped"  # py-lmdb's words for an environment that was closed
+
+
+def _common(error: lmdb.Error) -> EventStoreException | None:
+    if _CLOSED in str(error):
+        return StoreClosed("the store is closed; open it again")
+    if isinstance(error, lmdb.PanicError):
+        return StoreDamaged(
+            "an earlier write of the file's meta page failed, and LMDB has stopped; "
+            f"close the store, see to the disk, and open it again ({error})"
+        )
+    if isinstance(error, _DAMAGE):
+        return StoreDamaged(f"the file is damaged: {error}")
+    return None
+
+
+def read_error(error: lmdb.Error) -> EventStoreException:
+    """Return what a failed read raises."""
+    if isinstance(error, lmdb.ReadersFullError):
+        return EventReadException(
+            "too many readers at once: all slots of the store's reader table are taken by live "
+            f"processes; have every process open it with a larger max_readers ({error})"
+        )
+    return _common(error) or EventReadException(f"the store could not be read: {error}")
+
+
+def write_error(error: lmdb.Error) -> EventStoreException:
+    """Return what a failed write raises."""
+    if isinstance(error, lmdb.MapFullError):
+        return StoreFull(
+            "the store is full: its map_size is used up and nothing was written; close it in "
+            "this process and open it with a larger map_size, or delete events"
+        )
+    return _common(error) or EventWriteException(
+        f"the write failed and nothing was written: {error}"
+    )

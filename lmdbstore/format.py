@@ -1,0 +1,253 @@
+"""Every byte on disk: keys, records, and the version of the format.
+
+A store is a folder. `data.mdb` and `lock.mdb` are LMDB's; `barrier` is one byte of our own
+(see `lmdbstore.barrier`). `data.mdb` holds these named databases:
+
+| database   | key                         | value                                    | LMDB flags        |
+|------------|-----------------------------|------------------------------------------|-------------------|
+| `timeline` | timeline key (16 bytes)     | the record                               |                   |
+| `ids`      | text key of the event's id  | the event's timeline key                 |                   |
+| `flags`    | text key of the flag        | timeline keys: the flag's posting set    | DUPSORT, DUPFIXED |
+| `commits`  | local id (8 bytes)          | timestamp (8 bytes)                      |                   |
+| `meta`     | `format`, `next`            | 8 bytes: the version; the next local id  |                   |
+
+**Numbers** are unsigned, of 8 bytes, big-endian.
+
+**Timestamp** (8 bytes): the IEEE-754 bits of the seconds, big-endian; the sign bit is flipped for
+positive numbers and all bits for negative ones, so that byte order is the order of numbers. -0.0
+is never written.
+
+    -1.0                 400fffffffffffff
+    0.0                  8000000000000000
+    1.5                  bff8000000000000
+    1509989630.674905    c1d680273fab31a5
+
+**Local id**: a number given to an event when it is saved, in the order of commits, from 1 on, and
+never used again. `commits` therefore lists all events in the order they were saved.
+
+**Timeline key**: the timestamp, then the local id. Timestamp 1.5 and local id 7:
+
+    bff80000000000000000000000000007
+
+**Record**: a JSON array `[id, source, timestamp, tags]` in UTF-8, without a raw newline in it; one
+newline; the content in UTF-8, to the end. It is complete in itself: all else can be rebuilt from
+`timeline`. Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\\n"):
+
+    5b2261222c2273222c312e352c5b2278222c2279225d5d0a68690a
+
+**Text key**: LMDB takes keys of 1 to 511 bytes. A text of 1 to 510 bytes of UTF-8 is its own key.
+Any other (a longer one, or the empty one, which a flag may be) has a key of exactly 511 bytes: its
+first 479 bytes, filled up with zero bytes, then its BLAKE2b digest of 32 bytes (RFC 7693, without
+key). The record tells the whole text. The key of the empty text is 479 zero bytes and
+
+    0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8
+
+**Versions**: 1, the only one so far. A store of another version is refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from hashlib import blake2b
+from itertools import repeat
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from .errors import StoreDamaged, shown
+from .event import Event
+from .query import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "COMMITS",
+    "FLAGS",
+    "FORMAT",
+    "IDS",
+    "META",
+    "NEXT",
+    "TIMELINE",
+    "VERSION",
+    "Row",
+    "after_key",
+    "before_key",
+    "decode",
+    "decode_key",
+    "decode_number",
+    "decode_time",
+    "encode",
+    "encode_number",
+    "encode_time",
+    "first_key",
+    "last_key",
+    "flag_name",
+    "text_key",
+    "text_needle",
+    "timeline_key",
+]
+
+VERSION = 1
+TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
+FORMAT, NEXT = b"format", b"next"  # the keys of META
+
+LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
+DIGEST = 32  # bytes
+HEADER_FIELDS = 4
+
+_DOUBLE = struct.Struct(">d")
+_NUMBER = struct.Struct(">Q")
+_SIGN = 1 << 63
+_ALL = (1 << 64) - 1
+_HIGHEST = (1 << 128) - 1
+
+_split = methodcaller("partition", b"\n")
+_new = tuple.__new__
+
+
+class Row(NamedTuple):
+    """An event as it is written, but for the local id, which the write transaction gives it."""
+
+    time: bytes
+    id_key: bytes
+    flag_keys: list[bytes]
+    record: bytes
+
+
+def encode_number(number: int) -> bytes:
+    """Encode a number; see the module's docstring."""
+    return _NUMBER.pack(number)
+
+
+def decode_number(data: bytes) -> int:
+    """Decode a number.
+
+    Raises:
+        StoreDamaged: `data` is not 8 bytes.
+    """
+    try:
+        number: int = _NUMBER.unpack(data)[0]
+    except struct.error as error:
+        raise StoreDamaged(f"{shown(data)} is not a number of 8 bytes") from error
+    return number
+
+
+def encode_time(seconds: float) -> bytes:
+    """Encode a timestamp so that byte order is the order of numbers; infinities are allowed."""
+    (bits,) = _NUMBER.unpack(_DOUBLE.pack(seconds))
+    return _NUMBER.pack(bits ^ (_SIGN if bits < _SIGN else _ALL))
+
+
+def decode_time(data: bytes) -> float:
+    """Decode a timestamp."""
+    bits = decode_number(data)
+    seconds: float = _DOUBLE.unpack(_NUMBER.pack(bits ^ (_SIGN if bits >= _SIGN else _ALL)))[0]
+    return seconds
+
+
+def timeline_key(position: Position) -> bytes:
+    """Encode where an event stands."""
+    return encode_time(position.timestamp) + encode_number(position.local_id)
+
+
+def decode_key(key: bytes) -> Position:
+    """Decode a timeline key."""
+    return Position(decode_time(key[:8]), decode_number(key[8:]))
+
+
+def first_key(seconds: float) -> bytes:
+    """Return the lowest timeline key that a timestamp can have."""
+    return encode_time(seconds) + bytes(8)
+
+
+def last_key(seconds: float) -> bytes:
+    """Return the highest timeline key that a timestamp can have."""
+    return encode_time(seconds) + b"\xff" * 8
+
+
+def after_key(key: bytes) -> bytes:
+    """Return the timeline key right behind `key`; the highest one has none but itself."""
+    return min(int.from_bytes(key, "big") + 1, _HIGHEST).to_bytes(16, "big")
+
+
+def before_key(key: bytes) -> bytes:
+    """Return the timeline key right before `key`; the lowest one has none but itself."""
+    return max(int.from_bytes(key, "big") - 1, 0).to_bytes(16, "big")
+
+
+def text_key(text: str) -> bytes:
+    """Encode an id or a flag as a key of `ids` or `flags`."""
+    data = text.encode("utf-8", "surrogatepass")  # a lone surrogate is never stored, so not found
+    if 0 < len(data) < LONG_KEY:
+        return data
+    digest = blake2b(data, digest_size=DIGEST).digest()
+    return data[: LONG_KEY - DIGEST].ljust(LONG_KEY - DIGEST, b"\0") + digest
+
+
+def encode(event: Event, flag_keys: dict[str, bytes] | None = None) -> Row:
+    """Encode an event that `checked` has let through.
+
+    `flag_keys` remembers the keys of flags between the events of a batch.
+    """
+    id_, source, timestamp, tags, content = event
+    known = {} if flag_keys is None else flag_keys
+    header = orjson.dumps((id_, source, timestamp, tags))
+    return Row(
+        encode_time(timestamp),
+        text_key(id_),
+        [known.get(tag) or known.setdefault(tag, text_key(tag)) for tag in tags],
+        header + b"\n" + content.encode(),
+    )
+
+
+def decode(records: Sequence[bytes]) -> list[Event]:
+    """Decode the records of a page.
+
+    All headers are parsed by one call and the events made by another, in C: that is what a search
+    costs per event.
+
+    Raises:
+        StoreDamaged: a record is not what the format says.
+    """
+    if not records:
+        return []
+    headers, _, contents = zip(*map(_split, records), strict=True)
+    try:
+        rows: list[list[Any]] = orjson.loads(b"[" + b",".join(headers) + b"]")
+        if len(rows) != len(records) or set(map(len, rows)) != {HEADER_FIELDS}:
+            raise StoreDamaged("a record does not have the four fields of a header")
+        deque(map(list.append, rows, map(bytes.decode, contents)), 0)
+        return list(map(_new, repeat(Event), rows))
+    except (ValueError, TypeError) as error:
+        raise StoreDamaged(f"a record cannot be decoded: {error}") from error
+
+
+def text_needle(text: str) -> bytes:
+    """Return bytes that stand in every record which has the text as a flag or as its source.
+
+    They may stand in others too: a hit must be confirmed by decoding.
+    """
+    return orjson.dumps(text)
+
+
+def flag_name(key: bytes, record: Callable[[], bytes | None]) -> str:
+    """Return the flag that `key` stands for.
+
+    `record` returns any record that carries the flag; it is called only where the text is not the
+    key itself.
+
+    Raises:
+        StoreDamaged: the record does not carry it, or the key is not a flag's.
+    """
+    try:
+        if len(key) < LONG_KEY:
+            return key.decode()
+        for tag in decode([record() or b""])[0].tags:
+            if text_key(tag) == key:
+                return tag
+    except ValueError as error:
+        raise StoreDamaged(f"the posting set {shown(key)} is not a flag's: {error}") from error
+    raise StoreDamaged(f"the posting set {shown(key)} names a record that does not carry its flag")

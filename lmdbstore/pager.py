@@ -1,0 +1,254 @@
+"""The executor: runs a plan, page by page.
+
+Rules: each chunk is read in a short transaction of its own, and nothing is open when a page is
+handed out. What is left to read is a range of timeline keys, inclusive on both sides, which shrinks
+by each chunk from the side where reading began: so a search goes on behind the last key it saw,
+whatever was written, deleted, forked or grown meanwhile. What was saved after the search began has
+a local id at or over the watermark and is left out.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from . import format as fmt
+from .errors import StoreDamaged, shown
+from .pattern import matching_records
+from .postings import leap, merged, postings
+from .search import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lmdb import Cursor, Transaction
+
+    from .databases import Databases
+    from .event import Event
+    from .plan import Plan
+    from .query import Query
+
+__all__ = ["Pager", "Reads"]
+
+T = TypeVar("T")
+
+FIRST_CHUNK, LONGEST_CHUNK, GROWTH = 64, 1024, 4  # events: the first come at once, then speed counts
+KEY_CHUNK = 16_384  # keys, where no record is read
+CHUNK_BYTES = 4 << 20  # a chunk ends with the record that reaches so many bytes
+
+
+class Reads(Protocol):
+    """Where reads happen: each in a transaction of its own, or all in that of a snapshot."""
+
+    def __call__(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
+        """Run `work` inside of a read transaction."""
+
+
+class _Chunk(NamedTuple):
+    keys: list[bytes]  # of what may match, in the order asked for
+    records: list[bytes]  # their records, unless only keys are wanted
+    last: bytes | None  # the last key seen; None at the end of the range
+
+
+class Pager:
+    """What is left of a search."""
+
+    def __init__(self, reads: Reads, plan: Plan, watermark: bytes) -> None:
+        """Run `plan`; `watermark` is the next local id at the time of the call, encoded."""
+        self._reads = reads
+        self._plan = plan
+        self._query = plan.query
+        self._watermark = watermark
+        self._low, self._high = _bounds(plan.query)
+        self._left = plan.query.limit
+        self._size = FIRST_CHUNK
+        self._ended = bool(plan.nothing)
+        self._walk = [fmt.text_key(flag) for flag in plan.walk]
+        tests = list(plan.test) + ([] if self._query.source is None else [self._query.source])
+        self._needles = [fmt.text_needle(text) for text in tests]
+
+    def next_page(self) -> Page | None:
+        """Return the next events (at least one), or None at the end."""
+        while not self._ended:
+            chunk = self._reads(self._next_chunk)
+            keys, events = self._matching(chunk)
+            if self._left is not None:
+                keys, events = keys[: self._left], events[: self._left]
+                self._left -= len(keys)
+            self._pass(chunk.last)
+            if events:
+                return Page(events, lambda n: fmt.decode_key(keys[n]))
+        return None
+
+    def count(self) -> int:
+        """Return how many events are left, to the end."""
+        total = 0
+        self._size = LONGEST_CHUNK if self._plan.reads_records else KEY_CHUNK
+        while not self._ended:
+            if self._plan.reads_records:
+                chunk = self._reads(self._next_chunk)
+                total += len(self._matching(chunk)[0])
+            else:
+                chunk = self._reads(self._next_keys)
+                total += len(chunk.keys)
+            self._pass(chunk.last)
+        return total if self._query.limit is None else min(total, self._query.limit)
+
+    def _pass(self, last: bytes | None) -> None:
+        """Go on behind the last key that was seen."""
+        if last is None or self._left == 0:
+            self._ended = True
+        elif self._query.descending:
+            self._high = fmt.before_key(last)
+        else:
+            self._low = fmt.after_key(last)
+        self._ended |= self._low > self._high
+        self._size = min(self._size * GROWTH, max(self._size, LONGEST_CHUNK))
+
+    # -- reading a chunk: inside of a transaction -------------------------------------------------
+
+    def _next_chunk(self, txn: Transaction[bytes], databases: Databases) -> _Chunk:
+        size = self._size
+        if self._left is not None and not self._plan.reads_records and len(self._walk) < 2:  # noqa: PLR2004
+            size = min(size, self._left)
+        with txn.cursor(db=databases.timeline) as cursor:
+            bounded = bool(txn.stat(databases.timeline)["overflow_pages"])
+            if not self._walk:
+                chunk = self._scan(cursor, size, bounded=bounded)
+            else:
+                chunk = self._fetch(cursor, self._walked(txn, databases, size), bounded=bounded)
+        return self._before_watermark(txn, databases, chunk)
+
+    def _next_keys(self, txn: Transaction[bytes], databases: Databases) -> _Chunk:
+        if self._walk:
+            chunk = self._walked(txn, databases, self._size)
+        else:
+            with txn.cursor(db=databases.timeline) as cursor:
+                keys = list(islice(self._keys_from(cursor), self._size))
+            chunk = self._cut(keys, [], ended=len(keys) < self._size)
+        return self._before_watermark(txn, databases, chunk)
+
+    def _scan(self, cursor: Cursor[bytes], size: int, *, bounded: bool) -> _Chunk:
+        items = islice(self._items_from(cursor), size)
+        found = _within_bytes(items) if bounded else list(items)
+        ended = len(found) < size and not (bounded and next(items, None))
+        keys, records = map(list, zip(*found, strict=True)) if found else ([], [])
+        return self._cut(keys, records, ended=ended)
+
+    def _items_from(self, cursor: Cursor[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        if self._query.descending:
+            return cursor.iterprev() if _seek_last(cursor, self._high) else iter(())
+        return cursor.iternext() if cursor.set_range(self._low) else iter(())
+
+    def _keys_from(self, cursor: Cursor[bytes]) -> Iterator[bytes]:
+        if self._query.descending:
+            found = _seek_last(cursor, self._high)
+            return cursor.iterprev(keys=True, values=False) if found else iter(())
+        found = cursor.set_range(self._low)
+        return cursor.iternext(keys=True, values=False) if found else iter(())
+
+    def _cut(self, keys: list[bytes], records: list[bytes], *, ended: bool) -> _Chunk:
+        """Leave out what lies beyond the far end of the range."""
+        inside = len(keys)
+        if keys and self._query.descending and keys[-1] < self._low:
+            inside = len(keys) - bisect_left(keys[::-1], self._low)
+        elif keys and not self._query.descending and keys[-1] > self._high:
+            inside = bisect_right(keys, self._high)
+        if ended or inside < len(keys):
+            return _Chunk(keys[:inside], records[:inside], None)
+        return _Chunk(keys, records, keys[-1])
+
+    def _walked(self, txn: Transaction[bytes], databases: Databases, size: int) -> _Chunk:
+        """Return the keys that are in all of the walked posting sets; the rarest one leads."""
+        rarest, *others = self._walk
+        descending = self._query.descending
+        with txn.cursor(db=databases.flags) as cursor:
+            low, high = leap(cursor, others, self._low, self._high, descending=descending)
+            if low > high:
+                return _Chunk([], [], None)
+            keys = postings(cursor, rarest, low, high, size, descending=descending)
+            last = keys[-1] if len(keys) == size else None
+            return _Chunk(merged(cursor, others, keys), [], last)
+
+    def _fetch(self, cursor: Cursor[bytes], chunk: _Chunk, *, bounded: bool) -> _Chunk:
+        """Read the records of a chunk of keys."""
+        keys = chunk.keys
+        if bounded:
+            items = _within_bytes((key, cursor.get(key, b"")) for key in keys)
+        else:
+            items = cursor.getmulti(keys)
+        records = [record for _, record in items]
+        if not all(records) or (not bounded and len(records) < len(keys)):
+            raise StoreDamaged(f"a flag names an event near {shown(keys[0])} that is not there")
+        if len(records) < len(keys):
+            keys = keys[: len(records)]
+            return _Chunk(keys, records, keys[-1])
+        return _Chunk(keys, records, chunk.last)
+
+    def _before_watermark(
+        self, txn: Transaction[bytes], databases: Databases, chunk: _Chunk
+    ) -> _Chunk:
+        mark = self._watermark
+        if txn.get(fmt.NEXT, db=databases.meta) == mark:  # nothing was saved since
+            return chunk
+        old = [n for n, key in enumerate(chunk.keys) if key[8:] < mark]
+        records = [chunk.records[n] for n in old] if chunk.records else []
+        return _Chunk([chunk.keys[n] for n in old], records, chunk.last)
+
+    # -- telling what matches: outside of it ------------------------------------------------------
+
+    def _matching(self, chunk: _Chunk) -> tuple[list[bytes], list[Event]]:
+        keys, records = chunk.keys, chunk.records
+        for needle in self._needles:
+            keys, records = _select(
+                [n for n, record in enumerate(records) if needle in record], keys, records
+            )
+        if self._query.pattern is not None and records:
+            keys, records = _select(matching_records(self._query.pattern, records), keys, records)
+        events = fmt.decode(records)
+        if self._needles:  # they may have hit something else than the flag or the source
+            keys, events = _select(
+                [n for n, event in enumerate(events) if self._confirmed(event)], keys, events
+            )
+        return keys, events
+
+    def _confirmed(self, event: Event) -> bool:
+        source = self._query.source
+        return (source is None or event.source == source) and all(
+            flag in event.tags for flag in self._plan.test
+        )
+
+
+def _select(chosen: list[int], keys: list[bytes], values: list[T]) -> tuple[list[bytes], list[T]]:
+    if len(chosen) == len(keys):
+        return keys, values
+    return [keys[n] for n in chosen], [values[n] for n in chosen]
+
+
+def _bounds(query: Query) -> tuple[bytes, bytes]:
+    low, high = fmt.first_key(query.ts_start), fmt.last_key(query.ts_end)
+    if query.after is not None:
+        behind = fmt.timeline_key(query.after)
+        if query.descending:
+            high = min(high, fmt.before_key(behind))
+        else:
+            low = max(low, fmt.after_key(behind))
+    return low, high
+
+
+def _seek_last(cursor: Cursor[bytes], high: bytes) -> bool:
+    """Move to the last key that is not over `high`."""
+    return cursor.prev() if cursor.set_range(fmt.after_key(high)) else cursor.last()
+
+
+def _within_bytes(items: Any) -> list[tuple[bytes, bytes]]:
+    """Take items until their records reach CHUNK_BYTES."""
+    taken, total = [], 0
+    for item in items:
+        taken.append(item)
+        total += len(item[1])
+        if total >= CHUNK_BYTES:
+            break
+    return taken
+

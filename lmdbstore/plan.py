@@ -1,0 +1,116 @@
+"""The planner: from a query and a few numbers to a plan, which can print itself.
+
+Rules: pure; it knows no store and reads nothing. All choice of an index is here. A plan is plain
+data, and what `explain` shows is the plan that runs.
+
+There are two ways to the events, both in timeline order: scanning `timeline`, and walking posting
+sets. Reading a posting and its record costs about four times a step of the scan, so the scan wins
+once a flag is on more than a quarter of all events.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .query import Query
+
+__all__ = ["Plan", "make_plan"]
+
+DENSE = 4  # a flag on more than one event in so many is scanned for, not looked up
+MERGED = 16  # a posting set up to so many times the rarest one is merged with it; a longer one
+# costs more to read than testing its flag on the records that are left
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a query is answered."""
+
+    query: Query
+    events: int  # in the store
+    postings: dict[str, int]  # of each flag of the query
+    walk: tuple[str, ...]  # flags whose posting sets are walked together, the rarest first
+    test: tuple[str, ...]  # flags that are tested on each record
+    nothing: str = ""  # why no event can match
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether telling a match takes the record, and not its key alone."""
+        return bool(self.test) or self.query.reads_records
+
+    def __str__(self) -> str:
+        """The plan as text, a line for each step."""
+        if self.nothing:
+            return f"nothing to read: {self.nothing}"
+        return "\n  ".join([self._access(), *self._steps()])
+
+    def _access(self) -> str:
+        order = "newest first" if self.query.descending else "oldest first"
+        if not self.walk:
+            return f"scan the timeline ({self.events:,} events), {order}"
+        sets = " and ".join(f"{flag!r} ({self.postings[flag]:,})" for flag in self.walk)
+        kind = "set" if len(self.walk) == 1 else "sets"
+        return f"walk the posting {kind} of {sets} of {self.events:,} events, {order}"
+
+    def _steps(self) -> list[str]:
+        query = self.query
+        steps = []
+        if query.ts_start > -math.inf:
+            steps.append(f"from {_time(query.ts_start)}")
+        if query.ts_end < math.inf:
+            steps.append(f"to {_time(query.ts_end)}")
+        if query.after is not None:
+            steps.append(f"behind {query.after.token}")
+        steps += [f"test the flag {flag!r} on each record" for flag in self.test]
+        if query.source is not None:
+            steps.append(f"test the source {query.source!r} on each record")
+        if query.pattern is not None:
+            how = "page by page" if query.pattern.by_page else "event by event"
+            steps.append(f"match {query.pattern.text!r} {how}")
+        if query.limit is not None:
+            steps.append(f"stop after {query.limit:,}")
+        return steps
+
+
+def make_plan(
+    query: Query, events: int, postings: Mapping[str, int], *, counting: bool = False
+) -> Plan:
+    """Choose how to answer `query` in a store of so many events and postings of each flag.
+
+    `counting` says that the events themselves are not wanted, only how many they are.
+    """
+    numbers = {flag: postings[flag] for flag in query.flags}
+    rarest_first = sorted(numbers, key=lambda flag: (numbers[flag], flag))
+    walk: tuple[str, ...] = ()
+    if rarest_first:
+        least = numbers[rarest_first[0]]
+        keys_answer = counting and not query.reads_records
+        if keys_answer or least * DENSE <= events:
+            walk = tuple(
+                flag for flag in rarest_first if keys_answer or numbers[flag] <= least * MERGED
+            )
+    test = tuple(flag for flag in rarest_first if flag not in walk)
+    return Plan(query, events, numbers, walk, test, _nothing(query, events, numbers))
+
+
+def _nothing(query: Query, events: int, postings: Mapping[str, int]) -> str:
+    if query.limit == 0:
+        return "the limit is 0"
+    if query.impossible:
+        return "the time range is reversed"
+    for flag, number in postings.items():
+        if not number:
+            return f"no event carries {flag!r}"
+    return "" if events else "the store is empty"
+
+
+def _time(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat() + f" ({seconds!r})"
+    except (OverflowError, ValueError, OSError):
+        return repr(seconds)

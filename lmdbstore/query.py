@@ -1,0 +1,173 @@
+"""The query: the arguments of a search, checked and turned into plain data.
+
+Rules: everything that can be wrong with an argument is found here, before a store is touched,
+and named in an `InvalidQuery`. A `Query` knows no store. The order of events is that of their
+`Position`: by timestamp, and by the order of saving among equal timestamps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from .errors import InvalidQuery, shown
+from .pattern import Pattern, compile_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Position", "Query", "checked_query"]
+
+
+class Position(NamedTuple):
+    """Where an event stands in the timeline: unique in its store, and never used again."""
+
+    timestamp: float
+    local_id: int
+
+    @property
+    def token(self) -> str:
+        """The position as a short string, exact and the same on every machine."""
+        return f"{self.local_id}@{self.timestamp!r}"
+
+    @classmethod
+    def from_token(cls, token: str) -> Position:
+        """Read a token back.
+
+        Raises:
+            InvalidQuery: it is not the token of a search.
+        """
+        local_id, at, timestamp = token.partition("@")
+        try:
+            position = cls(float(timestamp), int(local_id))
+        except ValueError:
+            position = None
+        # Only what was written by `token` is one: " 7_0@1" would read as numbers too.
+        if position is None or not at or position.token != token:
+            _refuse("after", token, "pass the token of an earlier search, or one of its events")
+        return position
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched for; every condition must hold. Both time bounds are inclusive."""
+
+    ts_start: float = -math.inf
+    ts_end: float = math.inf
+    flags: tuple[str, ...] = ()
+    pattern: Pattern | None = None
+    descending: bool = False
+    source: str | None = None
+    limit: int | None = None
+    after: Position | None = None
+
+    @property
+    def impossible(self) -> bool:
+        """Whether no event can answer it, whatever the store holds."""
+        return self.ts_start > self.ts_end or self.limit == 0
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether telling a match needs more than the event's position and flags."""
+        return self.pattern is not None or self.source is not None
+
+
+def checked_query(  # noqa: PLR0913  the parameters of the contract
+    ts_start: object,
+    ts_end: object,
+    flags: object,
+    match: object,
+    order: object,
+    *,
+    source: object,
+    limit: object,
+    after: object,
+    locate: Callable[[str], Position],
+) -> Query:
+    """Check the arguments of a search and return them as a `Query`.
+
+    `locate` returns the position of an event of the store by its id; it is called only when
+    `after` is an event.
+
+    Raises:
+        InvalidQuery: naming the argument, its value and the remedy.
+        EventNotFound: `after` is an event that is not in the store.
+    """
+    if order not in ("asc", "desc"):
+        _refuse("order", order, "pass 'asc' or 'desc'")
+    return Query(
+        ts_start=-math.inf if ts_start is None else _seconds("ts_start", ts_start),
+        ts_end=math.inf if ts_end is None else _seconds("ts_end", ts_end),
+        flags=_flags(flags),
+        pattern=None if match is None else _pattern(match),
+        descending=order == "desc",
+        source=None if source is None else _text("source", source),
+        limit=_limit(limit),
+        after=_after(after, locate),
+    )
+
+
+def _refuse(name: str, value: object, remedy: str) -> NoReturn:
+    raise InvalidQuery(f"{name}: {shown(value)} cannot be searched with; {remedy}")
+
+
+def _seconds(name: str, value: Any) -> float:
+    remedy = "pass seconds since 1970 as a number, or None for no bound"
+    if isinstance(value, (str, bytes, bytearray, bool)):
+        _refuse(name, value, remedy)
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        _refuse(name, value, remedy)
+    if math.isnan(seconds):
+        _refuse(name, value, remedy)
+    return seconds + 0.0  # -0.0 becomes 0.0
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        _refuse(name, value, "pass a str")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        _refuse(name, value, "it has a lone surrogate, which no event can carry")
+    return str.__str__(value)
+
+
+def _flags(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    remedy = "pass a list of strings, such as ['door', 'alarm']"
+    if isinstance(value, (str, bytes)):
+        _refuse("flags", value, remedy)
+    try:
+        flags: Iterable[Any] = list(value)
+    except TypeError:
+        _refuse("flags", value, remedy)
+    return tuple(dict.fromkeys(_text("flags", flag) for flag in flags))
+
+
+def _pattern(value: object) -> Pattern:
+    if not isinstance(value, str):
+        _refuse("match", value, "pass a regular expression as a str")
+    return compile_pattern(value)
+
+
+def _limit(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        _refuse("limit", value, "pass a whole number, 0 or more, or None for no limit")
+    return int(value)
+
+
+def _after(value: Any, locate: Callable[[str], Position]) -> Position | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return Position.from_token(value)
+    event_id = getattr(value, "id", None)
+    if event_id is None:
+        _refuse("after", value, "pass the token of an earlier search, or one of its events")
+    return locate(event_id)

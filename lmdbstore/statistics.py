@@ -1,0 +1,62 @@
+"""What a store holds and takes up, for people who look after it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from . import format as fmt
+from .creation import DATA_FILE
+
+if TYPE_CHECKING:
+    from lmdb import Transaction
+
+    from .databases import Databases
+    from .environment import Environment
+
+__all__ = ["StoreStatistics", "statistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """The figures of `LMDBEventStore.stats`."""
+
+    events: int
+    oldest: float | None  # timestamp in seconds; None in an empty store
+    newest: float | None
+    flags: int  # how many different ones
+    databases: dict[str, int]  # bytes in the pages of each database
+    file_bytes: int = 0  # size of the data file, free pages included
+    map_bytes: int = 0  # what it may grow to
+    map_used: int = 0  # bytes of the map that have ever been used: the file cannot be smaller
+    readers: int = 0  # slots of the reader table in use now, over all processes
+    max_readers: int = 0
+
+
+def statistics(environment: Environment) -> StoreStatistics:
+    """Read the figures of an open store."""
+    figures = environment.read(_figures)
+    map_bytes, map_used, max_readers = environment.map_figures()
+    return replace(
+        figures,
+        file_bytes=os.stat(os.path.join(environment.path, DATA_FILE)).st_size,
+        map_bytes=map_bytes,
+        map_used=map_used,
+        readers=environment.readers_in_use(),
+        max_readers=max_readers,
+    )
+
+
+def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:
+    stats = {name: txn.stat(handle) for name, handle in databases._asdict().items()}
+    with txn.cursor(db=databases.timeline) as cursor:
+        oldest = fmt.decode_key(cursor.key()).timestamp if cursor.first() else None
+        newest = fmt.decode_key(cursor.key()).timestamp if cursor.last() else None
+    with txn.cursor(db=databases.flags) as cursor:
+        flags = sum(1 for _ in cursor.iternext_nodup(keys=True, values=False))
+    sizes = {
+        name: (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
+        for name, stat in stats.items()
+    }
+    return StoreStatistics(stats["timeline"]["entries"], oldest, newest, flags, sizes)

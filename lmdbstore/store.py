@@ -1,0 +1,270 @@
+"""`LMDBEventStore`: the public store on disk.
+
+Rules: it holds its options and no LMDB state of its own but the environment of this process, which
+it opens anew after a fork. Every public call checks that the store is open, waits at the barrier
+where reads are strict, and hands on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakSet
+
+from .api import EventStore
+from .changes import Delete, Save, SaveMany
+from .environment import Environment, Options, open_environment, release
+from .errors import InvalidOption, ReadOnlyStore, StoreClosed, shown
+from .event import checked_id
+from .snapshot import Snapshot
+from .statistics import StoreStatistics, statistics
+from .view import LMDBView
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from uuid import UUID
+
+    from lmdb import Transaction
+
+    from .changes import Change
+    from .databases import Databases
+    from .event import Event
+    from .search import Search
+
+__all__ = ["LMDBEventStore"]
+
+T = TypeVar("T")
+
+
+class LMDBEventStore(LMDBView, EventStore):
+    """An event store in a folder, on LMDB.
+
+    Any number of threads may use one store object, and any number of processes on the same machine
+    one folder; one write happens at a time, and readers never hold it up. The folder must be on a
+    local file system. Opening the same folder again in a process shares what is open.
+
+    Durable: with `durability="full"` a write is flushed to disk when its call returns, and survives
+    a crash of the machine. With `"none"` it is left to the operating system: it survives a crash
+    of the process, but a crash of the machine may lose the last writes, or damage the file.
+
+    Visible: when the call that wrote it returns, at the latest, to every thread and process. With
+    `consistency="strict"` a read that begins while a write is under way anywhere waits for its
+    end. With `"snapshot"` it never waits, and sees the last state that was committed; a write that
+    has returned is seen all the same. If a writing process dies, the first strict reader that may
+    write settles what it left; a reader with `readonly=True` goes on at once with the state before
+    that write, which was never acknowledged, and may see it appear when somebody settles it. A
+    read from within a write of the same thread (by a signal handler) sees the state before it.
+
+    A store pickles as its path and options, and opens when it is unpickled. After `fork` the child
+    opens the folder for itself at its first call; a snapshot does not pass on to the child.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        readonly: bool = False,
+        durability: str = "full",
+        consistency: str = "strict",
+        map_size: int | None = None,
+        max_readers: int = 4096,
+    ) -> None:
+        """Open the store in the folder `path`.
+
+        Args:
+            path: The folder; a new store makes it, for its owner alone (mode 0700), in a folder
+                that is there.
+            create: Make a store if there is none.
+            readonly: Open without the right to write; the store must be there.
+            durability: `"full"` or `"none"`; see the class.
+            consistency: `"strict"` or `"snapshot"`; see the class.
+            map_size: Bytes that the store may grow to; None for 1 TiB, or less where the address
+                space is short. It takes no memory and no space on disk.
+            max_readers: Read transactions that may be open at once, over all processes; the first
+                process that opens the store decides.
+
+        Raises:
+            InvalidOption: an option has no such value, or contradicts the one with which this
+                process has the store open already (`consistency` may differ).
+            StoreOpenError: the store is not there, is not one, is of another format version, or
+                the operating system refuses.
+        """
+        self._path = _folder(path)
+        self._create = bool(create)
+        self._strict = _one_of("consistency", consistency, ("strict", "snapshot")) == "strict"
+        self._options = Options(
+            readonly=bool(readonly),
+            durability=_one_of("durability", durability, ("full", "none")),
+            map_size=None if map_size is None else _positive("map_size", map_size),
+            max_readers=_positive("max_readers", max_readers),
+        )
+        self._open()
+
+    def _open(self) -> None:
+        self._closed = False
+        self._lock = threading.Lock()
+        self._searches: WeakSet[Search] = WeakSet()
+        self._environment = open_environment(self._path, self._options, create=self._create)
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def save(self, event: Event) -> None:
+        """Save one event, atomically; flushed to disk when this returns. See `EventStore.save`.
+
+        Threads that save at the same moment share one flush.
+        """
+        self._write(Save(event))
+
+    def save_many(self, events: Iterable[Event]) -> int:
+        """Save all of the events or none, in one transaction. See `EventStore.save_many`.
+
+        The events are encoded as they are read; the encoded form of all of them is in memory,
+        about once and a half of their size, until they are written.
+        """
+        self._check_writable()
+        change = SaveMany(events)
+        if len(change):
+            self._write(change)
+        else:
+            self._check_writable()
+        return len(change)
+
+    def delete(self, event_id: str | UUID) -> None:
+        """Delete one event and every index entry of it, atomically. See `EventStore.delete`."""
+        self._write(Delete(checked_id(event_id)))
+
+    def _write(self, change: Change) -> None:
+        self._check_writable()
+        self._current().writer.write(change)
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._options.readonly:
+            raise ReadOnlyStore(
+                f"the store {self._path!r} was opened with readonly=True; open it without"
+            )
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def _read(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
+        return self._current().read(work)
+
+    def _wait(self) -> None:
+        environment = self._current()
+        if self._strict and environment.barrier.up:
+            environment.barrier.wait(environment.writer.settle)
+
+    def _track(self, search: Search) -> Search:
+        with self._lock:
+            self._check_open()
+            self._searches.add(search)
+        return search
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Give a view of the store as it is now, for the length of a `with` block.
+
+        It holds a read transaction: while it is open, the space of what is deleted or replaced
+        cannot be used again, and the file grows instead. It ends early when the store is closed.
+        """
+        self._check_open()
+        self._wait()
+        view = Snapshot(self._current())
+        try:
+            yield view
+        finally:
+            view.close()
+
+    def stats(self) -> StoreStatistics:
+        """Return what the store holds, and what it takes up; it reads no event but two."""
+        self._wait()
+        return statistics(self._current())
+
+    # -- being open -------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the store {self._path!r} is closed; open it again")
+
+    def _current(self) -> Environment:
+        """Return the environment of this process, opened anew after a fork."""
+        self._check_open()
+        environment = self._environment
+        return environment if environment.pid == os.getpid() else self._reopened()
+
+    def _reopened(self) -> Environment:
+        with _reopening:
+            if self._environment.pid != os.getpid():
+                self._lock = threading.Lock()  # a thread that is not here may hold the parent's
+                self._environment = open_environment(self._path, self._options, create=False)
+            return self._environment
+
+    def close(self) -> None:
+        """Close the store, when the operations under way in other threads have ended.
+
+        See `EventStore.close`. Nothing is left to be flushed. The last store of the process on
+        this folder closes the environment.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            searches = list(self._searches)
+        for search in searches:
+            search.stop(self._closed_page)
+        if self._environment.pid == os.getpid():
+            release(self._environment)
+
+    def _closed_page(self) -> None:
+        self._check_open()
+
+    def __repr__(self) -> str:
+        """The call that opens it."""
+        state = ", closed" if self._closed else ""
+        return f"<LMDBEventStore {self._path!r}{state}>"
+
+    def __getstate__(self) -> dict[str, object]:
+        """Pickle as the path and the options."""
+        kept = ("_path", "_create", "_strict", "_options")
+        return {name: getattr(self, name) for name in kept}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Open the store that was pickled."""
+        self.__dict__.update(state)
+        self._open()
+
+
+_reopening = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    global _reopening  # noqa: PLW0603  a thread that is not here may hold the parent's
+    _reopening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_fresh_lock)
+
+
+def _folder(path: object) -> str:
+    with suppress(TypeError, ValueError):
+        folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # what else it may be is refused
+        if folder and "\0" not in folder:
+            return os.path.abspath(folder)
+    raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    if isinstance(value, str) and value in allowed:
+        return value
+    choices = " or ".join(map(repr, allowed))
+    raise InvalidOption(f"{name}: {shown(value)} is not known; pass {choices}")
+
+
+def _positive(name: str, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63:
+        return int(value)
+    raise InvalidOption(f"{name}: {shown(value)} is not acceptable; pass a whole number above 0")

@@ -1,0 +1,67 @@
+"""What the tests of the contract share: events, collections of events, threads that may not hang."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..api import EventStore, EventView
+    from ..event import Event
+
+__all__ = ["LONE", "assert_empty", "ids", "in_threads", "like", "save_all"]
+
+LONE = "a\ud800z"  # a lone surrogate: a str that UTF-8 cannot carry
+HANG = 120  # seconds; only a hang takes so long
+
+
+def like(**fields: Any) -> Any:
+    """Return an object that looks like an event, with `fields` instead of the usual ones."""
+    usual = {"id": "a", "source": "s", "timestamp": 1.0, "tags": ["t"], "content": "text"}
+    return SimpleNamespace(**{**usual, **fields})
+
+
+def ids(events: Iterable[Event]) -> list[str]:
+    """Return the ids of events, in their order."""
+    return [event.id for event in events]
+
+
+def save_all(store: EventStore, events: Iterable[Event]) -> list[Event]:
+    """Save events one by one and return them."""
+    saved = list(events)
+    for event in saved:
+        store.save(event)
+    return saved
+
+
+def assert_empty(store: EventView) -> None:
+    """Check that nothing is in the store, whichever way it is asked."""
+    assert len(store) == 0
+    assert store.count() == 0
+    assert list(store.search()) == []
+    assert store.flags() == {}
+
+
+def in_threads(*calls: Callable[[], object]) -> None:
+    """Run each call in a thread of its own, all at once; raise what the first of them raised."""
+    errors: list[BaseException] = []
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> None:
+        try:
+            start.wait(HANG)
+            call()
+        except BaseException as error:  # noqa: BLE001  raised again below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,), daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(HANG)
+    if errors:
+        raise errors[0]
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"

@@ -1,0 +1,162 @@
+"""The answers to all that can be asked of LMDB: by a store, and by a snapshot alike.
+
+Rules: a view is given the way to run a piece of work in a read transaction, and knows nothing of
+how that comes about. A query is planned and its watermark taken in one transaction, when `search`
+is called; the pages are read later, by a `Pager`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from . import format as fmt
+from .errors import EventNotFound, StoreDamaged, shown
+from .event import checked_id
+from .pager import Pager
+from .plan import Plan, make_plan
+from .postings import number
+from .search import Search
+from .searching import QueryView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from lmdb import Transaction
+
+    from .databases import Databases
+    from .event import Event
+    from .query import Position, Query
+
+__all__ = ["LMDBView"]
+
+T = TypeVar("T")
+_REQUIRED = object()
+
+
+class LMDBView(QueryView):
+    """What stores and snapshots on LMDB have in common."""
+
+    @abstractmethod
+    def _read(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
+        """Run `work` in a read transaction."""
+
+    @abstractmethod
+    def _wait(self) -> None:
+        """Wait, where reads are strict, for the write that is under way."""
+
+    def _track(self, search: Search) -> Search:
+        """Remember a search that has to end when the view is closed."""
+        return search
+
+    @overload
+    def get(self, event_id: str | UUID) -> Event: ...
+    @overload
+    def get(self, event_id: str | UUID, default: T) -> Event | T: ...
+    def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
+        """See `EventView.get`; two lookups, in one transaction."""
+        wanted = checked_id(event_id)
+        self._wait()
+        record = self._read(lambda txn, databases: _record(txn, databases, wanted))
+        if record is not None:
+            return fmt.decode([record])[0]
+        if default is _REQUIRED:
+            raise EventNotFound(f"there is no event with the id {shown(wanted)}")
+        return default
+
+    def __contains__(self, event_id: str | UUID) -> bool:
+        """Whether there is an event with this id; one lookup."""
+        wanted = checked_id(event_id)
+        self._wait()
+        return self._read(lambda txn, databases: _key(txn, databases, wanted)) is not None
+
+    def __len__(self) -> int:
+        """Return the number of events; O(1)."""
+        self._wait()
+        return self._read(lambda txn, databases: _events(txn, databases))
+
+    def flags(self) -> dict[str, int]:
+        """Return every flag with its number of events, in one pass over the posting sets.
+
+        No event is read, but one for each flag whose text is not its own key (empty, or longer
+        than 510 bytes of UTF-8). The whole pass sees one state of the store.
+        """
+        self._wait()
+        return self._read(_flags)
+
+    def _locate(self, event_id: str) -> Position:
+        wanted = checked_id(event_id)
+        self._wait()
+        key = self._read(lambda txn, databases: _key(txn, databases, wanted))
+        if key is None:
+            raise EventNotFound(
+                f"after: there is no event with the id {shown(wanted)} to continue behind; the "
+                "token of a search stays good when its event is deleted"
+            )
+        return fmt.decode_key(key)
+
+    def _search(self, query: Query) -> Search:
+        pager = self._pager(query)
+        token = None if query.after is None else query.after.token
+        return self._track(Search(pager.next_page, token))
+
+    def _count(self, query: Query) -> int:
+        if query.pattern is None and query == type(query)():
+            return len(self)
+        return self._pager(query, counting=True).count()
+
+    def _explain(self, query: Query) -> str:
+        return str(self._planned(query)[0])
+
+    def _pager(self, query: Query, *, counting: bool = False) -> Pager:
+        plan, watermark = self._planned(query, counting=counting)
+        return Pager(self._read, plan, watermark)
+
+    def _planned(self, query: Query, *, counting: bool = False) -> tuple[Plan, bytes]:
+        self._wait()
+        events, postings, watermark = self._read(
+            lambda txn, databases: _numbers(txn, databases, query.flags)
+        )
+        return make_plan(query, events, postings, counting=counting), watermark
+
+
+def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
+    # The empty id is no event's; its key would be that of the empty flag.
+    return txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
+
+
+def _record(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
+    key = _key(txn, databases, event_id)
+    if key is None:
+        return None
+    record = txn.get(key, db=databases.timeline)
+    if record is None:
+        raise StoreDamaged(f"the id {shown(event_id)} stands in an index, but not its event")
+    return record
+
+
+def _events(txn: Transaction[bytes], databases: Databases) -> int:
+    return txn.stat(databases.timeline)["entries"]
+
+
+def _numbers(
+    txn: Transaction[bytes], databases: Databases, flags: tuple[str, ...]
+) -> tuple[int, dict[str, int], bytes]:
+    watermark = txn.get(fmt.NEXT, db=databases.meta)
+    if watermark is None:
+        raise StoreDamaged("the store's next local id is missing")
+    if not flags:
+        return _events(txn, databases), {}, watermark
+    with txn.cursor(db=databases.flags) as cursor:
+        postings = {flag: number(cursor, fmt.text_key(flag)) for flag in flags}
+    return _events(txn, databases), postings, watermark
+
+
+def _flags(txn: Transaction[bytes], databases: Databases) -> dict[str, int]:
+    numbers: dict[str, int] = {}
+    with txn.cursor(db=databases.flags) as cursor:
+        for key in cursor.iternext_nodup(keys=True, values=False):
+            name = fmt.flag_name(key, lambda: txn.get(cursor.value(), db=databases.timeline))
+            numbers[name] = cursor.count()
+    return dict(sorted(numbers.items()))

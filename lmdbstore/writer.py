@@ -1,0 +1,260 @@
+"""The writer: group commit. Threads that write at the same moment share a transaction and a flush.
+
+Rules: a caller queues its change and becomes the leader if nobody leads. The leader takes its own
+change and those that wait, commits them together, tells each caller its own outcome, and wakes
+the next to lead: no thread of our own is needed (after the writer queue of LevelDB). Leading means
+holding `Writer.leading`; inside it, in this order: the barrier's lock, the gate, the byte of
+the barrier, LMDB's transaction.
+
+A change that is refused (a duplicate id) fails its caller alone. If the transaction breaks while
+it is being filled, each change is tried alone, so that one that cannot be written does not fail
+the others; if the commit fails, all of its changes fail, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from .errors import EventStoreException, EventWriteException, StoreClosed
+from .faults import write_error
+from .transaction import WriteTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .barrier import Barrier
+    from .changes import Change
+    from .databases import Databases
+    from .gate import Gate
+
+__all__ = ["Writer"]
+
+LONGEST_BATCH = 1024  # changes; bounds what a caller waits for, and the pages a commit makes dirty
+
+# Seconds. A waiting caller is woken when its change is done or it shall lead; it looks by itself
+# after so long only in case that the one who should have woken it was cut short by Ctrl-C.
+PATIENCE = 1.0
+
+
+class _Job:
+    """A change that waits for a leader, and what came of it."""
+
+    __slots__ = ("_latch", "_woken", "change", "done", "error")
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.done = False
+        self.error: EventStoreException | None = None
+        self._latch: threading.Lock | None = None
+        self._woken = False
+
+    def wait(self) -> None:
+        """Sleep until woken; a wake that came before counts too."""
+        if self._latch is None:
+            latch = threading.Lock()
+            latch.acquire()
+            self._latch = latch
+        if not self._woken:
+            self._latch.acquire(timeout=PATIENCE)
+        self._woken = False
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._latch is not None:
+            with contextlib.suppress(RuntimeError):  # it was not asleep
+                self._latch.release()
+
+    def end(self, error: EventStoreException | None) -> None:
+        self.error = error
+        self.done = True  # last: who sees it reads the error
+
+
+class _BrokenTransaction(Exception):  # noqa: N818  never leaves this module
+    """A change could not be applied, and nothing of its transaction may be kept."""
+
+    def __init__(self, error: EventStoreException | lmdb.Error) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Writer:
+    """Carries out changes, one transaction at a time."""
+
+    def __init__(
+        self,
+        environment: lmdb.Environment,
+        databases: Databases,
+        gate: Gate,
+        barrier: Barrier,
+        adopt_map: Callable[[], None],
+    ) -> None:
+        """Write to `environment`; `adopt_map` takes over a larger map of another process."""
+        self._environment = environment
+        self._databases = databases
+        self._gate = gate
+        self._barrier = barrier
+        self._adopt_map = adopt_map
+        # Held by the thread that leads a write. An RLock, since only its holder can release it:
+        # an interrupted thread may try to without knowing whether it holds it.
+        self.leading = threading.RLock()
+        self._queue: deque[_Job] = deque()
+        self._leader = 0
+
+    def write(self, change: Change) -> None:
+        """Carry out a change; when this returns it is committed.
+
+        Interrupted (Ctrl-C) while it waits, the change may be carried out or not, but never in
+        part.
+
+        Raises:
+            StoreClosed: the environment was closed before it was carried out.
+            EventWriteException, EventNotFound: it was refused, or could not be written.
+        """
+        if self._leader == threading.get_ident():
+            raise EventWriteException(
+                "a write from within a write of the same thread (from a signal handler, say) "
+                "would wait for itself; write after it"
+            )
+        job = _Job(change)
+        self._queue.append(job)
+        try:
+            while not job.done:
+                self._lead_or_wait(job)
+        except BaseException:
+            with contextlib.suppress(ValueError):  # a leader has it already
+                self._queue.remove(job)
+            with contextlib.suppress(RuntimeError):  # interrupted before it could be released
+                self.leading.release()
+            self._wake_next()
+            raise
+        if job.error is not None:
+            raise job.error
+
+    def settle(self) -> None:
+        """End the write of a process that died, with an empty transaction."""
+        with self.leading:
+            self._transact(WriteTransaction.settle)
+
+    def _lead_or_wait(self, job: _Job) -> None:
+        if not self.leading.acquire(blocking=False):
+            job.wait()
+            return
+        try:
+            if not job.done:
+                self._lead(job)
+        finally:
+            self.leading.release()
+        self._wake_next()
+
+    def _wake_next(self) -> None:
+        with contextlib.suppress(IndexError):
+            self._queue[0].wake()
+
+    def _lead(self, own: _Job) -> None:
+        batch = self._batch(own)
+        self._leader = threading.get_ident()
+        try:
+            self._carry_out(batch)
+        finally:
+            self._leader = 0
+            for job in reversed(batch[1:]):
+                if job.done:
+                    job.wake()
+                else:  # this leader was interrupted; another takes what it leaves
+                    self._queue.appendleft(job)
+
+    def _batch(self, own: _Job) -> list[_Job]:
+        with contextlib.suppress(ValueError):  # an interrupted leader may have taken it out
+            self._queue.remove(own)
+        batch = [own]
+        while not own.change.alone and self._queue and len(batch) < LONGEST_BATCH:
+            with contextlib.suppress(IndexError):  # its caller was interrupted and withdrew it
+                if self._queue[0].change.alone:
+                    break
+                batch.append(self._queue.popleft())
+        return batch
+
+    def _carry_out(self, batch: list[_Job]) -> None:
+        try:
+            self._transact(lambda txn: _commit(txn, batch))
+        except _BrokenTransaction as broken:
+            if len(batch) == 1:
+                batch[0].end(_own(broken.error))
+            else:
+                for job in batch:
+                    self._carry_out([job])
+        except (EventStoreException, lmdb.Error, OSError) as error:
+            for job in batch:
+                job.end(_own(error))
+
+    def _transact(self, work: Callable[[WriteTransaction], None]) -> None:
+        """Run `work`, which ends its transaction, with every other writer kept out."""
+        while True:
+            try:
+                self._transact_once(work)
+                return
+            except lmdb.MapResizedError:
+                self._adopt_map()
+
+    def _transact_once(self, work: Callable[[WriteTransaction], None]) -> None:
+        if self._gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        # An interrupt may strike between any call and the `try` behind it, so each call stands
+        # inside: to unlock what is not locked, or lower what is not raised, does nothing.
+        try:
+            self._barrier.lock()
+            with self._gate:
+                txn = WriteTransaction(self._environment, self._databases)
+                try:
+                    self._barrier.raised(txn.begin)
+                    work(txn)
+                except BaseException as error:
+                    txn.drop(error)
+                    raise
+                finally:
+                    self._barrier.lower()
+        finally:
+            self._barrier.unlock()
+
+
+def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
+    try:
+        refusals = [job.change.apply(txn) for job in batch]
+    except (EventStoreException, lmdb.Error) as error:
+        raise _BrokenTransaction(error) from error
+    try:
+        txn.commit()
+        _end(batch, refusals)
+    except lmdb.Error as error:
+        if txn.outcome_is_unknown():
+            raise EventWriteException(
+                "the write of the file's meta page failed, so it is not known whether the change "
+                f"was written; close the store, see to the disk, open it again and look ({error})"
+            ) from error
+        raise
+    except BaseException:
+        if txn.is_committed():  # an interrupt struck as the commit returned
+            _end(batch, refusals)
+        raise
+
+
+def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
+    for job, refusal in zip(batch, refusals, strict=True):
+        job.end(refusal)
+
+
+def _own(error: EventStoreException | lmdb.Error | OSError) -> EventStoreException:
+    """Return an exception for one caller: a traceback is not shared between threads."""
+    if isinstance(error, lmdb.Error):
+        own = write_error(error)
+    elif isinstance(error, EventStoreException):
+        own = type(error)(*error.args)
+    else:
+        own = EventWriteException(f"the write failed and nothing was written: {error}")
+    own.__cause__ = error
+    return own

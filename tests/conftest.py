@@ -1,0 +1,59 @@
+"""Fixtures of all tests: stores on disk whose indexes are compared with their records at the end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import LMDBEventStore
+from lmdbstore.environment import _registry
+
+from .indexes import assert_indexes_agree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    """Give a path for a store; whatever a test made there is checked when it ends."""
+    folder = tmp_path / "events"
+    yield folder
+    if (folder / "data.mdb").exists():
+        assert_indexes_agree(folder)
+    assert not _registry, "a test left a store open"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[LMDBEventStore]:
+    """Give an open, empty store."""
+    with LMDBEventStore(path) as opened:
+        yield opened
+        if not opened._closed:
+            assert_indexes_agree(opened)
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Fail a test that leaves a thread or a file descriptor behind."""
+    threads, descriptors = set(threading.enumerate()), _descriptors()
+    yield
+    assert set(threading.enumerate()) <= threads
+    assert len(_descriptors()) <= len(descriptors), _descriptors() - descriptors
+
+
+def _descriptors() -> set[str]:
+    folder = "/proc/self/fd"
+    if not os.path.isdir(folder):
+        return set()
+    names = set()
+    for descriptor in os.listdir(folder):
+        try:
+            names.add(f"{descriptor} {os.readlink(f'{folder}/{descriptor}')}")
+        except FileNotFoundError:  # the one that listed the folder
+            continue
+    return names

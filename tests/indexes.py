@@ -1,0 +1,49 @@
+"""The check that every test of the LMDB store ends with: all indexes against the records."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lmdbstore import LMDBEventStore
+from lmdbstore import format as fmt
+from lmdbstore.event import checked
+
+if TYPE_CHECKING:
+    from lmdb import Transaction
+
+    from lmdbstore.databases import Databases
+
+
+def assert_indexes_agree(store: LMDBEventStore | str | os.PathLike[str]) -> int:
+    """Compare `ids`, `flags`, `commits` and `meta` with `timeline`; return the number of events."""
+    if isinstance(store, LMDBEventStore):
+        return store._read(_compare)
+    with LMDBEventStore(store, create=False) as opened:
+        return opened._read(_compare)
+
+
+def _compare(txn: Transaction[bytes], databases: Databases) -> int:
+    ids: dict[bytes, bytes] = {}
+    postings: set[tuple[bytes, bytes]] = set()
+    commits: dict[bytes, bytes] = {}
+    with txn.cursor(db=databases.timeline) as cursor:
+        for key, record in cursor:
+            (event,) = fmt.decode([record])
+            assert event == checked(event)
+            assert key[:8] == fmt.encode_time(event.timestamp)
+            assert key[8:] not in commits, "a local id was given twice"
+            ids[fmt.text_key(event.id)] = key
+            commits[key[8:]] = key[:8]
+            postings.update((fmt.text_key(tag), key) for tag in event.tags)
+    for name, expected in (("ids", ids), ("commits", commits)):
+        with txn.cursor(db=getattr(databases, name)) as cursor:
+            assert dict(cursor) == expected, f"the index {name} and the records differ"
+    with txn.cursor(db=databases.flags) as cursor:
+        found = list(cursor)
+    assert sorted(postings) == found, "the posting sets and the records differ"
+    next_id = txn.get(fmt.NEXT, db=databases.meta)
+    assert next_id is not None
+    assert all(local_id < next_id for local_id in commits)
+    assert txn.get(fmt.FORMAT, db=databases.meta) == fmt.encode_number(fmt.VERSION)
+    return len(ids)

@@ -1,0 +1,133 @@
+"""The bytes on disk: the examples of `lmdbstore.format`, and the order of what it encodes."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmdbstore import Event, StoreDamaged
+from lmdbstore import format as fmt
+from lmdbstore.event import checked
+from lmdbstore.query import Position
+
+DOC = fmt.__doc__ or ""
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def example(before: str) -> bytes:
+    """Return the hex example that stands behind `before` in the module's docstring."""
+    found = re.search(re.escape(before) + r"\s+([0-9a-f]+)$", DOC, re.MULTILINE)
+    assert found, before
+    return bytes.fromhex(found[1])
+
+
+@pytest.mark.parametrize("seconds", ["-1.0", "0.0", "1.5", "1509989630.674905"])
+def test_the_documented_timestamps_are_what_is_written(seconds: str) -> None:
+    encoded = example(f"    {seconds} ")
+    assert fmt.encode_time(float(seconds)) == encoded
+    assert fmt.decode_time(encoded) == float(seconds)
+
+
+def test_the_documented_timeline_key_is_what_is_written() -> None:
+    key = example("Timestamp 1.5 and local id 7:\n\n")
+    assert fmt.timeline_key(Position(1.5, 7)) == key
+    assert fmt.decode_key(key) == Position(1.5, 7)
+
+
+def test_the_documented_record_is_what_is_written() -> None:
+    event = Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n")
+    record = example('content="hi\\n"):\n\n')
+    assert fmt.encode(event).record == record
+    assert fmt.decode([record]) == [event]
+
+
+def test_the_documented_key_of_the_empty_text_is_what_is_written() -> None:
+    assert fmt.text_key("") == bytes(479) + example("zero bytes and\n\n")
+
+
+def test_the_documented_version_is_written() -> None:
+    assert f"**Versions**: {fmt.VERSION}," in DOC
+
+
+@given(finite, finite)
+def test_timestamps_are_ordered_by_their_bytes(one: float, other: float) -> None:
+    one, other = one + 0.0, other + 0.0
+    assert (one < other) == (fmt.encode_time(one) < fmt.encode_time(other))
+    assert fmt.decode_time(fmt.encode_time(one)) == one
+
+
+@given(finite)
+def test_infinite_bounds_lie_outside_of_every_timestamp(seconds: float) -> None:
+    assert fmt.encode_time(-math.inf) < fmt.encode_time(seconds) < fmt.encode_time(math.inf)
+    assert len(fmt.encode_time(seconds)) == 8
+
+
+@given(st.integers(0, (1 << 128) - 2))
+def test_neighbouring_keys(number: int) -> None:
+    key = number.to_bytes(16, "big")
+    assert fmt.before_key(fmt.after_key(key)) == key
+    assert key < fmt.after_key(key)
+
+
+def test_the_outermost_keys_have_no_neighbour() -> None:
+    assert fmt.before_key(bytes(16)) == bytes(16)
+    assert fmt.after_key(b"\xff" * 16) == b"\xff" * 16
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@given(texts, texts, finite, st.lists(texts, unique=True), texts)
+def test_every_event_comes_back(
+    event_id: str, source: str, timestamp: float, tags: list[str], content: str
+) -> None:
+    event = checked(Event(event_id or "x", source, timestamp, tags, content))
+    row = fmt.encode(event)
+    assert fmt.decode([row.record, row.record]) == [event, event]
+    assert b"\n" not in row.record.partition(b"]\n")[0]
+
+
+@pytest.mark.parametrize("length", [1, 509, 510, 511, 512, 100_000])
+def test_text_keys_fit_and_tell_texts_apart(length: int) -> None:
+    text = "a" * length
+    others = ["a" * (length - 1) + "b", "a" * (length + 1), "a" * (length - 1)]
+    assert 0 < len(fmt.text_key(text)) <= fmt.LONG_KEY
+    assert fmt.text_key(text) not in map(fmt.text_key, others)
+
+
+def test_a_text_that_looks_like_a_digest_key_is_another_key() -> None:
+    long = "a" * 600
+    assert fmt.text_key(fmt.text_key(long).decode("latin-1")) != fmt.text_key(long)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"\n", b"[]\nx", b"{}\nx", b'["a","s",1.5]\nx', b'["a","s",1.5,[],1]\nx', b'["a"\nx',
+     b'["a","s",1.5,[]]\n\xff', b'["a","s",1.5,[]],["b","s",1.5,[]]\nx', b"null\nx"],
+)  # fmt: skip
+def test_a_damaged_record_is_said_to_be_damaged(record: bytes) -> None:
+    good = fmt.encode(Event("a", "s", 1.5)).record
+    for records in ([record], [good, record], [record, good]):
+        with pytest.raises(StoreDamaged):
+            fmt.decode(records)
+
+
+def test_a_damaged_number_is_said_to_be_damaged() -> None:
+    with pytest.raises(StoreDamaged):
+        fmt.decode_number(b"123")
+
+
+def test_the_name_of_a_long_flag_is_read_from_a_record() -> None:
+    flag = "x" * 600
+    record = fmt.encode(Event(tags=["a", flag])).record
+    assert fmt.flag_name(fmt.text_key(flag), lambda: record) == flag
+    with pytest.raises(StoreDamaged):
+        fmt.flag_name(fmt.text_key("y" * 600), lambda: record)
+    with pytest.raises(StoreDamaged):
+        fmt.flag_name(fmt.text_key(flag), lambda: None)
+    with pytest.raises(StoreDamaged):
+        fmt.flag_name(b"\xff", lambda: None)

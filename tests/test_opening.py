@@ -1,0 +1,288 @@
+"""Opening: how a store comes to be, what is refused and in which words, and what is shared."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+
+from lmdbstore import (
+    Event,
+    EventStoreException,
+    InvalidOption,
+    LMDBEventStore,
+    ReadOnlyStore,
+    StoreClosed,
+    StoreOpenError,
+    creation,
+)
+from lmdbstore import format as fmt
+from lmdbstore.environment import DEFAULT_MAP_SIZE, _registry
+
+
+def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:
+    with LMDBEventStore(path):
+        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    for name in os.listdir(path):
+        assert stat.S_IMODE((path / name).stat().st_mode) == 0o600
+    assert os.listdir(path.parent) == [path.name], "the folder it was made in is left over"
+
+
+def test_an_empty_folder_becomes_a_store(path: Path) -> None:
+    path.mkdir()
+    with LMDBEventStore(str(path)) as store:
+        store.save(Event("a"))
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_what_was_saved_is_there_when_it_is_opened_again(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a", content="x"))
+    with LMDBEventStore(path, create=False) as store:
+        assert store.get("a").content == "x"
+        store.save(Event("b"))
+        assert [event.id for event in store.search()] == ["a", "b"]
+
+
+def test_local_ids_are_not_given_again_after_the_last_event_is_deleted(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many([Event("a", timestamp=1.0), Event("b", timestamp=1.0)])
+        (token,) = [search.token for search in [store.search(order="desc")] if next(search)]
+        store.delete("b")
+    with LMDBEventStore(path) as store:
+        store.save(Event("c", timestamp=1.0))
+        assert [event.id for event in store.search(after=token)] == ["c"]
+
+
+def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    with LMDBEventStore(path.name) as store:
+        monkeypatch.chdir("/")
+        assert repr(store) == f"<LMDBEventStore {str(path)!r}>"
+        with LMDBEventStore(path) as other:
+            assert other._environment is store._environment
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda path: path.write_text("x"), "not a folder"),
+        (lambda path: (path.mkdir(), (path / "notes.txt").write_text("x")), "holds other things"),
+        (lambda path: path.symlink_to(path.parent / "nowhere"), "not a folder"),
+        (lambda path: lmdb.open(str(path)).close(), "not a store of lmdbstore"),
+        (lambda path: (path.mkdir(), (path / "data.mdb").write_bytes(b"x" * 9000)), "not an LMDB"),
+        (lambda path: (path.mkdir(), (path / "data.mdb").write_bytes(b"")), "not an LMDB"),
+    ],
+)
+def test_something_else_is_never_touched(tmp_path: Path, made: Any, words: str) -> None:
+    path = tmp_path / "there"
+    made(path)
+    before = sorted(os.walk(tmp_path))
+    with pytest.raises(StoreOpenError, match=words):
+        LMDBEventStore(path)
+    assert sorted(os.walk(tmp_path)) == before
+    assert not _registry
+
+
+def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreOpenError, match="create=True"):
+        LMDBEventStore(tmp_path / "none", create=False)
+    with pytest.raises(StoreOpenError, match="there is no store"):
+        LMDBEventStore(tmp_path / "none", readonly=True)
+    with pytest.raises(StoreOpenError, match="make it first"):
+        LMDBEventStore(tmp_path / "no" / "folder")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) -> None:
+    LMDBEventStore(path).close()
+    with lmdb.open(str(path), max_dbs=8) as environment:
+        meta = environment.open_db(fmt.META)
+        with environment.begin(write=True) as txn:
+            txn.put(fmt.FORMAT, fmt.encode_number(99), db=meta)
+    with pytest.raises(StoreOpenError, match=r"version 99.*version 1"):
+        LMDBEventStore(path)
+    with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
+        txn.put(fmt.FORMAT, fmt.encode_number(fmt.VERSION), db=environment.open_db(fmt.META, txn))
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"durability": "some"}, "durability"),
+        ({"durability": None}, "durability"),
+        ({"consistency": "eventual"}, "consistency"),
+        ({"map_size": 0}, "map_size"),
+        ({"map_size": 1.5}, "map_size"),
+        ({"map_size": 1 << 70}, "map_size"),
+        ({"max_readers": -1}, "max_readers"),
+        ({"max_readers": True}, "max_readers"),
+    ],
+)
+def test_a_bad_option_is_named(tmp_path: Path, options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidOption, match=f"^{field}: .*pass") as caught:
+        LMDBEventStore(tmp_path / "s", **options)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, StoreOpenError)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("path", [None, 5, "", "a\0b", ["x"]])
+def test_a_bad_path_is_refused(path: Any) -> None:
+    with pytest.raises(InvalidOption, match="^path: "):
+        LMDBEventStore(path)
+
+
+def test_one_path_is_opened_once_in_a_process_and_counted(path: Path) -> None:
+    first = LMDBEventStore(path)
+    second = LMDBEventStore(path.parent / "." / path.name, consistency="snapshot")
+    first.save(Event("a"))
+    assert second.get("a").id == "a"
+    first.close()
+    with pytest.raises(StoreClosed):
+        first.get("a")
+    second.save(Event("b"))
+    assert len(second) == 2
+    second.close()
+    second.close()
+
+
+@pytest.mark.parametrize(
+    "options", [{"durability": "none"}, {"readonly": True}, {"map_size": 1 << 20}]
+)
+def test_contradicting_options_are_named(path: Path, options: dict[str, Any]) -> None:
+    with LMDBEventStore(path) as store:
+        with pytest.raises(InvalidOption, match=next(iter(options))):
+            LMDBEventStore(path, **options)
+        store.save(Event("a"))
+    with LMDBEventStore(path, **options) as store:
+        assert "a" in store
+
+
+def test_files_that_the_process_opened_with_lmdb_itself(path: Path) -> None:
+    LMDBEventStore(path).close()
+    with (
+        lmdb.open(str(path), max_dbs=8),
+        pytest.raises(StoreOpenError, match="opened the same files with lmdb itself"),
+    ):
+        LMDBEventStore(path)
+
+
+def test_a_readonly_store_reads_and_does_not_write(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+    with LMDBEventStore(path, readonly=True) as store:
+        assert [event.id for event in store.search()] == ["a"]
+        writes: list[Any] = [lambda: store.save(Event("b")), lambda: store.delete("a")]
+        writes += [lambda: store.save_many([Event("b")]), lambda: store.save_many([])]
+        for write in writes:
+            with pytest.raises(ReadOnlyStore, match="readonly=True"):
+                write()
+        with store.snapshot() as view:
+            assert len(view) == 1
+
+
+def test_a_reader_without_the_right_to_write_is_told_about_the_lock_file(path: Path) -> None:
+    LMDBEventStore(path).close()
+    for file in path.iterdir():
+        file.chmod(0o444)
+    code = f"""
+import os, lmdbstore
+if os.getuid() == 0:
+    for folder in {[str(p) for p in (path, *path.parents)][:-1]!r}:
+        os.chmod(folder, 0o755)
+    os.setuid(65534)
+try:
+    lmdbstore.LMDBEventStore({str(path)!r}, readonly=True)
+except lmdbstore.StoreOpenError as error:
+    print(error)
+"""
+    assert "a reader too must be allowed to write the store's lock.mdb" in python(code)
+    for file in path.iterdir():
+        file.chmod(0o600)
+
+
+def test_a_short_address_space_gets_a_smaller_map(path: Path) -> None:
+    code = f"""
+import resource, lmdbstore
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+with lmdbstore.LMDBEventStore({str(path)!r}) as store:
+    store.save(lmdbstore.Event("a"))
+    print(store.stats().map_bytes)
+"""
+    assert resource.getrlimit(resource.RLIMIT_AS)
+    assert 1 << 30 <= int(python(code)) < DEFAULT_MAP_SIZE
+
+
+def test_a_map_that_is_too_large_is_an_error_with_the_remedy(path: Path) -> None:
+    with pytest.raises(StoreOpenError, match="pass a smaller map_size"):
+        LMDBEventStore(path, map_size=1 << 50)
+
+
+def test_a_store_pickles_as_its_path_and_options(path: Path) -> None:
+    with LMDBEventStore(path, consistency="snapshot", max_readers=100) as store:
+        store.save(Event("a"))
+        with pickle.loads(pickle.dumps(store)) as copy:
+            assert copy.get("a").id == "a"
+            assert copy._options == store._options
+            assert not copy._strict
+            assert copy._environment is store._environment
+
+
+def test_processes_that_make_one_store_at_once_share_it(path: Path) -> None:
+    code = f"""
+import sys, lmdbstore
+sys.stdin.readline()
+with lmdbstore.LMDBEventStore({str(path)!r}) as store:
+    store.save(lmdbstore.Event())
+"""
+    children = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) for _ in range(6)
+    ]
+    for child in children:
+        assert child.stdin
+        child.stdin.write(b"\n")
+        child.stdin.close()
+    assert [child.wait(60) for child in children] == [0] * 6
+    with LMDBEventStore(path, create=False) as store:
+        assert len(store) == 6
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_creation_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(creation, "create_barrier_file", fail)
+    with pytest.raises(StoreOpenError, match="No space left"):
+        LMDBEventStore(path)
+    assert not os.listdir(path.parent)
+    assert issubclass(StoreOpenError, EventStoreException)
+
+
+def test_a_missing_side_file_is_made_again_by_who_may_write(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+    (path / "barrier").unlink()
+    with pytest.raises(StoreOpenError, match="barrier"):
+        LMDBEventStore(path, readonly=True)
+    with LMDBEventStore(path) as store:
+        assert "a" in store
+
+
+def python(code: str) -> str:
+    """Run code in another process, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,77 @@
+"""The plans that the planner chooses, as the text that `explain` shows."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from lmdbstore.pattern import compile_pattern
+from lmdbstore.plan import make_plan
+from lmdbstore.query import Position, Query
+
+POSTINGS = {"rare": 10, "some": 150, "many": 20_000, "half": 50_000, "none": 0}
+
+
+def plan(*, counting: bool = False, **query: Any) -> str:
+    """Return the plan for a store of 100,000 events as text."""
+    return str(make_plan(Query(**query), 100_000, POSTINGS, counting=counting))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, "scan the timeline (100,000 events), oldest first"),
+        (
+            {"ts_start": 0.0, "ts_end": 1.5, "descending": True, "limit": 1000},
+            """\
+            scan the timeline (100,000 events), newest first
+              from 1970-01-01T00:00:00+00:00 (0.0)
+              to 1970-01-01T00:00:01.500000+00:00 (1.5)
+              stop after 1,000""",
+        ),
+        ({"flags": ("rare",)}, "walk the posting set of 'rare' (10) of 100,000 events, oldest first"),
+        (
+            {"flags": ("some", "rare")},
+            "walk the posting sets of 'rare' (10) and 'some' (150) of 100,000 events, oldest first",
+        ),
+        (
+            {"flags": ("half", "many", "rare"), "source": "s", "after": Position(2.0, 7)},
+            """\
+            walk the posting set of 'rare' (10) of 100,000 events, oldest first
+              behind 7@2.0
+              test the flag 'many' on each record
+              test the flag 'half' on each record
+              test the source 's' on each record""",
+        ),
+        (
+            {"flags": ("half",), "pattern": compile_pattern("a+b"), "ts_end": 1e300},
+            """\
+            scan the timeline (100,000 events), oldest first
+              to 1e+300
+              test the flag 'half' on each record
+              match 'a+b' page by page""",
+        ),
+        ({"flags": ("rare", "none")}, "nothing to read: no event carries 'none'"),
+        ({"limit": 0}, "nothing to read: the limit is 0"),
+        ({"ts_start": 2.0, "ts_end": 1.0}, "nothing to read: the time range is reversed"),
+    ],
+)
+def test_plan(query: dict[str, Any], expected: str) -> None:
+    """Each query has the plan that is written here."""
+    assert plan(**query) == dedent(expected)
+
+
+def test_an_empty_store_is_not_read() -> None:
+    """Without events there is nothing to plan."""
+    assert str(make_plan(Query(), 0, {})) == "nothing to read: the store is empty"
+
+
+def test_counting_walks_posting_sets_that_a_search_would_not() -> None:
+    """The keys of the posting sets tell the number, however dense the flags."""
+    expected = (
+        "walk the posting sets of 'rare' (10) and 'half' (50,000) of 100,000 events, oldest first"
+    )
+    assert plan(flags=("half", "rare"), counting=True) == expected
+    assert plan(flags=("half",), source="s", counting=True).startswith("scan the timeline")

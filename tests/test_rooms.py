@@ -1,0 +1,82 @@
+"""The rooms of the package: imports go one way, and each foreign library stays where it belongs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import lmdbstore
+
+PACKAGE = Path(lmdbstore.__file__).parent
+
+# From the ground up: a room imports only from rooms above it in this list.
+ROOMS = """
+    errors event pattern_parse pattern query plan search api searching memory
+    format postings pager view
+    gate faults barrier creation databases transaction changes writer environment
+    snapshot statistics store
+""".split()
+
+LIBRARIES = {
+    "lmdb": {"faults", "creation", "databases", "transaction", "writer", "environment", "snapshot"},
+    "orjson": {"format"},
+    "struct": {"format"},
+    "re2": {"pattern"},
+    "fcntl": {"barrier"},
+    "mmap": {"barrier"},
+}
+
+
+def imports(room: str) -> tuple[set[str], set[str]]:
+    """Return what a room imports when it runs: rooms of ours, and other modules."""
+    tree = ast.parse((PACKAGE / f"{room}.py").read_text(encoding="utf-8"))
+    ours: set[str] = set()
+    others: set[str] = set()
+    for node in running(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            ours.update([node.module] if node.module else [alias.name for alias in node.names])
+        elif isinstance(node, ast.ImportFrom):
+            others.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Import):
+            others.update(alias.name.partition(".")[0] for alias in node.names)
+    return ours, others
+
+
+def running(node: ast.AST) -> list[ast.AST]:
+    """Return the nodes below, without what stands under `if TYPE_CHECKING`."""
+    found = []
+    for child in ast.iter_child_nodes(node):
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        if not typing_only:
+            found += [child, *running(child)]
+    return found
+
+
+def test_every_room_is_on_the_list() -> None:
+    """A new file has to say where it stands."""
+    files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert files == set(ROOMS)
+
+
+def test_imports_go_one_way() -> None:
+    """A room imports only rooms that stand before it."""
+    for number, room in enumerate(ROOMS):
+        assert imports(room)[0] <= set(ROOMS[:number]), room
+
+
+def test_foreign_libraries_stay_in_their_rooms() -> None:
+    """Only the rooms that own a library import it."""
+    for room in ROOMS:
+        for library in imports(room)[1] & set(LIBRARIES):
+            assert room in LIBRARIES[library], f"{room} imports {library}"
+
+
+def test_importing_the_library_does_not_import_the_extras() -> None:
+    """`click`, `rich` and `pytest` are not there for programs that import the store."""
+    code = "import sys, lmdbstore; print({'click', 'rich', 'pytest'} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "set()"
