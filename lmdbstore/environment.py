@@ -129,9 +129,13 @@ class Environment:
         raise EventReadException("the store's map was grown again and again while it was read")
 
     def adopt_map(self) -> None:
-        """Take over the larger map that another process has given the store."""
+        """Take over the larger map that another process has given the store.
+
+        LMDB ends all read transactions of the process for that, those of snapshots too.
+        """
         self.gate.bar()
         try:
+            self._drop_snapshots()
             self.lmdb.set_mapsize(0)
         except lmdb.Error as error:
             raise read_error(error) from error
@@ -158,7 +162,7 @@ class Environment:
 
     def close(self) -> None:
         """Wait for every operation to end, and close. Called under the registry's lock."""
-        with self.writer.leading:
+        with self.writer.held_up():
             self.gate.bar()
             try:
                 self.gate.close()
@@ -166,7 +170,7 @@ class Environment:
                 self.lmdb.close()
             finally:
                 self.gate.unbar()
-        self.barrier.close()  # a reader at the barrier may wait for `leading`, to settle a write
+        self.barrier.close()  # a reader at the barrier may wait to settle a write
 
     def abandon(self) -> None:
         """Let go, in a forked child, of what belongs to the parent.

@@ -11,10 +11,9 @@ import threading
 from bisect import insort
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
-from weakref import WeakSet
 
 from .api import EventStore
-from .errors import DuplicateEvent, EventNotFound, StoreClosed, shown
+from .errors import DuplicateEvent, EventNotFound, shown
 from .event import Event, checked, checked_id
 from .query import Position, Query
 from .search import Page, Search
@@ -39,10 +38,9 @@ class _MemoryView(QueryView):
     """Entries sorted by position; each is found by looking at all of them."""
 
     def __init__(self, entries: Iterable[_Entry] = ()) -> None:
+        super().__init__()
         self._entries = list(entries)
         self._lock = threading.RLock()
-        self._closed = False
-        self._searches: WeakSet[Search] = WeakSet()
 
     @overload
     def get(self, event_id: str | UUID) -> Event: ...
@@ -80,14 +78,8 @@ class _MemoryView(QueryView):
     def _search(self, query: Query) -> Search:
         found = self._matching(query)
         pages = [Page([_copy(e.event) for e in found], lambda n: found[n].position)] * bool(found)
-        search = Search(
-            lambda: pages.pop() if pages else None,
-            None if query.after is None else query.after.token,
-        )
-        with self._lock:
-            self._check_open()
-            self._searches.add(search)
-        return search
+        token = None if query.after is None else query.after.token
+        return self._track(Search(lambda: pages.pop() if pages else None, token))
 
     def _count(self, query: Query) -> int:
         return len(self._matching(query))
@@ -95,19 +87,13 @@ class _MemoryView(QueryView):
     def _explain(self, query: Query) -> str:
         return f"filter all {len(self)} events" if not query.impossible else "no event can match"
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosed("the store is closed; open it again")
-
     def close(self) -> None:
         """See `EventStore.close`."""
-        with self._lock:
-            self._closed = True
-            for search in list(self._searches):
-                search.stop(self._closed_page)
+        self._end()
 
-    def _closed_page(self) -> None:
-        self._check_open()
+    def __repr__(self) -> str:
+        """What it is."""
+        return f"<{type(self).__name__.lstrip('_')}{', closed' if self._closed else ''}>"
 
 
 class MemoryEventStore(_MemoryView, EventStore):
@@ -154,7 +140,7 @@ class MemoryEventStore(_MemoryView, EventStore):
         """See `EventStore.snapshot`."""
         with self._lock:
             self._check_open()
-            view = _MemoryView(self._entries)
+            view = self._track(_MemoryView(self._entries))
         try:
             yield view
         finally:

@@ -38,7 +38,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import re2
 
 from .errors import InvalidQuery, shown
-from .pattern_parse import JOINT, NEVER, render
+from .pattern_parse import NEVER, render
+from .pattern_sets import JOINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,31 +73,21 @@ class _Set(Protocol):
 class Pattern:
     """A compiled pattern; made by `compile_pattern`, immutable, shared between threads."""
 
-    __slots__ = ("_inside", "_oracle", "_page", "_set", "_single", "by_page", "text")
+    __slots__ = ("_oracle", "_page", "_set", "_single", "by_page", "text")
 
     def __init__(self, text: str) -> None:
         """Compile `text`; raises InvalidQuery."""
         rendered = render(text)
         self.text = text
         self.by_page = rendered.empty == NEVER and not rendered.runs
-        self._inside = rendered.inside
         self._oracle = rendered.oracle
         self._single = _compiled(rendered.single, text)
-        self._set = _compiled_set(rendered.single, text)
+        self._set = _compiled_set(rendered.test, text)
         self._page = _compiled(rendered.page, text)
 
     def matches(self, content: bytes) -> bool:
         """Whether the pattern is found in a content in UTF-8."""
-        if self._inside:
-            return self._matches_at_a_character(content)
         return self._set.Match(content) is not None
-
-    def _matches_at_a_character(self, content: bytes) -> bool:
-        # RE2 sees `\B` between the bytes of one character too; a match that starts there is none.
-        return any(
-            found.start() == len(content) or content[found.start()] & 0xC0 != 0x80  # noqa: PLR2004
-            for found in self._single.finditer(content)
-        )
 
     def next_hit(self, page: bytes, start: int) -> int:
         """Return where the first match at or behind `start` begins in a page, or -1."""
@@ -200,9 +191,7 @@ def _from_hit_to_hit(  # noqa: PLR0913, PLR0917
 
 def _one_by_one(pattern: Pattern, records: Sequence[bytes], first: int) -> list[int]:
     matches = pattern.matches
-    return [
-        n for n in range(first, len(records)) if matches(records[n].partition(b"\n")[2])
-    ]
+    return [n for n in range(first, len(records)) if matches(records[n].partition(b"\n")[2])]
 
 
 def _options() -> Any:

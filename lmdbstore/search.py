@@ -7,11 +7,11 @@ share; turning to the next page is done by one thread at a time.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator
 from operator import length_hint
 from typing import TYPE_CHECKING, NamedTuple
+
+from .locks import ForkLock
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,12 +38,11 @@ class Search(Iterator["Event"]):
 
     def __init__(self, next_page: Callable[[], Page | None], token: str | None = None) -> None:
         """Read pages from `next_page`, until it returns None; `token` is where it starts."""
-        self._next_page = next_page
+        self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
         self._token = token
         # The page being given out and its iterator, replaced together: the token needs both.
         self._open: tuple[Page | None, Iterator[Event]] = (None, iter(()))
-        self._turning = threading.Lock()
-        self._pid = os.getpid()
+        self._turning = ForkLock()
 
     @property
     def token(self) -> str | None:
@@ -80,11 +79,16 @@ class Search(Iterator["Event"]):
 
     def close(self) -> None:
         """Give no more events. Calling it again does nothing."""
-        self.stop(lambda: None)
+        self.stop(None)
 
-    def stop(self, next_page: Callable[[], Page | None]) -> None:
-        """Drop the events that were not given, and go on with `next_page` (for stores)."""
-        with self._lock():
+    def stop(self, next_page: Callable[[], Page | None] | None) -> None:
+        """Drop the events that were not given, and go on with `next_page` (for stores).
+
+        A search that is at its end stays there.
+        """
+        with self._turning:
+            if self._next_page is None:
+                return
             page, _ = self._open
             self._token = self.token
             self._next_page = next_page
@@ -96,22 +100,17 @@ class Search(Iterator["Event"]):
         """Open a page that has an event left to give; False at the end."""
         if length_hint(self._open[1]):
             return True
-        with self._lock():
+        with self._turning:
             if length_hint(self._open[1]):
                 return True
-            page = self._next_page()
+            page = None if self._next_page is None else self._next_page()
             self._token = self.token
             if page is None:
-                self._next_page = lambda: None
+                self._next_page = None
                 self._open = (None, iter(()))
                 return False
             self._open = (page, iter(page.events))
             return True
-
-    def _lock(self) -> threading.Lock:
-        if self._pid != os.getpid():  # forked: a thread that is not here may have held the lock
-            self._pid, self._turning = os.getpid(), threading.Lock()
-        return self._turning
 
     def __enter__(self) -> Search:
         """Return the search itself."""

@@ -1,28 +1,69 @@
-"""`search`, `count` and `explain` of our own stores: arguments in, a checked `Query` out.
+"""What our own stores and their snapshots share: arguments in, a checked `Query` out; and the end.
 
-Both stores and the snapshots share it, so that an argument is refused in the same words
-everywhere. What is left to a store is to answer a `Query`.
+Rules: an argument is refused in the same words everywhere; what is left to a view is to answer a
+`Query`. A view that is closed closes what was opened on it: searches that were not read to their
+end, and snapshots.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakSet
 
 from .api import EventView
+from .errors import StoreClosed
+from .locks import ForkLock
 from .query import Position, Query, checked_query
+from .search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .event import Event
-    from .search import Search
 
 __all__ = ["QueryView"]
+
+Opened = TypeVar("Opened", bound="Search | QueryView")
 
 
 class QueryView(EventView):
     """A view that answers queries."""
+
+    def __init__(self) -> None:
+        """Make an open view."""
+        self._closed = False
+        self._opening = ForkLock()
+        self._opened: WeakSet[Search | QueryView] = WeakSet()
+
+    def _track(self, opened: Opened) -> Opened:
+        """Remember what has to end with this view."""
+        with self._opening:
+            self._check_open()
+            self._opened.add(opened)
+        return opened
+
+    def _end(self) -> bool:
+        """Close the view and what was opened on it; False if that was done before."""
+        with self._opening:
+            if self._closed:
+                return False
+            self._closed = True
+            opened = list(self._opened)
+        for item in opened:
+            if isinstance(item, Search):
+                item.stop(self._no_page)
+            else:
+                item._end()  # noqa: SLF001  a view of this class
+        return True
+
+    def _no_page(self) -> None:
+        self._check_open()
+
+    def _check_open(self) -> None:
+        """Raise StoreClosed if the view was closed."""
+        if self._closed:
+            raise StoreClosed(f"{self!r} is closed; open it again")
 
     @abstractmethod
     def _locate(self, event_id: str) -> Position:
@@ -36,10 +77,6 @@ class QueryView(EventView):
 
     @abstractmethod
     def _explain(self, query: Query) -> str: ...
-
-    @abstractmethod
-    def _check_open(self) -> None:
-        """Raise StoreClosed if the view was closed."""
 
     def search(  # noqa: PLR0913
         self,

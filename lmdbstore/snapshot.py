@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
@@ -33,21 +34,23 @@ class Snapshot(LMDBView):
 
     def __init__(self, environment: Environment) -> None:
         """Take the state as it is now."""
+        super().__init__()
         self._environment = environment
         self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._closed = False
+        self._using = threading.Lock()
         self._txn: lmdb.Transaction[bytes] | None = environment.begin_snapshot(self)
 
     def _read(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
         self._check_open()
-        with self._environment.gate, self._lock:
+        with self._environment.gate, self._using:
+            self._check_open()
             if self._txn is None:
-                raise StoreClosed("the snapshot has ended; take a new one")
+                raise EventReadException(
+                    f"{self!r} was ended, because another process gave the store a larger map; "
+                    "take a new one"
+                )
             try:
                 return work(self._txn, self._environment.databases)
-            except lmdb.BadTxnError as error:
-                raise _ended_by_growth(error) from error
             except lmdb.Error as error:
                 raise read_error(error) from error
 
@@ -55,23 +58,26 @@ class Snapshot(LMDBView):
         """A frozen state has no write under way."""
 
     def _check_open(self) -> None:
-        if self._closed or self._pid != os.getpid():
-            raise StoreClosed("the snapshot has ended; take a new one")
+        super()._check_open()
+        if self._pid != os.getpid():
+            raise StoreClosed(f"{self!r} belongs to the parent of this process; take a new one")
+
+    def _end(self) -> bool:
+        """End the snapshot, and let its pages be used again."""
+        ended = super()._end()
+        if ended and self._pid == os.getpid():
+            with suppress(StoreClosed), self._environment.gate, self._using:
+                self.drop()
+        return ended
 
     def close(self) -> None:
-        """End the snapshot, and let its pages be used again."""
-        self._closed = True
-        if self._pid == os.getpid() and not self._environment.gate.closed:
-            with self._environment.gate, self._lock:
-                self.drop()
+        """End the snapshot. Doing it again does nothing."""
+        self._end()
 
     def drop(self) -> None:
         """Let go of the transaction; the gate is barred, or passed."""
         self._txn = None
 
-
-def _ended_by_growth(error: lmdb.Error) -> EventReadException:
-    return EventReadException(
-        "the snapshot was ended, because another process gave the store a larger map; take a new "
-        f"one ({error})"
-    )
+    def __repr__(self) -> str:
+        """What it is."""
+        return f"<a snapshot of {self._environment.path!r}{', ended' if self._closed else ''}>"

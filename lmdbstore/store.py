@@ -8,15 +8,13 @@ where reads are strict, and hands on.
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakSet
 
 from .api import EventStore
 from .changes import Delete, Save, SaveMany
 from .environment import Environment, Options, open_environment, release
-from .errors import InvalidOption, ReadOnlyStore, StoreClosed, shown
+from .errors import InvalidOption, ReadOnlyStore, shown
 from .event import checked_id
 from .snapshot import Snapshot
 from .statistics import StoreStatistics, statistics
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from .changes import Change
     from .databases import Databases
     from .event import Event
-    from .search import Search
 
 __all__ = ["LMDBEventStore"]
 
@@ -105,9 +102,7 @@ class LMDBEventStore(LMDBView, EventStore):
         self._open()
 
     def _open(self) -> None:
-        self._closed = False
-        self._lock = threading.Lock()
-        self._searches: WeakSet[Search] = WeakSet()
+        super().__init__()
         self._environment = open_environment(self._path, self._options, create=self._create)
 
     # -- writing ----------------------------------------------------------------------------------
@@ -158,12 +153,6 @@ class LMDBEventStore(LMDBView, EventStore):
         if self._strict and environment.barrier.up:
             environment.barrier.wait(environment.writer.settle)
 
-    def _track(self, search: Search) -> Search:
-        with self._lock:
-            self._check_open()
-            self._searches.add(search)
-        return search
-
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Give a view of the store as it is now, for the length of a `with` block.
@@ -173,7 +162,7 @@ class LMDBEventStore(LMDBView, EventStore):
         """
         self._check_open()
         self._wait()
-        view = Snapshot(self._current())
+        view = self._track(Snapshot(self._current()))
         try:
             yield view
         finally:
@@ -186,10 +175,6 @@ class LMDBEventStore(LMDBView, EventStore):
 
     # -- being open -------------------------------------------------------------------------------
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosed(f"the store {self._path!r} is closed; open it again")
-
     def _current(self) -> Environment:
         """Return the environment of this process, opened anew after a fork."""
         self._check_open()
@@ -197,9 +182,8 @@ class LMDBEventStore(LMDBView, EventStore):
         return environment if environment.pid == os.getpid() else self._reopened()
 
     def _reopened(self) -> Environment:
-        with _reopening:
+        with self._opening:
             if self._environment.pid != os.getpid():
-                self._lock = threading.Lock()  # a thread that is not here may hold the parent's
                 self._environment = open_environment(self._path, self._options, create=False)
             return self._environment
 
@@ -209,21 +193,11 @@ class LMDBEventStore(LMDBView, EventStore):
         See `EventStore.close`. Nothing is left to be flushed. The last store of the process on
         this folder closes the environment.
         """
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            searches = list(self._searches)
-        for search in searches:
-            search.stop(self._closed_page)
-        if self._environment.pid == os.getpid():
+        if self._end() and self._environment.pid == os.getpid():
             release(self._environment)
 
-    def _closed_page(self) -> None:
-        self._check_open()
-
     def __repr__(self) -> str:
-        """The call that opens it."""
+        """What it is, and where."""
         state = ", closed" if self._closed else ""
         return f"<LMDBEventStore {self._path!r}{state}>"
 
@@ -236,17 +210,6 @@ class LMDBEventStore(LMDBView, EventStore):
         """Open the store that was pickled."""
         self.__dict__.update(state)
         self._open()
-
-
-_reopening = threading.Lock()
-
-
-def _fresh_lock() -> None:
-    global _reopening  # noqa: PLW0603  a thread that is not here may hold the parent's
-    _reopening = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def _folder(path: object) -> str:

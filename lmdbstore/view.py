@@ -46,10 +46,6 @@ class LMDBView(QueryView):
     def _wait(self) -> None:
         """Wait, where reads are strict, for the write that is under way."""
 
-    def _track(self, search: Search) -> Search:
-        """Remember a search that has to end when the view is closed."""
-        return search
-
     @overload
     def get(self, event_id: str | UUID) -> Event: ...
     @overload

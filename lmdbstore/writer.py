@@ -3,7 +3,7 @@
 Rules: a caller queues its change and becomes the leader if nobody leads. The leader takes its own
 change and those that wait, commits them together, tells each caller its own outcome, and wakes
 the next to lead: no thread of our own is needed (after the writer queue of LevelDB). Leading means
-holding `Writer.leading`; inside it, in this order: the barrier's lock, the gate, the byte of
+holding `Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of
 the barrier, LMDB's transaction.
 
 A change that is refused (a duplicate id) fails its caller alone. If the transaction breaks while
@@ -25,7 +25,7 @@ from .faults import write_error
 from .transaction import WriteTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .barrier import Barrier
     from .changes import Change
@@ -101,7 +101,7 @@ class Writer:
         self._adopt_map = adopt_map
         # Held by the thread that leads a write. An RLock, since only its holder can release it:
         # an interrupted thread may try to without knowing whether it holds it.
-        self.leading = threading.RLock()
+        self._leading = threading.RLock()
         self._queue: deque[_Job] = deque()
         self._leader = 0
 
@@ -129,26 +129,35 @@ class Writer:
             with contextlib.suppress(ValueError):  # a leader has it already
                 self._queue.remove(job)
             with contextlib.suppress(RuntimeError):  # interrupted before it could be released
-                self.leading.release()
+                self._leading.release()
             self._wake_next()
             raise
         if job.error is not None:
             raise job.error
 
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Keep everyone of this process from writing, and then let the next one go on."""
+        try:
+            with self._leading:
+                yield
+        finally:
+            self._wake_next()
+
     def settle(self) -> None:
         """End the write of a process that died, with an empty transaction."""
-        with self.leading:
+        with self.held_up():
             self._transact(WriteTransaction.settle)
 
     def _lead_or_wait(self, job: _Job) -> None:
-        if not self.leading.acquire(blocking=False):
+        if not self._leading.acquire(blocking=False):
             job.wait()
             return
         try:
             if not job.done:
                 self._lead(job)
         finally:
-            self.leading.release()
+            self._leading.release()
         self._wake_next()
 
     def _wake_next(self) -> None:

@@ -1,20 +1,20 @@
-"""Both stores keep the contract; the LMDB store does so with every option that changes how it works."""
+"""Every store keeps the contract, and so does one that defines the abstract methods only."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from indexes import assert_indexes_agree
 
-from lmdbstore import LMDBEventStore, MemoryEventStore
+from lmdbstore import EventStore, EventView, LMDBEventStore, MemoryEventStore
 from lmdbstore.testing import EventStoreContract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lmdbstore import EventStore
+    from lmdbstore import Event, Search
 
 
 class TestMemory(EventStoreContract):
@@ -28,7 +28,76 @@ class TestLMDB(EventStoreContract):
     """As it is by default: every save is on the disk when it returns."""
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[EventStore]:
-        with LMDBEventStore(tmp_path / "events") as store:
+    def store(self, path: Path) -> Iterator[EventStore]:
+        with LMDBEventStore(path) as store:
             yield store
-        assert_indexes_agree(tmp_path / "events")
+
+
+class TestLMDBThatNeverWaits(EventStoreContract):
+    """Without flushes and without waiting for writers."""
+
+    @pytest.fixture
+    def store(self, path: Path) -> Iterator[EventStore]:
+        with LMDBEventStore(path, durability="none", consistency="snapshot") as store:
+            yield store
+
+
+class TestAbstractMethodsOnly(EventStoreContract):
+    """What `EventView` and `EventStore` define by means of the abstract methods is right."""
+
+    @pytest.fixture
+    def store(self) -> Iterator[EventStore]:
+        with MinimalStore() as store:
+            yield store
+
+
+class MinimalView(EventView):
+    """The abstract methods of a view, handed on to another one."""
+
+    def __init__(self, view: EventView) -> None:
+        self._view = view
+
+    def get(self, *arguments: Any, **named: Any) -> Any:
+        return self._view.get(*arguments, **named)
+
+    def search(  # noqa: PLR0913  the parameters of the contract
+        self,
+        ts_start: float | None = None,
+        ts_end: float | None = None,
+        flags: Iterable[str] | None = None,
+        match: str | None = None,
+        order: str = "asc",
+        *,
+        source: str | None = None,
+        limit: int | None = None,
+        after: Event | str | None = None,
+    ) -> Search:
+        return self._view.search(
+            ts_start, ts_end, flags, match, order, source=source, limit=limit, after=after
+        )
+
+
+class MinimalStore(MinimalView, EventStore):
+    """The abstract methods of a store, handed on to one in memory."""
+
+    _view: MemoryEventStore
+
+    def __init__(self) -> None:
+        super().__init__(MemoryEventStore())
+
+    def save(self, event: Event) -> None:
+        self._view.save(event)
+
+    def save_many(self, events: Iterable[Event]) -> int:
+        return self._view.save_many(events)
+
+    def delete(self, event_id: Any) -> None:
+        self._view.delete(event_id)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[EventView]:
+        with self._view.snapshot() as view:
+            yield MinimalView(view)
+
+    def close(self) -> None:
+        self._view.close()

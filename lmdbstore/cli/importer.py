@@ -1,7 +1,7 @@
 """An import: the lines of inputs become events, which are saved in batches.
 
 Rules: an event without an id gets one that is derived from its source, the number of its line and
-the line itself (`derived_id`), so the same line of the same source is the same event every time;
+the line itself (`LineIds`), so the same line of the same source is the same event every time;
 what is in the store already is left out. A line that cannot be read is counted and reported, and
 the rest is imported. A batch is saved whole or not at all, so an import can be stopped anywhere
 and run again.
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from .reading import Input
 
-__all__ = ["Importer", "derived_id", "source_digest"]
+__all__ = ["Importer", "LineIds"]
 
-BATCH_EVENTS = 5_000  # one commit for so many: it is the commit that takes its time
+# One commit for so many: more take less time, but a strict reader waits for a batch to its end.
+BATCH_EVENTS = 10_000
 BATCH_BYTES = 32 << 20  # of lines, so that a batch of very long ones does not fill the memory
 BATCH_SECONDS = 1.0  # what comes slowly through a pipe is saved at least so often
 DAY = 86_400.0  # seconds: a log's clock may be ahead of the file's, by a time zone at most
@@ -48,20 +49,26 @@ class _Pending(NamedTuple):
     number: int
 
 
-def source_digest(source: str) -> blake2b:
-    """Return the beginning of the ids of a source's lines, for `derived_id`."""
-    return blake2b(source.encode() + b"\0", digest_size=16)
+class LineIds:
+    """The ids of a source's lines that bring none: 32 hexadecimal digits.
 
-
-def derived_id(source: blake2b, number: int, line: bytes) -> str:
-    """Return the id of a line that brings none: 32 hexadecimal digits.
-
-    It is BLAKE2b, with a digest of 16 bytes, of the source in UTF-8, a NUL, the number of the
-    line (from 1, in decimal digits), a NUL, and the bytes of the line without its end.
+    The first 8 are the beginning of the BLAKE2b digest of the source in UTF-8. The next 8 are the
+    number of the line, from 1. The last 16 are a BLAKE2b digest, of 8 bytes, of the source, a NUL,
+    the number in decimal digits, a NUL, and the bytes of the line without its end. So the ids of a
+    file ascend, and the store need not touch its whole index of ids for each batch.
     """
-    digest = source.copy()
-    digest.update(b"%d\0%b" % (number, line))
-    return digest.hexdigest()
+
+    def __init__(self, source: str) -> None:
+        """Make ids for the lines of `source`."""
+        name = source.encode()
+        self._first = blake2b(name, digest_size=4).hexdigest()
+        self._digest = blake2b(name + b"\0", digest_size=8)
+
+    def of(self, number: int, line: bytes) -> str:
+        """Return the id of the line with this number."""
+        digest = self._digest.copy()
+        digest.update(b"%d\0%b" % (number, line))
+        return f"{self._first}{number:08x}{digest.hexdigest()}"
 
 
 class Importer:
@@ -73,12 +80,11 @@ class Importer:
         *,
         tags: Sequence[str] = (),
         source: str | None = None,
-        progress: Callable[[int, int], None] = lambda _bytes, _lines: None,
     ) -> None:
         """Import into `store`; every event gets `tags`, and `source` if it names none.
 
-        `progress` is called from time to time with the bytes read of the input that is being
-        read, and the lines read of all of them.
+        `progress` may be set to what is called now and then, with the bytes read of the input
+        that is being read, and the lines read of all of them.
 
         Raises:
             InvalidEvent: the tags or the source cannot be stored.
@@ -87,7 +93,7 @@ class Importer:
         self._source = source
         self.report = Report()
         self._saver = _Saver(store, self.report)
-        self._progress = progress
+        self.progress: Callable[[int, int], None] = lambda _bytes, _lines: None
 
     def read(self, opened: Input, line_format: str = "auto") -> None:
         """Import one input. `line_format` is "lines", "jsonl", or "auto": by the input's name.
@@ -101,7 +107,7 @@ class Importer:
         )
         lines = _Lines(opened, source, self._tags, self.report)
         self._read(opened, lines.from_json if json else lines.from_text)
-        self._progress(opened.bytes_read, self.report.lines)
+        self.progress(opened.bytes_read, self.report.lines)
 
     def finish(self) -> Report:
         """Save what is left, and return the report. Raises what `read` raises."""
@@ -137,7 +143,7 @@ class Importer:
                 report.unreadable(opened.name, number, str(error))
                 return
             if self._saver.add(event, opened.name, number, len(line)):
-                self._progress(opened.bytes_read, report.lines)
+                self.progress(opened.bytes_read, report.lines)
 
 
 class _Lines:
@@ -151,7 +157,7 @@ class _Lines:
         self._latest = opened.mtime + DAY
         self._clock = LogClock(self._latest)
         self._seconds = opened.mtime  # until a line shows a time
-        self._digest = source_digest(source)
+        self._ids = LineIds(source)
 
     def from_text(self, number: int, line: bytes) -> Event:
         try:
@@ -160,7 +166,11 @@ class _Lines:
             content = line.decode("utf-8", "backslashreplace")
             self._report.not_utf8(self._name, number)
         return Event(
-            derived_id(self._digest, number, line), self._source, self._time(content), self._tags, content
+            self._ids.of(number, line),
+            self._source,
+            self._time(content),
+            self._tags,
+            content,
         )
 
     def from_json(self, number: int, line: bytes) -> Event:
@@ -192,7 +202,7 @@ class _Lines:
     ) -> Event:
         event = checked(
             Event(
-                derived_id(self._digest, number, line) if id is None else id,
+                self._ids.of(number, line) if id is None else id,
                 self._source if source is None else source,
                 0.0,
                 tags,

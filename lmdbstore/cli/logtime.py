@@ -9,6 +9,7 @@ and the others are tried only after all of those.
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -43,9 +44,7 @@ _BASIC = rf"(\d{{8}})T([0-2]\d[0-5]\d[0-6]\d)(?!\d){_FRACTION}({_ZONE})?"
 _SLASH = rf"(\d{{4}}/\d\d/\d\d) ({_DAYTIME})(?!:?\d){_FRACTION}({_ZONE})?"
 _SYSLOG = rf"({_MONTH} [ \d]?\d(?: \d{{4}})?) ({_DAYTIME})(?!:?\d){_FRACTION}()"
 # With the weekday before it, the year stands last (ctime, Apache's error log).
-_CTIME = (
-    rf"[A-Z][a-z]{{2}} ({_MONTH} [ \d]?\d) ({_DAYTIME})(?!:?\d){_FRACTION} (\d{{4}})(?!\d)"
-)
+_CTIME = rf"[A-Z][a-z]{{2}} ({_MONTH} [ \d]?\d) ({_DAYTIME})(?!:?\d){_FRACTION} (\d{{4}})(?!\d)"
 _EPOCH = r"()([1-9]\d{8,9})(?:\.(\d+))?()(?=[\s\]):;,|\"'}]|$)"
 _COMMON = rf"\[(\d\d/{_MONTH}/\d{{4}}):({_DAYTIME})() ?([+-][01]\d[0-5]\d)?\]"
 
@@ -166,7 +165,7 @@ def _syslog(date: str, daytime: str, _: str, latest: float) -> int:
     month, day, *year = date.split()
     if year:
         return _at((int(year[0]), _MONTHS[month], int(day)), daytime, "")
-    last = datetime.fromtimestamp(latest).astimezone().year
+    last = time.localtime(latest).tm_year
     for candidate in range(last, last - LEAP_YEARS_APART - 1, -1):
         try:
             second = _at((candidate, _MONTHS[month], int(day)), daytime, "")

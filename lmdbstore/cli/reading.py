@@ -16,7 +16,7 @@ import time
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +44,11 @@ class Input:
         self.source = source
         self.mtime = mtime
         self._raw = raw
-        buffered = io.BufferedReader(raw, CHUNK)  # type: ignore[type-var]
-        self._lines: io.BufferedReader = buffered
-        if buffered.peek(2)[:2] == GZIP_MAGIC:
-            unpacked = gzip.GzipFile(fileobj=buffered, mode="rb")
-            self._lines = io.BufferedReader(unpacked, CHUNK)  # type: ignore[type-var]
+        self._packed = packed = io.BufferedReader(cast("io.RawIOBase", raw), CHUNK)
+        self._lines = packed
+        if packed.peek(2)[:2] == GZIP_MAGIC:
+            unpacked = gzip.GzipFile(fileobj=packed, mode="rb")
+            self._lines = io.BufferedReader(cast("io.RawIOBase", unpacked), CHUNK)
 
     @property
     def bytes_read(self) -> int:
@@ -57,6 +57,10 @@ class Input:
             return self._raw.tell()
         except OSError:  # a pipe
             return 0
+
+    def leave_open(self) -> None:
+        """Read no more, and leave what was read from to whom it belongs."""
+        self._packed.detach()
 
     def lines(self) -> Iterator[bytes | None]:
         """Give each line without its end; None for one over `LONGEST_LINE`.
@@ -75,9 +79,7 @@ class Input:
 
     def _split(self) -> Iterator[bytes | None]:
         readline, most = self._lines.readline, LONGEST_LINE + 2
-        line = readline(most)
-        if line.startswith(BOM):
-            line = line[len(BOM) :]
+        line = readline(most).removeprefix(BOM)
         while line:
             if line.endswith(b"\n"):
                 line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
@@ -101,7 +103,11 @@ def open_input(name: str) -> Iterator[Input]:
     if name == STDIN:
         # Text layers above it are left alone; the bytes are what an id is made of.
         stream = sys.stdin.buffer
-        yield Input("standard input", STDIN_SOURCE, time.time(), getattr(stream, "raw", stream))
+        opened = Input("standard input", STDIN_SOURCE, time.time(), getattr(stream, "raw", stream))
+        try:
+            yield opened
+        finally:
+            opened.leave_open()
         return
     with Path(name).open("rb", buffering=0) as raw:
         status = os.fstat(raw.fileno())

@@ -54,16 +54,15 @@ class Report:
 
     def summary(self) -> str:
         """Return the numbers in one line of text."""
-        rate = self.new / self.seconds if self.seconds else 0.0
         parts = [f"{self.new:,} new events", f"{self.present:,} already there"]
         if self.blank:
             parts.append(f"{self.blank:,} blank")
         if self.unreadables:
             parts.append(f"{self.unreadables:,} unreadable")
-        return (
-            f"{self.lines:,} lines: {', '.join(parts)}; "
-            f"{self.seconds:.2f} s, {rate:,.0f} events/s"
-        )
+        text = f"{self.lines:,} lines: {', '.join(parts)}; {self.seconds:.2f} s"
+        if self.new and self.seconds:
+            text += f", {self.new / self.seconds:,.0f} events/s"
+        return text
 
 
 def _more(number: int, kind: str) -> list[str]:

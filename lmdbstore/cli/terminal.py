@@ -7,16 +7,29 @@ direction of text around; a text that is piped on is not touched.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TextIO
 
-__all__ = ["colourful", "highlighted", "is_terminal", "visible"]
+__all__ = [
+    "colourful",
+    "complain",
+    "discard_output",
+    "highlighted",
+    "is_terminal",
+    "prepare_output",
+    "visible",
+]
 
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 MATCH_ON = "\x1b[1;31m"  # bold red, as grep has it
@@ -59,3 +72,30 @@ def colourful() -> bool:
         and not os.environ.get("NO_COLOR")
         and os.environ.get("TERM") != "dumb"
     )
+
+
+def prepare_output() -> None:
+    """Make standard output ready for any text: UTF-8 unless a terminal has another encoding."""
+    if sys.stdout is None:  # it was closed before the start
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  to the very end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        if is_terminal(sys.stdout):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+
+
+def discard_output() -> None:
+    """Let go of standard output, which cannot be written, and of what is left to be flushed."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, sys.stdout.fileno())
+        finally:
+            os.close(null)
+
+
+def complain(message: str) -> None:
+    """Print a message on standard error, as one line after the command's name."""
+    text = message.encode("utf-8", "backslashreplace").decode()
+    click.echo(f"lmdbstore: {visible(text.replace(chr(10), ' '))}", err=True)

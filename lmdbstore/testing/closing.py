@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import EventNotFound, EventReadException, EventWriteException, StoreClosed
-from ..event import Event
+from lmdbstore.errors import EventNotFound, EventReadException, EventWriteException, StoreClosed
+from lmdbstore.event import Event
+
 from .helpers import ids, in_threads, save_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from ..api import EventStore
+    from lmdbstore.api import EventStore
 
 EVENTS = [Event(str(n), "s", float(n), ["a", str(n)], f"text {n}") for n in range(5)]
 
@@ -198,9 +199,7 @@ class ClosingContract:
             store.count()
 
     @pytest.mark.parametrize("given", [0, 1, 4])
-    def test_a_half_read_search_ends_with_store_closed(
-        self, store: EventStore, given: int
-    ) -> None:
+    def test_a_half_read_search_ends_with_store_closed(self, store: EventStore, given: int) -> None:
         """Also when its next events had been read from the store already; the token stays."""
         save_all(store, EVENTS)
         search = store.search()
@@ -253,10 +252,13 @@ class ClosingContract:
         """Each of their calls does its work or raises StoreClosed."""
         store.save_many(EVENTS)
 
+        def go_on(work: Callable[[int], object]) -> None:
+            for n in itertools.count():
+                work(n)
+
         def until_closed(work: Callable[[int], object]) -> None:
             with pytest.raises(StoreClosed):
-                for n in range(10**9):
-                    work(n)
+                go_on(work)
 
         def close() -> None:
             for _ in range(20):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import EventWriteException, InvalidEvent
-from ..event import Event
+from lmdbstore.errors import EventWriteException, InvalidEvent
+from lmdbstore.event import Event
+
 from .helpers import LONE, assert_empty, ids, like
 
 if TYPE_CHECKING:
-    from ..api import EventStore
+    from lmdbstore.api import EventStore
 
 LONG = "x" * 600
 

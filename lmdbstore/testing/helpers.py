@@ -1,4 +1,4 @@
-"""What the tests of the contract share: events, collections of events, threads that may not hang."""
+"""What the tests of the contract share: events, their ids, and threads that may not hang."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..api import EventStore, EventView
-    from ..event import Event
+    from lmdbstore.api import EventStore, EventView
+    from lmdbstore.event import Event
 
 __all__ = ["LONE", "assert_empty", "ids", "in_threads", "like", "save_all"]
 

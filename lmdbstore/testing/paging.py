@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import EventNotFound
-from ..event import Event
-from ..search import Search
+from lmdbstore.errors import EventNotFound
+from lmdbstore.event import Event
+from lmdbstore.search import Search
+
 from .helpers import ids, save_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..api import EventStore, EventView
+    from lmdbstore.api import EventStore, EventView
 
 ORDERS = pytest.mark.parametrize("order", ["asc", "desc"])
 
@@ -154,7 +155,7 @@ class PagingContract:
 
     @ORDERS
     def test_the_token_follows_each_event(self, store: EventStore, order: str) -> None:
-        """It is None before the first one; afterwards a new one for each, which stays at the end."""
+        """It is None before the first one; then a new one for each, and the last one stays."""
         save_all(store, EVENTS)
         search = store.search(order=order)
         seen: list[str | None] = [search.token]

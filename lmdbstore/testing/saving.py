@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import DuplicateEvent, EventNotFound, EventReadException, InvalidEvent, InvalidQuery
-from ..event import Event
+from lmdbstore.errors import (
+    DuplicateEvent,
+    EventNotFound,
+    EventReadException,
+    InvalidEvent,
+    InvalidQuery,
+)
+from lmdbstore.event import Event
+
 from .helpers import LONE, assert_empty, ids, like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..api import EventStore
+    from lmdbstore.api import EventStore
 
 FIRST = Event("first", "door", 1.5, ["x", "y"], "opened")
 
@@ -162,9 +169,7 @@ class SavingContract:
         assert ids(store.search()) == names
 
     @pytest.mark.parametrize("wrong", ["dup-inside", "dup-stored"])
-    def test_save_many_with_a_duplicate_writes_nothing(
-        self, store: EventStore, wrong: str
-    ) -> None:
+    def test_save_many_with_a_duplicate_writes_nothing(self, store: EventStore, wrong: str) -> None:
         """Whether the id is in the store or twice among the events; the message names it."""
         store.save(Event("dup-stored", "s", 1.0))
         before = list(store.search())

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..errors import DuplicateEvent, EventNotFound
-from ..event import Event
+from lmdbstore.errors import DuplicateEvent, EventNotFound
+from lmdbstore.event import Event
+
 from .helpers import assert_empty, ids, in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..api import EventStore
+    from lmdbstore.api import EventStore
 
 THREADS = 8
 EACH = 30  # events saved by each thread
@@ -36,9 +37,7 @@ class SharingContract:
         in_threads(lambda: searches.append(store.search(limit=999)))
         assert ids(searches[0]) == [str(n) for n in range(999)]
 
-    def test_one_search_read_by_four_threads_gives_each_event_once(
-        self, store: EventStore
-    ) -> None:
+    def test_one_search_read_by_four_threads_gives_each_event_once(self, store: EventStore) -> None:
         """Whether by next or by a loop; each thread sees its share in order."""
         store.save_many(Event(str(n), timestamp=float(n)) for n in range(4_000))
         search = store.search()

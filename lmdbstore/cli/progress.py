@@ -1,0 +1,86 @@
+"""The progress bar of an import, on standard error if that is a terminal.
+
+Rules: rich is imported only where a bar is drawn. How far it is, is counted in bytes of the files
+as they lie on the disk; where a size is not known the bar only shows that something moves.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .reading import STDIN
+from .terminal import is_terminal, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.progress import Progress
+
+__all__ = ["Bar", "progress_bar"]
+
+NAME_LENGTH = 28  # characters of a file's name; the bar and the numbers need the rest of 80
+
+
+class Bar:
+    """How far an import is; draws nothing unless it is given something to draw with."""
+
+    def __init__(self, names: Sequence[str] = (), progress: Progress | None = None) -> None:
+        """Show the way through the named inputs on `progress`."""
+        self._progress = progress
+        sizes = [_size(name) for name in names]
+        known = [size for size in sizes if size is not None]
+        self._sizes = iter(sizes)
+        self._passed = 0  # bytes of the inputs before this one
+        self._current = 0  # bytes of this one, all of it
+        if progress is not None:
+            total = sum(known) if len(known) == len(sizes) else None
+            self._task = progress.add_task("", total=total, lines=0)
+
+    def begin(self, name: str) -> None:
+        """Tell which input comes next."""
+        self._passed += self._current
+        self._current = next(self._sizes, None) or 0
+        if self._progress is not None:
+            shown = "standard input" if name == STDIN else Path(name).name
+            shown = visible(shown.encode("utf-8", "backslashreplace").decode())
+            self._progress.update(self._task, description=shown[-NAME_LENGTH:])
+
+    def update(self, read: int, lines: int) -> None:
+        """Show that `read` bytes of this input, and `lines` of all of them, are read."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=self._passed + read, lines=lines)
+
+
+@contextmanager
+def progress_bar(names: Sequence[str]) -> Iterator[Bar]:
+    """Give a bar for the time of an import, which is gone when that ends."""
+    if not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+        yield Bar()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[lines]:,} lines"),
+        Remaining(compact=True, elapsed_when_finished=True),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
+        yield Bar(names, progress)
+
+
+def _size(name: str) -> int | None:
+    try:
+        status = os.fstat(sys.stdin.fileno()) if name == STDIN else Path(name).stat()
+    except (OSError, ValueError, AttributeError):  # no such thing as a real standard input
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,0 +1,95 @@
+"""The command `stats`: the figures of a store as a table, as plain lines, or as JSON.
+
+Rules: the same figures in the same order everywhere. A line that is piped on begins with a key
+without spaces and has plain numbers; a terminal gets them grouped, and rich draws the table.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+
+from .opening import open_to_read
+from .terminal import is_terminal, visible
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmdbstore import StoreStatistics
+
+__all__ = ["print_stats"]
+
+SHOWN_FLAGS = 10  # the most frequent; a store may have many thousands
+_Rows = list[tuple[str, int | str]]
+
+
+def print_stats(db: Path, *, as_json: bool) -> None:
+    """Print the figures of the store in the folder `db`; raises what opening it raises."""
+    store = open_to_read(db)
+    with store:
+        stats, flags = store.stats(), store.flags()
+    # Most frequent first, and by name where the numbers are equal.
+    flags = dict(sorted(flags.items(), key=lambda item: (-item[1], item[0])))
+    if as_json:
+        figures = asdict(stats) | {"events_by_flag": flags}
+        sys.stdout.write(orjson.dumps(figures).decode() + "\n")
+        return
+    rows = _rows(stats, flags)
+    if is_terminal(sys.stdout):
+        _draw(rows)
+    else:
+        width = max(len(key) for key, _ in rows)
+        sys.stdout.writelines(f"{key:{width}}  {value}\n" for key, value in rows)
+
+
+def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
+    rows: _Rows = [
+        ("events", stats.events),
+        ("oldest", _moment(stats.oldest)),
+        ("newest", _moment(stats.newest)),
+        ("flags", stats.flags),
+    ]
+    rows += [(f"flag:{_one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
+    rows += [(f"bytes:{name}", size) for name, size in stats.databases.items()]
+    rows += [
+        ("file_bytes", stats.file_bytes),
+        ("map_bytes", stats.map_bytes),
+        ("map_used", stats.map_used),
+        ("readers", stats.readers),
+        ("max_readers", stats.max_readers),
+    ]
+    return rows
+
+
+def _one_word(flag: str) -> str:
+    """Return a flag without what would end a key, or steer a terminal."""
+    return visible(flag).replace("\n", "\\x0a").replace("\t", "\\x09").replace(" ", "\\x20")
+
+
+def _moment(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    try:
+        # Counted from 1970, so that the years 1 to 9999 are all shown, on every platform.
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        return moment.astimezone().isoformat()
+    except (OverflowError, ValueError, OSError):  # a year beyond them
+        return repr(seconds)
+
+
+def _draw(rows: _Rows) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(overflow="fold", style="bold")
+    table.add_column(justify="right", overflow="fold")
+    for key, value in rows:
+        shown = f"{value:,}" if isinstance(value, int) else value
+        table.add_row(Text(key), Text(shown))
+    Console(highlight=False).print(table)

@@ -1,0 +1,151 @@
+r"""Sets of code points: the classes of the subset of regular expressions, and cases of letters.
+
+Rules: this module owns which characters a class of a pattern holds, and how a set of them is
+written down for RE2 and for `re`. RE2 gets sets alone: never a flag, nor a class of its own, so
+that its tables and versions have no say. Which letters are cases of each other is asked of the
+running Python, by the rule that `re` goes by.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from functools import cache, lru_cache
+from itertools import chain
+
+__all__ = [
+    "ANY",
+    "HEADER_LIKE",
+    "JOINT",
+    "LAST",
+    "NOT_NEWLINE",
+    "Ranges",
+    "any_case",
+    "category",
+    "class_in_re",
+    "class_in_re2",
+    "complement",
+    "header_like",
+    "joined",
+]
+
+Ranges = tuple[tuple[int, int], ...]  # sorted, apart from each other, both ends included
+
+LAST = 0x10FFFF
+ANY: Ranges = ((0, LAST),)
+NOT_NEWLINE: Ranges = ((0, 9), (11, LAST))
+CLASSES: dict[str, Ranges] = {
+    "d": ((0x30, 0x39),),
+    "s": ((0x09, 0x0D), (0x20, 0x20)),
+    "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)),
+}
+
+# What joins contents without their headers: lines keep their ends, and it holds the characters
+# that the header of every record holds too.
+JOINT = b'\n["\n'
+HEADER_LIKE = 7  # all bits of header_like
+
+_SPECIAL = frozenset(r"\.+*?()|[]{}^$-")  # a backslash before any of these is right everywhere
+
+
+def joined(pairs: list[tuple[int, int]]) -> Ranges:
+    """`pairs` as sorted ranges that neither overlap nor touch."""
+    ranges: list[tuple[int, int]] = []
+    for low, high in sorted(pairs):
+        if ranges and low <= ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], max(high, ranges[-1][1]))
+        else:
+            ranges.append((low, high))
+    return tuple(ranges)
+
+
+def complement(ranges: Ranges) -> Ranges:
+    """Every code point that is not in `ranges`."""
+    lows = [0, *(high + 1 for _, high in ranges)]
+    highs = [*(low - 1 for low, _ in ranges), LAST]
+    return tuple((low, high) for low, high in zip(lows, highs, strict=True) if low <= high)
+
+
+def fold_key(char: str) -> str:
+    """What is equal for two characters just if `re` takes them for equal under `(?i)`.
+
+    That is the rule by which the tables of `re` are made: the simple lower case, and then the
+    upper case, which unites small letters such as σ and ς. İ is the one letter whose full lower
+    case is two characters; its simple one is i.
+    """
+    return "I" if char == "İ" else char.lower().upper()
+
+
+@cache
+def _cases() -> tuple[list[int], dict[int, tuple[int, ...]]]:
+    """Every code point that has other cases, sorted; and with each all of them, itself too."""
+    groups: dict[str, list[int]] = {}
+    for start in range(0, 0x20000, 256):  # planes above hold ideographs and no letters with case
+        if 0xD800 <= start < 0xE000:  # surrogates  # noqa: PLR2004
+            continue
+        block = "".join(map(chr, range(start, start + 256)))
+        if block.lower() == block == block.upper():
+            continue
+        for char in block:
+            if not char.lower() == char == char.upper():
+                groups.setdefault(fold_key(char), []).append(ord(char))
+    cases = {code: tuple(group) for group in groups.values() if len(group) > 1 for code in group}
+    return sorted(cases), cases
+
+
+@lru_cache(maxsize=256)
+def any_case(ranges: Ranges) -> Ranges:
+    """`ranges` with all cases of every character in them."""
+    codes, cases = _cases()
+    found = (
+        cases[code]
+        for low, high in ranges
+        for code in codes[bisect_left(codes, low) : bisect_right(codes, high)]
+    )
+    return joined([*ranges, *((code, code) for code in set(chain.from_iterable(found)))])
+
+
+def _one(code: int) -> str:
+    """One character as RE2 takes it, in a class and out of it."""
+    char = chr(code)
+    if char in _SPECIAL:
+        return "\\" + char
+    return char if char.isalnum() and char.isascii() else f"\\x{{{code:x}}}"
+
+
+@lru_cache(maxsize=256)
+def class_in_re2(ranges: Ranges) -> str:
+    """A set of code points as RE2 takes it."""
+    if ranges == ANY:
+        return "(?s:.)"
+    if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
+        return _one(ranges[0][0])
+    if not ranges:
+        return r"[^\x{0}-\x{10ffff}]"
+    inner = (_one(low) + (f"-{_one(high)}" if high > low else "") for low, high in ranges)
+    return f"[{''.join(inner)}]"
+
+
+def header_like(ranges: Ranges) -> int:
+    """Which characters of JOINT are in the set: without all of them it cannot run over it."""
+    marks = zip((1, 2, 4), (0x0A, 0x22, 0x5B), strict=True)  # newline, quote and bracket
+    return sum(bit for bit, code in marks if any(low <= code <= high for low, high in ranges))
+
+
+def category(kind: str) -> Ranges:
+    r"""Return the set that `\d` and its like stand for; nothing for other letters."""
+    ranges = CLASSES.get(kind.lower(), ()) if kind else ()
+    return complement(ranges) if ranges and kind.isupper() else ranges
+
+
+def class_in_re(items: str, exact: Ranges, *, negated: bool, ignoring: bool) -> str:
+    r"""Write a class down for `re`: members in the user's own words, and those of `\d` and its like.
+
+    The latter are sets of code points: `(?a:\D)` at the start of a pattern is searched for as the
+    Unicode `\D`. Under `(?i)` they stand apart, since `re` would add cases to them.
+    """
+    sign = "^" if negated else ""
+    categories = "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in exact)
+    if not ignoring or not exact:
+        return f"[{sign}{items}{categories}]"
+    parts = f"(?-i:[{categories}])" + (f"|[{items}]" if items else "")
+    return f"(?:(?!{parts})(?s:.))" if negated else f"(?:{parts})"

@@ -1,0 +1,253 @@
+"""An import into a store: ids, times, what is left out, and what is reported."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import DuplicateEvent, Event, InvalidEvent, LMDBEventStore, MemoryEventStore
+from lmdbstore.cli import importer, reading
+from lmdbstore.cli.importer import Importer
+from lmdbstore.cli.reading import open_input
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from lmdbstore.cli.report import Report
+
+MTIME = 1_700_000_000.0
+
+
+def imported(store: Any, *paths: Path, line_format: str = "auto", **options: Any) -> Report:
+    work = Importer(store, **options)
+    for path in paths:
+        with open_input(str(path)) as opened:
+            work.read(opened, line_format)
+    return work.finish()
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    os.utime(path, (MTIME, MTIME))
+    return path
+
+
+def contents(store: Any) -> list[str]:
+    return [event.content for event in store.search()]
+
+
+@pytest.fixture
+def memory() -> MemoryEventStore:
+    return MemoryEventStore()
+
+
+def test_an_event_is_its_line(memory: MemoryEventStore, tmp_path: Path):
+    log = written(tmp_path / "a.log", b"1600000000 one \t\r\n\n  \n two\x00\rx")
+    report = imported(memory, log, tags=["t", "u", "t"])
+    assert (report.lines, report.new, report.blank, report.unreadables) == (4, 2, 2, 0)
+    source = os.path.realpath(log)
+    line = b"1600000000 one \t"
+    whole = hashlib.blake2b(source.encode() + b"\x001\x00" + line, digest_size=8).hexdigest()
+    event_id = hashlib.blake2b(source.encode(), digest_size=4).hexdigest() + "00000001" + whole
+    assert list(memory.search())[0] == Event(  # noqa: RUF015
+        event_id, source, 1_600_000_000.0, ["t", "u"], "1600000000 one \t"
+    )
+    assert list(memory.search())[1].content == " two\x00\rx"
+
+
+def test_a_line_without_a_time_has_that_of_the_one_before_or_of_the_file(
+    memory: MemoryEventStore, tmp_path: Path
+):
+    imported(memory, written(tmp_path / "a", b"first\n1600000000 x\n  at y\n"))
+    times = {event.content: event.timestamp for event in memory.search()}
+    assert times == {"first": MTIME, "1600000000 x": 1.6e9, "  at y": 1.6e9}
+
+
+def test_twice_by_any_spelling_of_its_path_adds_nothing(store: LMDBEventStore, tmp_path: Path):
+    log = written(tmp_path / "a.log", b"".join(b"line %d\n" % n for n in range(3000)))
+    (tmp_path / "link").symlink_to(log)
+    assert imported(store, log).new == 3000
+    again = imported(store, tmp_path / "." / "a.log", tmp_path / "link")
+    assert (again.new, again.present) == (0, 6000)
+    assert len(store) == 3000
+
+
+def test_of_a_grown_file_the_new_lines_are_added(
+    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importer, "BATCH_EVENTS", 7)
+    lines = [b"same\n"] * 50
+    imported(store, written(tmp_path / "a.log", b"".join(lines[:33])))
+    report = imported(store, written(tmp_path / "a.log", b"".join(lines)))
+    assert (report.new, report.present) == (17, 33)
+
+
+def test_a_renamed_and_packed_file_is_known_by_its_source(store: LMDBEventStore, tmp_path: Path):
+    log = written(tmp_path / "a.log", b"one\ntwo\n")
+    imported(store, log, source="app")
+    packed = written(tmp_path / "a.log.1", gzip.compress(log.read_bytes()))
+    assert imported(store, packed, source="app").new == 0
+    assert imported(store, packed).new == 2
+    assert contents(store) == ["one", "two"] * 2
+
+
+def test_bytes_that_are_not_utf8_are_imported_and_reported(
+    memory: MemoryEventStore, tmp_path: Path
+):
+    report = imported(memory, written(tmp_path / "a", b"\xef\xbb\xbfok \xc3\xa9\nbad \xe9\n"))
+    assert contents(memory) == ["ok é", "bad \\xe9"]
+    assert [n for n in report.notices() if "line 2: not UTF-8" in n]
+    assert report.unreadables == 0
+
+
+def test_a_line_that_is_too_long_is_left_out(
+    memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reading, "LONGEST_LINE", 10)
+    monkeypatch.setattr(reading, "CHUNK", 7)
+    lines = [b"a" * 10, b"b" * 11, b"c", b"d" * 12, b"e" * 10 + b"\r", b"f" * 99, b"g", b"h" * 50]
+    report = imported(memory, written(tmp_path / "a", b"\n".join(lines)))
+    assert contents(memory) == ["a" * 10, "c", "e" * 10, "g"]
+    assert report.unreadables == 4
+    assert [notice.split(": ")[1] for notice in report.notices()] == [
+        f"line {number}" for number in (2, 4, 6, 8)
+    ]
+
+
+@pytest.mark.parametrize("damage", [slice(None, -20), slice(None, 30)])
+def test_a_damaged_gzip_file_is_reported_and_the_next_is_read(
+    memory: MemoryEventStore, tmp_path: Path, damage: slice
+):
+    packed = gzip.compress(b"".join(b"%d\n" % n for n in range(1000)))
+    bad, good = written(tmp_path / "a.gz", packed[damage]), written(tmp_path / "b", b"good\n")
+    report = imported(memory, bad, good)
+    assert report.unreadables == 1
+    assert "too early" in report.notices()[0]
+    assert "good" in contents(memory)
+
+
+def test_json_lines(memory: MemoryEventStore, tmp_path: Path):
+    lines = [
+        '{"id":"i","source":"s","timestamp":1.5,"tags":["a","a"],"content":"c"}',
+        '{"content":"1600000000 x"}',
+        '{"content":"y","timestamp":null,"tags":null}',
+        '{"content":"z","timestamp":"2020-01-01T00:00:00Z"}',
+    ]
+    path = written(tmp_path / "e.jsonl", "\n".join(lines).encode())
+    report = imported(memory, path, tags=["t"], source="mine")
+    assert report.new == 4
+    assert memory.get("i") == Event("i", "s", 1.5, ["a", "t"], "c")
+    found = {event.content: event for event in memory.search()}
+    assert found["y"]._replace(id="") == Event("", "mine", 1.6e9, ["t"], "y")
+    assert found["z"].timestamp == 1577836800.0
+    assert imported(memory, path, source="mine").new == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "not JSON"),
+        ("7", "content"),
+        ("{}", "content"),
+        ('{"content":"x","level":"info"}', "level"),
+        ('{"content":7}', "content: 7"),
+        ('{"content":"x","tags":"t"}', "tags: 't'"),
+        ('{"content":"x","tags":[1]}', "tags: 1"),
+        ('{"content":"x","id":""}', "id: ''"),
+        ('{"content":"x","timestamp":"yesterday"}', "timestamp: 'yesterday'"),
+        ('{"content":"x","timestamp":true}', "timestamp: True"),
+        ('{"content":"x","timestamp":[]}', "timestamp: "),
+        ('{"content":"\\ud800"}', "not JSON"),
+        ('{"content":"\x1b[2J', "not JSON"),
+    ],
+)
+def test_a_bad_json_line_is_reported_with_its_number(
+    memory: MemoryEventStore, tmp_path: Path, line: str, reason: str
+):
+    good = '{"content":"good"}'
+    path = written(tmp_path / "e", f"{good}\n{line}\n{good}\n".encode())
+    report = imported(memory, path, line_format="jsonl")
+    assert (report.new, report.unreadables) == (2, 1)
+    (notice,) = report.notices()
+    assert "line 2: " in notice
+    assert reason in notice
+    assert "\x1b" not in notice
+    assert {event.timestamp for event in memory.search()} == {MTIME}
+
+
+def test_ten_lines_are_reported_and_the_others_counted(memory: MemoryEventStore, tmp_path: Path):
+    report = imported(memory, written(tmp_path / "e.jsonl", b"x\n" * 1234))
+    assert report.unreadables == 1234
+    assert len(report.notices()) == 11
+    assert report.notices()[-1] == "and 1,224 more lines that could not be read"
+    assert "1,234 unreadable" in report.summary()
+
+
+def test_the_same_id_twice_in_one_batch_is_one_event(store: LMDBEventStore, tmp_path: Path):
+    lines = b'{"id":"a","content":"1"}\n{"id":"b","content":"2"}\n{"id":"a","content":"3"}\n'
+    report = imported(store, written(tmp_path / "e.jsonl", lines))
+    assert (report.new, report.present) == (2, 1)
+    assert store.get("a").content == "1"
+
+
+class Racing(MemoryEventStore):
+    """Somebody else saves the same just before, and one event cannot be stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = 0
+
+    def save_many(self, events: Iterable[Event]) -> int:
+        events = list(events)
+        if any(event.content == "5" for event in events):
+            self.refusals += 1
+            raise InvalidEvent("the store says no")
+        if self.refusals == 2 and "9" not in contents(self):
+            super().save_many([event for event in events if event.content == "9"])
+            raise DuplicateEvent("too late")
+        return super().save_many(events)
+
+
+def test_what_can_be_saved_of_a_refused_batch_is_saved(tmp_path: Path):
+    store = Racing()
+    report = imported(store, written(tmp_path / "a", b"".join(b"%d\n" % n for n in range(20))))
+    assert sorted(map(int, contents(store))) == [n for n in range(20) if n != 5]
+    assert (report.unreadables, report.lines) == (1, 20)
+    assert "line 6: the store says no" in report.notices()[0]
+
+
+def test_tags_and_source_are_checked_before_anything_is_read(memory: MemoryEventStore):
+    with pytest.raises(InvalidEvent, match="tags"):
+        Importer(memory, tags=["\ud800"])
+    with pytest.raises(InvalidEvent, match="source"):
+        Importer(memory, source="\ud800")
+
+
+def test_what_comes_slowly_is_saved_meanwhile(
+    memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importer, "BATCH_SECONDS", 0.0)
+    calls: list[tuple[int, int]] = []
+    work = Importer(memory)
+    work.progress = lambda position, lines: calls.append((position, lines))
+    with open_input(str(written(tmp_path / "a", b"1\n2\n"))) as opened:
+        work.read(opened)
+    assert len(memory) == 2
+    assert calls == [(4, 1), (4, 2), (4, 2)]
+
+
+def test_events_written_as_json_lines_come_back_equal(store: LMDBEventStore, tmp_path: Path):
+    events = [
+        Event("a", "s\n", -0.1, ["x y", ""], 'q"\\\x00\x1b\u2028\U0001f600\n'),
+        Event("b", "", 1e300, [], ""),
+        Event("c", "s", 1700000000.1234567, ["é"], " \r"),
+    ]
+    lines = "\n".join(json.dumps(event._asdict()) for event in events)
+    imported(store, written(tmp_path / "e.ndjson", lines.encode()))
+    assert sorted(store.search()) == events

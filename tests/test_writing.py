@@ -1,0 +1,318 @@
+"""Group commit: who shares a transaction, who fails alone, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import pytest
+
+from lmdbstore import (
+    DuplicateEvent,
+    Event,
+    EventNotFound,
+    EventWriteException,
+    LMDBEventStore,
+    StoreClosed,
+    StoreDamaged,
+    writer,
+)
+from lmdbstore import format as fmt
+from lmdbstore.transaction import WriteTransaction
+
+from .indexes import assert_indexes_agree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+LONG = 30  # seconds; ends a hang, decides nothing
+
+
+class Gathering:
+    """Holds the first commit until others have queued up behind it, and notes every commit."""
+
+    def __init__(self, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.writer = store._environment.writer
+        self.reached, self.go = threading.Event(), threading.Event()
+        self.commits = 0
+        self.pool = ThreadPoolExecutor(32)
+        self._commit = WriteTransaction.commit
+        monkeypatch.setattr(WriteTransaction, "commit", lambda txn: self._held(txn))
+
+    def _held(self, txn: WriteTransaction) -> None:
+        self.reached.set()
+        assert self.go.wait(LONG)
+        self.commits += 1
+        self._commit(txn)
+
+    def queue(self, *calls: Callable[[], Any]) -> list[Future[Any]]:
+        """Make the first call lead, and the others wait behind it in their order."""
+        futures = [self.pool.submit(calls[0])]
+        assert self.reached.wait(LONG)
+        for call in calls[1:]:
+            before = len(self.writer._queue)
+            futures.append(self.pool.submit(call))
+            while len(self.writer._queue) == before:
+                pass
+        return futures
+
+
+@pytest.fixture
+def gathering(store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gathering]:
+    gathered = Gathering(store, monkeypatch)
+    yield gathered
+    gathered.go.set()
+    gathered.pool.shutdown()
+
+
+def save(store: LMDBEventStore, event_id: str) -> Callable[[], None]:
+    return lambda: store.save(Event(event_id, timestamp=1.0, tags=["f"]))
+
+
+def ids(store: LMDBEventStore) -> list[str]:
+    return [event.id for event in store.search()]
+
+
+def test_threads_that_write_at_once_share_a_transaction(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    calls = [save(store, name) for name in "abcdefgh"]
+    futures = gathering.queue(*calls)
+    gathering.go.set()
+    for future in futures:
+        assert future.result(LONG) is None
+    assert gathering.commits == 2
+    assert ids(store) == list("abcdefgh")
+
+
+def test_each_caller_has_its_own_outcome(store: LMDBEventStore, gathering: Gathering) -> None:
+    futures = gathering.queue(
+        save(store, "a"), save(store, "b"), save(store, "b"), lambda: store.delete("none"),
+        lambda: store.delete("a"), save(store, "a"), lambda: store.delete("b"), save(store, "c"),
+    )  # fmt: skip
+    gathering.go.set()
+    errors = [future.exception(LONG) for future in futures]
+    assert [type(error) for error in errors] == [
+        type(None), type(None), DuplicateEvent, EventNotFound, type(None), type(None), type(None),
+        type(None),
+    ]  # fmt: skip
+    assert gathering.commits == 2
+    assert ids(store) == ["a", "c"]
+
+
+def test_many_events_have_a_transaction_of_their_own(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    many = [Event("m1", timestamp=1.0), Event("b", timestamp=1.0), Event("m2", timestamp=1.0)]
+    futures = gathering.queue(
+        save(store, "a"), save(store, "b"), lambda: store.save_many(many), save(store, "c")
+    )
+    gathering.go.set()
+    assert isinstance(futures[2].exception(LONG), DuplicateEvent)
+    for number in (0, 1, 3):
+        futures[number].result(LONG)
+    assert sorted(ids(store)) == ["a", "b", "c"]
+
+
+def test_a_change_that_breaks_the_transaction_fails_alone(
+    store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = WriteTransaction.put
+
+    def broken(txn: WriteTransaction, database: Any, key: bytes, value: bytes, **how: Any) -> None:
+        if b'"bad"' in value:
+            raise lmdb.Error("made to fail")
+        put(txn, database, key, value, **how)
+
+    monkeypatch.setattr(WriteTransaction, "put", broken)
+    futures = gathering.queue(*(save(store, name) for name in ("a", "b", "bad", "c")))
+    gathering.go.set()
+    error = futures[2].exception(LONG)
+    assert type(error) is EventWriteException
+    assert "nothing was written" in str(error)
+    assert isinstance(error.__cause__, lmdb.Error)
+    for number in (0, 1, 3):
+        futures[number].result(LONG)
+    assert ids(store) == ["a", "b", "c"]
+
+
+def test_a_commit_that_fails_fails_all_of_its_callers_and_changes_nothing(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    commit = gathering._commit
+    futures = gathering.queue(*(save(store, name) for name in "abcd"))
+
+    def fail(txn: WriteTransaction) -> None:
+        if gathering.commits > 1:
+            raise lmdb.DiskError("made to fail")
+        commit(txn)
+
+    gathering._commit = fail
+    gathering.go.set()
+    futures[0].result(LONG)
+    errors = [future.exception(LONG) for future in futures[1:]]
+    assert [type(error) for error in errors] == [EventWriteException] * 3
+    assert len(set(map(id, errors))) == 3, "an exception is shared between threads"
+    gathering._commit = commit
+    assert ids(store) == ["a"]
+    store.save(Event("b"))
+
+
+def test_closing_fails_the_writes_that_still_wait(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    futures = gathering.queue(*(save(store, name) for name in "abcd"))
+    closing = gathering.pool.submit(store.close)
+    while not store._closed:
+        pass
+    gathering.go.set()
+    closing.result(LONG)
+    results = [future.exception(LONG) for future in futures]
+    assert results[0] is None
+    assert {type(error) for error in results} <= {type(None), StoreClosed}
+
+
+def test_a_batch_is_bounded(
+    store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LONGEST_BATCH", 3)
+    futures = gathering.queue(*(save(store, name) for name in "abcdefg"))
+    gathering.go.set()
+    for future in futures:
+        future.result(LONG)
+    assert gathering.commits == 3
+    assert sorted(ids(store)) == list("abcdefg")
+
+
+def test_a_failed_write_lets_others_write_while_readers_read(
+    store: LMDBEventStore, path: Path
+) -> None:
+    """LMDB's `abort` waits for a moment without readers in the process; dropping does not."""
+    store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(2000))
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            assert sum(1 for _ in store.search(match="nothing")) == 0
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read) for _ in range(4)]
+        try:
+            for number in range(50):
+                with pytest.raises(DuplicateEvent):
+                    store.save_many([Event(f"new{number}"), Event("e7")])
+                store.save(Event(f"alone{number}"))
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result(LONG)
+    assert len(store) == 2050
+    assert_indexes_agree(path)
+
+
+@pytest.mark.parametrize(
+    ("method", "write"),
+    [
+        ("put", lambda store: store.save(Event("a"))),
+        ("claim", lambda store: store.save(Event("a"))),
+        ("commit", lambda store: store.save(Event("a"))),
+        ("put_many", lambda store: store.save_many([Event("a")])),
+        ("last_key", lambda store: store.save_many([Event("a")])),
+        ("take", lambda store: store.delete("there")),
+        ("remove", lambda store: store.delete("there")),
+    ],
+)
+def test_a_failed_write_leaves_no_transaction_behind(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, method: str, write: Callable[[Any], Any]
+) -> None:
+    """Not even while its exception is kept, whose frames knew the transaction."""
+    store.save(Event("there", tags=["f"]))
+
+    def broken(txn: WriteTransaction, *_: Any, **__: Any) -> None:
+        local = txn._live.cursor(db=txn.databases.ids)
+        local.first()
+        raise lmdb.Error("made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WriteTransaction, method, broken)
+        with pytest.raises(EventWriteException) as caught:
+            write(store)
+    store.save(Event("next"))
+    assert sorted(ids(store)) == ["next", "there"]
+    assert caught.value.__cause__ is not None
+
+
+def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEventStore) -> None:
+    store.save(Event("a", timestamp=1.0, tags=["f"]))
+    environment = store._environment
+    key = fmt.encode_time(1.0) + fmt.encode_number(2)
+    txn = environment.lmdb.begin(write=True)
+    txn.put(key, b"stray", db=environment.databases.timeline)
+    txn.commit()
+    for write in (
+        lambda: store.save(Event("b", timestamp=1.0)),
+        lambda: store.save_many([Event("b", timestamp=1.0)]),
+    ):
+        with pytest.raises(StoreDamaged, match="index"):
+            write()
+    txn = environment.lmdb.begin(write=True)
+    txn.delete(key, db=environment.databases.timeline)
+    txn.delete(fmt.text_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1), db=environment.databases.flags)
+    txn.commit()
+    with pytest.raises(StoreDamaged, match="missing in an index"):
+        store.delete("a")
+    assert "a" in store
+    txn = environment.lmdb.begin(write=True)
+    txn.put(fmt.text_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1), db=environment.databases.flags)
+    txn.commit()
+
+
+def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(
+    store: LMDBEventStore, path: Path
+) -> None:
+    """Signals strike the main thread at any point of its writes, while other threads write too."""
+    stop = threading.Event()
+    saved: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def follow(name: str) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            event_id = f"{name}-{number}"
+            store.save(Event(event_id, tags=["f"]))
+            saved.append(event_id)
+
+    with ThreadPoolExecutor(2) as pool:
+        followers = [pool.submit(follow, name) for name in ("x", "y")]
+        interrupted = done = 0
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            while interrupted < 150:
+                delay = 0.0001 + (interrupted % 30) * 0.0001
+                timer = threading.Timer(delay, _thread.interrupt_main)
+                timer.daemon = True
+                try:
+                    timer.start()
+                    while True:
+                        event_id = f"main-{done}"
+                        done += 1
+                        store.save(Event(event_id, tags=["f"]))
+                        saved.append(event_id)
+                except KeyboardInterrupt:
+                    interrupted += 1
+                timer.join(LONG)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            stop.set()
+        for follower in followers:
+            follower.result(LONG)
+    missing = [event_id for event_id in saved if event_id not in store]
+    assert not missing
+    assert not store._environment.barrier.up
+    assert_indexes_agree(path)
