@@ -1,0 +1,187 @@
+"""The executor against the memory store: every way to the events gives the same answer."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmdbstore import Event, EventStore, LMDBEventStore, MemoryEventStore, StoreDamaged, pager
+from lmdbstore import format as fmt
+from lmdbstore.changes import SaveMany
+from lmdbstore.plan import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EVENTS = 3000
+
+
+def sample() -> list[Event]:
+    """Return events with equal timestamps, flags of every density, and some long contents."""
+    chance = random.Random(7)
+    events = []
+    for number in range(EVENTS):
+        tags = [f"f{n}" for n in (2, 3, 10, 50, 300) if chance.randrange(n) == 0]
+        tags += ["early"] * (number < 900) + ["late"] * (number > 2000) + [""] * (number % 7 == 0)
+        content = f"line {number} {chance.choice(['red', 'green', 'blue'])}\nf2 {number:05}"
+        if number % 500 == 0:
+            content += "x" * 100_000
+        timestamp = float(chance.randrange(-50, 50)) if number % 2 else number / 30 - 50
+        events.append(Event(f"e{number}", f"s{number % 5}", timestamp, tags, content))
+    return events
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EventStore]]:
+    folder = tmp_path_factory.mktemp("executing") / "events"
+    memory = MemoryEventStore()
+    memory.save_many(sample())
+    with LMDBEventStore(folder, durability="none") as store:
+        for start in range(0, EVENTS, 700):
+            store.save_many(sample()[start : start + 700])
+        yield [memory, store]
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every search go through many chunks."""
+    monkeypatch.setattr(pager, "FIRST_CHUNK", 3)
+    monkeypatch.setattr(pager, "LONGEST_CHUNK", 64)
+    monkeypatch.setattr(pager, "KEY_CHUNK", 100)
+    monkeypatch.setattr(pager, "CHUNK_BYTES", 150_000)
+
+
+flags = st.lists(
+    st.sampled_from(["f2", "f3", "f10", "f50", "f300", "early", "late", "", "none"]),
+    max_size=3,
+)
+times = st.none() | st.integers(-60, 60).map(float) | st.floats(-60, 60)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "ts_start": times,
+            "ts_end": times,
+            "flags": flags,
+            "match": st.sampled_from(["red", "^line 1", "f2", "0$", "nothing", "(?i)GREEN", "x{50}"]),
+            "order": st.sampled_from(["asc", "desc"]),
+            "source": st.sampled_from(["s1", "s4", "f2"]),
+            "limit": st.integers(0, 200),
+        },
+    ),
+    st.none() | st.integers(0, EVENTS - 1),
+)
+def test_both_stores_give_the_same(
+    stores: list[EventStore], query: dict[str, Any], after: int | None
+) -> None:
+    """Searches, their tokens, and counts."""
+    answers = []
+    for store in stores:
+        if after is not None:
+            query["after"] = store.get(f"e{after}")
+        search = store.search(**query)
+        events = list(search)
+        answers.append((events, search.token, store.count(**query)))
+        assert len(events) == answers[-1][-1]
+        assert store.explain(**query)
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(
+    "wanted", [["early", "f10"], ["late", "f10"], ["early", "late"], ["f50", "f300"], ["f2", "f3"]]
+)
+def test_every_plan_gives_the_same(
+    stores: list[EventStore], monkeypatch: pytest.MonkeyPatch, wanted: list[str], order: str
+) -> None:
+    """Whatever the planner would choose: scanning, walking one set, walking all."""
+    from lmdbstore import plan, view
+
+    memory, store = stores
+    expected = [event.id for event in memory.search(flags=wanted, order=order)]
+    for dense, merged in ((10**9, 1), (1, 1), (1, 10**9)):
+        monkeypatch.setattr(plan, "DENSE", dense)
+        monkeypatch.setattr(plan, "MERGED", merged)
+        assert [event.id for event in store.search(flags=wanted, order=order)] == expected
+    assert view.make_plan is make_plan
+
+
+def test_a_page_is_bounded_in_bytes(stores: list[EventStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few long contents end a page before its number of events is reached."""
+    monkeypatch.setattr(pager, "CHUNK_BYTES", 50_000)
+    sizes = []
+    decode = fmt.decode
+
+    def measured(records: list[bytes]) -> list[Event]:
+        sizes.append(sum(map(len, records)))
+        return decode(records)
+
+    monkeypatch.setattr(fmt, "decode", measured)
+    assert sum(1 for _ in stores[1].search()) == EVENTS
+    assert sum(1 for _ in stores[1].search(flags=[""])) == len(range(0, EVENTS, 7))
+    assert max(sizes) < 50_000 + 101_000
+    assert min(sizes) >= 0
+
+
+def test_what_is_saved_during_a_search_is_not_found_by_it(path: Path) -> None:
+    """Neither behind the place it has come to, nor before it, in any order, by any plan."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n % 50), tags=["f"]) for n in range(500))
+        old = [f"e{n}" for n in range(500)]
+        plans: list[dict[str, Any]] = [
+            {}, {"flags": ["f"]}, {"order": "desc"}, {"flags": ["f"], "order": "desc"},
+        ]  # fmt: skip
+        searches = [store.search(**query) for query in plans]
+        found = [[next(search).id for _ in range(10)] for search in searches]
+        store.save_many(Event(f"n{n}", timestamp=float(n % 50), tags=["f"]) for n in range(500))
+        for ids, search in zip(found, searches, strict=True):
+            assert sorted(ids + [event.id for event in search]) == sorted(old)
+        assert [sum(1 for _ in store.search(**query)) for query in plans] == [1000] * 4
+
+
+def test_what_is_deleted_before_its_page_is_read_is_not_found(path: Path) -> None:
+    """The key that the search stands on may go, too."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n), tags=["f"]) for n in range(200))
+        searches = [store.search(), store.search(flags=["f"])]
+        for search in searches:
+            assert [next(search).id for _ in range(3)] == ["e0", "e1", "e2"]
+        for n in range(150):
+            store.delete(f"e{n}")
+        for search in searches:
+            assert [event.id for event in search] == [f"e{n}" for n in range(150, 200)]
+
+
+def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
+    """An index that contradicts the records is reported by a search, not passed over."""
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}", timestamp=1.0) for n in range(10))
+        environment = store._environment
+        key = fmt.encode_time(1.0) + fmt.encode_number(5)[:-1] + b"\0"
+        txn = environment.lmdb.begin(write=True)
+        txn.put(b"ghost", key, db=environment.databases.flags)
+        txn.put(b"ghost-id", key, db=environment.databases.ids)
+        txn.commit()
+        with pytest.raises(StoreDamaged, match="a flag names an event"):
+            list(store.search(flags=["ghost"]))
+        with pytest.raises(StoreDamaged, match="not its event"):
+            store.get("ghost-id")
+        txn = environment.lmdb.begin(write=True)
+        txn.delete(b"ghost", db=environment.databases.flags)
+        txn.delete(b"ghost-id", db=environment.databases.ids)
+        txn.commit()
+
+
+def test_a_million_events_are_not_in_memory_twice() -> None:
+    """What save_many keeps of an event is its encoded form alone, and flags once for all."""
+    rows = SaveMany(Event(tags=["shared"], content="x") for _ in range(10))._rows
+    assert len({id(row.flag_keys[0]) for row in rows}) == 1
+    assert all(type(row) is fmt.Row for row in rows)
