@@ -1,11 +1,11 @@
 """lmdbstore: an embedded event store on LMDB.
 
-    from lmdbstore import Event, LMDBEventStore
+from lmdbstore import Event, LMDBEventStore
 
-    with LMDBEventStore("events") as store:
-        store.save(Event(source="door", tags=["alarm"], content="opened by force"))
-        for event in store.search(match="force", order="desc", limit=10):
-            print(event.timestamp, event.content)
+with LMDBEventStore("events") as store:
+    store.save(Event(source="door", tags=["alarm"], content="opened by force"))
+    for event in store.search(match="force", order="desc", limit=10):
+        print(event.timestamp, event.content)
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ store overrides them where it can do better.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 from .errors import EventNotFound
 
@@ -156,7 +156,9 @@ class EventStore(EventView):
 
     @abstractmethod
     def save(self, event: Event) -> None:
-        """Save one event: all of it or nothing. When this returns it is visible, and durable as the store says.
+        """Save one event: all of it or nothing.
+
+        When this returns the event is visible, and as durable as the store says.
 
         `event` may be any object with the attributes `id`, `source`, `timestamp`, `tags` and
         `content`, such as a `theia.model.Event`.
@@ -203,7 +205,7 @@ class EventStore(EventView):
         A search that was not read to its end ends with `StoreClosed`.
         """
 
-    def __enter__(self) -> EventStore:
+    def __enter__(self) -> Self:
         """Return the store itself."""
         return self
 

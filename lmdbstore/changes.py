@@ -99,7 +99,7 @@ class SaveMany(Change):
             return
         for row, key in zip(self._rows, keys, strict=True):
             if txn.get(txn.databases.ids, row.id_key) != key:
-                raise _duplicate(fmt.decode([row.record])[0].id)
+                raise _duplicate(fmt.decode_one(row.record).id)
 
     def _put_records(self, txn: WriteTransaction, keys: list[bytes]) -> None:
         items = sorted(zip(keys, (row.record for row in self._rows), strict=True))
@@ -136,7 +136,7 @@ class Delete(Change):
         record = txn.take(databases.timeline, key)
         if record is None:
             raise StoreDamaged(f"the id {shown(self._id)} stands in an index, but not its event")
-        for tag in fmt.decode([record])[0].tags:
+        for tag in fmt.decode_one(record).tags:
             txn.remove(databases.flags, fmt.text_key(tag), key)
         txn.remove(databases.commits, key[8:])
         return None

@@ -85,7 +85,9 @@ def _check_free(path: str, *, create: bool) -> None:
     if not create:
         raise StoreOpenError(f"there is no store at {shown(path)}; open it with create=True")
     if not os.path.isdir(os.path.dirname(path)):
-        raise StoreOpenError(f"the folder {shown(os.path.dirname(path))} is not there; make it first")
+        raise StoreOpenError(
+            f"the folder {shown(os.path.dirname(path))} is not there; make it first"
+        )
 
 
 def _fill(folder: str) -> None:

@@ -51,11 +51,19 @@ class Options(NamedTuple):
     max_readers: int
 
 
-class Snapshot(Protocol):
-    """A read transaction that stays open across the caller's code."""
+class Figures(NamedTuple):
+    """What LMDB tells of an environment as a whole."""
 
-    def drop(self) -> None:
-        """Let go of the transaction, with everyone kept out of LMDB."""
+    map_bytes: int  # what the file may grow to
+    map_used: int  # bytes that have ever been used
+    readers: int  # slots of the reader table with a transaction open, over all processes
+    max_readers: int
+
+
+class Snapshot(Protocol):
+    """A holder of a read transaction that stays open across the caller's code."""
+
+    txn: lmdb.Transaction[bytes] | None  # set to None with everyone kept out of LMDB
 
 
 class Environment:
@@ -97,36 +105,32 @@ class Environment:
             StoreClosed: the environment was closed.
             EventReadException: LMDB could not read.
         """
+        for _ in range(ATTEMPTS):
+            try:
+                with self.gate, self.lmdb.begin() as txn:
+                    return work(txn, self.databases)
+            except lmdb.Error as error:
+                self._repair(error)
+        raise _outrun()
 
-        def run() -> T:
-            with self.lmdb.begin() as txn:
-                return work(txn, self.databases)
-
-        return self._begin(run)
-
-    def begin_snapshot(self, snapshot: Snapshot) -> lmdb.Transaction[bytes]:
-        """Return a read transaction that stays open until `snapshot.drop` is called.
-
-        Raises what `read` raises.
-        """
-        txn = self._begin(self.lmdb.begin)
-        self.snapshots.add(snapshot)
-        return txn
-
-    def _begin(self, run: Callable[[], T]) -> T:
-        """Run what begins a read transaction, repairing what keeps it from beginning."""
+    def begin_snapshot(self, snapshot: Snapshot) -> None:
+        """Give `snapshot` a read transaction that stays open; raises what `read` raises."""
         for _ in range(ATTEMPTS):
             try:
                 with self.gate:
-                    return run()
-            except lmdb.MapResizedError:
-                self.adopt_map()
-            except lmdb.ReadersFullError as error:
-                if not self.clear_dead_readers():
-                    raise read_error(error) from error
+                    snapshot.txn = self.lmdb.begin()
+                    self.snapshots.add(snapshot)
+                    return
             except lmdb.Error as error:
-                raise read_error(error) from error
-        raise EventReadException("the store's map was grown again and again while it was read")
+                self._repair(error)
+        raise _outrun()
+
+    def _repair(self, error: lmdb.Error) -> None:
+        """Mend what kept a read transaction from beginning, or raise what the read raises."""
+        if isinstance(error, lmdb.MapResizedError):
+            self.adopt_map()
+        elif not (isinstance(error, lmdb.ReadersFullError) and self._clear_dead_readers()):
+            raise read_error(error) from error
 
     def adopt_map(self) -> None:
         """Take over the larger map that another process has given the store.
@@ -142,23 +146,23 @@ class Environment:
         finally:
             self.gate.unbar()
 
-    def clear_dead_readers(self) -> int:
+    def _clear_dead_readers(self) -> int:
         """Free the reader slots of processes that died; return how many."""
         with self.gate:
             return self.lmdb.reader_check()
 
-    def map_figures(self) -> tuple[int, int, int]:
-        """Return the map's size and how much of it was ever used, in bytes, and max_readers."""
-        with self.gate:
-            info = self.lmdb.info()
-            used = (info["last_pgno"] + 1) * self.lmdb.stat()["psize"]
-        return info["map_size"], used, info["max_readers"]
-
-    def readers_in_use(self) -> int:
-        """Return how many reader slots have a transaction open, over all processes."""
-        with self.gate:
-            lines = self.lmdb.readers().splitlines()[1:]
-        return sum(1 for line in lines if not line.rstrip().endswith("-"))
+    def figures(self) -> Figures:
+        """Return what LMDB tells of the environment as a whole; raises what `read` raises."""
+        try:
+            with self.gate:
+                info, readers = self.lmdb.info(), self.lmdb.readers()
+                page = self.lmdb.stat()["psize"]
+        except lmdb.Error as error:
+            raise read_error(error) from error
+        # A line for each slot, under a heading; it ends with "-" where no transaction is open.
+        in_use = sum(1 for line in readers.splitlines()[1:] if not line.rstrip().endswith("-"))
+        used = (info["last_pgno"] + 1) * page
+        return Figures(info["map_size"], used, in_use, info["max_readers"])
 
     def close(self) -> None:
         """Wait for every operation to end, and close. Called under the registry's lock."""
@@ -180,12 +184,18 @@ class Environment:
         """
         self._drop_snapshots()
         self.barrier.abandon()
-        with contextlib.suppress(lmdb.Error):  # it is the parent's business; ours is to be rid of it
+        with contextlib.suppress(
+            lmdb.Error
+        ):  # it is the parent's business; ours is to be rid of it
             self.lmdb.close()
 
     def _drop_snapshots(self) -> None:
         for snapshot in list(self.snapshots):
-            snapshot.drop()
+            snapshot.txn = None
+
+
+def _outrun() -> EventReadException:
+    return EventReadException("the store's map was grown again and again while it was read")
 
 
 def _open_lmdb(path: str, options: Options) -> lmdb.Environment:

@@ -11,7 +11,7 @@ import math
 import os
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from .errors import InvalidEvent, InvalidQuery, shown
 
@@ -52,7 +52,7 @@ class Event(_Fields):
         timestamp: float | None = None,
         tags: Iterable[str] | None = (),
         content: str | None = "",
-    ) -> Event:
+    ) -> Self:
         """Make an event; `None` means the field was left out."""
         return tuple.__new__(
             cls,
@@ -77,7 +77,7 @@ def _as_list(tags: Any) -> Any:
 
 
 def new_id() -> str:
-    """Return a new UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, 12 of their fraction, 62 random.
+    """Return a new UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 of their fraction, 62 random.
 
     Ids made by one process sort in the order they were made, to about a quarter microsecond.
     """

@@ -1,15 +1,15 @@
-"""Every byte on disk: keys, records, and the version of the format.
+r"""Every byte on disk: keys, records, and the version of the format.
 
 A store is a folder. `data.mdb` and `lock.mdb` are LMDB's; `barrier` is one byte of our own
 (see `lmdbstore.barrier`). `data.mdb` holds these named databases:
 
-| database   | key                         | value                                    | LMDB flags        |
-|------------|-----------------------------|------------------------------------------|-------------------|
-| `timeline` | timeline key (16 bytes)     | the record                               |                   |
-| `ids`      | text key of the event's id  | the event's timeline key                 |                   |
-| `flags`    | text key of the flag        | timeline keys: the flag's posting set    | DUPSORT, DUPFIXED |
-| `commits`  | local id (8 bytes)          | timestamp (8 bytes)                      |                   |
-| `meta`     | `format`, `next`            | 8 bytes: the version; the next local id  |                   |
+| database   | key                        | value                             | LMDB flags        |
+|------------|----------------------------|-----------------------------------|-------------------|
+| `timeline` | timeline key (16 bytes)    | the record                        |                   |
+| `ids`      | text key of the event's id | the event's timeline key          |                   |
+| `flags`    | text key of the flag       | timeline keys: the posting set    | DUPSORT, DUPFIXED |
+| `commits`  | local id (8 bytes)         | timestamp (8 bytes)               |                   |
+| `meta`     | `format`, `next`           | the version; the next local id    |                   |
 
 **Numbers** are unsigned, of 8 bytes, big-endian.
 
@@ -31,7 +31,7 @@ never used again. `commits` therefore lists all events in the order they were sa
 
 **Record**: a JSON array `[id, source, timestamp, tags]` in UTF-8, without a raw newline in it; one
 newline; the content in UTF-8, to the end. It is complete in itself: all else can be rebuilt from
-`timeline`. Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\\n"):
+`timeline`. Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n"):
 
     5b2261222c2273222c312e352c5b2278222c2279225d5d0a68690a
 
@@ -78,13 +78,14 @@ __all__ = [
     "decode",
     "decode_key",
     "decode_number",
+    "decode_one",
     "decode_time",
     "encode",
     "encode_number",
     "encode_time",
     "first_key",
-    "last_key",
     "flag_name",
+    "last_key",
     "text_key",
     "text_needle",
     "timeline_key",
@@ -180,7 +181,8 @@ def before_key(key: bytes) -> bytes:
 
 def text_key(text: str) -> bytes:
     """Encode an id or a flag as a key of `ids` or `flags`."""
-    data = text.encode("utf-8", "surrogatepass")  # a lone surrogate is never stored, so not found
+    # A lone surrogate is never stored, so it is not found.
+    data = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
     if 0 < len(data) < LONG_KEY:
         return data
     digest = blake2b(data, digest_size=DIGEST).digest()
@@ -225,6 +227,20 @@ def decode(records: Sequence[bytes]) -> list[Event]:
         raise StoreDamaged(f"a record cannot be decoded: {error}") from error
 
 
+def decode_one(record: bytes) -> Event:
+    """Decode one record; raises as `decode` does."""
+    header, _, content = record.partition(b"\n")
+    try:
+        row = orjson.loads(header)
+        if type(row) is list and len(row) == HEADER_FIELDS:
+            row.append(content.decode())
+            event: Event = _new(Event, row)
+            return event
+    except ValueError as error:
+        raise StoreDamaged(f"a record cannot be decoded: {error}") from error
+    raise StoreDamaged("a record does not have the four fields of a header")
+
+
 def text_needle(text: str) -> bytes:
     """Return bytes that stand in every record which has the text as a flag or as its source.
 
@@ -245,7 +261,7 @@ def flag_name(key: bytes, record: Callable[[], bytes | None]) -> str:
     try:
         if len(key) < LONG_KEY:
             return key.decode()
-        for tag in decode([record() or b""])[0].tags:
+        for tag in decode_one(record() or b"").tags:
             if text_key(tag) == key:
                 return tag
     except ValueError as error:

@@ -33,7 +33,11 @@ __all__ = ["Pager", "Reads"]
 
 T = TypeVar("T")
 
-FIRST_CHUNK, LONGEST_CHUNK, GROWTH = 64, 1024, 4  # events: the first come at once, then speed counts
+FIRST_CHUNK, LONGEST_CHUNK, GROWTH = (
+    64,
+    1024,
+    4,
+)  # events: the first come at once, then speed counts
 KEY_CHUNK = 16_384  # keys, where no record is read
 CHUNK_BYTES = 4 << 20  # a chunk ends with the record that reaches so many bytes
 
@@ -62,7 +66,7 @@ class Pager:
         self._watermark = watermark
         self._low, self._high = _bounds(plan.query)
         self._left = plan.query.limit
-        self._size = FIRST_CHUNK
+        self._size = max(FIRST_CHUNK, min(self._left or 0, LONGEST_CHUNK))
         self._ended = bool(plan.nothing)
         self._walk = [fmt.text_key(flag) for flag in plan.walk]
         tests = list(plan.test) + ([] if self._query.source is None else [self._query.source])
@@ -78,7 +82,7 @@ class Pager:
                 self._left -= len(keys)
             self._pass(chunk.last)
             if events:
-                return Page(events, lambda n: fmt.decode_key(keys[n]))
+                return _page(keys, events)
         return None
 
     def count(self) -> int:
@@ -220,6 +224,10 @@ class Pager:
         )
 
 
+def _page(keys: list[bytes], events: list[Event]) -> Page:
+    return Page(events, lambda n: fmt.decode_key(keys[n]))
+
+
 def _select(chosen: list[int], keys: list[bytes], values: list[T]) -> tuple[list[bytes], list[T]]:
     if len(chosen) == len(keys):
         return keys, values
@@ -251,4 +259,3 @@ def _within_bytes(items: Any) -> list[tuple[bytes, bytes]]:
         if total >= CHUNK_BYTES:
             break
     return taken
-

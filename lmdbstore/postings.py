@@ -26,7 +26,7 @@ def number(cursor: Postings, flag_key: bytes) -> int:
     return cursor.count() if cursor.set_key(flag_key) else 0
 
 
-def postings(
+def postings(  # noqa: PLR0913  a range and a direction
     cursor: Postings, flag_key: bytes, low: bytes, high: bytes, most: int, *, descending: bool
 ) -> list[bytes]:
     """Return the first `most` keys of a posting set in the range, in the order asked for."""

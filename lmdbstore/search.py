@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import length_hint
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from .locks import ForkLock
 
@@ -58,7 +58,7 @@ class Search(Iterator["Event"]):
                 return page.position(given - 1).token
         return self._token
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
         """Give the events that were not given yet."""
         while self._turn():
             yield from self._open[1]
@@ -112,7 +112,7 @@ class Search(Iterator["Event"]):
             self._open = (page, iter(page.events))
             return True
 
-    def __enter__(self) -> Search:
+    def __enter__(self) -> Self:
         """Return the search itself."""
         return self
 

@@ -38,24 +38,22 @@ class Snapshot(LMDBView):
         self._environment = environment
         self._pid = os.getpid()
         self._using = threading.Lock()
-        self._txn: lmdb.Transaction[bytes] | None = environment.begin_snapshot(self)
+        self.txn: lmdb.Transaction[bytes] | None = None
+        environment.begin_snapshot(self)
 
     def _read(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
         self._check_open()
         with self._environment.gate, self._using:
             self._check_open()
-            if self._txn is None:
+            if self.txn is None:
                 raise EventReadException(
                     f"{self!r} was ended, because another process gave the store a larger map; "
                     "take a new one"
                 )
             try:
-                return work(self._txn, self._environment.databases)
+                return work(self.txn, self._environment.databases)
             except lmdb.Error as error:
                 raise read_error(error) from error
-
-    def _wait(self) -> None:
-        """A frozen state has no write under way."""
 
     def _check_open(self) -> None:
         super()._check_open()
@@ -67,16 +65,12 @@ class Snapshot(LMDBView):
         ended = super()._end()
         if ended and self._pid == os.getpid():
             with suppress(StoreClosed), self._environment.gate, self._using:
-                self.drop()
+                self.txn = None
         return ended
 
     def close(self) -> None:
         """End the snapshot. Doing it again does nothing."""
         self._end()
-
-    def drop(self) -> None:
-        """Let go of the transaction; the gate is barred, or passed."""
-        self._txn = None
 
     def __repr__(self) -> str:
         """What it is."""

@@ -37,15 +37,8 @@ class StoreStatistics:
 def statistics(environment: Environment) -> StoreStatistics:
     """Read the figures of an open store."""
     figures = environment.read(_figures)
-    map_bytes, map_used, max_readers = environment.map_figures()
-    return replace(
-        figures,
-        file_bytes=os.stat(os.path.join(environment.path, DATA_FILE)).st_size,
-        map_bytes=map_bytes,
-        map_used=map_used,
-        readers=environment.readers_in_use(),
-        max_readers=max_readers,
-    )
+    size = os.stat(os.path.join(environment.path, DATA_FILE)).st_size
+    return replace(figures, file_bytes=size, **environment.figures()._asdict())
 
 
 def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:

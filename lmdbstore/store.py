@@ -19,7 +19,6 @@ from .event import checked_id
 from .snapshot import Snapshot
 from .statistics import StoreStatistics, statistics
 from .view import LMDBView
-from .writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -148,10 +147,14 @@ class LMDBEventStore(LMDBView, EventStore):
     def _read(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
         return self._current().read(work)
 
-    def _wait(self) -> None:
+    def _begin(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
+        return self._after_writes().read(work)
+
+    def _after_writes(self) -> Environment:
         environment = self._current()
         if self._strict and environment.barrier.up:
             environment.barrier.wait(environment.writer.settle)
+        return environment
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -160,9 +163,7 @@ class LMDBEventStore(LMDBView, EventStore):
         It holds a read transaction: while it is open, the space of what is deleted or replaced
         cannot be used again, and the file grows instead. It ends early when the store is closed.
         """
-        self._check_open()
-        self._wait()
-        view = self._track(Snapshot(self._current()))
+        view = self._track(Snapshot(self._after_writes()))
         try:
             yield view
         finally:
@@ -170,8 +171,7 @@ class LMDBEventStore(LMDBView, EventStore):
 
     def stats(self) -> StoreStatistics:
         """Return what the store holds, and what it takes up; it reads no event but two."""
-        self._wait()
-        return statistics(self._current())
+        return statistics(self._after_writes())
 
     # -- being open -------------------------------------------------------------------------------
 

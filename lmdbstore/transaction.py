@@ -81,9 +81,7 @@ class WriteTransaction:
         self.changed = True
         posting = database is self.databases.flags
         with self._live.cursor(db=database) as cursor:
-            _, added = cursor.putmulti(
-                items, overwrite=posting, dupdata=not posting, append=append
-            )
+            _, added = cursor.putmulti(items, overwrite=posting, dupdata=not posting, append=append)
         return added
 
     def take(self, database: Database, key: bytes) -> bytes | None:
@@ -145,4 +143,3 @@ class WriteTransaction:
             traceback.clear_frames(error.__traceback__)
             error = error.__cause__ or error.__context__
         self._txn = None
-

@@ -42,9 +42,9 @@ class LMDBView(QueryView):
     def _read(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
         """Run `work` in a read transaction."""
 
-    @abstractmethod
-    def _wait(self) -> None:
-        """Wait, where reads are strict, for the write that is under way."""
+    def _begin(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
+        """Run the first work of a call: where reads are strict, after the write under way."""
+        return self._read(work)
 
     @overload
     def get(self, event_id: str | UUID) -> Event: ...
@@ -53,10 +53,9 @@ class LMDBView(QueryView):
     def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
         """See `EventView.get`; two lookups, in one transaction."""
         wanted = checked_id(event_id)
-        self._wait()
-        record = self._read(lambda txn, databases: _record(txn, databases, wanted))
+        record = self._begin(lambda txn, databases: _record(txn, databases, wanted))
         if record is not None:
-            return fmt.decode([record])[0]
+            return fmt.decode_one(record)
         if default is _REQUIRED:
             raise EventNotFound(f"there is no event with the id {shown(wanted)}")
         return default
@@ -64,13 +63,11 @@ class LMDBView(QueryView):
     def __contains__(self, event_id: str | UUID) -> bool:
         """Whether there is an event with this id; one lookup."""
         wanted = checked_id(event_id)
-        self._wait()
-        return self._read(lambda txn, databases: _key(txn, databases, wanted)) is not None
+        return self._begin(lambda txn, databases: _key(txn, databases, wanted)) is not None
 
     def __len__(self) -> int:
         """Return the number of events; O(1)."""
-        self._wait()
-        return self._read(lambda txn, databases: _events(txn, databases))
+        return self._begin(_events)
 
     def flags(self) -> dict[str, int]:
         """Return every flag with its number of events, in one pass over the posting sets.
@@ -78,13 +75,11 @@ class LMDBView(QueryView):
         No event is read, but one for each flag whose text is not its own key (empty, or longer
         than 510 bytes of UTF-8). The whole pass sees one state of the store.
         """
-        self._wait()
-        return self._read(_flags)
+        return self._begin(_flags)
 
     def _locate(self, event_id: str) -> Position:
         wanted = checked_id(event_id)
-        self._wait()
-        key = self._read(lambda txn, databases: _key(txn, databases, wanted))
+        key = self._begin(lambda txn, databases: _key(txn, databases, wanted))
         if key is None:
             raise EventNotFound(
                 f"after: there is no event with the id {shown(wanted)} to continue behind; the "
@@ -110,8 +105,7 @@ class LMDBView(QueryView):
         return Pager(self._read, plan, watermark)
 
     def _planned(self, query: Query, *, counting: bool = False) -> tuple[Plan, bytes]:
-        self._wait()
-        events, postings, watermark = self._read(
+        events, postings, watermark = self._begin(
             lambda txn, databases: _numbers(txn, databases, query.flags)
         )
         return make_plan(query, events, postings, counting=counting), watermark

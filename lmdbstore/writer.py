@@ -74,7 +74,7 @@ class _Job:
         self.done = True  # last: who sees it reads the error
 
 
-class _BrokenTransaction(Exception):  # noqa: N818  never leaves this module
+class _BrokenTransaction(Exception):
     """A change could not be applied, and nothing of its transaction may be kept."""
 
     def __init__(self, error: EventStoreException | lmdb.Error) -> None:

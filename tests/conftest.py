@@ -1,4 +1,4 @@
-"""Fixtures of all tests: stores on disk whose indexes are compared with their records at the end."""
+"""Fixtures of all tests: stores on disk whose indexes are checked at the end, and leaks."""
 
 from __future__ import annotations
 

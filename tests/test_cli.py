@@ -17,7 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 import lmdbstore
-from lmdbstore import Event, LMDBEventStore
+from lmdbstore import Event, LMDBEventStore, StoreFull
+from lmdbstore.cli import importer
 from lmdbstore.cli.main import cli
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(*args: object, stdin: str | None = None) -> Result:
 
 def start(*args: object, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command as a process of its own."""
-    streams = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(
         [sys.executable, "-m", "lmdbstore", *map(str, args)],
         **{**streams, "env": ENVIRONMENT, **options},
@@ -98,7 +99,7 @@ def filled(path: Path) -> Path:
 # -- import ---------------------------------------------------------------------------------------
 
 
-def test_import_search_and_import_again(path: Path):
+def test_import_search_and_import_again(path: Path) -> None:
     status, out, err = process("import", "--db", path, LOG, "--tag", "dpkg")
     assert (status, err) == (0, "")
     assert out.startswith("4,891 lines: 4,891 new events, 0 already there; ")
@@ -115,7 +116,7 @@ def test_import_search_and_import_again(path: Path):
     assert out.splitlines() == sorted(lines, key=lambda line: line[:19])
 
 
-def test_import_reads_standard_input(path: Path):
+def test_import_reads_standard_input(path: Path) -> None:
     for args in ([], ["-"]):
         status, out, err = process("import", "--db", path, *args, stdin=b"1600000000 x\r\ny")
         assert (status, err) == (0, "")
@@ -126,7 +127,7 @@ def test_import_reads_standard_input(path: Path):
         assert {event.source for event in store.search()} == {"stdin"}
 
 
-def test_import_reports_what_it_cannot_read(path: Path, tmp_path: Path):
+def test_import_reports_what_it_cannot_read(path: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"content":"x"}\n{"content":7}\n')
     result = run("import", "--db", path, bad)
@@ -135,7 +136,7 @@ def test_import_reports_what_it_cannot_read(path: Path, tmp_path: Path):
     assert "1 unreadable" in result.stdout
 
 
-def test_what_search_prints_as_json_can_be_imported(filled: Path, tmp_path: Path):
+def test_what_search_prints_as_json_can_be_imported(filled: Path, tmp_path: Path) -> None:
     run("import", "--db", filled, LOG, "--tag", "dpkg")
     out = run("search", "--db", filled, "--json").stdout
     assert out.count("\n") == LINES + 3
@@ -146,14 +147,14 @@ def test_what_search_prints_as_json_can_be_imported(filled: Path, tmp_path: Path
         assert list(first.search()) == list(second.search())
 
 
-def test_import_without_a_file_on_a_terminal(path: Path):
+def test_import_without_a_file_on_a_terminal(path: Path) -> None:
     status, shown = on_terminal("import", "--db", path)
     assert status == 2
     assert "no FILE given" in shown
     assert not path.exists()
 
 
-def test_import_shows_a_bar_on_a_terminal(path: Path):
+def test_import_shows_a_bar_on_a_terminal(path: Path) -> None:
     status, shown = on_terminal("import", "--db", path, LOG)
     assert status == 0
     assert "dpkg.log" in shown
@@ -161,7 +162,7 @@ def test_import_shows_a_bar_on_a_terminal(path: Path):
     assert "4,891 new events" in shown
 
 
-def test_an_interrupted_import_says_what_stays(path: Path):
+def test_an_interrupted_import_says_what_stays(path: Path) -> None:
     with start("import", "--db", path) as child:
         assert child.stdin
         assert child.stderr
@@ -175,6 +176,33 @@ def test_an_interrupted_import_says_what_stays(path: Path):
     assert f"stopped; {count(path):,} new events are saved and stay" in err
 
 
+def test_an_import_that_fails_says_what_stays(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "BATCH_EVENTS", 2)
+    save_many, calls = LMDBEventStore.save_many, []
+
+    def failing(store: LMDBEventStore, events: list[Event]) -> int:
+        calls.append(events)
+        if len(calls) > 2:
+            raise StoreFull("the store is full")
+        return save_many(store, events)
+
+    monkeypatch.setattr(LMDBEventStore, "save_many", failing)
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("x\n" + '{"content":"y"}\n' * 9)
+    result = run("import", "--db", path, bad)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "line 1: not JSON" in result.stderr
+    assert "stopped; 4 new events are saved and stay" in result.stderr
+    assert result.stderr.endswith("lmdbstore: the store is full\n")
+
+
+def test_a_standard_input_that_is_closed(path: Path) -> None:
+    status, _, err = process("import", "--db", path, preexec_fn=lambda: os.close(0))
+    assert (status, err) == (2, "lmdbstore: standard input: it is closed\n")
+
+
 def wait_for(condition: Any) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not condition():
@@ -184,6 +212,32 @@ def wait_for(condition: Any) -> None:
 
 def count(path: Path) -> int:
     return int(run("search", "--db", path, "--count").stdout or 0)
+
+
+def test_three_imports_of_one_file_at_the_same_time_add_it_once(path: Path) -> None:
+    LMDBEventStore(path).close()
+    children = [start("import", "--db", path, LOG) for _ in range(3)]
+    outs = [child.communicate(timeout=TIMEOUT) for child in children]
+    assert [(child.returncode, err) for child, (_, err) in zip(children, outs, strict=True)] == [
+        (0, b"")
+    ] * 3
+    assert count(path) == LINES
+
+
+def test_import_reads_a_named_pipe(path: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with start("import", "--db", path, pipe) as child:
+        pipe.write_bytes(b"1600000000 x\n1600000001 y\n")
+        assert child.wait(TIMEOUT) == 0
+    assert count(path) == 2
+
+
+def test_nothing_is_imported_if_a_file_is_not_there(path: Path, tmp_path: Path) -> None:
+    result = run("import", "--db", path, LOG, tmp_path / "none\x1b[2J.log")
+    assert result.exit_code == 2
+    assert "none\\x1b[2J.log: No such file" in result.output
+    assert not path.exists()
 
 
 # -- search ---------------------------------------------------------------------------------------
@@ -210,7 +264,7 @@ def count(path: Path) -> int:
         (["--limit", "0"], ""),
     ],
 )
-def test_search_finds(filled: Path, args: list[str], ids: str | None):
+def test_search_finds(filled: Path, args: list[str], ids: str | None) -> None:
     result = run("search", "--db", filled, "--json", *args)
     assert result.exit_code == (2 if ids is None else 0 if ids else 1)
     found = [json.loads(line) for line in result.stdout.splitlines()]
@@ -220,7 +274,7 @@ def test_search_finds(filled: Path, args: list[str], ids: str | None):
         assert (counted.exit_code, counted.stdout) == (result.exit_code, f"{len(ids)}\n")
 
 
-def test_a_pipe_gets_the_contents_as_they_are(filled: Path):
+def test_a_pipe_gets_the_contents_as_they_are(filled: Path) -> None:
     status, out, err = process("search", "--db", filled, "(?i)opened|EVIL")
     assert (status, err) == (0, "")
     assert (
@@ -228,7 +282,7 @@ def test_a_pipe_gets_the_contents_as_they_are(filled: Path):
     )
 
 
-def test_a_terminal_gets_the_match_highlighted(filled: Path):
+def test_a_terminal_gets_the_match_highlighted(filled: Path) -> None:
     _, shown = on_terminal("search", "--db", filled, "f[o-r]+ce|again")
     assert shown.splitlines() == [
         "opened by \x1b[1;31mforce\x1b[0m",
@@ -238,13 +292,13 @@ def test_a_terminal_gets_the_match_highlighted(filled: Path):
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_colour_where_none_is_wanted(filled: Path, variable: dict[str, str]):
+def test_no_colour_where_none_is_wanted(filled: Path, variable: dict[str, str]) -> None:
     _, shown = on_terminal("search", "--db", filled, "force", **variable)
     assert shown == "opened by force\r\n"
 
 
 @pytest.mark.parametrize("args", [[], ["--json"], ["é"]])
-def test_nothing_stored_steers_a_terminal(filled: Path, args: list[str]):
+def test_nothing_stored_steers_a_terminal(filled: Path, args: list[str]) -> None:
     status, shown = on_terminal("search", "--db", filled, "--source", "gate", *args, NO_COLOR="1")
     assert status == 0
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
@@ -254,7 +308,7 @@ def test_nothing_stored_steers_a_terminal(filled: Path, args: list[str]):
         assert shown == "evil \\x1b]0;title\\x07 \\x9b2J \\u202e café\r\n"
 
 
-def test_a_terminal_that_cannot_show_a_character(filled: Path):
+def test_a_terminal_that_cannot_show_a_character(filled: Path) -> None:
     status, shown = on_terminal(
         "search", "--db", filled, "caf", PYTHONIOENCODING="ascii", NO_COLOR="1"
     )
@@ -262,14 +316,14 @@ def test_a_terminal_that_cannot_show_a_character(filled: Path):
     assert "caf\\xe9" in shown
 
 
-def test_explain_says_how_and_does_not_search(filled: Path):
+def test_explain_says_how_and_does_not_search(filled: Path) -> None:
     result = run("search", "--db", filled, "--explain", "nothing like it")
     assert result.exit_code == 0
     assert "nothing like it" in result.stdout
 
 
 @pytest.mark.parametrize("args", [["search"], ["search", "--json"], ["search", "--desc", "a"]])
-def test_a_closed_pipe_is_silent(path: Path, args: list[str]):
+def test_a_closed_pipe_is_silent(path: Path, args: list[str]) -> None:
     run("import", "--db", path, LOG)
     with start(*args, "--db", path) as child:
         assert child.stdout
@@ -281,7 +335,7 @@ def test_a_closed_pipe_is_silent(path: Path, args: list[str]):
 
 
 @pytest.mark.parametrize("args", [["search", "--count"], ["search", "--explain"], ["stats"]])
-def test_a_pipe_closed_before_the_first_line_is_silent(filled: Path, args: list[str]):
+def test_a_pipe_closed_before_the_first_line_is_silent(filled: Path, args: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
     try:
@@ -291,10 +345,30 @@ def test_a_pipe_closed_before_the_first_line_is_silent(filled: Path, args: list[
     assert (status, err) == (141, "")
 
 
+@pytest.mark.parametrize("args", [["search"], ["stats"], ["import", str(LOG)]])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_output_that_cannot_be_written_is_one_line(filled: Path, args: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        status, _, err = process(*args, "--db", filled, stdout=full)
+    assert (status, err) == (2, "lmdbstore: standard output: No space left on device\n")
+
+
+def test_an_interrupted_search_is_silent(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"{n}", "", float(n), [], "x" * 4000) for n in range(2000))
+    with start("search", "--db", path) as child:
+        assert child.stdout
+        assert child.stderr
+        assert child.stdout.read(10)  # and then it waits for the pipe to be read
+        child.send_signal(signal.SIGINT)
+        assert child.wait(TIMEOUT) == 130
+        assert child.stderr.read() == b""
+
+
 # -- stats ----------------------------------------------------------------------------------------
 
 
-def test_stats(filled: Path):
+def test_stats(filled: Path) -> None:
     plain = dict(
         line.split(maxsplit=1) for line in run("stats", "--db", filled).stdout.splitlines()
     )
@@ -310,18 +384,18 @@ def test_stats(filled: Path):
     assert f"{figures['map_bytes']:,}" in shown
 
 
-def test_stats_of_odd_stores(path: Path):
+def test_stats_of_odd_stores(path: Path) -> None:
     LMDBEventStore(path).close()
-    assert "oldest           -\n" in run("stats", "--db", path).stdout
+    assert "oldest          -\n" in run("stats", "--db", path).stdout
     with LMDBEventStore(path) as store:
         flags = ["two words", "", "[red]x[/red]", "\x1b[2J"] + [f"f{n}" for n in range(20)]
         store.save(Event("a", timestamp=1e300, tags=flags))
         store.save(Event("b", timestamp=-1e11, tags=["two words"]))
     out = run("stats", "--db", path).stdout
-    assert "newest                1e+300" in out
-    assert "oldest                -100000000000.0" in out
+    assert "newest             1e+300\n" in out
+    assert "oldest             -100000000000.0\n" in out
     assert out.count("flag:") == 10
-    assert "flag:two\\x20words  " in out
+    assert "flag:two\\x20words  2\n" in out
     status, shown = on_terminal("stats", "--db", path)
     assert status == 0
     assert "flag:[red]x[/red]" in shown
@@ -331,7 +405,7 @@ def test_stats_of_odd_stores(path: Path):
 # -- errors ---------------------------------------------------------------------------------------
 
 
-def test_a_lone_group_version_and_help():
+def test_a_lone_group_version_and_help() -> None:
     assert run("--version").stdout == f"lmdbstore {lmdbstore.__version__}\n"
     assert run().exit_code == 2
     for args in ([], ["import"], ["search"], ["stats"]):
@@ -366,7 +440,7 @@ def test_a_lone_group_version_and_help():
         (["nonsense"], "nonsense"),
     ],
 )
-def test_an_error_is_a_few_words_and_status_2(tmp_path: Path, args: list[Any], words: str):
+def test_an_error_is_a_few_words_and_status_2(tmp_path: Path, args: list[Any], words: str) -> None:
     (tmp_path / "a-file").write_text("x")
     (tmp_path / "empty").mkdir()
     LMDBEventStore(tmp_path / "good").close()
@@ -379,12 +453,12 @@ def test_an_error_is_a_few_words_and_status_2(tmp_path: Path, args: list[Any], w
     assert not (tmp_path / "new").exists()
 
 
-def test_the_environment_names_the_store(filled: Path):
+def test_the_environment_names_the_store(filled: Path) -> None:
     status, out, _ = process("search", "--count", env={**ENVIRONMENT, "LMDBSTORE_DB": str(filled)})
     assert (status, out) == (0, "3\n")
 
 
-def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path):
+def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys, importlib.util as u; find = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'click' else find(name, *a)\n"
@@ -408,7 +482,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path):
         ("import lmdbstore.cli.main, lmdbstore.cli.searching, lmdbstore.cli.stats", ("rich",)),
     ],
 )
-def test_nothing_is_imported_before_it_is_needed(code: str, absent: tuple[str, ...]):
+def test_nothing_is_imported_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:
     code += f"; import sys; sys.exit(any(name in sys.modules for name in {absent}))"
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False)
     assert done.returncode == 0

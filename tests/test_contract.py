@@ -60,7 +60,7 @@ class MinimalView(EventView):
     def get(self, *arguments: Any, **named: Any) -> Any:
         return self._view.get(*arguments, **named)
 
-    def search(  # noqa: PLR0913  the parameters of the contract
+    def search(
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmdbstore import Event, EventStore, LMDBEventStore, MemoryEventStore, StoreDamaged, pager
+from lmdbstore import Event, EventStore, LMDBEventStore, MemoryEventStore, StoreDamaged, pager, plan
 from lmdbstore import format as fmt
 from lmdbstore.changes import SaveMany
-from lmdbstore.plan import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +70,9 @@ times = st.none() | st.integers(-60, 60).map(float) | st.floats(-60, 60)
             "ts_start": times,
             "ts_end": times,
             "flags": flags,
-            "match": st.sampled_from(["red", "^line 1", "f2", "0$", "nothing", "(?i)GREEN", "x{50}"]),
+            "match": st.sampled_from(
+                ["red", "^line 1", "f2", "0$", "nothing", "(?i)GREEN", "x{50}"]
+            ),
             "order": st.sampled_from(["asc", "desc"]),
             "source": st.sampled_from(["s1", "s4", "f2"]),
             "limit": st.integers(0, 200),
@@ -103,18 +104,17 @@ def test_every_plan_gives_the_same(
     stores: list[EventStore], monkeypatch: pytest.MonkeyPatch, wanted: list[str], order: str
 ) -> None:
     """Whatever the planner would choose: scanning, walking one set, walking all."""
-    from lmdbstore import plan, view
-
     memory, store = stores
     expected = [event.id for event in memory.search(flags=wanted, order=order)]
     for dense, merged in ((10**9, 1), (1, 1), (1, 10**9)):
         monkeypatch.setattr(plan, "DENSE", dense)
         monkeypatch.setattr(plan, "MERGED", merged)
         assert [event.id for event in store.search(flags=wanted, order=order)] == expected
-    assert view.make_plan is make_plan
 
 
-def test_a_page_is_bounded_in_bytes(stores: list[EventStore], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_is_bounded_in_bytes(
+    stores: list[EventStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A few long contents end a page before its number of events is reached."""
     monkeypatch.setattr(pager, "CHUNK_BYTES", 50_000)
     sizes = []

@@ -18,7 +18,7 @@ TEXT = "x" * 1000
 
 def fill(store: LMDBEventStore) -> int:
     number = 0
-    with pytest.raises(StoreFull, match="larger map_size"):
+    with pytest.raises(StoreFull, match="larger map_size"):  # noqa: PT012  the save that fails
         while True:
             store.save(Event(f"e{number}", timestamp=float(number), tags=["f"], content=TEXT))
             number += 1

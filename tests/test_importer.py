@@ -12,7 +12,7 @@ import pytest
 
 from lmdbstore import DuplicateEvent, Event, InvalidEvent, LMDBEventStore, MemoryEventStore
 from lmdbstore.cli import importer, reading
-from lmdbstore.cli.importer import Importer
+from lmdbstore.cli.importer import Importer, LineIds
 from lmdbstore.cli.reading import open_input
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def memory() -> MemoryEventStore:
     return MemoryEventStore()
 
 
-def test_an_event_is_its_line(memory: MemoryEventStore, tmp_path: Path):
+def test_an_event_is_its_line(memory: MemoryEventStore, tmp_path: Path) -> None:
     log = written(tmp_path / "a.log", b"1600000000 one \t\r\n\n  \n two\x00\rx")
     report = imported(memory, log, tags=["t", "u", "t"])
     assert (report.lines, report.new, report.blank, report.unreadables) == (4, 2, 2, 0)
@@ -61,15 +61,24 @@ def test_an_event_is_its_line(memory: MemoryEventStore, tmp_path: Path):
     assert list(memory.search())[1].content == " two\x00\rx"
 
 
+def test_the_ids_of_a_source_ascend_and_differ_in_all_they_are_made_of() -> None:
+    ids = [LineIds("s").of(number, b"x") for number in (1, 2, 9, 10, 15, 16, 2**32 - 1)]
+    assert ids == sorted(ids)
+    ids += [LineIds("s").of(1, b"y"), LineIds("t").of(1, b"x"), LineIds("s").of(2**32, b"x")]
+    assert len({*ids}) == 10
+
+
 def test_a_line_without_a_time_has_that_of_the_one_before_or_of_the_file(
     memory: MemoryEventStore, tmp_path: Path
-):
+) -> None:
     imported(memory, written(tmp_path / "a", b"first\n1600000000 x\n  at y\n"))
     times = {event.content: event.timestamp for event in memory.search()}
     assert times == {"first": MTIME, "1600000000 x": 1.6e9, "  at y": 1.6e9}
 
 
-def test_twice_by_any_spelling_of_its_path_adds_nothing(store: LMDBEventStore, tmp_path: Path):
+def test_twice_by_any_spelling_of_its_path_adds_nothing(
+    store: LMDBEventStore, tmp_path: Path
+) -> None:
     log = written(tmp_path / "a.log", b"".join(b"line %d\n" % n for n in range(3000)))
     (tmp_path / "link").symlink_to(log)
     assert imported(store, log).new == 3000
@@ -80,7 +89,7 @@ def test_twice_by_any_spelling_of_its_path_adds_nothing(store: LMDBEventStore, t
 
 def test_of_a_grown_file_the_new_lines_are_added(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(importer, "BATCH_EVENTS", 7)
     lines = [b"same\n"] * 50
     imported(store, written(tmp_path / "a.log", b"".join(lines[:33])))
@@ -88,7 +97,9 @@ def test_of_a_grown_file_the_new_lines_are_added(
     assert (report.new, report.present) == (17, 33)
 
 
-def test_a_renamed_and_packed_file_is_known_by_its_source(store: LMDBEventStore, tmp_path: Path):
+def test_a_renamed_and_packed_file_is_known_by_its_source(
+    store: LMDBEventStore, tmp_path: Path
+) -> None:
     log = written(tmp_path / "a.log", b"one\ntwo\n")
     imported(store, log, source="app")
     packed = written(tmp_path / "a.log.1", gzip.compress(log.read_bytes()))
@@ -99,7 +110,7 @@ def test_a_renamed_and_packed_file_is_known_by_its_source(store: LMDBEventStore,
 
 def test_bytes_that_are_not_utf8_are_imported_and_reported(
     memory: MemoryEventStore, tmp_path: Path
-):
+) -> None:
     report = imported(memory, written(tmp_path / "a", b"\xef\xbb\xbfok \xc3\xa9\nbad \xe9\n"))
     assert contents(memory) == ["ok é", "bad \\xe9"]
     assert [n for n in report.notices() if "line 2: not UTF-8" in n]
@@ -108,7 +119,7 @@ def test_bytes_that_are_not_utf8_are_imported_and_reported(
 
 def test_a_line_that_is_too_long_is_left_out(
     memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 10)
     monkeypatch.setattr(reading, "CHUNK", 7)
     lines = [b"a" * 10, b"b" * 11, b"c", b"d" * 12, b"e" * 10 + b"\r", b"f" * 99, b"g", b"h" * 50]
@@ -123,7 +134,7 @@ def test_a_line_that_is_too_long_is_left_out(
 @pytest.mark.parametrize("damage", [slice(None, -20), slice(None, 30)])
 def test_a_damaged_gzip_file_is_reported_and_the_next_is_read(
     memory: MemoryEventStore, tmp_path: Path, damage: slice
-):
+) -> None:
     packed = gzip.compress(b"".join(b"%d\n" % n for n in range(1000)))
     bad, good = written(tmp_path / "a.gz", packed[damage]), written(tmp_path / "b", b"good\n")
     report = imported(memory, bad, good)
@@ -132,7 +143,7 @@ def test_a_damaged_gzip_file_is_reported_and_the_next_is_read(
     assert "good" in contents(memory)
 
 
-def test_json_lines(memory: MemoryEventStore, tmp_path: Path):
+def test_json_lines(memory: MemoryEventStore, tmp_path: Path) -> None:
     lines = [
         '{"id":"i","source":"s","timestamp":1.5,"tags":["a","a"],"content":"c"}',
         '{"content":"1600000000 x"}',
@@ -169,7 +180,7 @@ def test_json_lines(memory: MemoryEventStore, tmp_path: Path):
 )
 def test_a_bad_json_line_is_reported_with_its_number(
     memory: MemoryEventStore, tmp_path: Path, line: str, reason: str
-):
+) -> None:
     good = '{"content":"good"}'
     path = written(tmp_path / "e", f"{good}\n{line}\n{good}\n".encode())
     report = imported(memory, path, line_format="jsonl")
@@ -181,7 +192,9 @@ def test_a_bad_json_line_is_reported_with_its_number(
     assert {event.timestamp for event in memory.search()} == {MTIME}
 
 
-def test_ten_lines_are_reported_and_the_others_counted(memory: MemoryEventStore, tmp_path: Path):
+def test_ten_lines_are_reported_and_the_others_counted(
+    memory: MemoryEventStore, tmp_path: Path
+) -> None:
     report = imported(memory, written(tmp_path / "e.jsonl", b"x\n" * 1234))
     assert report.unreadables == 1234
     assert len(report.notices()) == 11
@@ -189,7 +202,7 @@ def test_ten_lines_are_reported_and_the_others_counted(memory: MemoryEventStore,
     assert "1,234 unreadable" in report.summary()
 
 
-def test_the_same_id_twice_in_one_batch_is_one_event(store: LMDBEventStore, tmp_path: Path):
+def test_the_same_id_twice_in_one_batch_is_one_event(store: LMDBEventStore, tmp_path: Path) -> None:
     lines = b'{"id":"a","content":"1"}\n{"id":"b","content":"2"}\n{"id":"a","content":"3"}\n'
     report = imported(store, written(tmp_path / "e.jsonl", lines))
     assert (report.new, report.present) == (2, 1)
@@ -214,7 +227,7 @@ class Racing(MemoryEventStore):
         return super().save_many(events)
 
 
-def test_what_can_be_saved_of_a_refused_batch_is_saved(tmp_path: Path):
+def test_what_can_be_saved_of_a_refused_batch_is_saved(tmp_path: Path) -> None:
     store = Racing()
     report = imported(store, written(tmp_path / "a", b"".join(b"%d\n" % n for n in range(20))))
     assert sorted(map(int, contents(store))) == [n for n in range(20) if n != 5]
@@ -222,7 +235,7 @@ def test_what_can_be_saved_of_a_refused_batch_is_saved(tmp_path: Path):
     assert "line 6: the store says no" in report.notices()[0]
 
 
-def test_tags_and_source_are_checked_before_anything_is_read(memory: MemoryEventStore):
+def test_tags_and_source_are_checked_before_anything_is_read(memory: MemoryEventStore) -> None:
     with pytest.raises(InvalidEvent, match="tags"):
         Importer(memory, tags=["\ud800"])
     with pytest.raises(InvalidEvent, match="source"):
@@ -231,7 +244,7 @@ def test_tags_and_source_are_checked_before_anything_is_read(memory: MemoryEvent
 
 def test_what_comes_slowly_is_saved_meanwhile(
     memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(importer, "BATCH_SECONDS", 0.0)
     calls: list[tuple[int, int]] = []
     work = Importer(memory)
@@ -242,7 +255,9 @@ def test_what_comes_slowly_is_saved_meanwhile(
     assert calls == [(4, 1), (4, 2), (4, 2)]
 
 
-def test_events_written_as_json_lines_come_back_equal(store: LMDBEventStore, tmp_path: Path):
+def test_events_written_as_json_lines_come_back_equal(
+    store: LMDBEventStore, tmp_path: Path
+) -> None:
     events = [
         Event("a", "s\n", -0.1, ["x y", ""], 'q"\\\x00\x1b\u2028\U0001f600\n'),
         Event("b", "", 1e300, [], ""),

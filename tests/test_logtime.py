@@ -61,7 +61,7 @@ LINES = [
     ("<34>Oct 11 22:14:15 mymachine su: x", utc(2023, 10, 11, 20, 14, 15)),
     ("<34>1 2003-10-11T22:14:15.500Z host su", utc(2003, 10, 11, 22, 14, 15, fraction=0.5)),
     ('::1 - me [10/Oct/2000:13:55:36 -0700] "GET /"', utc(2000, 10, 10, 20, 55, 36)),
-    ('1.2.3.4 - - [10/Oct/2000:13:55:36 -0700] "/2001-01-01 00:00:00"', utc(2000, 10, 10, 20, 55, 36)),
+    ('::1 - - [10/Oct/2000:13:55:36 -0700] "/2001-01-01 00:00:00"', utc(2000, 10, 10, 20, 55, 36)),
     ("2023/01/02 03:04:05 [error] 7#7: x", utc(2023, 1, 2, 1, 4, 5)),
     ("[Wed Oct 11 14:32:52.500 2000] [error]", utc(2000, 10, 11, 12, 32, 52, fraction=0.5)),
     ("1699999999 x", 1699999999.0),
@@ -94,16 +94,16 @@ NONE = [
 
 
 @pytest.mark.parametrize(("line", "seconds"), LINES)
-def test_a_line_shows_its_time(line: str, seconds: float):
+def test_a_line_shows_its_time(line: str, seconds: float) -> None:
     assert log_time(line, LATEST) == seconds
 
 
 @pytest.mark.parametrize("line", NONE)
-def test_a_line_without_a_time(line: str):
+def test_a_line_without_a_time(line: str) -> None:
     assert log_time(line, LATEST) is None
 
 
-def test_a_day_that_never_was_is_no_time():
+def test_a_day_that_never_was_is_no_time() -> None:
     assert log_time("Feb 29 12:00:00 x", utc(1903, 1, 1)) == utc(1896, 2, 29, 10)
 
 
@@ -112,7 +112,9 @@ texts = st.text(max_size=80) | st.lists(pieces | st.text(max_size=5), max_size=3
 
 
 @given(st.lists(texts, max_size=8), st.floats())
-def test_any_text_has_a_time_or_none_and_memory_changes_nothing(lines: list[str], latest: float):
+def test_any_text_has_a_time_or_none_and_memory_changes_nothing(
+    lines: list[str], latest: float
+) -> None:
     clock = LogClock(latest)
     for line in lines:
         assert clock.read(line) == log_time(line, latest)
@@ -137,12 +139,12 @@ NOW = utc(2025, 6, 24, 12)
         ("2025-06-24 14:36", utc(2025, 6, 24, 12, 36), utc(2025, 6, 24, 12, 36)),
     ],
 )
-def test_times_of_arguments(text: str, since: float, until: float):
+def test_times_of_arguments(text: str, since: float, until: float) -> None:
     assert instant(text, now=NOW) == since
     assert instant(text, now=NOW, end=True) == until
 
 
-def test_a_date_alone_is_a_whole_day():
+def test_a_date_alone_is_a_whole_day() -> None:
     first, last = instant("2025-06-24", now=NOW), instant("2025-06-24", now=NOW, end=True)
     assert first == utc(2025, 6, 23, 22)
     assert utc(2025, 6, 24, 22) - 1e-6 < last < utc(2025, 6, 24, 22)
@@ -153,18 +155,18 @@ def test_a_date_alone_is_a_whole_day():
     ["", "x", "1h", "2025", "20250624", "1750775785000", "2025-13-01", "2025-02-30T00:00", "nan",
      "inf", "1e9", "-h", "14:36", "9" * 400],
 )  # fmt: skip
-def test_what_is_no_time_is_refused_with_what_is(text: str):
-    with pytest.raises(TimeError, match="2025-06-24T14:36:25.*-1h"):
+def test_what_is_no_time_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(TimeError, match=r"2025-06-24T14:36:25.*-1h"):
         instant(text, now=NOW)
 
 
-def test_the_last_day_has_no_next_one():
+def test_the_last_day_has_no_next_one() -> None:
     with pytest.raises(TimeError):
         instant("9999-12-31", now=NOW, end=True)
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[-+0-9.:TZsmhdw ]{0,30}", fullmatch=True))
-def test_any_argument_is_a_time_or_a_time_error(text: str):
+def test_any_argument_is_a_time_or_a_time_error(text: str) -> None:
     try:
         assert isinstance(instant(text, now=NOW), float)
     except TimeError as error:

@@ -129,7 +129,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
     ],
 )
 def test_a_bad_option_is_named(tmp_path: Path, options: dict[str, Any], field: str) -> None:
-    with pytest.raises(InvalidOption, match=f"^{field}: .*pass") as caught:
+    with pytest.raises(InvalidOption, match=rf"^{field}: .*pass") as caught:
         LMDBEventStore(tmp_path / "s", **options)
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, StoreOpenError)
@@ -138,7 +138,7 @@ def test_a_bad_option_is_named(tmp_path: Path, options: dict[str, Any], field: s
 
 @pytest.mark.parametrize("path", [None, 5, "", "a\0b", ["x"]])
 def test_a_bad_path_is_refused(path: Any) -> None:
-    with pytest.raises(InvalidOption, match="^path: "):
+    with pytest.raises(InvalidOption, match=r"^path: "):
         LMDBEventStore(path)
 
 

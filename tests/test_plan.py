@@ -31,7 +31,10 @@ def plan(*, counting: bool = False, **query: Any) -> str:
               to 1970-01-01T00:00:01.500000+00:00 (1.5)
               stop after 1,000""",
         ),
-        ({"flags": ("rare",)}, "walk the posting set of 'rare' (10) of 100,000 events, oldest first"),
+        (
+            {"flags": ("rare",)},
+            "walk the posting set of 'rare' (10) of 100,000 events, oldest first",
+        ),
         (
             {"flags": ("some", "rare")},
             "walk the posting sets of 'rare' (10) and 'some' (150) of 100,000 events, oldest first",

@@ -112,7 +112,9 @@ def test_a_read_that_waited_for_a_write_that_failed_sees_the_state_before(
             write.result(LONG)
 
 
-def test_snapshot_consistency_never_waits(path: Path, store: LMDBEventStore, held: HeldWriter) -> None:
+def test_snapshot_consistency_never_waits(
+    path: Path, store: LMDBEventStore, held: HeldWriter
+) -> None:
     with LMDBEventStore(path, consistency="snapshot") as other, threads() as pool:
         write = pool.submit(store.save, NEW)
         assert held.reached.wait(LONG)
@@ -269,9 +271,7 @@ def test_a_readonly_reader_goes_on_when_the_writing_process_died(path: Path) -> 
         assert store._environment.barrier.up, "a reader without the right settled it"
 
 
-def test_a_writer_goes_on_when_the_writing_process_died(
-    path: Path, store: LMDBEventStore
-) -> None:
+def test_a_writer_goes_on_when_the_writing_process_died(path: Path, store: LMDBEventStore) -> None:
     with writing_process(path, "hold") as child:
         child.kill()
     store.save(Event("next"))
@@ -284,12 +284,16 @@ def test_the_byte_stays_odd_until_the_write_of_a_dead_process_is_settled(
     """A writer that finds the byte odd changes it only when its transaction has begun."""
     with writing_process(path, "hold") as child:
         child.kill()
-    barrier, begun = store._environment.barrier, []
+    barrier = store._environment.barrier
+    begun: list[int] = []
     before = barrier._byte[0]
     begin = WriteTransaction.begin
-    monkeypatch.setattr(
-        WriteTransaction, "begin", lambda txn: (begun.append(barrier._byte[0]), begin(txn))[1]
-    )
+
+    def noted(txn: WriteTransaction) -> None:
+        begun.append(barrier._byte[0])
+        begin(txn)
+
+    monkeypatch.setattr(WriteTransaction, "begin", noted)
     store.save(Event("next"))
     assert begun == [before]
     assert before & 1

@@ -41,8 +41,14 @@ class Gathering:
         self.reached, self.go = threading.Event(), threading.Event()
         self.commits = 0
         self.pool = ThreadPoolExecutor(32)
-        self._commit = WriteTransaction.commit
-        monkeypatch.setattr(WriteTransaction, "commit", lambda txn: self._held(txn))
+        self._commit: Callable[[WriteTransaction], None] = WriteTransaction.commit
+        monkeypatch.setattr(WriteTransaction, "commit", self._as_method())
+
+    def _as_method(self) -> Callable[[WriteTransaction], None]:
+        def commit(txn: WriteTransaction) -> None:
+            self._held(txn)
+
+        return commit
 
     def _held(self, txn: WriteTransaction) -> None:
         self.reached.set()
@@ -262,13 +268,21 @@ def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEven
             write()
     txn = environment.lmdb.begin(write=True)
     txn.delete(key, db=environment.databases.timeline)
-    txn.delete(fmt.text_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1), db=environment.databases.flags)
+    txn.delete(
+        fmt.text_key("f"),
+        fmt.encode_time(1.0) + fmt.encode_number(1),
+        db=environment.databases.flags,
+    )
     txn.commit()
     with pytest.raises(StoreDamaged, match="missing in an index"):
         store.delete("a")
     assert "a" in store
     txn = environment.lmdb.begin(write=True)
-    txn.put(fmt.text_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1), db=environment.databases.flags)
+    txn.put(
+        fmt.text_key("f"),
+        fmt.encode_time(1.0) + fmt.encode_number(1),
+        db=environment.databases.flags,
+    )
     txn.commit()
 
 

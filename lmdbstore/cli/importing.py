@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lmdbstore.errors import EventStoreException
 from lmdbstore.store import LMDBEventStore
 
 from .importer import Importer
@@ -46,7 +47,9 @@ def import_files(
                 importer.progress = bar.update
                 failure = _read_all(importer, names, line_format, bar)
                 report = importer.finish()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EventStoreException):
+            for line in importer.report.notices():
+                complain(line)
             complain(
                 f"stopped; {importer.report.new:,} new events are saved and stay, "
                 "run it again to go on"

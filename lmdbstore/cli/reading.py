@@ -7,6 +7,7 @@ whatever the input is. A UTF-8 byte order mark at the very beginning is not part
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -101,6 +102,8 @@ def open_input(name: str) -> Iterator[Input]:
         OSError: it cannot be opened.
     """
     if name == STDIN:
+        if sys.stdin is None:  # it was closed before the start
+            raise OSError(errno.EBADF, "it is closed", "standard input")
         # Text layers above it are left alone; the bytes are what an id is made of.
         stream = sys.stdin.buffer
         opened = Input("standard input", STDIN_SOURCE, time.time(), getattr(stream, "raw", stream))
@@ -113,7 +116,7 @@ def open_input(name: str) -> Iterator[Input]:
         status = os.fstat(raw.fileno())
         regular = stat.S_ISREG(status.st_mode)
         # A pipe's real name, as of `<(command)`, is a number that changes from run to run.
-        path = os.path.realpath(name) if regular else os.path.abspath(name)  # noqa: PTH100
+        path = os.path.realpath(name) if regular else os.path.abspath(name)
         mtime = status.st_mtime if regular else time.time()
         yield Input(name, _as_text(path), mtime, raw)
 

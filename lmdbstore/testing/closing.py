@@ -84,7 +84,7 @@ class ClosingContract:
         with store.snapshot() as view:
             searches = [view.search(), view.search(flags=["f"])]
             read = [[next(search).id] for search in searches]
-            for n in range(0, 3_000, 7):
+            for n in range(0, 3_000, 20):
                 store.delete(str(n))
             store.save_many(Event(f"new{n}", timestamp=float(n)) for n in range(500))
             for search, names in zip(searches, read, strict=True):
