@@ -176,7 +176,7 @@ class EventStore(EventView):
 
         Returns how many. `events` may be a generator; it is read to its end before anything is
         written, so it may itself read or write the store. Raises what `save` raises, and what
-        the generator raises.
+        the generator raises; if more than one event is wrong, for any one of them.
         """
 
     @abstractmethod
@@ -202,7 +202,7 @@ class EventStore(EventView):
     def close(self) -> None:
         """Close the store. Every later call raises `StoreClosed`; closing again does nothing.
 
-        A search that was not read to its end ends with `StoreClosed`.
+        A search that has not said that it is at its end then raises `StoreClosed`.
         """
 
     def __enter__(self) -> Self:

@@ -17,8 +17,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, NoReturn
 
-from .errors import InvalidQuery, shown
-from .pattern_refused import ESCAPES, FLAGS, GROUPS, refuse
+from .errors import shown
+from .pattern_refused import ESCAPES, FLAGS, GROUPS, check_size, refuse
 from .pattern_sets import (
     ANY,
     HEADER_LIKE,
@@ -36,7 +36,6 @@ from .pattern_sets import (
 
 __all__ = ["NEVER", "Rendered", "render"]
 
-MAX_BYTES = 4096  # of the pattern in UTF-8
 MAX_REPEAT = 1000  # RE2's own limit, for a bound and for the product of nested bounds
 MAX_DEPTH = 100  # of nested groups: `re` takes several Python frames for each
 FIRST_ASTRAL = 0x10000  # the first code point behind the basic plane
@@ -54,7 +53,7 @@ _HEX = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))"
 _OCTAL = re.compile(r"\\(0[0-7]{0,2}|[1-3][0-7]{2})")
 _OCTAL_IN_CLASS = re.compile(r"\\([0-3][0-7]{0,2}|[4-7][0-7]?(?![0-7]))")
 _HIGH_OCTAL = re.compile(r"\\[4-7][0-7]{2}")
-_NUMBER = re.compile(r"\\([0-9]{1,3})")
+_NUMBER = re.compile(r"\\[0-9]{1,3}")
 _CONTROLS = {"a": 7, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 
 
@@ -138,8 +137,8 @@ class _Reader:
         self.groups[0].end_row()
         single, page, oracle = map("".join, zip(("", "", ""), *self.output, strict=True))
         empty = self.groups[0].done.empty
-        # Between the bytes of one character RE2 sees \B too, where an empty match is none: so that a
-        # match has to begin at the start of the text or behind a whole character.
+        # Between the bytes of one character RE2 sees \B too, where an empty match is none: so a
+        # match has to begin at the start of the text, or behind a whole character.
         inside = self.inside and empty == IF_ASSERTED
         test = rf"(?:\A|(?s:.))(?:{single})" if inside else single
         return Rendered(test, single, page, oracle, empty, self.runs)
@@ -261,10 +260,8 @@ class _Reader:
         self.runs |= part.chars == HEADER_LIKE and (high is None or high >= FAR)
         group.last = _Part(part.empty if low else ALWAYS, part.chars, product, REPEAT)
         self.at += len(lazy)
-        if bounds:  # RE2 takes no leading zeros
-            plain = f"{{{low}}}" if high == low else f"{{{low},{'' if high is None else high}}}"
-        else:
-            plain = raw
+        # RE2 takes no leading zeros.
+        plain = f"{{{low},{'' if high is None else high}}}" if bounds else raw
         self._take(raw, plain + lazy, plain + "?", raw + lazy)
 
     def _limits(self, raw: str, bounds: re.Match[str] | None) -> tuple[int, int | None]:
@@ -312,14 +309,14 @@ class _Reader:
         if not kind:
             name, remedy = "backslash \\ at the end", "write \\\\ for the character"
         elif kind in "0123456789":
-            number = _NUMBER.match(self.text, self.at)
-            name, remedy = f"octal escape {number[0]}", "write \\xHH; octal ones end at \\377"
-            if octal is _OCTAL and not _HIGH_OCTAL.match(self.text, self.at):
-                name, remedy = f"backreference {number[0][:3]}", "write the repeated text out"
+            number = "".join(_NUMBER.findall(self.text[self.at : self.at + 4]))
+            name, remedy = f"octal escape {number}", "write \\xHH; octal ones end at \\377"
+            if octal is _OCTAL and not _HIGH_OCTAL.match(number):
+                name, remedy = f"backreference {number[:3]}", "write the repeated text out"
         else:
             unknown = (f"unknown escape \\{kind}", f"write {kind} for the character")
             name, remedy = ESCAPES.get(kind, unknown)
-        self._refuse(name, self.at, remedy)
+        return self._refuse(name, self.at, remedy)
 
     # Classes.
 
@@ -339,6 +336,8 @@ class _Reader:
                 continue
             else:
                 pair = (low, low)
+                if ignoring and low >= FIRST_ASTRAL:  # `re` finds its cases only in a range
+                    item = f"{item}-{item}"
             items.append(item)
             pairs.append(pair)
         self.at += 1
@@ -395,13 +394,5 @@ def render(text: str) -> Rendered:
     Raises:
         InvalidQuery: it is outside the subset; the message names the construct and its position.
     """
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        refuse(text, "lone surrogate", error.start, "no content can hold it")
-    if size > MAX_BYTES:
-        raise InvalidQuery(
-            f"match: {shown(text)} takes {size} bytes; a pattern may take {MAX_BYTES}, "
-            f"which end before position {len(text.encode()[:MAX_BYTES].decode(errors='ignore'))}"
-        )
+    check_size(text)
     return _Reader(text).read()

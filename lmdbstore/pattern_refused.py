@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from .errors import InvalidQuery, shown
 
-__all__ = ["ESCAPES", "FLAGS", "GROUPS", "refuse"]
+__all__ = ["ESCAPES", "FLAGS", "GROUPS", "check_size", "refuse"]
 
+MAX_BYTES = 4096  # of the pattern in UTF-8
 LONGEST = 40  # of a construct in a message
 
 GROUPS = (  # openings of groups: text, name, remedy
@@ -54,3 +55,16 @@ def refuse(text: str, construct: str, position: int, remedy: str) -> NoReturn:
         f"match: {name} at position {position} of {shown(text)} "
         f"is not in the supported subset; {remedy}"
     )
+
+
+def check_size(text: str) -> None:
+    """Refuse a pattern that takes too many bytes, or that cannot be written in UTF-8."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        refuse(text, "lone surrogate", error.start, "no content can hold it")
+    if size > MAX_BYTES:
+        raise InvalidQuery(
+            f"match: {shown(text)} takes {size} bytes; a pattern may take {MAX_BYTES}, "
+            f"which end before position {len(text.encode()[:MAX_BYTES].decode(errors='ignore'))}"
+        )

@@ -138,7 +138,7 @@ def category(kind: str) -> Ranges:
 
 
 def class_in_re(items: str, exact: Ranges, *, negated: bool, ignoring: bool) -> str:
-    r"""Write a class down for `re`: members in the user's own words, and those of `\d` and its like.
+    r"""Write a class down for `re`: the user's own members, and the sets of `\d` and its like.
 
     The latter are sets of code points: `(?a:\D)` at the start of a pattern is searched for as the
     Unicode `\D`. Under `(?i)` they stand apart, since `re` would add cases to them.

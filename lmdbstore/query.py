@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from uuid import UUID
 
 from .errors import InvalidQuery, shown
 from .pattern import Pattern, compile_pattern
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = ["Position", "Query", "checked_query"]
+
+LOCAL_IDS = 1 << 64  # they have 8 bytes on disk
 
 
 class Position(NamedTuple):
@@ -38,15 +41,22 @@ class Position(NamedTuple):
         Raises:
             InvalidQuery: it is not the token of a search.
         """
-        local_id, at, timestamp = token.partition("@")
+        local_id, _, timestamp = token.partition("@")
         try:
             position = cls(float(timestamp), int(local_id))
         except ValueError:
             position = None
-        # Only what was written by `token` is one: " 7_0@1" would read as numbers too.
-        if position is None or not at or position.token != token:
+        # Only what was written by `token` is one: " 7_0@1" and "1@nan" would read as numbers too.
+        if position is None or not position.possible or position.token != token:
             _refuse("after", token, "pass the token of an earlier search, or one of its events")
         return position
+
+    @property
+    def possible(self) -> bool:
+        """Whether an event can stand there."""
+        timestamp, local_id = self
+        negative_zero = timestamp == 0 and math.copysign(1, timestamp) < 0
+        return math.isfinite(timestamp) and not negative_zero and 0 < local_id < LOCAL_IDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,6 @@ def _after(value: Any, locate: Callable[[str], Position]) -> Position | None:
     if isinstance(value, str):
         return Position.from_token(value)
     event_id = getattr(value, "id", None)
-    if event_id is None:
+    if not isinstance(event_id, (str, UUID)):
         _refuse("after", value, "pass the token of an earlier search, or one of its events")
-    return locate(event_id)
+    return locate(str(event_id))

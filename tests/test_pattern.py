@@ -12,12 +12,11 @@ import random
 import re
 import sys
 import threading
-import time
 import warnings
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from lmdbstore.errors import InvalidQuery
@@ -128,11 +127,20 @@ def patterns_and_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return draw(patterns(alphabet)), draw(texts)
 
 
+def compiled(pattern: str) -> Pattern:
+    """Compile a pattern that was drawn; those whose bounds multiply too far are not counted."""
+    try:
+        return Pattern(pattern)
+    except InvalidQuery as error:
+        assume("nested repeat" not in str(error))
+        raise
+
+
 def compiled_in_both(pattern: str) -> Pattern:
     """Compile a pattern, and check that `re` takes it too: as it is, and as it is rendered."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = Pattern(pattern)
+        found = compiled(pattern)
         re.compile(pattern)
         re.compile(found._oracle)
     return found
@@ -143,8 +151,9 @@ def assert_agreed(found: Pattern, text: str) -> None:
     assert found.matches(text.encode()) == found.found_in(text), (found.text, text)
 
 
-@examples(1500)
+@examples(600)
 @given(patterns_and_texts())
+@example(("(?i)[^𐐀a]", ["𐐀", "𐐨", "a", "b"]))
 @example((r"\B", ["é", "", "aé", "éa"]))
 @example((r"\B|[aé]*y", ["aéaéa", "aé", "éy"]))
 def test_the_engines_agree(drawn: tuple[str, list[str]]) -> None:
@@ -157,7 +166,7 @@ def test_the_engines_agree(drawn: tuple[str, list[str]]) -> None:
 SYNTAX = "()[]{}^$*+?|\\-&~:=!<>#,.PimsxaAbBdswDSWzZ0127n \né"
 
 
-@examples(700)
+@examples(400)
 @given(st.one_of(st.text(max_size=20), st.text(SYNTAX, max_size=12)), st.text(SYNTAX, max_size=8))
 def test_any_text_as_a_pattern_is_refused_or_agreed_on(pattern: str, text: str) -> None:
     with warnings.catch_warnings():
@@ -565,7 +574,7 @@ HOSTILE = [
     r"\B|[aé]*y",
     r"\B(?:[aé]*y)?",
     r"(?:\b|\B|a)*y",
-    "|".join(f"a{{{n}}}b" for n in range(1, 300)),
+    "|".join(f"a{{{n}}}b" for n in range(1, 100)),
 ]
 
 
@@ -605,10 +614,10 @@ def test_spans(pattern: str, content: str, spans: list[tuple[int, int]]) -> None
     assert compile_pattern(pattern).spans(content) == spans
 
 
-@examples(150)
+@examples(60)
 @given(patterns_and_texts())
 def test_spans_say_whether_anything_is_found(drawn: tuple[str, list[str]]) -> None:
-    found = Pattern(drawn[0])
+    found = compiled(drawn[0])
     for text in drawn[1]:
         spans = found.spans(text)
         assert found.found_in(text) or not spans
@@ -644,17 +653,28 @@ def test_threads_share_a_pattern() -> None:
 
 
 def test_re2_lets_other_threads_run() -> None:
-    """A long search in one thread does not hold up another."""
+    """A search in one thread does not hold up another.
+
+    Threads are switched here only when one gives way, so without that all searches would be over.
+    """
     found, drawn = compile_pattern("[ab]*a[ab]{12}c"), random.Random(1)
-    content = bytes(drawn.choices(b"ab", k=2_000_000))
-    ticks: list[float] = []
-    thread = threading.Thread(target=found.matches, args=(content,))
-    thread.start()
-    while thread.is_alive():
-        ticks.append(time.monotonic())
-        time.sleep(0.0005)
-    thread.join()
-    assert len(ticks) > 2
+    content = bytes(drawn.choices(b"ab", k=1_000_000))
+    over = threading.Event()
+
+    def search() -> None:
+        for _ in range(50):
+            found.matches(content)
+        over.set()
+
+    thread, before = threading.Thread(target=search), sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        thread.start()
+        ran_meanwhile = not over.is_set()
+        thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert ran_meanwhile
 
 
 @pytest.mark.parametrize("kind", "dswDSW")

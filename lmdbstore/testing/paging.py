@@ -26,13 +26,14 @@ EVENTS = [
     Event(id_, "s", time, ["f"] * (number % 2), f"text {id_}")
     for number, (id_, time) in enumerate(TIMES)
 ]
+MOST_PAGES = len(EVENTS) + 2  # a store that repeats events would give pages for ever
 IN_ORDER = {"asc": list("yebdacz"), "desc": list("zcadbey")}
 
 
 def pages_by_token(view: EventView, order: str, limit: int) -> Iterator[list[Event]]:
     """Read all events in pages, each behind the token of the one before."""
     token: str | None = None
-    while True:
+    for _ in range(MOST_PAGES):
         search = view.search(order=order, limit=limit, after=token)
         page = list(search)
         if not page:
@@ -44,7 +45,7 @@ def pages_by_token(view: EventView, order: str, limit: int) -> Iterator[list[Eve
 def pages_by_event(view: EventView, order: str, limit: int) -> Iterator[list[Event]]:
     """Read all events in pages, each behind the last event of the one before."""
     page: list[Event] = []
-    while True:
+    for _ in range(MOST_PAGES):
         page = list(view.search(order=order, limit=limit, after=page[-1] if page else None))
         if not page:
             return

@@ -1,0 +1,94 @@
+"""Moving in posting sets, against plain sets of numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmdbstore import LMDBEventStore
+from lmdbstore.postings import leap, merged, number, postings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lmdb import Cursor
+
+HIGHEST = 60
+SETS = {
+    b"all": range(HIGHEST),
+    b"even": range(0, HIGHEST, 2),
+    b"third": range(0, HIGHEST, 3),
+    b"early": range(5, 12),
+    b"late": range(40, 47),
+    b"single": range(30, 31),
+    b"none": range(0),
+}
+numbers = st.integers(0, HIGHEST)
+names = st.lists(st.sampled_from(sorted(SETS)), max_size=3)
+
+
+def key(value: int) -> bytes:
+    return value.to_bytes(16, "big")
+
+
+@pytest.fixture(scope="module")
+def cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor[bytes]]:
+    """Give a cursor on sets that are never committed."""
+    with LMDBEventStore(tmp_path_factory.mktemp("sets") / "events", durability="none") as store:
+        environment = store._environment
+        txn = environment.lmdb.begin(write=True)
+        flags = environment.databases.flags
+        for name, members in SETS.items():
+            for member in members:
+                assert txn.put(name, key(member), db=flags)
+        cursor = txn.cursor(db=flags)
+        yield cursor
+        cursor.close()
+        del cursor, txn
+
+
+@given(
+    name=st.sampled_from(sorted(SETS)),
+    low=numbers,
+    high=numbers,
+    most=st.integers(1, 20),
+    descending=st.booleans(),
+)
+def test_a_range_of_a_set(
+    cursor: Cursor[bytes], name: bytes, low: int, high: int, most: int, *, descending: bool
+) -> None:
+    """In both orders, never more than were asked for."""
+    expected = [value for value in SETS[name] if low <= value <= high]
+    expected = (expected[::-1] if descending else expected)[:most]
+    found = postings(cursor, name, key(low), key(high), most, descending=descending)
+    assert found == list(map(key, expected))
+    assert number(cursor, name) == len(SETS[name])
+
+
+@given(others=names, keys=st.lists(numbers, unique=True).map(sorted), descending=st.booleans())
+def test_what_is_in_all_sets(
+    cursor: Cursor[bytes], others: list[bytes], keys: list[int], *, descending: bool
+) -> None:
+    """The keys keep their order."""
+    ordered = keys[::-1] if descending else keys
+    expected = [value for value in ordered if all(value in SETS[name] for name in others)]
+    assert merged(cursor, others, list(map(key, ordered))) == list(map(key, expected))
+
+
+@given(others=names, low=numbers, high=numbers, descending=st.booleans())
+def test_leaping_leaves_out_nothing_that_is_in_all_sets(
+    cursor: Cursor[bytes], others: list[bytes], low: int, high: int, *, descending: bool
+) -> None:
+    """What is narrowed is the side where reading begins."""
+    first, last = leap(cursor, others, key(low), key(high), descending=descending)
+    common = [n for n in range(low, high + 1) if all(n in SETS[name] for name in others)]
+    assert all(first <= key(value) <= last for value in common)
+    assert first >= key(low)
+    assert last <= key(high)
+    if descending:
+        assert first == key(low)
+    elif first <= last:
+        assert last == key(high)
