@@ -192,10 +192,11 @@ class EventStore(EventView):
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[EventView]:
-        """Return a context manager that gives a view of the store as it is now.
+        """Return a view of the store as it is now, to be used in a `with` block.
 
-        What is written later, by anybody, does not show in the view. A snapshot may hold back
-        the reuse of space while it is open.
+        What is written later, by anybody, does not show in it. It ends with the block, or with
+        the store, and then raises `StoreClosed`. It may be used by several threads, and may hold
+        back the reuse of space while it is open.
         """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from . import format as fmt
 from .errors import DuplicateEvent, EventNotFound, EventStoreException, StoreDamaged, shown
-from .event import checked
+from .event import checked, checked_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,8 +66,7 @@ class SaveMany(Change):
         self._rows: list[fmt.Row] = []
         seen: set[bytes] = set()
         flag_keys: dict[str, bytes] = {}  # flags repeat: each is encoded once, and shared
-        for event in events:
-            valid = checked(event)
+        for valid in checked_all(events):
             row = fmt.encode(valid, flag_keys)
             if row.id_key in seen:
                 raise DuplicateEvent(

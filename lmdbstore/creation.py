@@ -7,9 +7,8 @@ processes that make the same store at once, the second finds the first's and ope
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
-import shutil
 import sys
 
 import lmdb
@@ -36,7 +35,7 @@ def create_store(path: str, *, create: bool) -> None:
     """
     _check_free(path, create=create)
     parent, name = os.path.split(path)
-    made = os.path.join(parent, f".{name}.new-{secrets.token_hex(8)}")
+    made = os.path.join(parent, f".{name}.new-{os.urandom(8).hex()}")
     try:
         os.mkdir(made, FOLDER_MODE)
         try:
@@ -44,9 +43,17 @@ def create_store(path: str, *, create: bool) -> None:
             _rename(made, path)
             _flush_folder(parent)
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            _remove(made)
     except (OSError, lmdb.Error) as error:
         raise StoreOpenError(f"the store {shown(path)} could not be made: {error}") from error
+
+
+def _remove(made: str) -> None:
+    """Remove what was not renamed: a folder of plain files, if it is there at all."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(made):
+            os.unlink(os.path.join(made, name))
+        os.rmdir(made)
 
 
 def _rename(made: str, path: str) -> None:

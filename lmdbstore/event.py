@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 from .errors import InvalidEvent, InvalidQuery, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["Event", "checked", "checked_id", "new_id"]
+__all__ = ["Event", "checked", "checked_all", "checked_id", "new_id"]
 
 
 class _Fields(NamedTuple):
@@ -117,6 +117,16 @@ def checked(event: object) -> Event:
             "" if content is None else _text("content", content),
         ),
     )
+
+
+def checked_all(events: Iterable[object]) -> Iterator[Event]:
+    """Check events one after the other; a refusal tells which of them it is."""
+    for number, event in enumerate(events):
+        try:
+            valid = checked(event)
+        except InvalidEvent as error:
+            raise InvalidEvent(f"{error} (event {number} of those given, from 0)") from None
+        yield valid
 
 
 def checked_id(event_id: object) -> str:

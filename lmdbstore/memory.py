@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import threading
 from bisect import insort
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
 from .api import EventStore
 from .errors import DuplicateEvent, EventNotFound, shown
-from .event import Event, checked, checked_id
+from .event import Event, checked_all, checked_id
 from .query import Position, Query
 from .search import Page, Search
 from .searching import QueryView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from uuid import UUID
 
 __all__ = ["MemoryEventStore"]
@@ -63,9 +62,12 @@ class _MemoryView(QueryView):
         return dict(sorted(super().flags().items()))
 
     def _locate(self, event_id: str) -> Position:
-        event = self.get(event_id)
         with self._lock:
-            return next(entry.position for entry in self._entries if entry.event == event)
+            self._check_open()
+            for entry in self._entries:
+                if entry.event.id == event_id:
+                    return entry.position
+        raise EventNotFound(f"after: there is no event with the id {shown(event_id)}")
 
     def _matching(self, query: Query) -> list[_Entry]:
         with self._lock:
@@ -86,10 +88,6 @@ class _MemoryView(QueryView):
 
     def _explain(self, query: Query) -> str:
         return f"filter all {len(self)} events" if not query.impossible else "no event can match"
-
-    def close(self) -> None:
-        """See `EventStore.close`."""
-        self._end()
 
     def __repr__(self) -> str:
         """What it is."""
@@ -114,7 +112,7 @@ class MemoryEventStore(_MemoryView, EventStore):
 
     def save_many(self, events: Iterable[Event]) -> int:
         """See `EventStore.save_many`."""
-        new = [checked(event) for event in events]
+        new = list(checked_all(events))
         with self._lock:
             self._check_open()
             taken = {entry.event.id for entry in self._entries}
@@ -135,16 +133,10 @@ class MemoryEventStore(_MemoryView, EventStore):
             self.get(wanted)
             self._entries = [entry for entry in self._entries if entry.event.id != wanted]
 
-    @contextmanager
-    def snapshot(self) -> Iterator[QueryView]:
+    def snapshot(self) -> QueryView:
         """See `EventStore.snapshot`."""
         with self._lock:
-            self._check_open()
-            view = self._track(_MemoryView(self._entries))
-        try:
-            yield view
-        finally:
-            view.close()
+            return self._track(_MemoryView(self._entries))
 
 
 def _copy(event: Event) -> Event:

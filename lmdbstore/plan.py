@@ -11,9 +11,8 @@ once a flag is on more than a quarter of all events.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +26,7 @@ MERGED = 16  # a posting set up to so many times the rarest one is merged with i
 # costs more to read than testing its flag on the records that are left
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How a query is answered."""
 
     query: Query

@@ -8,7 +8,6 @@ and named in an `InvalidQuery`. A `Query` knows no store. The order of events is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
@@ -59,8 +58,7 @@ class Position(NamedTuple):
         return math.isfinite(timestamp) and not negative_zero and 0 < local_id < LOCAL_IDS
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What is searched for; every condition must hold. Both time bounds are inclusive."""
 
     ts_start: float = -math.inf

@@ -8,7 +8,7 @@ end, and snapshots.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from weakref import WeakSet
 
 from .api import EventView
@@ -19,6 +19,7 @@ from .search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import TracebackType
 
     from .event import Event
 
@@ -56,6 +57,23 @@ class QueryView(EventView):
             else:
                 item._end()  # noqa: SLF001  a view of this class
         return True
+
+    def close(self) -> None:
+        """Close the view. Doing it again does nothing."""
+        self._end()
+
+    def __enter__(self) -> Self:
+        """Return the view itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the view."""
+        self.close()
 
     def _no_page(self) -> None:
         self._check_open()

@@ -1,7 +1,7 @@
 """A snapshot: one frozen state of the store, for as long as the caller wants it.
 
 Rules: it is the one read transaction that stays open across the caller's code. Its transaction is
-used by one thread at a time. It ends with its `with` block, with the store, when another process
+used by one thread at a time. It ends when it is closed, with the store, when another process
 gives the store a larger map, and in a forked child.
 """
 
@@ -67,10 +67,6 @@ class Snapshot(LMDBView):
             with suppress(StoreClosed), self._environment.gate, self._using:
                 self.txn = None
         return ended
-
-    def close(self) -> None:
-        """End the snapshot. Doing it again does nothing."""
-        self._end()
 
     def __repr__(self) -> str:
         """What it is."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import format as fmt
 from .creation import DATA_FILE
+from .errors import EventReadException
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["StoreStatistics", "statistics"]
 
 
-@dataclass(frozen=True, slots=True)
-class StoreStatistics:
+class StoreStatistics(NamedTuple):
     """The figures of `LMDBEventStore.stats`."""
 
     events: int
@@ -35,10 +34,13 @@ class StoreStatistics:
 
 
 def statistics(environment: Environment) -> StoreStatistics:
-    """Read the figures of an open store."""
+    """Read the figures of an open store; raises EventReadException."""
     figures = environment.read(_figures)
-    size = os.stat(os.path.join(environment.path, DATA_FILE)).st_size
-    return replace(figures, file_bytes=size, **environment.figures()._asdict())
+    try:
+        size = os.stat(os.path.join(environment.path, DATA_FILE)).st_size
+    except OSError as error:
+        raise EventReadException(f"the store's file cannot be looked at: {error}") from error
+    return figures._replace(file_bytes=size, **environment.figures()._asdict())
 
 
 def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:

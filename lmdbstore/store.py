@@ -8,7 +8,7 @@ where reads are strict, and hands on.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from .api import EventStore
@@ -21,7 +21,7 @@ from .statistics import StoreStatistics, statistics
 from .view import LMDBView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from uuid import UUID
 
     from lmdb import Transaction
@@ -156,18 +156,14 @@ class LMDBEventStore(LMDBView, EventStore):
             environment.barrier.wait(environment.writer.settle)
         return environment
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """Give a view of the store as it is now, for the length of a `with` block.
+    def snapshot(self) -> Snapshot:
+        """Return a view of the store as it is now; use it in a `with` block, or close it.
 
-        It holds a read transaction: while it is open, the space of what is deleted or replaced
-        cannot be used again, and the file grows instead. It ends early when the store is closed.
+        It may be used by several threads. It holds a read transaction: while it is open, the space
+        of what is deleted cannot be used again, and the file grows instead. It ends with the store,
+        and when another process gives the store a larger map.
         """
-        view = self._track(Snapshot(self._after_writes()))
-        try:
-            yield view
-        finally:
-            view.close()
+        return self._track(Snapshot(self._after_writes()))
 
     def stats(self) -> StoreStatistics:
         """Return what the store holds, and what it takes up; it reads no event but two."""

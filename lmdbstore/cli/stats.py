@@ -7,7 +7,6 @@ without spaces and has plain numbers; a terminal gets them grouped, and rich dra
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def print_stats(db: Path, *, as_json: bool) -> None:
     # Most frequent first, and by name where the numbers are equal.
     flags = dict(sorted(flags.items(), key=lambda item: (-item[1], item[0])))
     if as_json:
-        figures = asdict(stats) | {"events_by_flag": flags}
+        figures = stats._asdict() | {"events_by_flag": flags}
         sys.stdout.write(orjson.dumps(figures).decode() + "\n")
         return
     rows = _rows(stats, flags)
