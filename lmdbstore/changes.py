@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Delete", "Save", "SaveMany"]
 
+PART = 10_000  # events that `SaveMany` sorts and writes at once
+
 
 class Change:
     """One caller's change, made and checked in the caller's thread."""
@@ -57,7 +59,12 @@ class Save(Change):
 
 
 class SaveMany(Change):
-    """Save many events, all or none: sorted by index, so that pages are filled in order."""
+    """Save many events, all or none.
+
+    They are written part by part in one transaction, each part sorted by index so that pages are
+    filled in order. What is written is let go of: the pages that it makes dirty take its place in
+    memory. So it can be applied once.
+    """
 
     alone = True
 
@@ -74,48 +81,55 @@ class SaveMany(Change):
                 )
             seen.add(row.id_key)
             self._rows.append(row)
-
-    def __len__(self) -> int:
-        """Return how many events there are."""
-        return len(self._rows)
+        self.number = len(self._rows)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
-        first = txn.next_local_id
-        local_ids = [fmt.encode_number(first + n) for n in range(len(self._rows))]
-        keys = [row.time + local_id for row, local_id in zip(self._rows, local_ids, strict=True)]
-        self._put_ids(txn, keys)
-        self._put_records(txn, keys)
-        self._put_postings(txn, keys)
-        commits = [(n, row.time) for n, row in zip(local_ids, self._rows, strict=True)]
-        _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
-        txn.next_local_id = first + len(self._rows)
+        while self._rows:
+            part = self._rows[:PART]
+            del self._rows[:PART]
+            _save_part(txn, part)
         return None
 
-    def _put_ids(self, txn: WriteTransaction, keys: list[bytes]) -> None:
-        items = sorted(zip((row.id_key for row in self._rows), keys, strict=True))
-        if txn.put_many(txn.databases.ids, items) == len(items):
-            return
-        for row, key in zip(self._rows, keys, strict=True):
-            if txn.get(txn.databases.ids, row.id_key) != key:
-                raise _duplicate(fmt.decode_one(row.record).id)
 
-    def _put_records(self, txn: WriteTransaction, keys: list[bytes]) -> None:
-        items = sorted(zip(keys, (row.record for row in self._rows), strict=True))
-        timeline = txn.databases.timeline
-        append = bool(items) and items[0][0] > txn.last_key(timeline)
-        _all_new(items, txn.put_many(timeline, items, append=append))
+def _save_part(txn: WriteTransaction, rows: list[fmt.Row]) -> None:
+    first = txn.next_local_id
+    local_ids = [fmt.encode_number(first + n) for n in range(len(rows))]
+    keys = [row.time + local_id for row, local_id in zip(rows, local_ids, strict=True)]
+    _put_ids(txn, rows, keys)
+    _put_records(txn, rows, keys)
+    _put_postings(txn, rows, keys)
+    commits = [(local_id, row.time) for local_id, row in zip(local_ids, rows, strict=True)]
+    _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
+    txn.next_local_id = first + len(rows)
 
-    def _put_postings(self, txn: WriteTransaction, keys: list[bytes]) -> None:
-        postings: dict[bytes, list[bytes]] = {}
-        for row, key in zip(self._rows, keys, strict=True):
-            for flag_key in row.flag_keys:
-                postings.setdefault(flag_key, []).append(key)
-        for flag_key, members in sorted(postings.items()):
-            members.sort()
-            append = members[0] > txn.last_posting(flag_key)
-            items = [(flag_key, key) for key in members]
-            _all_new(items, txn.put_many(txn.databases.flags, items, append=append))
+
+def _put_ids(txn: WriteTransaction, rows: list[fmt.Row], keys: list[bytes]) -> None:
+    items = sorted(zip((row.id_key for row in rows), keys, strict=True))
+    if txn.put_many(txn.databases.ids, items) == len(items):
+        return
+    for row, key in zip(rows, keys, strict=True):
+        if txn.get(txn.databases.ids, row.id_key) != key:
+            raise _duplicate(fmt.decode_one(row.record).id)
+
+
+def _put_records(txn: WriteTransaction, rows: list[fmt.Row], keys: list[bytes]) -> None:
+    items = sorted(zip(keys, (row.record for row in rows), strict=True))
+    timeline = txn.databases.timeline
+    append = items[0][0] > txn.last_key(timeline)
+    _all_new(items, txn.put_many(timeline, items, append=append))
+
+
+def _put_postings(txn: WriteTransaction, rows: list[fmt.Row], keys: list[bytes]) -> None:
+    postings: dict[bytes, list[bytes]] = {}
+    for row, key in zip(rows, keys, strict=True):
+        for flag_key in row.flag_keys:
+            postings.setdefault(flag_key, []).append(key)
+    for flag_key, members in sorted(postings.items()):
+        members.sort()
+        append = members[0] > txn.last_posting(flag_key)
+        items = [(flag_key, key) for key in members]
+        _all_new(items, txn.put_many(txn.databases.flags, items, append=append))
 
 
 class Delete(Change):

@@ -116,16 +116,13 @@ class LMDBEventStore(LMDBView, EventStore):
     def save_many(self, events: Iterable[Event]) -> int:
         """Save all of the events or none, in one transaction. See `EventStore.save_many`.
 
-        The events are encoded as they are read; the encoded form of all of them is in memory,
-        about once and a half of their size, until they are written.
+        The events are encoded as they are read, and their encoded form is in memory until they
+        are written: for a million small events about as much as a list of them takes.
         """
         self._check_writable()
         change = SaveMany(events)
-        if len(change):
-            self._write(change)
-        else:
-            self._check_writable()
-        return len(change)
+        self._write(change)
+        return change.number
 
     def delete(self, event_id: str | UUID) -> None:
         """Delete one event and every index entry of it, atomically. See `EventStore.delete`."""

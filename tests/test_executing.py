@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmdbstore import Event, EventStore, LMDBEventStore, MemoryEventStore, StoreDamaged, pager, plan
+from lmdbstore import (
+    DuplicateEvent,
+    Event,
+    EventStore,
+    LMDBEventStore,
+    MemoryEventStore,
+    StoreDamaged,
+    changes,
+    pager,
+    plan,
+)
 from lmdbstore import format as fmt
-from lmdbstore.changes import SaveMany
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lmdbstore.transaction import WriteTransaction
 
 EVENTS = 3000
 
@@ -180,8 +192,43 @@ def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
         txn.commit()
 
 
-def test_a_million_events_are_not_in_memory_twice() -> None:
-    """What save_many keeps of an event is its encoded form alone, and flags once for all."""
-    rows = SaveMany(Event(tags=["shared"], content="x") for _ in range(10))._rows
-    assert len({id(row.flag_keys[0]) for row in rows}) == 1
-    assert all(type(row) is fmt.Row for row in rows)
+def test_events_that_are_saved_together_are_in_memory_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the events stay there while the next are read, nor the rows that are written."""
+    monkeypatch.setattr(changes, "PART", 100)
+    alive: list[int] = []
+    save_part = changes._save_part
+
+    def measured(txn: WriteTransaction, rows: list[fmt.Row]) -> None:
+        save_part(txn, rows)
+        alive.append(sum(isinstance(known, fmt.Row) for known in gc.get_objects()))
+
+    monkeypatch.setattr(changes, "_save_part", measured)
+
+    def events() -> Iterator[Event]:
+        for number in range(1000):
+            if number == 500:
+                objects = gc.get_objects()
+                mine = [one for one in objects if isinstance(one, Event) and one.source == "once"]
+                assert len(mine) < 10
+            yield Event(f"e{number}", "once", tags=["shared"])
+
+    gc.collect()
+    with LMDBEventStore(path, durability="none") as store:
+        assert store.save_many(events()) == len(store) == 1000
+    assert alive == list(range(1000, 0, -100))
+
+
+def test_a_duplicate_in_a_late_part_undoes_the_early_ones(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All parts are in one transaction."""
+    monkeypatch.setattr(changes, "PART", 10)
+    with LMDBEventStore(path, durability="none") as store:
+        store.save(Event("e75"))
+        with pytest.raises(DuplicateEvent, match="e75"):
+            store.save_many(Event(f"e{n}") for n in range(100))
+        assert len(store) == 1
+        store.save_many(Event(f"f{n}", timestamp=float(-n), tags=["f"]) for n in range(100))
+        assert store.count(flags=["f"]) == 100
