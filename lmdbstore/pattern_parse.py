@@ -34,15 +34,14 @@ from .pattern_sets import (
     joined,
 )
 
-__all__ = ["NEVER", "Rendered", "render"]
+__all__ = ["ALWAYS", "Rendered", "render"]
 
 MAX_REPEAT = 1000  # RE2's own limit, for a bound and for the product of nested bounds
 MAX_DEPTH = 100  # of nested groups: `re` takes several Python frames for each
 FIRST_ASTRAL = 0x10000  # the first code point behind the basic plane
 FAR = 16  # a repeat of this many or more may run over a whole header
 
-# How an expression may match without taking a character (see _Part.empty).
-NEVER, IF_ASSERTED, ALWAYS = range(3)
+NEVER, IF_ASSERTED, ALWAYS = range(3)  # how it may match without a character: see _Part.empty
 PLAIN, ASSERTION, REPEAT = range(3)
 
 _BOUNDS = re.compile(r"\{([0-9]*)(?:(,)([0-9]*))?\}")
@@ -185,7 +184,10 @@ class _Reader:
 
     def _literal(self, raw: str, code: int) -> None:
         ranges: Ranges = ((code, code),)
-        self._set(raw, any_case(ranges) if "i" in self.groups[-1].flags else ranges, raw)
+        ignoring = "i" in self.groups[-1].flags
+        # `re` makes a class of a|b, in which it finds cases of these letters only in a range.
+        in_re = f"[{raw}-{raw}]" if ignoring and code >= FIRST_ASTRAL else raw
+        self._set(raw, any_case(ranges) if ignoring else ranges, in_re)
 
     # Elements.
 

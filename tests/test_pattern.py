@@ -13,12 +13,13 @@ import re
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from lmdbstore import pattern as engines
 from lmdbstore.errors import InvalidQuery
 from lmdbstore.pattern import Pattern, compile_pattern
 
@@ -156,6 +157,10 @@ def assert_agreed(found: Pattern, text: str) -> None:
 @example(("(?i)[^𐐀a]", ["𐐀", "𐐨", "a", "b"]))
 @example((r"\B", ["é", "", "aé", "éa"]))
 @example((r"\B|[aé]*y", ["aéaéa", "aé", "éy"]))
+@example(("(?i)[b\U00010400]", ["\U00010428", "\U00010400"]))
+@example(("(?i)[^b\\U00010400]", ["\U00010428", "\U00010400"]))
+@example(("(?i)b|\U00010400", ["\U00010428", "\U00010400"]))
+@example(("a{02}b{00,01}", ["aab", "a{02}", "aa"]))
 def test_the_engines_agree(drawn: tuple[str, list[str]]) -> None:
     found = compiled_in_both(drawn[0])
     for text in ["", *drawn[1]]:
@@ -515,6 +520,26 @@ def test_refused(pattern: str, construct: str, position: int) -> None:
     assert len(message) < 500
 
 
+@pytest.mark.parametrize("value", [b"a", None, 7, re.compile("a"), [], bytearray(b"a")])
+def test_only_a_str_is_a_pattern(value: Any) -> None:
+    with pytest.raises(InvalidQuery, match=r"^match: .* is not a str; pass "):
+        compile_pattern(value)
+
+
+def test_a_str_of_another_class_is_its_text() -> None:
+    class Text(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError
+
+        __hash__ = str.__hash__
+
+    found = compile_pattern(Text("a+"))
+    assert found is compile_pattern("a+")
+    assert type(found.text) is str
+
+
 def test_a_pattern_over_4_kib_is_refused() -> None:
     with pytest.raises(InvalidQuery, match=r"takes 5000 bytes; .* 4096, .* before position 4096$"):
         compile_pattern("a" * 5000)
@@ -691,3 +716,11 @@ def test_boundaries_are_those_of_ascii(kind: str) -> None:
     found, expected = Pattern(rf"\{kind}a"), re.compile(rf"(?a:\{kind})a")
     for char in map(chr, range(0x300)):
         assert found.matches(f"{char}a".encode()) == bool(expected.search(f"{char}a")), char
+
+
+def test_the_public_calls_of_re2_find_the_same() -> None:
+    """What stands in where the private ones are not known."""
+    found = engines._compiled("a[0-9]", "a[0-9]")
+    for text in (b"", b"a1", b"xa1 a2", b"none"):
+        for start in range(len(text) + 1):
+            assert engines._public_find(found, text, start) == engines._finder(found)(text, start)
