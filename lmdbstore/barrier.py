@@ -32,6 +32,7 @@ import mmap
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import StoreClosed, StoreOpenError
@@ -49,15 +50,18 @@ FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
 
 
 def create_barrier_file(folder: str, mode: int) -> None:
-    """Make the side file of a store, if it is not there."""
+    """Make the side file of a store, if it is not there; raises StoreOpenError."""
     path = os.path.join(folder, BARRIER_FILE)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        if os.fstat(descriptor).st_size == 0:
-            os.write(descriptor, b"\0")
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            if os.fstat(descriptor).st_size == 0:
+                os.write(descriptor, b"\0")
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreOpenError(f"{path!r} of the store could not be made: {error}") from error
 
 
 class Barrier:
@@ -72,13 +76,13 @@ class Barrier:
         path = os.path.join(folder, BARRIER_FILE)
         flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptors: list[int] = []
-        self._waiting = threading.Lock()  # one thread of the process watches the byte
+        # One thread of the process watches the byte; its signal handlers may watch it too.
+        self._waiting = threading.RLock()
         self._closed = False
         self._readonly = readonly
-        self._writing_thread = 0
         try:
             self._descriptors += [os.open(path, flags), os.open(path, flags)]
-            self._byte = _mapped(path, flags, readonly=readonly)
+            self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
             raise StoreOpenError(
@@ -86,6 +90,8 @@ class Barrier:
                 "opening it with the right to write"
             ) from error
         self._writer, self._reader = self._descriptors
+        # Let other processes write. A built-in call, so that no interrupt can come before it.
+        self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
 
     # -- the writer ---------------------------------------------------------------------------
 
@@ -93,40 +99,30 @@ class Barrier:
         """Wait until no other process writes, and keep them from it; Ctrl-C ends the wait."""
         fcntl.flock(self._writer, fcntl.LOCK_EX)
 
-    def unlock(self) -> None:
-        """Let other processes write."""
-        fcntl.flock(self._writer, fcntl.LOCK_UN)
-
     def raised(self, begin: Callable[[], None]) -> None:
         """Make readers wait from now on, and begin the transaction; the lock is held.
 
         A byte that is odd already was left by a writer that died, and its readers must not go on
         before `begin` has settled that write.
         """
-        self._writing_thread = threading.get_ident()
-        if self._byte[0] & 1:
+        byte = self.byte
+        if byte[0] & 1:
             begin()
-            self._byte[0] = (self._byte[0] + 2) & 0xFF
+            byte[0] = (byte[0] + 2) & 0xFF
         else:
-            self._byte[0] += 1
+            byte[0] += 1
             begin()
-
-    def lower(self) -> None:
-        """Let readers go on; the transaction has ended."""
-        if self._byte[0] & 1:
-            self._byte[0] = (self._byte[0] + 1) & 0xFF
-        self._writing_thread = 0
 
     # -- the reader ---------------------------------------------------------------------------
 
     @property
     def up(self) -> bool:
-        """Whether a write is under way, by another thread than this."""
-        return bool(self._look() & 1) and self._writing_thread != threading.get_ident()
+        """Whether a write is under way."""
+        return bool(self._look() & 1)
 
     def _look(self) -> int:
         try:
-            return self._byte[0]
+            return self.byte[0]
         except ValueError:  # the map is closed
             raise StoreClosed("the store is closed; open it again") from None
 
@@ -134,15 +130,14 @@ class Barrier:
         """Return when the write that is under way has ended; at once if there is none.
 
         `settle` runs an empty write transaction as a writer does; it is called when the writer
-        has died. A thread that is itself in a write transaction (a signal handler, say) does not
-        wait for itself and sees the state before that transaction.
+        has died. The thread that writes must not wait here.
         """
         seen = self._look()
-        if not self.up:
+        if not seen & 1:
             return
         with self._waiting:
             pause = FIRST_WAIT
-            while self._look() == seen and self.up:
+            while self._look() == seen:
                 if self._closed:
                     raise StoreClosed("the store is closed; open it again")
                 if self._writer_died(seen):
@@ -159,7 +154,7 @@ class Barrier:
         except BlockingIOError:
             return False
         try:
-            return self._byte[0] == seen
+            return self.byte[0] == seen
         finally:
             fcntl.flock(self._reader, fcntl.LOCK_UN)
 
@@ -167,7 +162,7 @@ class Barrier:
         """Close the side file; nobody writes. Readers that wait raise StoreClosed."""
         self._closed = True
         with self._waiting:
-            self._byte.close()
+            self.byte.close()
             self.abandon()
 
     def abandon(self) -> None:

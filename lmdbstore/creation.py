@@ -2,7 +2,8 @@
 
 The only states found in which a crash breaks an LMDB file for good lie before its first commit. So
 a new store is made, committed and flushed under another name; renaming a folder is atomic. Of two
-processes that make the same store at once, the second finds the first's and opens it.
+processes that make the same store at once, the second finds the first's and opens it. A folder that
+is there and empty stays as it is, with its owner and rights; it is given the finished files.
 """
 
 from __future__ import annotations
@@ -10,37 +11,46 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import BinaryIO
 
 import lmdb
 
 from . import format as fmt
-from .barrier import create_barrier_file
+from .barrier import BARRIER_FILE, create_barrier_file
 from .errors import StoreOpenError, shown
 
 __all__ = ["DATA_FILE", "FILE_MODE", "check_is_lmdb", "create_store"]
 
 DATA_FILE = "data.mdb"
+MAKING = ".lmdbstore-"  # how the name of a folder begins in which a store is being made
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for their owner alone: events may hold secrets
 # LMDB's first meta page: a page header of 16 bytes, then MDB_MAGIC in the machine's byte order
 # (`mdb.c`, struct MDB_meta).
 MAGIC_AT, MAGIC = 16, (0xBEEFC0DE).to_bytes(4, sys.byteorder)
+META_FIELDS = (40, 44), (136, 144), (144, 152)  # md_pad of the first MDB_db is the page size; then
+# mm_last_pg and mm_txnid, as they lie on machines of 64 bits
+META_END = 152
+LOCK_FILE = 1 << 14  # bytes; more than LMDB takes for the 126 readers of the first opening
 FIRST_MAP = 1 << 20  # bytes; room for the empty databases
 
 
-def create_store(path: str, *, create: bool) -> None:
-    """Make an empty store at `path`, where none is.
+def create_store(path: str, *, create: bool, readonly: bool) -> None:
+    """Make an empty store at `path`, where none is, if that is allowed.
 
     Raises:
         StoreOpenError: something else is in the way, or the folder cannot be made.
     """
-    _check_free(path, create=create)
-    parent, name = os.path.split(path)
-    made = os.path.join(parent, f".{name}.new-{os.urandom(8).hex()}")
+    _check_free(path, create=create and not readonly, readonly=readonly)
+    parent = path if os.path.isdir(path) else os.path.dirname(path)
+    made = os.path.join(parent, f"{MAKING}{os.urandom(8).hex()}")
     try:
         os.mkdir(made, FOLDER_MODE)
         try:
             _fill(made)
-            _rename(made, path)
+            if parent == path:
+                _move_in(made, path)
+            else:
+                _rename(made, path)
             _flush_folder(parent)
         finally:
             _remove(made)
@@ -56,6 +66,16 @@ def _remove(made: str) -> None:
         os.rmdir(made)
 
 
+def _move_in(made: str, path: str) -> None:
+    """Give a folder that is there its files; it is a store from the moment the data file is in.
+
+    A link, which is never made over another: so of two processes one is first.
+    """
+    for name in (BARRIER_FILE, DATA_FILE):
+        with contextlib.suppress(FileExistsError):
+            os.link(os.path.join(made, name), os.path.join(path, name))
+
+
 def _rename(made: str, path: str) -> None:
     try:
         os.rename(made, path)
@@ -66,38 +86,74 @@ def _rename(made: str, path: str) -> None:
 
 
 def check_is_lmdb(path: str) -> None:
-    """Raise StoreOpenError if the data file in a folder does not begin as LMDB's do.
+    """Raise StoreOpenError if the data file in a folder is not LMDB's, or is cut off.
 
-    LMDB finds that out for itself, but only when it has made a lock file beside it.
+    LMDB finds the first out for itself, but only when it has made a lock file beside it; by the
+    second the process would die (SIGBUS).
     """
     name = os.path.join(path, DATA_FILE)
     try:
         with open(name, "rb") as file:
-            start = file.read(MAGIC_AT + len(MAGIC))
+            needed = _size_in_use(file)
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise StoreOpenError(f"the store {shown(path)} could not be opened: {error}") from error
-    if start[MAGIC_AT:] != MAGIC:
+    if not needed:
         raise StoreOpenError(f"{shown(name)} is not an LMDB file, or a damaged one")
+    if size < needed:
+        raise StoreOpenError(
+            f"{shown(name)} is cut off: it has {size:,} bytes of {needed:,}; reading on would end "
+            "the process; take it from a backup"
+        )
 
 
-def _check_free(path: str, *, create: bool) -> None:
+def _size_in_use(file: BinaryIO) -> int:
+    """Return how long the file must be by the newer of its meta pages; 0 if it is not LMDB's."""
+    metas = []
+    page_size = 0
+    for number in (0, 1):
+        file.seek(number * page_size)
+        page = file.read(META_END)
+        if page[MAGIC_AT : MAGIC_AT + len(MAGIC)] != MAGIC or len(page) < META_END:
+            return 0
+        page_size, last_page, transaction = (
+            int.from_bytes(page[start:end], sys.byteorder) for start, end in META_FIELDS
+        )
+        metas.append((transaction, (last_page + 1) * page_size))
+    return max(metas)[1]
+
+
+def _check_free(path: str, *, create: bool, readonly: bool) -> None:
     if os.path.lexists(path):
         if not os.path.isdir(path):
             raise StoreOpenError(f"{shown(path)} is not a folder; a store is a folder of its own")
-        if os.listdir(path):
+        if any(not name.startswith(MAKING) and name != BARRIER_FILE for name in os.listdir(path)):
             raise StoreOpenError(
                 f"the folder {shown(path)} holds other things and no store; choose an empty or a "
                 "new one"
             )
     if not create:
-        raise StoreOpenError(f"there is no store at {shown(path)}; open it with create=True")
+        how = "without readonly=True" if readonly else "with create=True"
+        raise StoreOpenError(f"there is no store at {shown(path)}; open it {how} to make one")
     if not os.path.isdir(os.path.dirname(path)):
         raise StoreOpenError(
             f"the folder {shown(os.path.dirname(path))} is not there; make it first"
         )
 
 
+def _allocate_lock_file(folder: str) -> None:
+    # LMDB maps this file as it lies, with holes; on a full disk the process would die (SIGBUS).
+    name = os.path.join(folder, "lock.mdb")
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, LOCK_FILE)
+    finally:
+        os.close(descriptor)
+
+
 def _fill(folder: str) -> None:
+    _allocate_lock_file(folder)
     environment = lmdb.open(
         folder, map_size=FIRST_MAP, mode=FILE_MODE, max_dbs=8, create=False, sync=True
     )

@@ -12,6 +12,7 @@ Rules, each after a trap of LMDB:
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import os
@@ -24,8 +25,14 @@ import lmdb
 from .barrier import Barrier, create_barrier_file
 from .creation import DATA_FILE, FILE_MODE, check_is_lmdb, create_store
 from .databases import Databases, check_is_store, open_databases
-from .errors import EventReadException, InvalidOption, StoreOpenError, shown
-from .faults import read_error
+from .errors import (
+    EventReadException,
+    EventStoreException,
+    InvalidOption,
+    StoreOpenError,
+    shown,
+)
+from .faults import code, read_error
 from .gate import Gate
 from .writer import Writer
 
@@ -95,6 +102,8 @@ class Environment:
         try:
             self.barrier.lock()
             return open_databases(self.lmdb, self.path, readonly=False)
+        except OSError as error:
+            raise StoreOpenError(f"the store {self.path!r} could not be locked: {error}") from error
         finally:
             self.barrier.unlock()
 
@@ -105,22 +114,28 @@ class Environment:
             StoreClosed: the environment was closed.
             EventReadException: LMDB could not read.
         """
+
+        def run() -> T:
+            with self.lmdb.begin() as txn:
+                return work(txn, self.databases)
+
         for _ in range(ATTEMPTS):
             try:
-                with self.gate, self.lmdb.begin() as txn:
-                    return work(txn, self.databases)
+                return self.gate.run(run)
             except lmdb.Error as error:
                 self._repair(error)
         raise _outrun()
 
     def begin_snapshot(self, snapshot: Snapshot) -> None:
         """Give `snapshot` a read transaction that stays open; raises what `read` raises."""
+
+        def run() -> None:
+            snapshot.txn = self.lmdb.begin()
+            self.snapshots.add(snapshot)
+
         for _ in range(ATTEMPTS):
             try:
-                with self.gate:
-                    snapshot.txn = self.lmdb.begin()
-                    self.snapshots.add(snapshot)
-                    return
+                return self.gate.run(run)
             except lmdb.Error as error:
                 self._repair(error)
         raise _outrun()
@@ -129,7 +144,9 @@ class Environment:
         """Mend what kept a read transaction from beginning, or raise what the read raises."""
         if isinstance(error, lmdb.MapResizedError):
             self.adopt_map()
-        elif not (isinstance(error, lmdb.ReadersFullError) and self._clear_dead_readers()):
+            return
+        full = isinstance(error, lmdb.ReadersFullError)
+        if not (full and self.gate.run(self.lmdb.reader_check)):  # slots of the dead are free now
             raise read_error(error) from error
 
     def adopt_map(self) -> None:
@@ -146,17 +163,11 @@ class Environment:
         finally:
             self.gate.unbar()
 
-    def _clear_dead_readers(self) -> int:
-        """Free the reader slots of processes that died; return how many."""
-        with self.gate:
-            return self.lmdb.reader_check()
-
     def figures(self) -> Figures:
         """Return what LMDB tells of the environment as a whole; raises what `read` raises."""
         try:
-            with self.gate:
-                info, readers = self.lmdb.info(), self.lmdb.readers()
-                page = self.lmdb.stat()["psize"]
+            info, readers = self.gate.run(lambda: (self.lmdb.info(), self.lmdb.readers()))
+            page = self.gate.run(self.lmdb.stat)["psize"]
         except lmdb.Error as error:
             raise read_error(error) from error
         # A line for each slot, under a heading; it ends with "-" where no transaction is open.
@@ -165,16 +176,26 @@ class Environment:
         return Figures(info["map_size"], used, in_use, info["max_readers"])
 
     def close(self) -> None:
-        """Wait for every operation to end, and close. Called under the registry's lock."""
-        with self.writer.held_up():
-            self.gate.bar()
-            try:
-                self.gate.close()
-                self._drop_snapshots()
-                self.lmdb.close()
-            finally:
-                self.gate.unbar()
+        """Wait for every operation to end, and close. Called under the registry's lock.
+
+        Interrupted, it can be called again.
+        """
+        if self.writer.writing_here:
+            raise EventStoreException(
+                "a store cannot be closed from within a write of the same thread (from a signal "
+                "handler, say); close it when that has returned"
+            )
+        self.writer.hold_up(self._shut)
         self.barrier.close()  # a reader at the barrier may wait to settle a write
+
+    def _shut(self) -> None:
+        self.gate.bar()
+        try:
+            self.gate.close()
+            self._drop_snapshots()
+            self.lmdb.close()
+        finally:
+            self.gate.unbar()
 
     def abandon(self) -> None:
         """Let go, in a forked child, of what belongs to the parent.
@@ -204,7 +225,7 @@ def _open_lmdb(path: str, options: Options) -> lmdb.Environment:
     while True:
         try:
             environment = lmdb.open(
-                path,
+                os.fsencode(path),  # as str it would have to be UTF-8
                 map_size=size,
                 readonly=options.readonly,
                 create=False,
@@ -215,7 +236,7 @@ def _open_lmdb(path: str, options: Options) -> lmdb.Environment:
             environment.reader_check()
             return environment
         except lmdb.Error as error:
-            too_large = isinstance(error, lmdb.MemoryError) or error.code in _NO_ROOM
+            too_large = isinstance(error, lmdb.MemoryError) or code(error) in _NO_ROOM
             if not too_large or options.map_size or size <= LEAST_MAP_SIZE:
                 raise _open_error(path, options, error) from error
             size //= 2
@@ -227,14 +248,16 @@ _NO_ROOM = (errno.ENOMEM, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW)
 
 def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
     message = f"the store {path!r} could not be opened: {error}"
-    if error.code in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
+    if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
         message += (
             "; a reader too must be allowed to write the store's lock.mdb, in which LMDB notes "
             "who reads (nothing else is written)"
         )
+    elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
+        message += "; to read it only, pass readonly=True"
     elif "already open" in str(error):
         message += "; this process has opened the same files with lmdb itself"
-    elif isinstance(error, lmdb.MemoryError) or error.code in _NO_ROOM:
+    elif isinstance(error, lmdb.MemoryError) or code(error) in _NO_ROOM:
         message += "; the address space is too small for the map: pass a smaller map_size"
     return StoreOpenError(message)
 
@@ -253,8 +276,9 @@ def open_environment(path: str, options: Options, *, create: bool) -> Environmen
         InvalidOption: it is open in this process with another option.
     """
     with _registry_lock:
+        _release_dropped()
         if _identity(path) is None:
-            create_store(path, create=create and not options.readonly)
+            create_store(path, create=create, readonly=options.readonly)
         identity = _identity(path)
         if identity is None:
             raise StoreOpenError(f"the store {path!r} was removed while it was being opened")
@@ -268,15 +292,26 @@ def open_environment(path: str, options: Options, *, create: bool) -> Environmen
 
 
 def release(environment: Environment) -> None:
-    """Give an environment back; the last user closes it."""
+    """Give an environment back; the last user closes it. Interrupted, it was not given back."""
     with _registry_lock:
+        if environment.users == 1:
+            environment.close()
+            for identity, known in list(_registry.items()):
+                if known is environment:
+                    del _registry[identity]
         environment.users -= 1
-        if environment.users:
-            return
-        for identity, known in list(_registry.items()):
-            if known is environment:
-                del _registry[identity]
-        environment.close()
+
+
+# Environments of stores that were dropped and not closed. A finalizer may run anywhere, inside of
+# an operation too, so it only notes them here, and the next opening gives them back.
+dropped: list[Environment] = []
+
+
+def _release_dropped() -> None:
+    while dropped:
+        environment = dropped.pop()
+        if environment.pid == os.getpid():
+            release(environment)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -301,16 +336,32 @@ def _check_agreement(path: str, present: Options, wanted: Options) -> None:
 # -- fork -------------------------------------------------------------------------------------
 
 
+_barred: list[Environment] = []  # by the fork that is under way
+
+
 def _before_fork() -> None:
+    """Keep everyone out of LMDB; Ctrl-C must wait, for a fork cannot be called off here."""
+    interrupted: BaseException | None = None
     _registry_lock.acquire()
-    for environment in _registry.values():
-        environment.gate.bar()
+    for environment in list(_registry.values()):
+        while environment not in _barred:
+            try:
+                environment.gate.bar(forking=True)
+                _barred.append(environment)
+            except BaseException as error:  # noqa: BLE001  raised below
+                interrupted = error
+    if isinstance(interrupted, KeyboardInterrupt):
+        _thread.interrupt_main()
+    elif interrupted is not None:
+        raise interrupted
 
 
 def _after_fork_in_parent() -> None:
-    for environment in _registry.values():
-        environment.gate.unbar()
-    _registry_lock.release()
+    try:
+        while _barred:
+            _barred.pop().gate.unbar()
+    finally:
+        _registry_lock.release()
 
 
 def _after_fork_in_child() -> None:
@@ -318,6 +369,8 @@ def _after_fork_in_child() -> None:
     _registry_lock = threading.RLock()
     inherited = list(_registry.values())
     _registry.clear()
+    _barred.clear()
+    dropped.clear()
     for environment in inherited:
         environment.abandon()
 

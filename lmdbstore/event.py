@@ -121,11 +121,19 @@ def checked(event: object) -> Event:
 
 def checked_all(events: Iterable[object]) -> Iterator[Event]:
     """Check events one after the other; a refusal tells which of them it is."""
-    for number, event in enumerate(events):
+    if isinstance(events, Event):  # a tuple: its fields would be taken for events
+        raise InvalidEvent(f"events: {shown(events)} is one event; pass a list, or use save")
+    try:
+        numbered = enumerate(events)
+    except TypeError:
+        raise InvalidEvent(
+            f"events: {shown(events)} is not iterable; pass a list of events"
+        ) from None
+    for number, event in numbered:
         try:
             valid = checked(event)
         except InvalidEvent as error:
-            raise InvalidEvent(f"{error} (event {number} of those given, from 0)") from None
+            raise InvalidEvent(f"{error} (number {number} of the events, from 0)") from None
         yield valid
 
 

@@ -7,6 +7,8 @@ only a failed write of LMDB's meta page leaves that open, and LMDB then refuses 
 
 from __future__ import annotations
 
+import errno
+
 import lmdb
 
 from .errors import (
@@ -18,7 +20,7 @@ from .errors import (
     StoreFull,
 )
 
-__all__ = ["read_error", "write_error"]
+__all__ = ["code", "read_error", "write_error"]
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -44,6 +46,12 @@ def _common(error: lmdb.Error) -> EventStoreException | None:
     return None
 
 
+def code(error: lmdb.Error) -> int:
+    """Return the error number of LMDB or the system; 0 for what py-lmdb raises by itself."""
+    number: int = getattr(error, "code", 0)
+    return number
+
+
 def read_error(error: lmdb.Error) -> EventStoreException:
     """Return what a failed read raises."""
     if isinstance(error, lmdb.ReadersFullError):
@@ -61,6 +69,9 @@ def write_error(error: lmdb.Error) -> EventStoreException:
             "the store is full: its map_size is used up and nothing was written; close it in "
             "this process and open it with a larger map_size, or delete events"
         )
-    return _common(error) or EventWriteException(
-        f"the write failed and nothing was written: {error}"
-    )
+    message = f"the write failed and nothing was written: {error}"
+    if code(error) in (errno.ENOSPC, errno.EDQUOT):
+        message += "; the disk is full: free some space and write again"
+    elif code(error) == errno.EIO:  # LMDB says so too when a full disk takes a part of a write
+        message += "; see whether the disk is full, or fails"
+    return _common(error) or EventWriteException(message)

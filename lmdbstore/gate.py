@@ -4,22 +4,29 @@ Rules: an operation is inside while it calls LMDB, and never while it waits for 
 runs the caller's code. Who bars the gate waits until everyone has left. Entering costs two list
 operations, which are atomic, in place of a lock: an operation announces itself and then looks at
 the bar, and who bars does it the other way round, so at least one of them sees the other.
+
+An interrupt (Ctrl-C) may strike behind any call. So what has to happen, leaving above all, is a
+call of a built-in function that stands first in its `finally`: nothing can come in between.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from typing import TYPE_CHECKING
+from threading import get_ident
+from typing import TYPE_CHECKING, TypeVar
 
-from .errors import StoreClosed
+from .errors import EventStoreException, StoreClosed
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Callable
 
 __all__ = ["Gate"]
 
-# Seconds. A waiter is told of every change; it looks again after so long only in case that a
-# Ctrl-C struck between the change and the telling.
+T = TypeVar("T")
+
+# Seconds. A waiter is told of every change; it looks again after so long only in case that an
+# interrupt struck between the change and the telling.
 RECHECK = 0.1
 
 
@@ -28,70 +35,79 @@ class Gate:
 
     def __init__(self) -> None:
         """Make an open gate."""
-        self._inside: list[None] = []
+        self._inside: list[int] = []  # the thread of each operation
         self._barred = False
         self._closed = False
         self._changed = threading.Condition()
-        self._barring = threading.Lock()
+        self._barring = threading.RLock()
 
-    def __enter__(self) -> None:
-        """Go in; wait while the gate is barred.
+    def run(self, work: Callable[[], T]) -> T:
+        """Run `work` inside; wait while the gate is barred.
 
         Raises:
             StoreClosed: the gate was closed for good.
         """
+        thread, inside = get_ident(), self._inside
         try:
-            self._inside.append(None)
-            while self._barred:
-                self._wait_outside()
-        except BaseException:
-            self._leave()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Go out."""
-        self._leave()
-
-    def _leave(self) -> None:
-        self._inside.pop()
-        if self._barred:
-            with self._changed:
-                self._changed.notify_all()
-
-    def _wait_outside(self) -> None:
-        self._leave()
-        try:
-            with self._changed:
-                while self._barred and not self._closed:
-                    self._changed.wait(RECHECK)
+            inside.append(thread)
+            if self._barred:
+                self._wait_outside(thread)
+            return work()
         finally:
-            self._inside.append(None)
-        if self._closed:
-            raise StoreClosed("the store is closed; open it again")
+            inside.remove(thread)
+            if self._barred:
+                self._tell()
 
-    def bar(self) -> None:
-        """Keep everyone out, and return when nobody is inside. Never call it from inside."""
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _wait_outside(self, thread: int) -> None:
+        """Wait until the gate is open; the thread is announced when this returns or raises."""
+        inside = self._inside
+        # A thread that is inside already (this is a signal handler's call) is being waited for.
+        while self._barred and inside.count(thread) == 1:
+            try:
+                inside.remove(thread)
+                self._tell()
+                with self._changed:
+                    while self._barred and not self._closed:
+                        self._changed.wait(RECHECK)
+            finally:
+                inside.append(thread)
+            if self._closed:
+                raise StoreClosed("the store is closed; open it again")
+
+    def bar(self, *, forking: bool = False) -> None:
+        """Keep everyone out, and return when nobody is inside.
+
+        Raises:
+            EventStoreException: this thread is inside itself: a signal handler's call, which would
+                wait for what it has interrupted. A fork does not wait for its own thread.
+        """
+        thread = get_ident()
+        if thread in self._inside and not forking:
+            raise EventStoreException(
+                "this cannot be done from within another call of the same thread (from a signal "
+                "handler, say), which it would wait for; do it when that call has returned"
+            )
         self._barring.acquire()
         try:
             with self._changed:
                 self._barred = True
-                while self._inside:
+                while any(other != thread for other in self._inside):
                     self._changed.wait(RECHECK)
         except BaseException:
             self.unbar()
             raise
 
     def unbar(self) -> None:
-        """Let everyone in again."""
+        """Let everyone in again; the thread that barred does it."""
         with self._changed:
             self._barred = self._closed
             self._changed.notify_all()
-        self._barring.release()
+        with contextlib.suppress(RuntimeError):  # interrupted before it was barred
+            self._barring.release()
 
     def close(self) -> None:
         """Keep everyone out for good; the gate is barred."""

@@ -1,13 +1,10 @@
-"""A lock that a forked child can take, whoever held it in the parent."""
+"""Locks that a forked child can take, whoever held them in the parent."""
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from weakref import WeakSet
 
 __all__ = ["ForkLock"]
 
@@ -16,25 +13,25 @@ class ForkLock:
     """A lock for short sections that leave nothing half done if they are cut off by a fork.
 
     A forked child inherits the locks that other threads of its parent held, and nobody who will
-    release them; so the child's first use makes a new one.
+    release them; so all are made anew in the child, before it has another thread. Use it as
+    `with forklock.lock:`, which takes and releases in built-in code: an interrupt cannot come in
+    between. A signal handler may take it while its own thread holds it.
     """
+
+    __slots__ = ("__weakref__", "lock")
 
     def __init__(self) -> None:
         """Make a free lock."""
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
+        _locks.add(self)
 
-    def __enter__(self) -> None:
-        """Take the lock."""
-        if self._pid != os.getpid():
-            self._pid, self._lock = os.getpid(), threading.Lock()
-        self._lock.acquire()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Release it."""
-        self._lock.release()
+_locks: WeakSet[ForkLock] = WeakSet()
+
+
+def _renew() -> None:
+    for lock in _locks:
+        lock.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew)

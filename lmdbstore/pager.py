@@ -55,6 +55,16 @@ class _Chunk(NamedTuple):
     last: bytes | None  # the last key seen; None at the end of the range
 
 
+class _Place(NamedTuple):
+    """What is left to read."""
+
+    low: bytes
+    high: bytes
+    left: int | None  # how many events may still be given
+    size: int  # of the next chunk
+    ended: bool
+
+
 class Pager:
     """What is left of a search."""
 
@@ -64,58 +74,75 @@ class Pager:
         self._plan = plan
         self._query = plan.query
         self._watermark = watermark
-        self._low, self._high = _bounds(plan.query)
-        self._left = plan.query.limit
-        self._size = max(FIRST_CHUNK, min(self._left or 0, LONGEST_CHUNK))
-        self._ended = bool(plan.nothing)
+        low, high = _bounds(plan.query)
+        left = plan.query.limit
+        size = max(FIRST_CHUNK, min(left or 0, LONGEST_CHUNK))
+        self._place = _Place(low, high, left, size, ended=bool(plan.nothing))
         self._walk = [fmt.text_key(flag) for flag in plan.walk]
         tests = list(plan.test) + ([] if self._query.source is None else [self._query.source])
         self._needles = [fmt.text_needle(text) for text in tests]
 
     def next_page(self) -> Page | None:
-        """Return the next events (at least one), or None at the end."""
-        while not self._ended:
-            chunk = self._reads(self._next_chunk)
-            keys, events = self._matching(chunk)
-            if self._left is not None:
-                keys, events = keys[: self._left], events[: self._left]
-                self._left -= len(keys)
-            self._pass(chunk.last)
-            if events:
-                return _page(keys, events)
+        """Return the next events (at least one), or None at the end.
+
+        The pager goes on as the last thing before it returns: interrupted, it reads the same again.
+        """
+        before = self._place
+        try:
+            while not self._place.ended:
+                chunk = self._reads(self._next_chunk)
+                keys, events = self._matching(chunk)
+                left = self._place.left
+                if left is not None:
+                    keys, events = keys[:left], events[:left]
+                page, place = _page(keys, events), self._behind(chunk.last, len(keys))
+                self._place = place
+                if events:
+                    return page
+        except BaseException:
+            self._place = before
+            raise
         return None
 
     def count(self) -> int:
         """Return how many events are left, to the end."""
-        total = 0
-        self._size = LONGEST_CHUNK if self._plan.reads_records else KEY_CHUNK
-        while not self._ended:
-            if self._plan.reads_records:
-                chunk = self._reads(self._next_chunk)
-                total += len(self._matching(chunk)[0])
-            else:
+        total, keys_only = 0, not self._plan.reads_records
+        if self._place.left is None:
+            size = KEY_CHUNK if keys_only else LONGEST_CHUNK
+            self._place = self._place._replace(size=size)
+        while not self._place.ended:
+            if keys_only:
                 chunk = self._reads(self._next_keys)
-                total += len(chunk.keys)
-            self._pass(chunk.last)
-        return total if self._query.limit is None else min(total, self._query.limit)
+                found = len(chunk.keys)
+            else:
+                chunk = self._reads(self._next_chunk)
+                found = len(self._matching(chunk)[0])
+            if self._place.left is not None:
+                found = min(found, self._place.left)
+            total += found
+            self._place = self._behind(chunk.last, found)
+        return total
 
-    def _pass(self, last: bytes | None) -> None:
-        """Go on behind the last key that was seen."""
-        if last is None or self._left == 0:
-            self._ended = True
-        elif self._query.descending:
-            self._high = fmt.before_key(last)
+    def _behind(self, last: bytes | None, found: int) -> _Place:
+        """Return the place behind the last key that was seen (None: the end)."""
+        low, high, left, size, _ = self._place
+        if left is not None:
+            left -= found
+        if last is None or left == 0:
+            return self._place._replace(ended=True)
+        if self._query.descending:
+            high = fmt.before_key(last)
         else:
-            self._low = fmt.after_key(last)
-        self._ended |= self._low > self._high
-        self._size = min(self._size * GROWTH, max(self._size, LONGEST_CHUNK))
+            low = fmt.after_key(last)
+        size = min(size * GROWTH, max(size, LONGEST_CHUNK))
+        return _Place(low, high, left, size, ended=low > high)
 
     # -- reading a chunk: inside of a transaction -------------------------------------------------
 
     def _next_chunk(self, txn: Transaction[bytes], databases: Databases) -> _Chunk:
-        size = self._size
-        if self._left is not None and not self._plan.reads_records and len(self._walk) < 2:  # noqa: PLR2004
-            size = min(size, self._left)
+        size, left = self._place.size, self._place.left
+        if left is not None and not self._plan.reads_records and len(self._walk) < 2:  # noqa: PLR2004
+            size = min(size, left)
         with txn.cursor(db=databases.timeline) as cursor:
             bounded = bool(txn.stat(databases.timeline)["overflow_pages"])
             if not self._walk:
@@ -126,11 +153,11 @@ class Pager:
 
     def _next_keys(self, txn: Transaction[bytes], databases: Databases) -> _Chunk:
         if self._walk:
-            chunk = self._walked(txn, databases, self._size)
+            chunk = self._walked(txn, databases, self._place.size)
         else:
             with txn.cursor(db=databases.timeline) as cursor:
-                keys = list(islice(self._keys_from(cursor), self._size))
-            chunk = self._cut(keys, [], ended=len(keys) < self._size)
+                keys = list(islice(self._keys_from(cursor), self._place.size))
+            chunk = self._cut(keys, [], ended=len(keys) < self._place.size)
         return self._before_watermark(txn, databases, chunk)
 
     def _scan(self, cursor: Cursor[bytes], size: int, *, bounded: bool) -> _Chunk:
@@ -142,23 +169,23 @@ class Pager:
 
     def _items_from(self, cursor: Cursor[bytes]) -> Iterator[tuple[bytes, bytes]]:
         if self._query.descending:
-            return cursor.iterprev() if _seek_last(cursor, self._high) else iter(())
-        return cursor.iternext() if cursor.set_range(self._low) else iter(())
+            return cursor.iterprev() if _seek_last(cursor, self._place.high) else iter(())
+        return cursor.iternext() if cursor.set_range(self._place.low) else iter(())
 
     def _keys_from(self, cursor: Cursor[bytes]) -> Iterator[bytes]:
         if self._query.descending:
-            found = _seek_last(cursor, self._high)
+            found = _seek_last(cursor, self._place.high)
             return cursor.iterprev(keys=True, values=False) if found else iter(())
-        found = cursor.set_range(self._low)
+        found = cursor.set_range(self._place.low)
         return cursor.iternext(keys=True, values=False) if found else iter(())
 
     def _cut(self, keys: list[bytes], records: list[bytes], *, ended: bool) -> _Chunk:
         """Leave out what lies beyond the far end of the range."""
         inside = len(keys)
-        if keys and self._query.descending and keys[-1] < self._low:
-            inside = len(keys) - bisect_left(keys[::-1], self._low)
-        elif keys and not self._query.descending and keys[-1] > self._high:
-            inside = bisect_right(keys, self._high)
+        if keys and self._query.descending and keys[-1] < self._place.low:
+            inside = len(keys) - bisect_left(keys[::-1], self._place.low)
+        elif keys and not self._query.descending and keys[-1] > self._place.high:
+            inside = bisect_right(keys, self._place.high)
         if ended or inside < len(keys):
             return _Chunk(keys[:inside], records[:inside], None)
         return _Chunk(keys, records, keys[-1])
@@ -168,7 +195,9 @@ class Pager:
         rarest, *others = self._walk
         descending = self._query.descending
         with txn.cursor(db=databases.flags) as cursor:
-            low, high = leap(cursor, others, self._low, self._high, descending=descending)
+            low, high = leap(
+                cursor, others, self._place.low, self._place.high, descending=descending
+            )
             if low > high:
                 return _Chunk([], [], None)
             keys = postings(cursor, rarest, low, high, size, descending=descending)

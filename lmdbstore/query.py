@@ -122,6 +122,8 @@ def _refuse(name: str, value: object, remedy: str) -> NoReturn:
 
 def _seconds(name: str, value: Any) -> float:
     remedy = "pass seconds since 1970 as a number, or None for no bound"
+    if isinstance(value, str):
+        remedy += " (a pattern is passed as match=)"
     if isinstance(value, (str, bytes, bytearray, bool)):
         _refuse(name, value, remedy)
     try:
@@ -167,7 +169,7 @@ def _limit(value: object) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         _refuse("limit", value, "pass a whole number, 0 or more, or None for no limit")
-    return int(value)
+    return min(int(value), LOCAL_IDS)  # no store has more events
 
 
 def _after(value: Any, locate: Callable[[str], Position]) -> Position | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import length_hint
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from .locks import ForkLock
 
@@ -22,11 +22,21 @@ if TYPE_CHECKING:
 __all__ = ["Page", "Search"]
 
 
-class Page(NamedTuple):
+class Page:
     """Events that were read at once (at least one), and where each of them stands."""
 
-    events: list[Event]
-    position: Callable[[int], Position]
+    __slots__ = ("events", "position", "rest")
+
+    def __init__(self, events: list[Event], position: Callable[[int], Position]) -> None:
+        """Hold `events`; `position` tells where the one with a number stands."""
+        self.events = events
+        self.position = position
+        self.rest = iter(events)  # what was not given yet
+
+    @property
+    def given(self) -> int:
+        """Return how many were given."""
+        return len(self.events) - length_hint(self.rest)
 
 
 class Search(Iterator["Event"]):
@@ -40,8 +50,7 @@ class Search(Iterator["Event"]):
         """Read pages from `next_page`, until it returns None; `token` is where it starts."""
         self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
         self._token = token
-        # The page being given out and its iterator, replaced together: the token needs both.
-        self._open: tuple[Page | None, Iterator[Event]] = (None, iter(()))
+        self._page = Page([], _nowhere)
         self._turning = ForkLock()
 
     @property
@@ -51,17 +60,14 @@ class Search(Iterator["Event"]):
         It stays good across restarts, and when that event is deleted. Before the first event it
         is the token that the search began with, or None.
         """
-        page, events = self._open
-        if page is not None:
-            given = len(page.events) - length_hint(events)
-            if given:
-                return page.position(given - 1).token
-        return self._token
+        page = self._page
+        given = page.given
+        return page.position(given - 1).token if given else self._token
 
     def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
         """Give the events that were not given yet."""
         while self._turn():
-            yield from self._open[1]
+            yield from self._page.rest
 
     def __next__(self) -> Event:
         """Give the next event.
@@ -70,10 +76,10 @@ class Search(Iterator["Event"]):
             StoreClosed: the store was closed before the search was read to its end.
             EventReadException: the store could not be read.
         """
-        for event in self._open[1]:
+        for event in self._page.rest:
             return event
         while self._turn():
-            for event in self._open[1]:
+            for event in self._page.rest:
                 return event
         raise StopIteration
 
@@ -86,31 +92,32 @@ class Search(Iterator["Event"]):
 
         A search that is at its end stays there.
         """
-        with self._turning:
+        with self._turning.lock:
             if self._next_page is None:
                 return
-            page, _ = self._open
+            page = self._page
             self._token = self.token
             self._next_page = next_page
-            self._open = (None, iter(()))
-            if page is not None:
-                page.events.clear()  # ends every iterator that still reads the page
+            self._page = Page([], _nowhere)
+            page.events.clear()  # ends every iterator that still reads the page
 
     def _turn(self) -> bool:
         """Open a page that has an event left to give; False at the end."""
-        if length_hint(self._open[1]):
+        if length_hint(self._page.rest):
             return True
-        with self._turning:
-            if length_hint(self._open[1]):
+        with self._turning.lock:
+            if length_hint(self._page.rest):
                 return True
-            page = None if self._next_page is None else self._next_page()
             self._token = self.token
-            if page is None:
-                self._next_page = None
-                self._open = (None, iter(()))
+            if self._next_page is None:
                 return False
-            self._open = (page, iter(page.events))
-            return True
+            # What gives pages has gone on when it returns one, so nothing may come in between.
+            page = self._next_page()
+            if page is not None:
+                self._page = page
+                return True
+            self._next_page = None
+            return False
 
     def __enter__(self) -> Self:
         """Return the search itself."""
@@ -124,3 +131,7 @@ class Search(Iterator["Event"]):
     ) -> None:
         """Close the search."""
         self.close()
+
+
+def _nowhere(_: int) -> NoReturn:
+    raise IndexError("an empty page has no positions")

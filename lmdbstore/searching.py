@@ -39,14 +39,14 @@ class QueryView(EventView):
 
     def _track(self, opened: Opened) -> Opened:
         """Remember what has to end with this view."""
-        with self._opening:
+        with self._opening.lock:
             self._check_open()
             self._opened.add(opened)
         return opened
 
     def _end(self) -> bool:
         """Close the view and what was opened on it; False if that was done before."""
-        with self._opening:
+        with self._opening.lock:
             if self._closed:
                 return False
             self._closed = True

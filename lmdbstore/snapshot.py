@@ -37,13 +37,16 @@ class Snapshot(LMDBView):
         super().__init__()
         self._environment = environment
         self._pid = os.getpid()
-        self._using = threading.Lock()
+        self._using = threading.RLock()
         self.txn: lmdb.Transaction[bytes] | None = None
         environment.begin_snapshot(self)
 
     def _read(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
         self._check_open()
-        with self._environment.gate, self._using:
+        return self._environment.gate.run(lambda: self._inside(work))
+
+    def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
+        with self._using:
             self._check_open()
             if self.txn is None:
                 raise EventReadException(
@@ -64,9 +67,13 @@ class Snapshot(LMDBView):
         """End the snapshot, and let its pages be used again."""
         ended = super()._end()
         if ended and self._pid == os.getpid():
-            with suppress(StoreClosed), self._environment.gate, self._using:
-                self.txn = None
+            with suppress(StoreClosed):
+                self._environment.gate.run(self._drop)
         return ended
+
+    def _drop(self) -> None:
+        with self._using:
+            self.txn = None
 
     def __repr__(self) -> str:
         """What it is."""

@@ -8,12 +8,13 @@ where reads are strict, and hands on.
 from __future__ import annotations
 
 import os
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from .api import EventStore
 from .changes import Delete, Save, SaveMany
-from .environment import Environment, Options, open_environment, release
+from .environment import Environment, Options, dropped, open_environment, release
 from .errors import InvalidOption, ReadOnlyStore, shown
 from .event import checked_id
 from .snapshot import Snapshot
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["LMDBEventStore"]
 
 T = TypeVar("T")
+
+MAP_SIZES = 1 << 20, 1 << 56  # bytes: room for a few hundred events; more than any machine maps
+READERS = 1, 1 << 20  # slots of 64 bytes in the lock file
 
 
 class LMDBEventStore(LMDBView, EventStore):
@@ -90,19 +94,24 @@ class LMDBEventStore(LMDBView, EventStore):
                 the operating system refuses.
         """
         self._path = _folder(path)
-        self._create = bool(create)
+        self._create = _one_of("create", create, (True, False))
         self._strict = _one_of("consistency", consistency, ("strict", "snapshot")) == "strict"
         self._options = Options(
-            readonly=bool(readonly),
+            readonly=_one_of("readonly", readonly, (True, False)),
             durability=_one_of("durability", durability, ("full", "none")),
-            map_size=None if map_size is None else _positive("map_size", map_size),
-            max_readers=_positive("max_readers", max_readers),
+            map_size=None if map_size is None else _between("map_size", map_size, *MAP_SIZES),
+            max_readers=_between("max_readers", max_readers, *READERS),
         )
         self._open()
 
     def _open(self) -> None:
         super().__init__()
-        self._environment = open_environment(self._path, self._options, create=self._create)
+        self._use(open_environment(self._path, self._options, create=self._create))
+
+    def _use(self, environment: Environment) -> None:
+        self._environment = environment
+        self._forget = weakref.finalize(self, dropped.append, environment)
+        self._forget.atexit = False
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -149,7 +158,7 @@ class LMDBEventStore(LMDBView, EventStore):
 
     def _after_writes(self) -> Environment:
         environment = self._current()
-        if self._strict and environment.barrier.up:
+        if self._strict and environment.barrier.up and not environment.writer.writing_here:
             environment.barrier.wait(environment.writer.settle)
         return environment
 
@@ -175,7 +184,8 @@ class LMDBEventStore(LMDBView, EventStore):
         return environment if environment.pid == os.getpid() else self._reopened()
 
     def _reopened(self) -> Environment:
-        with self._opening:
+        with self._opening.lock:
+            self._check_open()
             if self._environment.pid != os.getpid():
                 self._environment = open_environment(self._path, self._options, create=False)
             return self._environment
@@ -186,8 +196,11 @@ class LMDBEventStore(LMDBView, EventStore):
         See `EventStore.close`. Nothing is left to be flushed. The last store of the process on
         this folder closes the environment.
         """
-        if self._end() and self._environment.pid == os.getpid():
-            release(self._environment)
+        self._end()
+        with self._opening.lock:
+            if self._forget.alive and self._environment.pid == os.getpid():
+                release(self._environment)
+            self._forget.detach()
 
     def __repr__(self) -> str:
         """What it is, and where."""
@@ -206,21 +219,24 @@ class LMDBEventStore(LMDBView, EventStore):
 
 
 def _folder(path: object) -> str:
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OSError):  # the last: where the current folder is gone
         folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # what else it may be is refused
         if folder and "\0" not in folder:
-            return os.path.abspath(folder)
+            return os.path.realpath(folder)
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
-    if isinstance(value, str) and value in allowed:
-        return value
+def _one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:
+    for known in allowed:
+        if type(value) is type(known) and value == known:
+            return known
     choices = " or ".join(map(repr, allowed))
     raise InvalidOption(f"{name}: {shown(value)} is not known; pass {choices}")
 
 
-def _positive(name: str, value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63:
+def _between(name: str, value: object, least: int, most: int) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return int(value)
-    raise InvalidOption(f"{name}: {shown(value)} is not acceptable; pass a whole number above 0")
+    raise InvalidOption(
+        f"{name}: {shown(value)} is not acceptable; pass a whole number from {least:,} to {most:,}"
+    )

@@ -20,12 +20,17 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from .errors import EventStoreException, EventWriteException, StoreClosed
-from .faults import write_error
+from .errors import (
+    EventReadException,
+    EventStoreException,
+    EventWriteException,
+    StoreClosed,
+)
+from .faults import read_error, write_error
 from .transaction import WriteTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .barrier import Barrier
     from .changes import Change
@@ -115,7 +120,7 @@ class Writer:
             StoreClosed: the environment was closed before it was carried out.
             EventWriteException, EventNotFound: it was refused, or could not be written.
         """
-        if self._leader == threading.get_ident():
+        if self.writing_here:
             raise EventWriteException(
                 "a write from within a write of the same thread (from a signal handler, say) "
                 "would wait for itself; write after it"
@@ -135,27 +140,45 @@ class Writer:
         if job.error is not None:
             raise job.error
 
-    @contextlib.contextmanager
-    def held_up(self) -> Iterator[None]:
-        """Keep everyone of this process from writing, and then let the next one go on."""
+    @property
+    def writing_here(self) -> bool:
+        """Whether this thread is in the middle of a write: a signal handler asks."""
+        return self._leader == threading.get_ident()
+
+    def hold_up(self, work: Callable[[], None]) -> None:
+        """Run `work` while nobody of this process writes, and then let the next one go on."""
         try:
             with self._leading:
-                yield
+                try:
+                    self._leader = threading.get_ident()
+                    work()
+                finally:
+                    self._leader = 0
         finally:
             self._wake_next()
 
     def settle(self) -> None:
-        """End the write of a process that died, with an empty transaction."""
-        with self.held_up():
-            self._transact(WriteTransaction.settle)
+        """End the write of a process that died, with an empty transaction.
+
+        Raises:
+            StoreClosed: the store was closed.
+            EventReadException: it could not be done.
+        """
+        try:
+            self.hold_up(lambda: self._transact(WriteTransaction.settle))
+        except lmdb.Error as error:
+            raise read_error(error) from error
+        except OSError as error:
+            raise EventReadException(
+                f"the write of a process that died could not be settled: {error}"
+            ) from error
 
     def _lead_or_wait(self, job: _Job) -> None:
         if not self._leading.acquire(blocking=False):
             job.wait()
             return
         try:
-            if not job.done:
-                self._lead(job)
+            self._lead(job)
         finally:
             self._leading.release()
         self._wake_next()
@@ -165,9 +188,12 @@ class Writer:
             self._queue[0].wake()
 
     def _lead(self, own: _Job) -> None:
-        batch = self._batch(own)
-        self._leader = threading.get_ident()
+        batch: list[_Job] = []
         try:
+            self._leader = threading.get_ident()
+            if own.done:  # by a signal handler that came in before
+                return
+            batch = self._batch(own)
             self._carry_out(batch)
         finally:
             self._leader = 0
@@ -213,22 +239,24 @@ class Writer:
     def _transact_once(self, work: Callable[[WriteTransaction], None]) -> None:
         if self._gate.closed:
             raise StoreClosed("the store is closed; open it again")
-        # An interrupt may strike between any call and the `try` behind it, so each call stands
-        # inside: to unlock what is not locked, or lower what is not raised, does nothing.
         try:
             self._barrier.lock()
-            with self._gate:
-                txn = WriteTransaction(self._environment, self._databases)
-                try:
-                    self._barrier.raised(txn.begin)
-                    work(txn)
-                except BaseException as error:
-                    txn.drop(error)
-                    raise
-                finally:
-                    self._barrier.lower()
+            self._gate.run(lambda: self._inside(work))
         finally:
-            self._barrier.unlock()
+            self._barrier.unlock()  # to unlock what an interrupt left unlocked does nothing
+
+    def _inside(self, work: Callable[[WriteTransaction], None]) -> None:
+        byte = self._barrier.byte
+        txn = WriteTransaction(self._environment, self._databases)
+        try:
+            self._barrier.raised(txn.begin)
+            work(txn)
+        except BaseException as error:
+            txn.drop(error)
+            raise
+        finally:
+            # Even, so that readers go on; without a call, so that no interrupt can come before.
+            byte[0] = (byte[0] + 1) & 0xFE
 
 
 def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:

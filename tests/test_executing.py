@@ -22,6 +22,7 @@ from lmdbstore import (
     plan,
 )
 from lmdbstore import format as fmt
+from lmdbstore.pattern import matching_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,6 +171,45 @@ def test_what_is_deleted_before_its_page_is_read_is_not_found(path: Path) -> Non
             store.delete(f"e{n}")
         for search in searches:
             assert [event.id for event in search] == [f"e{n}" for n in range(150, 200)]
+
+
+def test_an_interrupted_search_goes_on_where_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt loses no page, wherever it strikes in turning to it."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(300))
+        for name in ("_page", "matching_records", "_Place"):
+            search = store.search(match="x")
+            found = [next(search).id for _ in range(3)]
+            token = search.token
+            with monkeypatch.context() as patch:
+                patch.setattr(pager, name, interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    next(search)
+            assert search.token == token
+            assert found + [event.id for event in search] == [f"e{n}" for n in range(300)]
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_counting_stops_at_the_limit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies behind it is not read."""
+    read: list[int] = []
+    matching = matching_records
+
+    def noted(pattern: Any, records: Any) -> list[int]:
+        read.append(len(records))
+        return matching(pattern, records)
+
+    monkeypatch.setattr(pager, "matching_records", noted)
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(content="x", tags=["f"]) for n in range(500))
+        assert store.count(match="x", limit=5) == 5
+        assert sum(read) < 20
+        assert store.count(limit=7) == store.count(limit=7, flags=["f"]) == 7
 
 
 def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:

@@ -153,3 +153,32 @@ except EventReadException:
         child = subprocess.run([sys.executable, "-c", code], check=False, timeout=120)
         assert child.returncode == 7
         assert "a" in store
+
+
+def test_a_full_disk_is_an_error_and_not_the_end(path: Path) -> None:
+    """A limit on the size of files stands in for the disk."""
+    code = f"""
+import resource, signal
+from lmdbstore import Event, EventWriteException, LMDBEventStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with LMDBEventStore({str(path)!r}) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+    saved = 0
+    try:
+        while True:
+            store.save(Event(f"e{{saved}}", content="x" * 1000))
+            saved += 1
+    except EventWriteException as error:
+        print(error)
+    assert [event.id for event in store.search()] == [f"e{{n}}" for n in range(saved)]
+    assert saved > 50
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    store.save(Event("after"))
+    assert len(store) == saved + 1
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing was written" in done.stdout
+    assert "disk" in done.stdout

@@ -44,6 +44,57 @@ def test_an_empty_folder_becomes_a_store(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_a_folder_that_is_there_keeps_its_rights_and_may_be_a_link(path: Path) -> None:
+    target = path.parent / "target"
+    target.mkdir(mode=0o770)
+    target.chmod(0o770)
+    inode = target.stat().st_ino
+    path.symlink_to(target)
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+        with LMDBEventStore(target) as same:
+            assert same._environment is store._environment
+    assert (target.stat().st_ino, stat.S_IMODE(target.stat().st_mode)) == (inode, 0o770)
+    assert sorted(os.listdir(target)) == ["barrier", "data.mdb", "lock.mdb"]
+
+
+def test_what_a_creation_that_was_killed_left_is_no_hindrance(path: Path) -> None:
+    path.mkdir()
+    (path / f"{creation.MAKING}123").mkdir()
+    (path / "barrier").write_bytes(b"\0")
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+
+
+@pytest.mark.parametrize("pages", [2, 3, 5, -1])
+def test_a_data_file_that_is_cut_off_is_refused(path: Path, pages: int) -> None:
+    """Reading it would end the process."""
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(content="x" * 500) for _ in range(100))
+    whole = (path / "data.mdb").read_bytes()
+    end = pages * 4096 if pages > 0 else len(whole) - 4096
+    os.truncate(path / "data.mdb", end)
+    with pytest.raises(StoreOpenError, match="cut off"):
+        LMDBEventStore(path)
+    (path / "data.mdb").write_bytes(whole)
+
+
+def test_a_store_that_was_dropped_is_given_back_by_the_next_opening(path: Path) -> None:
+    store: LMDBEventStore | None = LMDBEventStore(path)
+    assert store is not None
+    del store
+    with LMDBEventStore(path, durability="none") as other:
+        other.save(Event("a"))
+
+
+def test_a_path_need_not_be_text(path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe")
+    with LMDBEventStore(odd) as store:
+        store.save(Event("a"))
+    with LMDBEventStore(odd, readonly=True) as store:
+        assert "a" in store
+
+
 def test_what_was_saved_is_there_when_it_is_opened_again(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a", content="x"))
@@ -77,7 +128,7 @@ def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.Monk
     [
         (lambda path: path.write_text("x"), "not a folder"),
         (lambda path: (path.mkdir(), (path / "notes.txt").write_text("x")), "holds other things"),
-        (lambda path: path.symlink_to(path.parent / "nowhere"), "not a folder"),
+        (lambda path: path.symlink_to("/dev/null"), "not a folder"),
         (lambda path: lmdb.open(str(path)).close(), "not a store of lmdbstore"),
         (lambda path: (path.mkdir(), (path / "data.mdb").write_bytes(b"x" * 9000)), "not an LMDB"),
         (lambda path: (path.mkdir(), (path / "data.mdb").write_bytes(b"")), "not an LMDB"),
@@ -125,6 +176,10 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
         ({"map_size": 1.5}, "map_size"),
         ({"map_size": 1 << 70}, "map_size"),
         ({"max_readers": -1}, "max_readers"),
+        ({"max_readers": 1 << 31}, "max_readers"),
+        ({"map_size": 4096}, "map_size"),
+        ({"readonly": "no"}, "readonly"),
+        ({"create": 1}, "create"),
         ({"max_readers": True}, "max_readers"),
     ],
 )

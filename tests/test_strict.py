@@ -286,11 +286,11 @@ def test_the_byte_stays_odd_until_the_write_of_a_dead_process_is_settled(
         child.kill()
     barrier = store._environment.barrier
     begun: list[int] = []
-    before = barrier._byte[0]
+    before = barrier.byte[0]
     begin = WriteTransaction.begin
 
     def noted(txn: WriteTransaction) -> None:
-        begun.append(barrier._byte[0])
+        begun.append(barrier.byte[0])
         begin(txn)
 
     monkeypatch.setattr(WriteTransaction, "begin", noted)
