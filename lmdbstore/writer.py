@@ -126,8 +126,8 @@ class Writer:
                 "would wait for itself; write after it"
             )
         job = _Job(change)
-        self._queue.append(job)
         try:
+            self._queue.append(job)
             while not job.done:
                 self._lead_or_wait(job)
         except BaseException:

@@ -1,0 +1,203 @@
+"""Interrupts: an exception may strike behind any call, and a signal handler may call the store."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event, EventStoreException, LMDBEventStore
+
+from .test_processes import in_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ROUNDS = 400
+LONG = 60  # seconds; ends a hang, decides nothing
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*fork.*:DeprecationWarning",
+    # Where an interrupt strikes in a weak reference's callback, Python reports and drops it.
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+class Interrupted(BaseException):
+    """What the signal handler raises, as Ctrl-C raises KeyboardInterrupt."""
+
+
+@contextmanager
+def struck_by(handler: Callable[[], object]) -> Iterator[Callable[[int], Iterator[int]]]:
+    """Give a function that yields until the handler was called, a little later each time."""
+    pending = False
+
+    def once(*_: object) -> None:
+        nonlocal pending
+        if pending:
+            pending = False
+            handler()
+
+    def strike(number: int) -> Iterator[int]:
+        nonlocal pending
+        pending = True
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + number % 60))
+        while pending:
+            yield number
+
+    before = signal.signal(signal.SIGALRM, once)
+    try:
+        yield strike
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def save_and_delete(store: LMDBEventStore) -> None:
+    event = Event(tags=["f"])
+    store.save(event)
+    store.delete(event.id)
+
+
+def in_a_snapshot(store: LMDBEventStore) -> None:
+    with store.snapshot() as view:
+        view.get("e5")
+
+
+def save_many(store: LMDBEventStore) -> None:
+    store.save_many([Event(), Event()])
+
+
+CALLS: dict[str, Callable[[LMDBEventStore], object]] = {
+    "get": lambda store: store.get("e5"),
+    "search": lambda store: list(store.search(limit=5)),
+    "count": lambda store: store.count(match="c1"),
+    "snapshot": in_a_snapshot,
+    "save, delete": save_and_delete,
+    "save_many": save_many,
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_an_interrupt_leaves_nothing_held(
+    path: Path, call: Callable[[LMDBEventStore], object]
+) -> None:
+    """No place behind the gate, no lock, no byte that makes readers wait, no queued write."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    with (
+        LMDBEventStore(path, durability="none") as store,
+        open(path / "barrier", "rb") as barrier,
+        struck_by(interrupt) as strike,
+    ):
+        store.save_many(Event(f"e{n}", timestamp=float(n), content=f"c{n}") for n in range(100))
+        environment = store._environment
+        for number in range(ROUNDS):
+            with suppress(Interrupted):
+                for _ in strike(number):
+                    call(store)
+            assert not environment.gate._inside
+            assert not environment.gate._barred
+            assert not environment.barrier.up
+            assert not environment.writer.writing_here
+            assert not environment.writer._queue
+            held = environment.writer._leading, store._opening.lock, environment.barrier._waiting
+            for lock in held:
+                with pytest.raises(RuntimeError):
+                    lock.release()
+            fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(barrier, fcntl.LOCK_UN)
+
+
+@pytest.mark.parametrize("inner", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("outer", CALLS.values(), ids=CALLS)
+def test_a_signal_handler_may_call_what_it_interrupts(
+    path: Path,
+    outer: Callable[[LMDBEventStore], object],
+    inner: Callable[[LMDBEventStore], object],
+) -> None:
+    """It is answered, or told that it would wait for itself; nothing is saved twice."""
+    answered: list[bool] = []
+
+    def handler() -> None:
+        try:
+            inner(store)
+        except EventStoreException as error:
+            assert "same thread" in str(error)  # noqa: PT017  raised in a handler
+        answered.append(True)
+
+    with LMDBEventStore(path, durability="none") as store, struck_by(handler) as strike:
+        store.save_many(Event(f"e{n}", timestamp=float(n), content=f"c{n}") for n in range(100))
+        for number in range(50):
+            for _ in strike(number):
+                outer(store)
+    assert len(answered) == 50
+
+
+def test_closing_from_within_a_call_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
+    store.save(Event("a"))
+    with pytest.raises(EventStoreException, match="when that call has returned"):
+        store._environment.gate.run(store.close)
+    store.close()
+    with LMDBEventStore(store._path) as again:
+        assert "a" in again
+
+
+def test_closing_that_was_interrupted_can_be_done_again(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._environment.gate, "bar", interrupt)
+        with pytest.raises(Interrupted):
+            store.close()
+    store.close()
+    with LMDBEventStore(store._path, durability="none") as again:
+        again.save(Event("a"))
+
+
+def test_the_threads_of_a_forked_child_find_their_locks_free(store: LMDBEventStore) -> None:
+    """Also those that another thread of the parent held."""
+    store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(200))
+    search = store.search()
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with search._turning.lock, store._opening.lock:
+            held.set()
+            go.wait(LONG)
+
+    def child() -> None:
+        found: list[str] = []
+
+        def read() -> None:
+            found.extend(event.id for event in search)
+            found.extend(event.id for event in store.search(limit=1))
+
+        threads = [threading.Thread(target=read) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LONG)
+        assert not any(thread.is_alive() for thread in threads)
+        assert len(found) == 208
+        assert len(set(found)) == 200
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(LONG)
+    try:
+        in_child(child)
+    finally:
+        go.set()
+        holder.join(LONG)
+    assert os.getpid() == store._environment.pid
