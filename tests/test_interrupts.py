@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, EventStoreException, LMDBEventStore
+from lmdbstore.gate import Gate
 
 from .test_processes import in_child
 
@@ -201,3 +202,30 @@ def test_the_threads_of_a_forked_child_find_their_locks_free(store: LMDBEventSto
         go.set()
         holder.join(LONG)
     assert os.getpid() == store._environment.pid
+
+
+def test_a_thread_that_is_inside_goes_in_again_while_another_bars_the_gate() -> None:
+    """The other waits for it, so it must not wait for the other."""
+    gate, inside, barring = Gate(), threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def bar() -> None:
+        assert inside.wait(LONG)
+        barring.set()
+        gate.bar()
+        seen.append("barred")
+        gate.unbar()
+
+    def outer() -> None:
+        inside.set()
+        assert barring.wait(LONG)
+        while not gate._barred:
+            pass
+        gate.run(lambda: seen.append("inner"))
+        seen.append("outer")
+
+    thread = threading.Thread(target=bar)
+    thread.start()
+    gate.run(outer)
+    thread.join(LONG)
+    assert seen == ["inner", "outer", "barred"]
