@@ -216,7 +216,8 @@ def decode(records: Sequence[bytes]) -> list[Event]:
     """
     if not records:
         return []
-    headers, _, contents = zip(*map(_split, records), strict=True)
+    parts = list(map(_split, records))
+    headers, contents = [part[0] for part in parts], [part[2] for part in parts]
     try:
         rows: list[list[Any]] = orjson.loads(b"[" + b",".join(headers) + b"]")
         if len(rows) != len(records) or set(map(len, rows)) != {HEADER_FIELDS}:
