@@ -23,6 +23,7 @@ __all__ = ["DATA_FILE", "FILE_MODE", "check_is_lmdb", "create_store"]
 
 DATA_FILE = "data.mdb"
 MAKING = ".lmdbstore-"  # how the name of a folder begins in which a store is being made
+OURS = "barrier", "lock.mdb"  # what may be in a folder before its data file is
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for their owner alone: events may hold secrets
 # LMDB's first meta page: a page header of 16 bytes, then MDB_MAGIC in the machine's byte order
 # (`mdb.c`, struct MDB_meta).
@@ -40,6 +41,8 @@ def create_store(path: str, *, create: bool, readonly: bool) -> None:
     Raises:
         StoreOpenError: something else is in the way, or the folder cannot be made.
     """
+    if os.path.exists(os.path.join(path, DATA_FILE)):
+        return  # another process has just made it
     _check_free(path, create=create and not readonly, readonly=readonly)
     parent = path if os.path.isdir(path) else os.path.dirname(path)
     made = os.path.join(parent, f"{MAKING}{os.urandom(8).hex()}")
@@ -127,7 +130,9 @@ def _check_free(path: str, *, create: bool, readonly: bool) -> None:
     if os.path.lexists(path):
         if not os.path.isdir(path):
             raise StoreOpenError(f"{shown(path)} is not a folder; a store is a folder of its own")
-        if any(not name.startswith(MAKING) and name != BARRIER_FILE for name in os.listdir(path)):
+        names = os.listdir(path)
+        others = [name for name in names if not name.startswith(MAKING) and name not in OURS]
+        if others and DATA_FILE not in names:  # which another process may just have put there
             raise StoreOpenError(
                 f"the folder {shown(path)} holds other things and no store; choose an empty or a "
                 "new one"

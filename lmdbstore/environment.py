@@ -29,6 +29,7 @@ from .errors import (
     EventReadException,
     EventStoreException,
     InvalidOption,
+    StoreClosed,
     StoreOpenError,
     shown,
 )
@@ -156,6 +157,8 @@ class Environment:
         """
         self.gate.bar()
         try:
+            if self.gate.closed:
+                raise StoreClosed("the store is closed; open it again")
             self._drop_snapshots()
             self.lmdb.set_mapsize(0)
         except lmdb.Error as error:
@@ -283,6 +286,9 @@ def open_environment(path: str, options: Options, *, create: bool) -> Environmen
         if identity is None:
             raise StoreOpenError(f"the store {path!r} was removed while it was being opened")
         environment = _registry.get(identity)
+        if environment is not None and environment.gate.closed:
+            environment.close()  # this was interrupted
+            environment = None
         if environment is None:
             environment = _registry[identity] = Environment(path, options)
         else:
@@ -309,9 +315,10 @@ dropped: list[Environment] = []
 
 def _release_dropped() -> None:
     while dropped:
-        environment = dropped.pop()
+        environment = dropped[0]  # it stays until it is released; others are added behind it
         if environment.pid == os.getpid():
             release(environment)
+        dropped.remove(environment)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -40,6 +40,7 @@ class Gate:
         self._closed = False
         self._changed = threading.Condition()
         self._barring = threading.RLock()
+        self._barrer = 0  # the thread that bars the gate; its signal handlers are let in
 
     def run(self, work: Callable[[], T]) -> T:
         """Run `work` inside; wait while the gate is barred.
@@ -65,8 +66,9 @@ class Gate:
     def _wait_outside(self, thread: int) -> None:
         """Wait until the gate is open; the thread is announced when this returns or raises."""
         inside = self._inside
-        # A thread that is inside already (this is a signal handler's call) is being waited for.
-        while self._barred and inside.count(thread) == 1:
+        # A thread that is inside already (this is a signal handler's call) is being waited for, and
+        # the one that bars the gate would wait for itself.
+        while self._barred and self._barrer != thread and inside.count(thread) == 1:
             try:
                 inside.remove(thread)
                 self._tell()
@@ -91,8 +93,9 @@ class Gate:
                 "this cannot be done from within another call of the same thread (from a signal "
                 "handler, say), which it would wait for; do it when that call has returned"
             )
-        self._barring.acquire()
         try:
+            self._barring.acquire()
+            self._barrer = thread
             with self._changed:
                 self._barred = True
                 while any(other != thread for other in self._inside):
@@ -103,11 +106,18 @@ class Gate:
 
     def unbar(self) -> None:
         """Let everyone in again; the thread that barred does it."""
-        with self._changed:
-            self._barred = self._closed
-            self._changed.notify_all()
+        if self._barrer == get_ident():
+            with self._changed:
+                self._barrer = 0
+                self._barred = self._closed
+                self._changed.notify_all()
         with contextlib.suppress(RuntimeError):  # interrupted before it was barred
             self._barring.release()
+
+    @property
+    def barred_here(self) -> bool:
+        """Whether this thread bars the gate: a signal handler asks."""
+        return self._barrer == get_ident()
 
     def close(self) -> None:
         """Keep everyone out for good; the gate is barred."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from operator import length_hint
 from typing import TYPE_CHECKING, NoReturn, Self
 
+from .errors import EventReadException
 from .locks import ForkLock
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Search(Iterator["Event"]):
         self._token = token
         self._page = Page([], _nowhere)
         self._turning = ForkLock()
+        self._busy = False  # whether a thread that has the lock is turning to a page
 
     @property
     def token(self) -> str | None:
@@ -106,18 +108,32 @@ class Search(Iterator["Event"]):
         if length_hint(self._page.rest):
             return True
         with self._turning.lock:
-            if length_hint(self._page.rest):
-                return True
+            if self._busy:
+                raise EventReadException(
+                    "this search is being read by the call of the same thread that was interrupted "
+                    "(by a signal handler, say); read on when that has returned"
+                )
+            try:
+                self._busy = True
+                return self._open_next()
+            finally:
+                self._busy = False
+
+    def _open_next(self) -> bool:
+        while not length_hint(self._page.rest):
             self._token = self.token
-            if self._next_page is None:
+            next_page = self._next_page
+            if next_page is None:
                 return False
             # What gives pages has gone on when it returns one, so nothing may come in between.
-            page = self._next_page()
-            if page is not None:
+            page = next_page()
+            if self._next_page is not next_page:
+                continue  # a signal handler has stopped the search
+            if page is None:
+                self._next_page = None
+            else:
                 self._page = page
-                return True
-            self._next_page = None
-            return False
+        return True
 
     def __enter__(self) -> Self:
         """Return the search itself."""

@@ -32,9 +32,10 @@ T = TypeVar("T")
 class Snapshot(LMDBView):
     """A view of one state of the store; see `LMDBEventStore.snapshot`."""
 
-    def __init__(self, environment: Environment) -> None:
-        """Take the state as it is now."""
+    def __init__(self, environment: Environment, store: object) -> None:
+        """Take the state as it is now; `store` is kept from being dropped meanwhile."""
         super().__init__()
+        self._store = store
         self._environment = environment
         self._pid = os.getpid()
         self._using = threading.RLock()

@@ -169,7 +169,7 @@ class LMDBEventStore(LMDBView, EventStore):
         of what is deleted cannot be used again, and the file grows instead. It ends with the store,
         and when another process gives the store a larger map.
         """
-        return self._track(Snapshot(self._after_writes()))
+        return self._track(Snapshot(self._after_writes(), self))
 
     def stats(self) -> StoreStatistics:
         """Return what the store holds, and what it takes up; it reads no event but two."""
@@ -187,7 +187,9 @@ class LMDBEventStore(LMDBView, EventStore):
         with self._opening.lock:
             self._check_open()
             if self._environment.pid != os.getpid():
-                self._environment = open_environment(self._path, self._options, create=False)
+                environment = open_environment(self._path, self._options, create=False)
+                self._forget.detach()
+                self._use(environment)
             return self._environment
 
     def close(self) -> None:

@@ -120,10 +120,10 @@ class Writer:
             StoreClosed: the environment was closed before it was carried out.
             EventWriteException, EventNotFound: it was refused, or could not be written.
         """
-        if self.writing_here:
+        if self.writing_here or self._gate.barred_here:
             raise EventWriteException(
-                "a write from within a write of the same thread (from a signal handler, say) "
-                "would wait for itself; write after it"
+                "a write from within a write or a fork of the same thread (from a signal handler, "
+                "say) would wait for itself; write after it"
             )
         job = _Job(change)
         try:

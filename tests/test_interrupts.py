@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore import Event, EventStoreException, LMDBEventStore
+from lmdbstore import Event, EventStoreException, LMDBEventStore, pager
 from lmdbstore.gate import Gate
 
 from .test_processes import in_child
@@ -229,3 +229,61 @@ def test_a_thread_that_is_inside_goes_in_again_while_another_bars_the_gate() -> 
     gate.run(outer)
     thread.join(LONG)
     assert seen == ["inner", "outer", "barred"]
+
+
+def test_a_signal_handler_may_read_while_its_thread_bars_the_gate(store: LMDBEventStore) -> None:
+    """As a thread does that forks; a write would wait for itself."""
+    store.save(Event("a"))
+    gate = store._environment.gate
+    gate.bar()
+    try:
+        assert "a" in store
+        with pytest.raises(EventStoreException, match="same thread"):
+            store.save(Event("b"))
+    finally:
+        gate.unbar()
+    store.save(Event("b"))
+
+
+def test_a_search_is_not_read_by_a_handler_that_interrupts_its_reading(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(300))
+    search, other = store.search(), store.search()
+    found = [next(search).id for _ in range(64)]
+    page = pager._page
+
+    def interrupted(*arguments: Any) -> Any:
+        with pytest.raises(EventStoreException, match="same thread"):
+            next(search)
+        other.close()
+        return page(*arguments)
+
+    monkeypatch.setattr(pager, "_page", interrupted)
+    assert found + [event.id for event in search] == [f"e{n}" for n in range(300)]
+    assert list(other) == []
+
+
+def test_a_snapshot_keeps_its_store(store: LMDBEventStore, tmp_path: Path) -> None:
+    store.save(Event("a"))
+    view = LMDBEventStore(store._path).snapshot()
+    with LMDBEventStore(tmp_path / "other"):
+        assert "a" in view
+    view.close()
+    del view
+    with LMDBEventStore(tmp_path / "other"):
+        assert store._environment.users == 1
+
+
+def test_what_a_forked_child_drops_it_gives_back(store: LMDBEventStore) -> None:
+    path = store._path
+    kept = [LMDBEventStore(path)]
+
+    def child() -> None:
+        store.close()
+        assert len(kept[0]) == 0
+        kept.clear()
+        LMDBEventStore(path, durability="none").close()
+
+    in_child(child)
+    kept[0].close()
