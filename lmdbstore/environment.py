@@ -120,12 +120,7 @@ class Environment:
             with self.lmdb.begin() as txn:
                 return work(txn, self.databases)
 
-        for _ in range(ATTEMPTS):
-            try:
-                return self.gate.run(run)
-            except lmdb.Error as error:
-                self._repair(error)
-        raise _outrun()
+        return self._begun(run)
 
     def begin_snapshot(self, snapshot: Snapshot) -> None:
         """Give `snapshot` a read transaction that stays open; raises what `read` raises."""
@@ -134,12 +129,16 @@ class Environment:
             snapshot.txn = self.lmdb.begin()
             self.snapshots.add(snapshot)
 
+        self._begun(run)
+
+    def _begun(self, run: Callable[[], T]) -> T:
+        """Run what begins a read transaction, mending what keeps it from beginning."""
         for _ in range(ATTEMPTS):
             try:
                 return self.gate.run(run)
             except lmdb.Error as error:
                 self._repair(error)
-        raise _outrun()
+        raise EventReadException("the store's map was grown again and again while it was read")
 
     def _repair(self, error: lmdb.Error) -> None:
         """Mend what kept a read transaction from beginning, or raise what the read raises."""
@@ -216,10 +215,6 @@ class Environment:
     def _drop_snapshots(self) -> None:
         for snapshot in list(self.snapshots):
             snapshot.txn = None
-
-
-def _outrun() -> EventReadException:
-    return EventReadException("the store's map was grown again and again while it was read")
 
 
 def _open_lmdb(path: str, options: Options) -> lmdb.Environment:
