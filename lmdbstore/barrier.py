@@ -118,7 +118,10 @@ class Barrier:
     @property
     def up(self) -> bool:
         """Whether a write is under way."""
-        return bool(self._look() & 1)
+        try:
+            return self.byte[0] & 1 == 1
+        except ValueError:  # the map is closed
+            raise StoreClosed("the store is closed; open it again") from None
 
     def _look(self) -> int:
         try:

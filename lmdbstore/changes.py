@@ -7,6 +7,8 @@ always alone in its transaction. What `apply` raises ends the transaction.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from operator import add
 from typing import TYPE_CHECKING, ClassVar
 
 from . import format as fmt
@@ -40,7 +42,7 @@ class Save(Change):
         """Check and encode the event; raises InvalidEvent."""
         valid = checked(event)
         self._id = valid.id
-        self._row = fmt.encode(valid)
+        self._row = fmt.encode(valid, fmt.TextKeys())
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
@@ -58,6 +60,57 @@ class Save(Change):
         return None
 
 
+class _Part:
+    """Events of a `SaveMany` that are sorted and written at once."""
+
+    def __init__(self) -> None:
+        self.times: list[bytes] = []
+        self.id_keys: list[bytes] = []
+        self.records: list[bytes] = []
+        # For each flag the events that carry it, by their place in the part.
+        self.postings: defaultdict[bytes, list[int]] = defaultdict(list)
+
+    def add(self, row: fmt.Row) -> None:
+        time, id_key, flag_keys, record = row
+        for flag_key in flag_keys:
+            self.postings[flag_key].append(len(self.times))
+        self.times.append(time)
+        self.id_keys.append(id_key)
+        self.records.append(record)
+
+    def save(self, txn: WriteTransaction) -> None:
+        first = txn.next_local_id
+        local_ids = [fmt.encode_number(first + n) for n in range(len(self.times))]
+        keys = list(map(add, self.times, local_ids))
+        self._put_ids(txn, keys)
+        self._put_records(txn, keys)
+        self._put_postings(txn, keys)
+        commits = list(zip(local_ids, self.times, strict=True))
+        _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
+        txn.next_local_id = first + len(keys)
+
+    def _put_ids(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        items = sorted(zip(self.id_keys, keys, strict=True))
+        if txn.put_many(txn.databases.ids, items) == len(items):
+            return
+        for id_key, key, record in zip(self.id_keys, keys, self.records, strict=True):
+            if txn.get(txn.databases.ids, id_key) != key:
+                raise _duplicate(fmt.decode_one(record).id)
+
+    def _put_records(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        items = sorted(zip(keys, self.records, strict=True))
+        timeline = txn.databases.timeline
+        append = items[0][0] > txn.last_key(timeline)
+        _all_new(items, txn.put_many(timeline, items, append=append))
+
+    def _put_postings(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        for flag_key, places in sorted(self.postings.items()):
+            members = sorted([keys[place] for place in places])
+            append = members[0] > txn.last_posting(flag_key)
+            items = [(flag_key, key) for key in members]
+            _all_new(items, txn.put_many(txn.databases.flags, items, append=append))
+
+
 class SaveMany(Change):
     """Save many events, all or none.
 
@@ -70,66 +123,27 @@ class SaveMany(Change):
 
     def __init__(self, events: Iterable[object]) -> None:
         """Check and encode the events; raises InvalidEvent and DuplicateEvent."""
-        self._rows: list[fmt.Row] = []
+        self._parts: deque[_Part] = deque()
+        self.number = 0
         seen: set[bytes] = set()
-        flag_keys: dict[str, bytes] = {}  # flags repeat: each is encoded once, and shared
+        flag_keys = fmt.TextKeys()  # flags repeat: each is encoded once, and shared
         for valid in checked_all(events):
             row = fmt.encode(valid, flag_keys)
-            if row.id_key in seen:
+            seen.add(row[1])
+            if len(seen) == self.number:
                 raise DuplicateEvent(
                     f"id: {shown(valid.id)} comes twice among the events; nothing was saved"
                 )
-            seen.add(row.id_key)
-            self._rows.append(row)
-        self.number = len(self._rows)
+            if self.number % PART == 0:
+                self._parts.append(_Part())
+            self._parts[-1].add(row)
+            self.number += 1
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
-        while self._rows:
-            part = self._rows[:PART]
-            del self._rows[:PART]
-            _save_part(txn, part)
+        while self._parts:
+            self._parts.popleft().save(txn)
         return None
-
-
-def _save_part(txn: WriteTransaction, rows: list[fmt.Row]) -> None:
-    first = txn.next_local_id
-    local_ids = [fmt.encode_number(first + n) for n in range(len(rows))]
-    keys = [row.time + local_id for row, local_id in zip(rows, local_ids, strict=True)]
-    _put_ids(txn, rows, keys)
-    _put_records(txn, rows, keys)
-    _put_postings(txn, rows, keys)
-    commits = [(local_id, row.time) for local_id, row in zip(local_ids, rows, strict=True)]
-    _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
-    txn.next_local_id = first + len(rows)
-
-
-def _put_ids(txn: WriteTransaction, rows: list[fmt.Row], keys: list[bytes]) -> None:
-    items = sorted(zip((row.id_key for row in rows), keys, strict=True))
-    if txn.put_many(txn.databases.ids, items) == len(items):
-        return
-    for row, key in zip(rows, keys, strict=True):
-        if txn.get(txn.databases.ids, row.id_key) != key:
-            raise _duplicate(fmt.decode_one(row.record).id)
-
-
-def _put_records(txn: WriteTransaction, rows: list[fmt.Row], keys: list[bytes]) -> None:
-    items = sorted(zip(keys, (row.record for row in rows), strict=True))
-    timeline = txn.databases.timeline
-    append = items[0][0] > txn.last_key(timeline)
-    _all_new(items, txn.put_many(timeline, items, append=append))
-
-
-def _put_postings(txn: WriteTransaction, rows: list[fmt.Row], keys: list[bytes]) -> None:
-    postings: dict[bytes, list[bytes]] = {}
-    for row, key in zip(rows, keys, strict=True):
-        for flag_key in row.flag_keys:
-            postings.setdefault(flag_key, []).append(key)
-    for flag_key, members in sorted(postings.items()):
-        members.sort()
-        append = members[0] > txn.last_posting(flag_key)
-        items = [(flag_key, key) for key in members]
-        _all_new(items, txn.put_many(txn.databases.flags, items, append=append))
 
 
 class Delete(Change):

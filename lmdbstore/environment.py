@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAP_SIZE", "Environment", "Options", "Snapshot", "open_environment", "release"]
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
 LEAST_MAP_SIZE = 1 << 26  # bytes; where halving stops
@@ -115,27 +116,32 @@ class Environment:
             StoreClosed: the environment was closed.
             EventReadException: LMDB could not read.
         """
+        try:
+            return self.gate.run(self._inside, work)
+        except lmdb.Error as error:
+            self._repair(error)
+        return self._begun(self._inside, work)
 
-        def run() -> T:
-            with self.lmdb.begin() as txn:
-                return work(txn, self.databases)
-
-        return self._begun(run)
+    def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
+        txn = self.lmdb.begin()
+        try:  # half the time of a `with` block, which does the same
+            return work(txn, self.databases)
+        finally:
+            txn.abort()
 
     def begin_snapshot(self, snapshot: Snapshot) -> None:
         """Give `snapshot` a read transaction that stays open; raises what `read` raises."""
+        self._begun(self._hold, snapshot)
 
-        def run() -> None:
-            snapshot.txn = self.lmdb.begin()
-            self.snapshots.add(snapshot)
+    def _hold(self, snapshot: Snapshot) -> None:
+        snapshot.txn = self.lmdb.begin()
+        self.snapshots.add(snapshot)
 
-        self._begun(run)
-
-    def _begun(self, run: Callable[[], T]) -> T:
+    def _begun(self, begin: Callable[[W], T], work: W) -> T:
         """Run what begins a read transaction, mending what keeps it from beginning."""
         for _ in range(ATTEMPTS):
             try:
-                return self.gate.run(run)
+                return self.gate.run(begin, work)
             except lmdb.Error as error:
                 self._repair(error)
         raise EventReadException("the store's map was grown again and again while it was read")

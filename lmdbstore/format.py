@@ -29,11 +29,12 @@ never used again. `commits` therefore lists all events in the order they were sa
 
     bff80000000000000000000000000007
 
-**Record**: a JSON array `[id, source, timestamp, tags]` in UTF-8, without a raw newline in it; one
-newline; the content in UTF-8, to the end. It is complete in itself: all else can be rebuilt from
-`timeline`. Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n"):
+**Record**: the header, which is the id, the source, the timestamp and the tags as the items of a
+JSON array, `"id","source",timestamp,["tag"]`, without its brackets, in UTF-8, without a raw newline
+in it; one newline; the content in UTF-8, to the end. It is complete in itself: all else can be
+rebuilt from `timeline`. Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n"):
 
-    5b2261222c2273222c312e352c5b2278222c2279225d5d0a68690a
+    2261222c2273222c312e352c5b2278222c2279225d0a68690a
 
 **Text key**: LMDB takes keys of 1 to 511 bytes. A text of 1 to 510 bytes of UTF-8 is its own key.
 Any other (a longer one, or the empty one, which a flag may be) has a key of exactly 511 bytes: its
@@ -42,16 +43,14 @@ key). The record tells the whole text. The key of the empty text is 479 zero byt
 
     0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8
 
-**Versions**: 1, the only one so far. A store of another version is refused.
+**Versions**: 2, the only one so far (1 was never released). A store of another version is refused.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import deque
 from hashlib import blake2b
 from itertools import repeat
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -73,6 +72,7 @@ __all__ = [
     "TIMELINE",
     "VERSION",
     "Row",
+    "TextKeys",
     "after_key",
     "before_key",
     "decode",
@@ -91,13 +91,14 @@ __all__ = [
     "timeline_key",
 ]
 
-VERSION = 1
+VERSION = 2
 TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
 FORMAT, NEXT = b"format", b"next"  # the keys of META
 
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes
-HEADER_FIELDS = 4
+HEADER_TYPES = [str, str, float, list]  # of id, source, timestamp and tags
+HEADER_FIELDS = len(HEADER_TYPES)
 
 _DOUBLE = struct.Struct(">d")
 _NUMBER = struct.Struct(">Q")
@@ -105,7 +106,6 @@ _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 _HIGHEST = (1 << 128) - 1
 
-_split = methodcaller("partition", b"\n")
 _new = tuple.__new__
 
 
@@ -189,20 +189,32 @@ def text_key(text: str) -> bytes:
     return data[: LONG_KEY - DIGEST].ljust(LONG_KEY - DIGEST, b"\0") + digest
 
 
-def encode(event: Event, flag_keys: dict[str, bytes] | None = None) -> Row:
+class TextKeys(dict[str, bytes]):
+    """The keys of texts that come again and again, each made once."""
+
+    def __missing__(self, text: str) -> bytes:
+        """Make the key of a text that is new."""
+        key = self[text] = text_key(text)
+        return key
+
+
+def encode(event: Event, flag_keys: TextKeys) -> Row:
     """Encode an event that `checked` has let through.
 
     `flag_keys` remembers the keys of flags between the events of a batch.
     """
     id_, source, timestamp, tags, content = event
-    known = {} if flag_keys is None else flag_keys
-    header = orjson.dumps((id_, source, timestamp, tags))
-    return Row(
-        encode_time(timestamp),
-        text_key(id_),
-        [known.get(tag) or known.setdefault(tag, text_key(tag)) for tag in tags],
-        header + b"\n" + content.encode(),
+    row: Row = _new(
+        Row,
+        (
+            # The bits of a positive number with the sign flipped are those of its negation.
+            _DOUBLE.pack(-timestamp) if timestamp >= 0 else encode_time(timestamp),
+            text_key(id_),
+            [flag_keys[tag] for tag in tags],
+            b"%b\n%b" % (orjson.dumps((id_, source, timestamp, tags))[1:-1], content.encode()),
+        ),
     )
+    return row
 
 
 def decode(records: Sequence[bytes]) -> list[Event]:
@@ -214,28 +226,29 @@ def decode(records: Sequence[bytes]) -> list[Event]:
     Raises:
         StoreDamaged: a record is not what the format says.
     """
-    if not records:
-        return []
-    parts = list(map(_split, records))
-    headers, contents = [part[0] for part in parts], [part[2] for part in parts]
+    headers, contents = [], []
     try:
-        rows: list[list[Any]] = orjson.loads(b"[" + b",".join(headers) + b"]")
-        if len(rows) != len(records) or set(map(len, rows)) != {HEADER_FIELDS}:
-            raise StoreDamaged("a record does not have the four fields of a header")
-        deque(map(list.append, rows, map(bytes.decode, contents)), 0)
-        return list(map(_new, repeat(Event), rows))
-    except (ValueError, TypeError) as error:
+        for record in records:  # a loop, so that few objects are alive for the garbage collector
+            header, _, content = record.partition(b"\n")
+            headers.append(header)
+            contents.append(content.decode())
+        values: list[Any] = orjson.loads(b"[%b]" % b",".join(headers))
+    except ValueError as error:
         raise StoreDamaged(f"a record cannot be decoded: {error}") from error
+    fields = [values[place::HEADER_FIELDS] for place in range(HEADER_FIELDS)]
+    for field, kind in zip(fields, HEADER_TYPES, strict=True):
+        if len(field) != len(records) or (field and set(map(type, field)) != {kind}):
+            raise StoreDamaged("a record does not have the four fields of a header")
+    return list(map(_new, repeat(Event), zip(*fields, contents, strict=True)))
 
 
 def decode_one(record: bytes) -> Event:
     """Decode one record; raises as `decode` does."""
     header, _, content = record.partition(b"\n")
     try:
-        row = orjson.loads(header)
-        if type(row) is list and len(row) == HEADER_FIELDS:
-            row.append(content.decode())
-            event: Event = _new(Event, row)
+        id_, source, timestamp, tags = orjson.loads(b"[%b]" % header)
+        if type(id_) is type(source) is str and type(timestamp) is float and type(tags) is list:
+            event: Event = _new(Event, (id_, source, timestamp, tags, content.decode()))
             return event
     except ValueError as error:
         raise StoreDamaged(f"a record cannot be decoded: {error}") from error

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from threading import get_ident
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from .errors import EventStoreException, StoreClosed
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Gate"]
 
 T = TypeVar("T")
+A = TypeVarTuple("A")
 
 # Seconds. A waiter is told of every change; it looks again after so long only in case that an
 # interrupt struck between the change and the telling.
@@ -42,8 +43,8 @@ class Gate:
         self._barring = threading.RLock()
         self._barrer = 0  # the thread that bars the gate; its signal handlers are let in
 
-    def run(self, work: Callable[[], T]) -> T:
-        """Run `work` inside; wait while the gate is barred.
+    def run(self, work: Callable[[*A], T], *arguments: *A) -> T:
+        """Run `work` inside, with these arguments; wait while the gate is barred.
 
         Raises:
             StoreClosed: the gate was closed for good.
@@ -53,7 +54,7 @@ class Gate:
             inside.append(thread)
             if self._barred:
                 self._wait_outside(thread)
-            return work()
+            return work(*arguments)
         finally:
             inside.remove(thread)
             if self._barred:

@@ -44,7 +44,7 @@ class Snapshot(LMDBView):
 
     def _read(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
         self._check_open()
-        return self._environment.gate.run(lambda: self._inside(work))
+        return self._environment.gate.run(self._inside, work)
 
     def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
         with self._using:

@@ -157,7 +157,9 @@ class LMDBEventStore(LMDBView, EventStore):
         return self._after_writes().read(work)
 
     def _after_writes(self) -> Environment:
-        environment = self._current()
+        environment = self._environment
+        if self._closed or environment.pid != os.getpid():
+            environment = self._current()
         if self._strict and environment.barrier.up and not environment.writer.writing_here:
             environment.barrier.wait(environment.writer.settle)
         return environment

@@ -111,13 +111,15 @@ class LMDBView(QueryView):
         return make_plan(query, events, postings, counting=counting), watermark
 
 
+# The empty id is no event's; its key would be that of the empty flag.
+
+
 def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
-    # The empty id is no event's; its key would be that of the empty flag.
     return txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
 
 
 def _record(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
-    key = _key(txn, databases, event_id)
+    key = txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
     if key is None:
         return None
     record = txn.get(key, db=databases.timeline)

@@ -41,7 +41,7 @@ def test_the_documented_timeline_key_is_what_is_written() -> None:
 def test_the_documented_record_is_what_is_written() -> None:
     event = Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n")
     record = example('content="hi\\n"):\n\n')
-    assert fmt.encode(event).record == record
+    assert fmt.encode(event, fmt.TextKeys()).record == record
     assert fmt.decode([record]) == [event]
 
 
@@ -86,7 +86,7 @@ def test_every_event_comes_back(
     event_id: str, source: str, timestamp: float, tags: list[str], content: str
 ) -> None:
     event = checked(Event(event_id or "x", source, timestamp, tags, content))
-    row = fmt.encode(event)
+    row = fmt.encode(event, fmt.TextKeys())
     assert fmt.decode([row.record, row.record]) == [event, event]
     assert b"\n" not in row.record.partition(b"]\n")[0]
 
@@ -106,11 +106,12 @@ def test_a_text_that_looks_like_a_digest_key_is_another_key() -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"\n", b"[]\nx", b"{}\nx", b'["a","s",1.5]\nx', b'["a","s",1.5,[],1]\nx', b'["a"\nx',
-     b'["a","s",1.5,[]]\n\xff', b'["a","s",1.5,[]],["b","s",1.5,[]]\nx', b"null\nx"],
+    [b"", b"\n", b"[]\nx", b"{}\nx", b'"a","s",1.5\nx', b'"a","s",1.5,[],1\nx', b'"a\nx',
+     b'"a","s",1.5,[]\n\xff', b'"a","s",1.5,[],"b","s",1.5,[]\nx', b'"a","s",1,[]\nx',
+     b'1,"s",1.5,[]\nx', b'"a",null,1.5,[]\nx', b'"a","s",1.5,{}\nx', b'["a","s",1.5,[]]\nx'],
 )  # fmt: skip
 def test_a_damaged_record_is_said_to_be_damaged(record: bytes) -> None:
-    good = fmt.encode(Event("a", "s", 1.5)).record
+    good = fmt.encode(Event("a", "s", 1.5), fmt.TextKeys()).record
     for records in ([record], [good, record], [record, good]):
         with pytest.raises(StoreDamaged):
             fmt.decode(records)
@@ -123,7 +124,7 @@ def test_a_damaged_number_is_said_to_be_damaged() -> None:
 
 def test_the_name_of_a_long_flag_is_read_from_a_record() -> None:
     flag = "x" * 600
-    record = fmt.encode(Event(tags=["a", flag])).record
+    record = fmt.encode(Event(tags=["a", flag]), fmt.TextKeys()).record
     assert fmt.flag_name(fmt.text_key(flag), lambda: record) == flag
     with pytest.raises(StoreDamaged):
         fmt.flag_name(fmt.text_key("y" * 600), lambda: record)
