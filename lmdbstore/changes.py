@@ -1,28 +1,32 @@
 """What a save, a save of many and a delete do to the databases, inside a write transaction.
 
 Rules: a change keeps all indexes in step with the records. Everything that the caller can be told
-to be wrong is found before the first change (`apply` returns it), except by `SaveMany`, which is
+to be wrong is found before its first change (`apply` returns it), except by `SaveMany`, which is
 always alone in its transaction. What `apply` raises ends the transaction.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from itertools import groupby
 from operator import add
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from . import format as fmt
 from .errors import DuplicateEvent, EventNotFound, EventStoreException, StoreDamaged, shown
 from .event import checked, checked_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .transaction import WriteTransaction
 
-__all__ = ["Change", "Delete", "Save", "SaveMany"]
+__all__ = ["Change", "Delete", "Save", "SaveMany", "apply_all"]
 
 PART = 10_000  # events that `SaveMany` sorts and writes at once
+WORTH_APPENDING = (
+    8  # postings of one flag: appending fills their pages, and costs a look at the end
+)
 
 
 class Change:
@@ -41,27 +45,62 @@ class Save(Change):
     def __init__(self, event: object) -> None:
         """Check and encode the event; raises InvalidEvent."""
         valid = checked(event)
-        self._id = valid.id
-        self._row = fmt.encode(valid, fmt.TextKeys())
+        self.id = valid.id
+        self.row = fmt.encode(valid, fmt.TextKeys())
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        time, id_key, flag_keys, record = self._row
-        databases = txn.databases
-        local_id = fmt.encode_number(txn.next_local_id)
-        key = time + local_id
-        if not txn.claim(databases.ids, id_key, key):
-            return _duplicate(self._id)
-        txn.put(databases.timeline, key, record)
-        for flag_key in flag_keys:
-            txn.put(databases.flags, flag_key, key)
-        txn.put(databases.commits, local_id, time, append=True)
+        key = self.row.time + fmt.encode_number(txn.next_local_id)
+        if not txn.claim(txn.databases.ids, self.row.id_key, key):
+            return _duplicate(self.id)
+        self.index(txn, key)
         txn.next_local_id += 1
         return None
 
+    def index(self, txn: WriteTransaction, key: bytes) -> None:
+        """Write all but the id, which is written."""
+        time, _, flag_keys, record = self.row
+        databases = txn.databases
+        txn.put(databases.timeline, key, record)
+        for flag_key in flag_keys:
+            txn.put(databases.flags, flag_key, key)
+        txn.put(databases.commits, key[8:], time, append=True)
+
+
+def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:
+    """Carry out the changes of several callers in their order; return what each `apply` would.
+
+    Saves that follow each other are written together, in a few long calls: each call of LMDB gives
+    the interpreter's lock away, and has to wait for it where threads are busy.
+    """
+    outcomes: list[EventStoreException | None] = []
+    for are_saves, group in groupby(changes, lambda change: isinstance(change, Save)):
+        members = list(group)
+        if are_saves and len(members) > 1:
+            outcomes += _save_all(txn, cast("list[Save]", members))
+        else:
+            outcomes += [change.apply(txn) for change in members]
+    return outcomes
+
+
+def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreException | None]:
+    part = _Part()
+    for save in saves:
+        part.add(save.row)
+    keys = part.keys(txn)
+    taken = part.claim(txn, keys)
+    if not taken:
+        part.index(txn, keys)
+    for place, save in enumerate(saves if taken else ()):
+        if place not in taken:
+            save.index(txn, keys[place])
+    if len(taken) < len(saves):  # the local ids of those that are refused are left out
+        txn.next_local_id += len(saves)
+    return [_duplicate(save.id) if place in taken else None for place, save in enumerate(saves)]
+
 
 class _Part:
-    """Events of a `SaveMany` that are sorted and written at once."""
+    """Events that are sorted and written at once."""
 
     def __init__(self) -> None:
         self.times: list[bytes] = []
@@ -78,37 +117,44 @@ class _Part:
         self.id_keys.append(id_key)
         self.records.append(record)
 
-    def save(self, txn: WriteTransaction) -> None:
+    def keys(self, txn: WriteTransaction) -> list[bytes]:
+        """Return the timeline keys that the events get; they are not given out yet."""
         first = txn.next_local_id
-        local_ids = [fmt.encode_number(first + n) for n in range(len(self.times))]
-        keys = list(map(add, self.times, local_ids))
-        self._put_ids(txn, keys)
-        self._put_records(txn, keys)
-        self._put_postings(txn, keys)
-        commits = list(zip(local_ids, self.times, strict=True))
-        _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
-        txn.next_local_id = first + len(keys)
+        local_ids = map(fmt.encode_number, range(first, first + len(self.times)))
+        return list(map(add, self.times, local_ids))
 
-    def _put_ids(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+    def claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
+        """Write the ids that are free; return the places of those that are taken."""
+        ids = txn.databases.ids
+        # Sorted by id and then by key, so that of two equal ones the first gets it.
         items = sorted(zip(self.id_keys, keys, strict=True))
-        if txn.put_many(txn.databases.ids, items) == len(items):
-            return
-        for id_key, key, record in zip(self.id_keys, keys, self.records, strict=True):
-            if txn.get(txn.databases.ids, id_key) != key:
-                raise _duplicate(fmt.decode_one(record).id)
+        if txn.put_many(ids, items) == len(items):
+            return set()
+        pairs = enumerate(zip(self.id_keys, keys, strict=True))
+        return {place for place, (id_key, key) in pairs if txn.get(ids, id_key) != key}
 
-    def _put_records(self, txn: WriteTransaction, keys: list[bytes]) -> None:
-        items = sorted(zip(keys, self.records, strict=True))
+    def index(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        """Write all but the ids, which are written."""
         timeline = txn.databases.timeline
-        append = items[0][0] > txn.last_key(timeline)
-        _all_new(items, txn.put_many(timeline, items, append=append))
+        records = sorted(zip(keys, self.records, strict=True))
+        append = records[0][0] > txn.last_key(timeline)
+        _all_new(records, txn.put_many(timeline, records, append=append))
+        self._put_postings(txn, keys)
+        commits = [(key[8:], key[:8]) for key in keys]
+        _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
 
     def _put_postings(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        flags = txn.databases.flags
+        few: list[tuple[bytes, bytes]] = []
         for flag_key, places in sorted(self.postings.items()):
             members = sorted([keys[place] for place in places])
-            append = members[0] > txn.last_posting(flag_key)
             items = [(flag_key, key) for key in members]
-            _all_new(items, txn.put_many(txn.databases.flags, items, append=append))
+            if len(items) < WORTH_APPENDING:
+                few += items
+            else:
+                append = members[0] > txn.last_posting(flag_key)
+                _all_new(items, txn.put_many(flags, items, append=append))
+        _all_new(few, txn.put_many(flags, few))
 
 
 class SaveMany(Change):
@@ -142,7 +188,12 @@ class SaveMany(Change):
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
         while self._parts:
-            self._parts.popleft().save(txn)
+            part = self._parts.popleft()
+            keys = part.keys(txn)
+            for place in part.claim(txn, keys):
+                raise _duplicate(fmt.decode_one(part.records[place]).id)
+            part.index(txn, keys)
+            txn.next_local_id += len(keys)
         return None
 
 

@@ -78,10 +78,10 @@ class WriteTransaction:
         self, database: Database, items: Sequence[tuple[bytes, bytes]], *, append: bool = False
     ) -> int:
         """Put pairs in their order, but those whose key is taken; return how many were new."""
-        self.changed = True
         posting = database is self.databases.flags
         with self._live.cursor(db=database) as cursor:
             _, added = cursor.putmulti(items, overwrite=posting, dupdata=not posting, append=append)
+        self.changed |= added > 0
         return added
 
     def take(self, database: Database, key: bytes) -> bytes | None:

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 import lmdb
 
+from .changes import apply_all
 from .errors import (
     EventReadException,
     EventStoreException,
@@ -45,13 +47,22 @@ LONGEST_BATCH = 1024  # changes; bounds what a caller waits for, and the pages a
 # after so long only in case that the one who should have woken it was cut short by Ctrl-C.
 PATIENCE = 1.0
 
+# Callers that were answered a moment ago are likely to come again. Without waiting for them half of
+# the threads queue while the other half is written: 8 changes a flush from 16 threads, and a third
+# less throughput. So a leader waits, a fraction of the time that a flush takes, and not at all if
+# they did not come lately.
+GATHER_WAIT, GATHER_WAITS = 0.00005, 4  # seconds; how often, at most
+GATHER_WITHIN = 0.002  # seconds since they were answered
+GATHER_REST = 16  # batches without waiting, after waiting was in vain
+
 
 class _Job:
     """A change that waits for a leader, and what came of it."""
 
-    __slots__ = ("_latch", "_woken", "change", "done", "error")
+    __slots__ = ("_latch", "_woken", "change", "done", "error", "thread")
 
     def __init__(self, change: Change) -> None:
+        self.thread = threading.get_ident()
         self.change = change
         self.done = False
         self.error: EventStoreException | None = None
@@ -109,6 +120,9 @@ class Writer:
         self._leading = threading.RLock()
         self._queue: deque[_Job] = deque()
         self._leader = 0
+        self._companions: set[int] = set()  # the threads whose changes were in the last batch
+        self._answered = 0.0  # when, by the monotonic clock
+        self._resting = 0  # batches to come for which nobody is waited for
 
     def write(self, change: Change) -> None:
         """Carry out a change; when this returns it is committed.
@@ -193,8 +207,11 @@ class Writer:
             self._leader = threading.get_ident()
             if own.done:  # by a signal handler that came in before
                 return
+            self._gather(own)
             batch = self._batch(own)
+            self._companions = {job.thread for job in batch}
             self._carry_out(batch)
+            self._answered = time.monotonic()
         finally:
             self._leader = 0
             for job in reversed(batch[1:]):
@@ -202,6 +219,24 @@ class Writer:
                     job.wake()
                 else:  # this leader was interrupted; another takes what it leaves
                     self._queue.appendleft(job)
+
+    def _gather(self, own: _Job) -> None:
+        """Wait a little for those who were answered last, where they are likely to come again."""
+        if own.change.alone or time.monotonic() > self._answered + GATHER_WITHIN:
+            return
+        if self._resting:
+            self._resting -= 1
+            return
+        present = list(self._queue)
+        expected = self._companions.union([job.thread for job in present])
+        if len(expected) <= len(present):
+            return
+        for _ in range(GATHER_WAITS):
+            time.sleep(GATHER_WAIT)
+            if len(self._queue) >= len(expected):
+                return
+        if len(self._queue) <= len(present):
+            self._resting = GATHER_REST
 
     def _batch(self, own: _Job) -> list[_Job]:
         with contextlib.suppress(ValueError):  # an interrupted leader may have taken it out
@@ -261,7 +296,7 @@ class Writer:
 
 def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
     try:
-        refusals = [job.change.apply(txn) for job in batch]
+        refusals = apply_all(txn, [job.change for job in batch])
     except (EventStoreException, lmdb.Error) as error:
         raise _BrokenTransaction(error) from error
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import time
 import uuid
@@ -215,3 +216,19 @@ def test_shown_is_short_and_can_be_printed() -> None:
     assert shown(Rude()) == "<Rude whose repr() raised ZeroDivisionError>"
     assert shown(10**5000) == "<int whose repr() raised ValueError>"
     assert shown(Lone()) == r"\ud800"
+
+
+def test_a_forked_child_makes_ids_of_its_own() -> None:
+    """What is random in them is fetched for many at once, and must not be used twice."""
+    new_id()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, " ".join(new_id()[19:] for _ in range(300)).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        theirs = pipe.read().split()
+    assert os.waitpid(child, 0)[1] == 0
+    ours = [new_id()[19:] for _ in range(300)]
+    assert len({*ours, *theirs}) == 600

@@ -238,15 +238,15 @@ def test_events_that_are_saved_together_are_in_memory_once(
     """Neither the events stay there while the next are read, nor the rows that are written."""
     monkeypatch.setattr(changes, "PART", 100)
     alive: list[int] = []
-    save_part = changes._Part.save
+    index = changes._Part.index
 
-    def measured(part: changes._Part, txn: WriteTransaction) -> None:
-        save_part(part, txn)
+    def measured(part: changes._Part, txn: WriteTransaction, keys: list[bytes]) -> None:
+        index(part, txn, keys)
         parts = [known for known in gc.get_objects() if isinstance(known, changes._Part)]
         assert not any(isinstance(known, fmt.Row) for known in gc.get_objects())
         alive.append(sum(len(known.records) for known in parts))
 
-    monkeypatch.setattr(changes._Part, "save", measured)
+    monkeypatch.setattr(changes._Part, "index", measured)
 
     def events() -> Iterator[Event]:
         for number in range(1000):

@@ -114,6 +114,37 @@ def test_each_caller_has_its_own_outcome(store: LMDBEventStore, gathering: Gathe
     assert ids(store) == ["a", "c"]
 
 
+def test_of_saves_that_are_written_together_only_the_duplicates_fail(
+    path: Path, store: LMDBEventStore, gathering: Gathering
+) -> None:
+    with LMDBEventStore(path) as other:
+        gathering.go.set()
+        other.save(Event("old", timestamp=3.0, tags=["f"]))
+        gathering.go.clear()
+        gathering.reached.clear()
+        futures = gathering.queue(*(save(store, name) for name in ("a", "b", "old", "c", "b", "d")))
+        gathering.go.set()
+        errors = [type(future.exception(LONG)) for future in futures]
+        fine = type(None)
+        assert errors == [fine, fine, DuplicateEvent, fine, DuplicateEvent, fine]
+        assert ids(store) == ["a", "b", "c", "d", "old"]
+        assert_indexes_agree(store)
+
+
+def test_saves_that_are_all_duplicates_change_nothing(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    futures = gathering.queue(*(save(store, "a") for _ in range(5)))
+    gathering.go.set()
+    errors = [type(future.exception(LONG)) for future in futures]
+    assert errors == [type(None)] + [DuplicateEvent] * 4
+    before = store._environment.lmdb.info()["last_txnid"]
+    with pytest.raises(DuplicateEvent):
+        store.save(Event("a"))
+    assert store._environment.lmdb.info()["last_txnid"] == before
+    assert_indexes_agree(store)
+
+
 def test_many_events_have_a_transaction_of_their_own(
     store: LMDBEventStore, gathering: Gathering
 ) -> None:
@@ -131,14 +162,20 @@ def test_many_events_have_a_transaction_of_their_own(
 def test_a_change_that_breaks_the_transaction_fails_alone(
     store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = WriteTransaction.put
+    put, put_many = WriteTransaction.put, WriteTransaction.put_many
 
     def broken(txn: WriteTransaction, database: Any, key: bytes, value: bytes, **how: Any) -> None:
         if b'"bad"' in value:
             raise lmdb.Error("made to fail")
         put(txn, database, key, value, **how)
 
+    def broken_many(txn: WriteTransaction, database: Any, items: Any, **how: Any) -> int:
+        if any(b'"bad"' in value for _, value in items):
+            raise lmdb.Error("made to fail")
+        return put_many(txn, database, items, **how)
+
     monkeypatch.setattr(WriteTransaction, "put", broken)
+    monkeypatch.setattr(WriteTransaction, "put_many", broken_many)
     futures = gathering.queue(*(save(store, name) for name in ("a", "b", "bad", "c")))
     gathering.go.set()
     error = futures[2].exception(LONG)
