@@ -53,8 +53,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import re2
 
 from .errors import InvalidQuery, shown
+from .pattern_needs import needs
 from .pattern_parse import ALWAYS, render
 from .pattern_sets import JOINT
+from .signature import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,10 +96,11 @@ class _Set(Protocol):
 class Pattern:
     """A compiled pattern; made by `compile_pattern`, immutable, shared between threads."""
 
-    __slots__ = ("_find", "_oracle", "_single", "_test", "by_page", "runs", "text")
+    __slots__ = ("_find", "_oracle", "_single", "_test", "by_page", "probe", "runs", "text")
 
     text: str  # as the user wrote it
     by_page: bool  # whether `next_hit` is worth calling; False: test event by event
+    probe: Probe  # tells from the signature of many contents whether any of them may match
     runs: bool  # whether a match may run on over many records, so that a hit costs a whole page
 
     def __init__(self, text: str) -> None:
@@ -106,6 +109,7 @@ class Pattern:
         page = _compiled(rendered.page, text)
         self.text = text
         self.by_page = rendered.empty != ALWAYS and page.programsize <= PAGE_PROGRAM
+        self.probe = Probe(needs(rendered.single))
         self.runs = rendered.runs
         self._oracle = rendered.oracle
         self._single = _compiled(rendered.single, text)

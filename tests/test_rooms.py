@@ -13,7 +13,8 @@ PACKAGE = Path(lmdbstore.__file__).parent
 
 # From the ground up: a room imports only from rooms above it in this list.
 ROOMS = [
-    *("errors", "event", "locks", "pattern_refused", "pattern_sets", "pattern_parse", "pattern"),
+    *("errors", "event", "locks", "pattern_refused", "pattern_sets", "pattern_parse"),
+    *("signature", "pattern_needs", "pattern"),
     *("query", "plan", "search", "api", "searching", "memory"),
     *("format", "postings", "pager", "view"),
     *("gate", "faults", "barrier", "creation", "databases", "transaction", "changes", "writer"),

@@ -1,0 +1,136 @@
+r"""The signature of a run of events: which pieces of text stand in their contents, in a few bytes.
+
+Rules: pure; bytes in, bytes out. A signature may say that a piece is there which is not (that costs
+time); it never denies one that is there (that would lose an event).
+
+**Folding.** Contents and patterns are folded alike: ASCII capitals become small letters, and so do
+the Kelvin sign (U+212A, k), the long s (U+017F, s) and the two foreign letters i (U+0130, U+0131),
+which `(?i)` takes for cases of them. White space, other control characters and these become spaces:
+``" ' ` , ; ( ) [ ] { } = < > | & ? !``. Folding works on whole characters, so what is a piece of a
+text stays one.
+
+**Grams.** What stands between spaces is a word. A gram is four neighbouring bytes of a word, read
+as a little-endian number. A word shorter than that has none.
+
+**Filter.** A Bloom filter with one hash: of `bits` bits, a power of two from 2**10 to 2**20 and at
+least eight for each different gram where that is within these, bit `gram % prime` is set for each
+gram, where `prime` is the largest prime below `bits`. Bit number n is in byte `n // 8`, as the one
+worth `1 << n % 8`. A few bits more are set, for pieces that join words with spaces.
+
+With one hash and an eighth of the bits set, a word of seven letters (four grams) that is not there
+is taken for one that may be in one run of 4,096. The filter for Event contents "Ab_cd" and "x" has
+128 bytes; its grams are 'ab_c' (0x635f6261) and 'b_cd' (0x64635f62), its prime is 1021, and bits
+505 and 650 are set.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ANYTHING", "Needs", "Probe", "grams", "signature"]
+
+Needs = frozenset[frozenset[int]]
+"""What a text must hold: all the grams of one of the alternatives, at least."""
+
+ANYTHING: Needs = frozenset([frozenset()])  # an alternative that asks for nothing
+
+GRAM = 4  # bytes
+LEAST_BITS, MOST_BITS, BITS_PER_GRAM = 10, 20, 8  # the first two as powers of two
+# The largest primes below the powers of two from 2**10 on: that power less these.
+PRIMES = {
+    1 << power: (1 << power) - less
+    for power, less in enumerate((3, 9, 3, 1, 3, 19, 15, 1, 5, 1, 3), LEAST_BITS)
+}
+
+_SEPARATORS = b"\"'`,;()[]{}=<>|&?!\x7f"
+_FOLDED = bytes(
+    ord(" ") if code <= ord(" ") or code in _SEPARATORS else code
+    for code in bytes(range(256)).lower()
+)  # `bytes.lower` knows ASCII alone
+_LETTERS = [(b"\xe2\x84\xaa", b"k"), (b"\xc5\xbf", b"s"), (b"\xc4\xb0", b"i"), (b"\xc4\xb1", b"i")]
+# Three spaces: the pieces that join a word with spaces are then few, and the same again and again.
+_JOINT = b" " * (GRAM - 1)
+
+
+def fold(text: bytes) -> bytes:
+    """Fold a text in UTF-8."""
+    if not text.isascii():
+        for letter, small in _LETTERS:
+            text = text.replace(letter, small)
+    return text.translate(_FOLDED)
+
+
+def grams(text: bytes) -> frozenset[int]:
+    """Return the grams of a text in UTF-8."""
+    return frozenset(
+        int.from_bytes(word[at : at + GRAM], "little")
+        for word in fold(text).split()
+        for at in range(len(word) - GRAM + 1)
+    )
+
+
+def signature(contents: Iterable[bytes]) -> bytes:
+    """Return the filter over the grams of some contents in UTF-8."""
+    # Different words are few, so most of the work is done by `split` and `set`.
+    words = _JOINT.join(set(fold(b"\n".join(contents)).split()))
+    found: set[int] = set()
+    view = memoryview(words)
+    for at in range(GRAM):
+        part = view[at : at + (len(words) - at) // GRAM * GRAM]
+        found.update(part.cast("I") if sys.byteorder == "little" else _swapped(part))
+    bits = 1 << LEAST_BITS
+    while bits < len(found) * BITS_PER_GRAM and bits < 1 << MOST_BITS:
+        bits *= 2
+    prime = PRIMES[bits]
+    digits = bytearray(b"0") * bits
+    for gram in found:
+        digits[-1 - gram % prime] = 49  # the digit 1; the last digit is bit 0
+    return int(digits, 2).to_bytes(bits // 8, "little")  # linear: the base is a power of two
+
+
+def _swapped(part: memoryview) -> Iterable[int]:
+    return (int.from_bytes(part[at : at + GRAM], "little") for at in range(0, len(part), GRAM))
+
+
+class Probe:
+    """What a pattern needs, prepared to be asked of many signatures; immutable to its users."""
+
+    def __init__(self, needs: Needs) -> None:
+        """Look for what `needs` says."""
+        self._needs = needs
+        # By the length of a filter: for each alternative the bytes and the bits to look at.
+        self._places: dict[int, list[list[tuple[int, int]]]] = {}
+
+    @property
+    def helps(self) -> bool:
+        """Whether there is any text that it excludes."""
+        return all(self._needs)
+
+    def may_match(self, filter_: bytes | memoryview, length: int) -> bool:
+        """Whether a content of those whose signature stands in the first `length` bytes may match.
+
+        A length that no filter has is not one of ours: then everything may match.
+        """
+        places = self._places.get(length)
+        if places is None:
+            places = self._places[length] = self._placed(length)
+        for alternative in places:
+            for at, bit in alternative:
+                if not filter_[at] & bit:
+                    break
+            else:
+                return True
+        return False
+
+    def _placed(self, length: int) -> list[list[tuple[int, int]]]:
+        prime = PRIMES.get(length * 8)
+        if prime is None:
+            return [[]]
+        return [
+            [(gram % prime // 8, 1 << gram % prime % 8) for gram in alternative]
+            for alternative in self._needs
+        ]
