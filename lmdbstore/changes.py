@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from . import format as fmt
 from .errors import DuplicateEvent, EventNotFound, EventStoreException, StoreDamaged, shown
 from .event import checked, checked_all
+from .signing import RUN, sign, unsign, unsigned_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .transaction import WriteTransaction
 
-__all__ = ["Change", "Delete", "Save", "SaveMany", "apply_all"]
+__all__ = ["Change", "Delete", "Save", "SaveMany", "Sign", "apply_all"]
 
 PART = 10_000  # events that `SaveMany` sorts and writes at once
 WORTH_APPENDING = (
@@ -62,6 +63,7 @@ class Save(Change):
         time, _, flag_keys, record = self.row
         databases = txn.databases
         txn.put(databases.timeline, key, record)
+        unsign(txn, [key])
         for flag_key in flag_keys:
             txn.put(databases.flags, flag_key, key)
         txn.put(databases.commits, key[8:], time, append=True)
@@ -139,6 +141,7 @@ class _Part:
         records = sorted(zip(keys, self.records, strict=True))
         append = records[0][0] > txn.last_key(timeline)
         _all_new(records, txn.put_many(timeline, records, append=append))
+        unsign(txn, [key for key, _ in records])
         self._put_postings(txn, keys)
         commits = [(key[8:], key[:8]) for key in keys]
         _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
@@ -167,8 +170,12 @@ class SaveMany(Change):
 
     alone = True
 
-    def __init__(self, events: Iterable[object]) -> None:
-        """Check and encode the events; raises InvalidEvent and DuplicateEvent."""
+    def __init__(self, events: Iterable[object], *, signed: bool = True) -> None:
+        """Check and encode the events; raises InvalidEvent and DuplicateEvent.
+
+        `signed` says that runs which they complete shall get signatures.
+        """
+        self._signed = signed
         self._parts: deque[_Part] = deque()
         self.number = 0
         seen: set[bytes] = set()
@@ -187,6 +194,7 @@ class SaveMany(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
+        lowest = min((min(part.times) for part in self._parts), default=b"")
         while self._parts:
             part = self._parts.popleft()
             keys = part.keys(txn)
@@ -194,6 +202,31 @@ class SaveMany(Change):
                 raise _duplicate(fmt.decode_one(part.records[place]).id)
             part.index(txn, keys)
             txn.next_local_id += len(keys)
+        if self._signed and lowest and unsigned_since(txn) >= RUN:
+            # What others left unsigned is done bit by bit: so this takes as long as its own events.
+            sign(txn, lowest, 2 * self.number + RUN, whole=False)
+        return None
+
+
+class Sign(Change):
+    """Sign what has no signature, a bounded piece each time that it is applied."""
+
+    alone = True
+
+    def __init__(self, *, rebuild: bool) -> None:
+        """Sign from the beginning; `rebuild` says to forget all signatures first."""
+        self._rebuild = rebuild
+        self.signed = 0
+        self.next_key: bytes | None = fmt.FIRST_KEY  # None when all is done
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        if self._rebuild:
+            txn.clear(txn.databases.signatures)
+        done = sign(txn, self.next_key or fmt.FIRST_KEY, PART, whole=True)
+        self._rebuild = False
+        self.signed += done.events
+        self.next_key = done.next_key
         return None
 
 

@@ -164,7 +164,7 @@ def _fill(folder: str) -> None:
     )
     try:
         txn = environment.begin(write=True)
-        for name in (fmt.TIMELINE, fmt.IDS, fmt.COMMITS):
+        for name in (fmt.TIMELINE, fmt.IDS, fmt.COMMITS, fmt.SIGNATURES):
             environment.open_db(name, txn=txn)
         environment.open_db(fmt.FLAGS, txn=txn, dupsort=True, dupfixed=True)
         meta = environment.open_db(fmt.META, txn=txn)

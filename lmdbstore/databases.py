@@ -27,6 +27,7 @@ class Databases(NamedTuple):
     ids: Database
     flags: Database
     commits: Database
+    signatures: Database
     meta: Database
 
 
@@ -69,6 +70,7 @@ def _handles(environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None)
         ids=environment.open_db(fmt.IDS, txn=txn, create=False),
         flags=environment.open_db(fmt.FLAGS, txn=txn, create=False, dupsort=True, dupfixed=True),
         commits=environment.open_db(fmt.COMMITS, txn=txn, create=False),
+        signatures=environment.open_db(fmt.SIGNATURES, txn=txn, create=False),
         meta=environment.open_db(fmt.META, txn=txn, create=False),
     )
 

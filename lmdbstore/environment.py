@@ -17,7 +17,7 @@ import contextlib
 import errno
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 import lmdb
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAP_SIZE", "Environment", "Options", "Snapshot", "open_environment", "release"]
 
 T = TypeVar("T")
-W = TypeVar("W")
+A = TypeVarTuple("A")
 
 DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
 LEAST_MAP_SIZE = 1 << 26  # bytes; where halving stops
@@ -109,21 +109,25 @@ class Environment:
         finally:
             self.barrier.unlock()
 
-    def read(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
+    def read(
+        self, work: Callable[[lmdb.Transaction[bytes], Databases], T], *, views: bool = False
+    ) -> T:
         """Run `work` in a read transaction of its own, and return what it returns.
+
+        With `views` it reads memory views, which end with the transaction, in place of copies.
 
         Raises:
             StoreClosed: the environment was closed.
             EventReadException: LMDB could not read.
         """
         try:
-            return self.gate.run(self._inside, work)
+            return self.gate.run(self._inside, work, views)
         except lmdb.Error as error:
             self._repair(error)
-        return self._begun(self._inside, work)
+        return self._begun(self._inside, work, views)
 
-    def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
-        txn = self.lmdb.begin()
+    def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T], views: bool) -> T:
+        txn: lmdb.Transaction[Any] = self.lmdb.begin(buffers=True) if views else self.lmdb.begin()
         try:  # half the time of a `with` block, which does the same
             return work(txn, self.databases)
         finally:
@@ -137,11 +141,11 @@ class Environment:
         snapshot.txn = self.lmdb.begin()
         self.snapshots.add(snapshot)
 
-    def _begun(self, begin: Callable[[W], T], work: W) -> T:
+    def _begun(self, begin: Callable[[*A], T], *arguments: *A) -> T:
         """Run what begins a read transaction, mending what keeps it from beginning."""
         for _ in range(ATTEMPTS):
             try:
-                return self.gate.run(begin, work)
+                return self.gate.run(begin, *arguments)
             except lmdb.Error as error:
                 self._repair(error)
         raise EventReadException("the store's map was grown again and again while it was read")

@@ -9,7 +9,8 @@ A store is a folder. `data.mdb` and `lock.mdb` are LMDB's; `barrier` is one byte
 | `ids`      | text key of the event's id | the event's timeline key          |                   |
 | `flags`    | text key of the flag       | timeline keys: the posting set    | DUPSORT, DUPFIXED |
 | `commits`  | local id (8 bytes)         | timestamp (8 bytes)               |                   |
-| `meta`     | `format`, `next`           | the version; the next local id    |                   |
+| `signatures` | first key of a run       | a filter, and the run's end       |                   |
+| `meta`     | `format`, `next`, `signed` | the version; the next local id; a local id |          |
 
 **Numbers** are unsigned, of 8 bytes, big-endian.
 
@@ -43,6 +44,13 @@ key). The record tells the whole text. The key of the empty text is 479 zero byt
 
     0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8
 
+**Run**: neighbouring events of the timeline, 1,024 or fewer, with a filter that tells of their
+contents (see `lmdbstore.signature`). It reaches from its first timeline key to its end, the first
+key that is not in it, and runs do not overlap. The value is the filter and then the end (16 bytes).
+An event that comes into a run removes it. `signatures` can be emptied at any time, and says nothing
+of events that are in no run. `signed` is a local id that spares a look at the timeline: behind the
+last run there are at most as many events as were given local ids from it on.
+
 **Versions**: 2, the only one so far (1 was never released). A store of another version is refused.
 """
 
@@ -64,17 +72,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMMITS",
+    "FIRST_KEY",
     "FLAGS",
     "FORMAT",
     "IDS",
     "META",
     "NEXT",
+    "RUN_END",
+    "SIGNATURES",
+    "SIGNED",
     "TIMELINE",
     "VERSION",
     "Row",
     "TextKeys",
     "after_key",
     "before_key",
+    "content_of",
     "decode",
     "decode_key",
     "decode_number",
@@ -86,6 +99,7 @@ __all__ = [
     "first_key",
     "flag_name",
     "last_key",
+    "run_end",
     "text_key",
     "text_needle",
     "timeline_key",
@@ -93,7 +107,10 @@ __all__ = [
 
 VERSION = 2
 TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
-FORMAT, NEXT = b"format", b"next"  # the keys of META
+SIGNATURES = b"signatures"
+FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
+FIRST_KEY = bytes(16)  # no event has it
+RUN_END = 16  # bytes of the end of a run, behind its filter
 
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes
@@ -253,6 +270,16 @@ def decode_one(record: bytes) -> Event:
     except ValueError as error:
         raise StoreDamaged(f"a record cannot be decoded: {error}") from error
     raise StoreDamaged("a record does not have the four fields of a header")
+
+
+def content_of(record: bytes) -> bytes:
+    """Return the content of a record in UTF-8."""
+    return record[record.find(b"\n") + 1 :]
+
+
+def run_end(value: bytes) -> bytes:
+    """Return the first key behind a run."""
+    return value[-RUN_END:]
 
 
 def text_needle(text: str) -> bytes:

@@ -17,6 +17,7 @@ from . import format as fmt
 from .errors import StoreDamaged, shown
 from .pattern import matching_records
 from .postings import leap, merged, postings
+from .runs import next_part
 from .search import Page
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ CHUNK_BYTES = 4 << 20  # a chunk ends with the record that reaches so many bytes
 class Reads(Protocol):
     """Where reads happen: each in a transaction of its own, or all in that of a snapshot."""
 
-    def __call__(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
-        """Run `work` inside of a read transaction."""
+    def __call__(
+        self, work: Callable[[Transaction[bytes], Databases], T], *, views: bool = False
+    ) -> T:
+        """Run `work` inside of a read transaction; with `views` it may read memory views."""
 
 
 class _Chunk(NamedTuple):
@@ -58,12 +61,17 @@ class _Chunk(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """What is left to read."""
+    """What is left to read.
+
+    Where signatures are used the range is read in parts: a range is either a part of what is left,
+    or all of it (`seeking`), in which the next part is still to be found.
+    """
 
     low: bytes
     high: bytes
     left: int | None  # how many events may still be given
     size: int  # of the next chunk
+    seeking: bool
     ended: bool
 
 
@@ -80,7 +88,9 @@ class Pager:
         left = plan.query.limit
         self._longest = LONGEST_SIEVED if plan.reads_records else LONGEST_CHUNK
         size = max(FIRST_CHUNK, min(left or 0, self._longest))
-        self._place = _Place(low, high, left, size, ended=bool(plan.nothing))
+        self._far = low if plan.query.descending else high  # where the last part ends
+        seeking = plan.runs > 0
+        self._place = _Place(low, high, left, size, seeking, ended=bool(plan.nothing))
         self._walk = [fmt.text_key(flag) for flag in plan.walk]
         tests = list(plan.test) + ([] if self._query.source is None else [self._query.source])
         self._needles = [fmt.text_needle(text) for text in tests]
@@ -93,6 +103,9 @@ class Pager:
         before = self._place
         try:
             while not self._place.ended:
+                if self._place.seeking:
+                    self._place = self._reads(self._next_part, views=True)
+                    continue
                 chunk = self._reads(self._next_chunk)
                 keys, events = self._matching(chunk)
                 left = self._place.left
@@ -114,6 +127,9 @@ class Pager:
             size = KEY_CHUNK if keys_only else self._longest
             self._place = self._place._replace(size=size)
         while not self._place.ended:
+            if self._place.seeking:
+                self._place = self._reads(self._next_part, views=True)
+                continue
             if keys_only:
                 chunk = self._reads(self._next_keys)
                 found = len(chunk.keys)
@@ -127,18 +143,39 @@ class Pager:
         return total
 
     def _behind(self, last: bytes | None, found: int) -> _Place:
-        """Return the place behind the last key that was seen (None: the end)."""
-        low, high, left, size, _ = self._place
+        """Return the place behind the last key that was seen (None: the end of the range)."""
+        low, high, left, size, _, _ = self._place
         if left is not None:
             left -= found
-        if last is None or left == 0:
-            return self._place._replace(ended=True)
         if self._query.descending:
-            high = fmt.before_key(last)
+            high = fmt.before_key(low if last is None else last)
         else:
-            low = fmt.after_key(last)
+            low = fmt.after_key(high if last is None else last)
         size = min(size * GROWTH, max(size, self._longest))
-        return _Place(low, high, left, size, ended=low > high)
+        place = _Place(low, high, left, size, seeking=False, ended=left == 0)
+        if low <= high:
+            return place
+        if self._query.descending:
+            low = self._far
+        else:
+            high = self._far
+        return place._replace(low=low, high=high, seeking=True, ended=place.ended or low > high)
+
+    def _next_part(self, txn: Transaction[Any], databases: Databases) -> _Place:
+        """Return the place at the next part that may hold a match.
+
+        It reads the signatures as they are now: what was saved since the search began may show in
+        them, and what was not deleted since does.
+        """
+        place, pattern = self._place, self._query.pattern
+        assert pattern is not None, "signatures tell of patterns"  # noqa: S101
+        with txn.cursor(db=databases.signatures) as cursor:
+            part = next_part(
+                cursor, pattern.probe, place.low, place.high, descending=self._query.descending
+            )
+        if part is None:
+            return place._replace(ended=True)
+        return place._replace(low=part[0], high=part[1], seeking=False)
 
     # -- reading a chunk: inside of a transaction -------------------------------------------------
 

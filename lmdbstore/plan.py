@@ -34,6 +34,7 @@ class Plan(NamedTuple):
     postings: dict[str, int]  # of each flag of the query
     walk: tuple[str, ...]  # flags whose posting sets are walked together, the rarest first
     test: tuple[str, ...]  # flags that are tested on each record
+    runs: int = 0  # of the timeline, which are read only if their signature does not exclude it
     nothing: str = ""  # why no event can match
 
     @property
@@ -67,6 +68,10 @@ class Plan(NamedTuple):
         steps += [f"test the flag {flag!r} on each record" for flag in self.test]
         if query.source is not None:
             steps.append(f"test the source {query.source!r} on each record")
+        if self.runs:
+            steps.append(
+                f"leave out those of {self.runs:,} runs whose signature excludes the pattern"
+            )
         if query.pattern is not None:
             how = "page by page" if query.pattern.by_page else "event by event"
             steps.append(f"match {query.pattern.text!r} {how}")
@@ -76,11 +81,17 @@ class Plan(NamedTuple):
 
 
 def make_plan(
-    query: Query, events: int, postings: Mapping[str, int], *, counting: bool = False
+    query: Query,
+    events: int,
+    postings: Mapping[str, int],
+    *,
+    runs: int = 0,
+    counting: bool = False,
 ) -> Plan:
-    """Choose how to answer `query` in a store of so many events and postings of each flag.
+    """Choose how to answer `query` in a store of so many events, postings of each flag, and runs.
 
-    `counting` says that the events themselves are not wanted, only how many they are.
+    `runs` are those that have a signature, where signatures are used. `counting` says that the
+    events themselves are not wanted, only how many they are.
     """
     numbers = {flag: postings[flag] for flag in query.flags}
     rarest_first = sorted(numbers, key=lambda flag: (numbers[flag], flag))
@@ -93,7 +104,9 @@ def make_plan(
                 flag for flag in rarest_first if keys_answer or numbers[flag] <= least * MERGED
             )
     test = tuple(flag for flag in rarest_first if flag not in walk)
-    return Plan(query, events, numbers, walk, test, _nothing(query, events, numbers))
+    helped = not walk and query.pattern is not None and query.pattern.probe.helps
+    nothing = _nothing(query, events, numbers)
+    return Plan(query, events, numbers, walk, test, runs if helped else 0, nothing)
 
 
 def _nothing(query: Query, events: int, postings: Mapping[str, int]) -> str:

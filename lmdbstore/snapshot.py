@@ -32,9 +32,10 @@ T = TypeVar("T")
 class Snapshot(LMDBView):
     """A view of one state of the store; see `LMDBEventStore.snapshot`."""
 
-    def __init__(self, environment: Environment, store: object) -> None:
+    def __init__(self, environment: Environment, store: object, *, signatures: bool) -> None:
         """Take the state as it is now; `store` is kept from being dropped meanwhile."""
         super().__init__()
+        self._signatures = signatures
         self._store = store
         self._environment = environment
         self._pid = os.getpid()
@@ -42,7 +43,12 @@ class Snapshot(LMDBView):
         self.txn: lmdb.Transaction[bytes] | None = None
         environment.begin_snapshot(self)
 
-    def _read(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
+    def _read(
+        self,
+        work: Callable[[lmdb.Transaction[bytes], Databases], T],
+        *,
+        views: bool = False,  # noqa: ARG002  one transaction serves all
+    ) -> T:
         self._check_open()
         return self._environment.gate.run(self._inside, work)
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from .api import EventStore
-from .changes import Delete, Save, SaveMany
+from .changes import Delete, Save, SaveMany, Sign
 from .environment import Environment, Options, dropped, open_environment, release
 from .errors import InvalidOption, ReadOnlyStore, shown
 from .event import checked_id
@@ -70,6 +70,7 @@ class LMDBEventStore(LMDBView, EventStore):
         readonly: bool = False,
         durability: str = "full",
         consistency: str = "strict",
+        signatures: bool = True,
         map_size: int | None = None,
         max_readers: int = 4096,
     ) -> None:
@@ -82,6 +83,8 @@ class LMDBEventStore(LMDBView, EventStore):
             readonly: Open without the right to write; the store must be there.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
+            signatures: Whether searches for patterns leave out what the signatures of runs exclude,
+                and `save_many` makes them; see `sign`.
             map_size: Bytes that the store may grow to; None for 1 TiB, or less where the address
                 space is short. It takes no memory and no space on disk.
             max_readers: Read transactions that may be open at once, over all processes; the first
@@ -89,13 +92,14 @@ class LMDBEventStore(LMDBView, EventStore):
 
         Raises:
             InvalidOption: an option has no such value, or contradicts the one with which this
-                process has the store open already (`consistency` may differ).
+                process has the store open already (`consistency` and `signatures` may differ).
             StoreOpenError: the store is not there, is not one, is of another format version, or
                 the operating system refuses.
         """
         self._path = _folder(path)
         self._create = _one_of("create", create, (True, False))
         self._strict = _one_of("consistency", consistency, ("strict", "snapshot")) == "strict"
+        self._signatures = _one_of("signatures", signatures, (True, False))
         self._options = Options(
             readonly=_one_of("readonly", readonly, (True, False)),
             durability=_one_of("durability", durability, ("full", "none")),
@@ -129,13 +133,37 @@ class LMDBEventStore(LMDBView, EventStore):
         are written: for a million small events about as much as a list of them takes.
         """
         self._check_writable()
-        change = SaveMany(events)
+        change = SaveMany(events, signed=self._signatures)
         self._write(change)
         return change.number
 
     def delete(self, event_id: str | UUID) -> None:
         """Delete one event and every index entry of it, atomically. See `EventStore.delete`."""
         self._write(Delete(checked_id(event_id)))
+
+    def sign(self, *, rebuild: bool = False) -> int:
+        """Give signatures to the runs of events that have none; return how many events they hold.
+
+        A run is 1,024 neighbouring events of the timeline, and its signature, mostly of 3 to 16
+        bytes an event, tells which pieces of four letters or digits stand in their contents. A
+        search for a pattern that needs such pieces (`explain` says whether it does) reads only the
+        runs that may have them: what is rare is found without reading the store. `save_many` makes
+        signatures as it fills runs; those of events that were saved one by one, or that came
+        before older ones, are made here. Runs without a signature are read.
+
+        Args:
+            rebuild: Forget all signatures first.
+
+        It writes in transactions of about ten thousand events. Each is atomic, other writes come
+        between them, and searches are right at every moment; interrupted, what was signed stays.
+
+        Raises:
+            StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
+        """
+        change = Sign(rebuild=_one_of("rebuild", rebuild, (True, False)))
+        while change.next_key is not None:
+            self._write(change)
+        return change.signed
 
     def _write(self, change: Change) -> None:
         self._check_writable()
@@ -150,8 +178,10 @@ class LMDBEventStore(LMDBView, EventStore):
 
     # -- reading ----------------------------------------------------------------------------------
 
-    def _read(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
-        return self._current().read(work)
+    def _read(
+        self, work: Callable[[Transaction[bytes], Databases], T], *, views: bool = False
+    ) -> T:
+        return self._current().read(work, views=views)
 
     def _begin(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
         return self._after_writes().read(work)
@@ -171,7 +201,7 @@ class LMDBEventStore(LMDBView, EventStore):
         of what is deleted cannot be used again, and the file grows instead. It ends with the store,
         and when another process gives the store a larger map.
         """
-        return self._track(Snapshot(self._after_writes(), self))
+        return self._track(Snapshot(self._after_writes(), self, signatures=self._signatures))
 
     def stats(self) -> StoreStatistics:
         """Return what the store holds, and what it takes up; it reads no event but two."""
@@ -213,7 +243,7 @@ class LMDBEventStore(LMDBView, EventStore):
 
     def __getstate__(self) -> dict[str, object]:
         """Pickle as the path and the options."""
-        kept = ("_path", "_create", "_strict", "_options")
+        kept = ("_path", "_create", "_strict", "_signatures", "_options")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, object]) -> None:

@@ -10,6 +10,8 @@ frames of an exception are cleared before the transaction is dropped.
 from __future__ import annotations
 
 import traceback
+from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -38,6 +40,7 @@ class WriteTransaction:
         self._number = 0
         self._first_local_id = self.next_local_id = 0
         self.changed = False
+        self._signed_end: bytes | None = None
 
     def begin(self) -> None:
         """Begin; the lock of the barrier is held, so that this does not wait."""
@@ -104,6 +107,52 @@ class WriteTransaction:
         """Return the last key of a posting set, or an empty one."""
         with self._live.cursor(db=self.databases.flags) as cursor:
             return cursor.value() if cursor.set_key(flag_key) and cursor.last_dup() else b""
+
+    def set(self, database: Database, key: bytes, value: bytes) -> None:
+        """Put a key that may be there or not."""
+        self.changed = True
+        self._live.put(key, value, db=database)
+
+    def floor(self, database: Database, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return the last item whose key is not over `key`."""
+        with self._live.cursor(db=database) as cursor:
+            if not cursor.set_range(key):
+                return cursor.item() if cursor.last() else None
+            return cursor.item() if cursor.key() == key or cursor.prev() else None
+
+    def ceiling(self, database: Database, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first item whose key is not below `key`."""
+        with self._live.cursor(db=database) as cursor:
+            return cursor.item() if cursor.set_range(key) else None
+
+    def first_items(
+        self, database: Database, key: bytes, end: bytes | None, most: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the first items from `key` on, below `end` if one is given."""
+        with self._live.cursor(db=database) as cursor:
+            if not cursor.set_range(key):
+                return []
+            items = list(islice(cursor.iternext(), most))
+        if end is not None and items[-1][0] >= end:
+            del items[bisect_left(items, (end, b"")) :]
+        return items
+
+    def clear(self, database: Database) -> None:
+        """Remove all items."""
+        self.changed = True
+        self._live.drop(database, delete=False)
+
+    @property
+    def signed_end(self) -> bytes:
+        """The end of the last run that has a signature; empty where there is none."""
+        if self._signed_end is None:
+            with self._live.cursor(db=self.databases.signatures) as cursor:
+                self._signed_end = fmt.run_end(cursor.value()) if cursor.last() else b""
+        return self._signed_end
+
+    @signed_end.setter
+    def signed_end(self, end: bytes) -> None:
+        self._signed_end = end
 
     # -- the end ----------------------------------------------------------------------------------
 

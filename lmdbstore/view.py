@@ -38,9 +38,16 @@ _REQUIRED = object()
 class LMDBView(QueryView):
     """What stores and snapshots on LMDB have in common."""
 
+    _signatures: bool  # whether searches use them
+
     @abstractmethod
-    def _read(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
-        """Run `work` in a read transaction."""
+    def _read(
+        self, work: Callable[[Transaction[bytes], Databases], T], *, views: bool = False
+    ) -> T:
+        """Run `work` in a read transaction.
+
+        With `views` what it reads may be memory views in place of copies; `work` returns none.
+        """
 
     def _begin(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
         """Run the first work of a call: where reads are strict, after the write under way."""
@@ -105,10 +112,11 @@ class LMDBView(QueryView):
         return Pager(self._read, plan, watermark)
 
     def _planned(self, query: Query, *, counting: bool = False) -> tuple[Plan, bytes]:
-        events, postings, watermark = self._begin(
+        events, postings, runs, watermark = self._begin(
             lambda txn, databases: _numbers(txn, databases, query.flags)
         )
-        return make_plan(query, events, postings, counting=counting), watermark
+        runs = runs if self._signatures else 0
+        return make_plan(query, events, postings, runs=runs, counting=counting), watermark
 
 
 # The empty id is no event's; its key would be that of the empty flag.
@@ -134,15 +142,17 @@ def _events(txn: Transaction[bytes], databases: Databases) -> int:
 
 def _numbers(
     txn: Transaction[bytes], databases: Databases, flags: tuple[str, ...]
-) -> tuple[int, dict[str, int], bytes]:
+) -> tuple[int, dict[str, int], int, bytes]:
     watermark = txn.get(fmt.NEXT, db=databases.meta)
     if watermark is None:
         raise StoreDamaged("the store's next local id is missing")
+    events = _events(txn, databases)
+    runs = txn.stat(databases.signatures)["entries"]
     if not flags:
-        return _events(txn, databases), {}, watermark
+        return events, {}, runs, watermark
     with txn.cursor(db=databases.flags) as cursor:
         postings = {flag: number(cursor, fmt.text_key(flag)) for flag in flags}
-    return _events(txn, databases), postings, watermark
+    return events, postings, runs, watermark
 
 
 def _flags(txn: Transaction[bytes], databases: Databases) -> dict[str, int]:

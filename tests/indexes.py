@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lmdbstore import LMDBEventStore
 from lmdbstore import format as fmt
 from lmdbstore.event import checked
+from lmdbstore.signature import PRIMES, grams
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -42,8 +43,25 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
     with txn.cursor(db=databases.flags) as cursor:
         found = list(cursor)
     assert sorted(postings) == found, "the posting sets and the records differ"
+    _compare_runs(txn, databases)
     next_id = txn.get(fmt.NEXT, db=databases.meta)
     assert next_id is not None
     assert all(local_id < next_id for local_id in commits)
     assert txn.get(fmt.FORMAT, db=databases.meta) == fmt.encode_number(fmt.VERSION)
     return len(ids)
+
+
+def _compare_runs(txn: Transaction[bytes], databases: Databases) -> None:
+    """Check that runs lie apart, and that each filter holds all grams of its events."""
+    with txn.cursor(db=databases.signatures) as cursor:
+        runs = [(key, value[: -fmt.RUN_END], fmt.run_end(value)) for key, value in cursor]
+    ends = [fmt.FIRST_KEY, *(end for _, _, end in runs)]
+    assert all(low >= before for (low, _, _), before in zip(runs, ends, strict=False))
+    with txn.cursor(db=databases.timeline) as cursor:
+        records = list(cursor)
+    for low, filter_, end in runs:
+        assert low <= end
+        inside = [fmt.content_of(record) for key, record in records if low <= key < end]
+        prime = PRIMES[len(filter_) * 8]
+        for gram in frozenset[int]().union(*map(grams, inside)):
+            assert filter_[gram % prime // 8] >> gram % prime % 8 & 1

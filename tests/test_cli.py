@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -386,7 +387,7 @@ def test_stats(filled: Path) -> None:
 
 def test_stats_of_odd_stores(path: Path) -> None:
     LMDBEventStore(path).close()
-    assert "oldest          -\n" in run("stats", "--db", path).stdout
+    assert re.search(r"^oldest +-$", run("stats", "--db", path).stdout, re.MULTILINE)
     with LMDBEventStore(path) as store:
         flags = ["two words", "", "[red]x[/red]", "\x1b[2J"] + [f"f{n}" for n in range(20)]
         store.save(Event("a", timestamp=1e300, tags=flags))

@@ -16,8 +16,9 @@ ROOMS = [
     *("errors", "event", "locks", "pattern_refused", "pattern_sets", "pattern_parse"),
     *("signature", "pattern_needs", "pattern"),
     *("query", "plan", "search", "api", "searching", "memory"),
-    *("format", "postings", "pager", "view"),
-    *("gate", "faults", "barrier", "creation", "databases", "transaction", "changes", "writer"),
+    *("format", "postings", "runs", "pager", "view"),
+    *("gate", "faults", "barrier", "creation", "databases", "transaction", "signing"),
+    *("changes", "writer"),
     *("environment", "snapshot", "statistics", "store"),
 ]
 

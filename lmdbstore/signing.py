@@ -1,0 +1,97 @@
+"""Making signatures of runs, and removing those that are no longer right, in a write transaction.
+
+Rules: a signature is made of a run that is complete in the timeline; the tail behind the last run
+is left until it holds `RUN` events. Who puts a record calls `unsign` with its key in the same
+transaction. Deleting changes nothing: a signature may say more than there is.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import format as fmt
+from .signature import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .transaction import WriteTransaction
+
+__all__ = ["RUN", "Signed", "sign", "unsign", "unsigned_since"]
+
+RUN = 1024  # events; shorter where a late event had the signature of a run removed
+
+
+class Signed(NamedTuple):
+    """What `sign` did."""
+
+    events: int
+    next_key: bytes | None  # where to go on; None when there is nothing left
+    tail: int  # events behind the last run, where the end was reached
+
+
+def unsigned_since(txn: WriteTransaction) -> int:
+    """Return how many events may wait for a signature at the end of the timeline, at most."""
+    mark = txn.get(txn.databases.meta, fmt.SIGNED)
+    return txn.next_local_id - (fmt.decode_number(mark) if mark else 0)
+
+
+def unsign(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
+    """Remove the signatures of the runs that any of the sorted timeline keys falls into."""
+    signatures = txn.databases.signatures
+    place = 0
+    while place < len(keys) and keys[place] < txn.signed_end:
+        key = keys[place]
+        run = txn.floor(signatures, key)
+        if run is not None and key < fmt.run_end(run[1]):
+            txn.remove(signatures, run[0])
+            place = bisect_left(keys, fmt.run_end(run[1]), place)
+            continue
+        behind = txn.ceiling(signatures, key)
+        if behind is None:
+            return
+        place = bisect_left(keys, behind[0], place)
+
+
+def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed:
+    """Sign runs from where `key` is on, up to about `most` events.
+
+    `whole` says that what is left between two runs shall be signed though it is short.
+    """
+    signatures = txn.databases.signatures
+    before = txn.floor(signatures, key)
+    at = fmt.FIRST_KEY if before is None else fmt.run_end(before[1])
+    signed = 0
+    while signed < most:
+        behind = txn.ceiling(signatures, at)
+        if behind is not None and behind[0] == at:  # no gap
+            at = fmt.run_end(behind[1])
+            continue
+        end = None if behind is None else behind[0]
+        items = txn.first_items(txn.databases.timeline, at, end, RUN)
+        if len(items) < RUN:
+            if behind is None:
+                _mark(txn, len(items))
+                return Signed(signed, None, len(items))
+            if not whole:
+                at = fmt.run_end(behind[1])
+                continue
+        run_end = fmt.after_key(items[-1][0]) if len(items) == RUN or end is None else end
+        _put(txn, items[0][0] if at == fmt.FIRST_KEY and items else at, run_end, items)
+        signed += len(items)
+        at = run_end
+    return Signed(signed, at, 0)
+
+
+def _put(
+    txn: WriteTransaction, first: bytes, end: bytes, items: Sequence[tuple[bytes, bytes]]
+) -> None:
+    contents = [fmt.content_of(record) for _, record in items]
+    txn.put(txn.databases.signatures, first, signature(contents) + end)
+    txn.signed_end = max(txn.signed_end, end)
+
+
+def _mark(txn: WriteTransaction, tail: int) -> None:
+    """Note which local ids are past, so that a look at the tail is taken when it has grown."""
+    txn.set(txn.databases.meta, fmt.SIGNED, fmt.encode_number(txn.next_local_id - tail))
