@@ -1,0 +1,76 @@
+"""The peers by name: how each is opened, and which package it needs.
+
+Rules: a module of a peer is imported when the peer is opened, so that whatever is not installed is
+left out, with a line in the report that says so. Names are what the tables show.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .base import Peer
+
+__all__ = ["OURS", "PEERS", "Kind", "missing", "open_peer", "versions"]
+
+OURS = "lmdbstore"
+
+
+class Kind(NamedTuple):
+    """How a peer is opened."""
+
+    module: str
+    name: str
+    options: Mapping[str, Any] = {}
+    packages: tuple[str, ...] = ()  # that the extra `bench` brings
+    folder_of: str | None = None  # the peer whose data it reads; it writes none of its own
+
+
+PEERS = {
+    OURS: Kind("ours", "Ours"),
+    "lmdbstore, no signatures": Kind("ours", "Ours", {"signatures": False}),
+    "lmdbstore, snapshot reads": Kind("ours", "Ours", {"consistency": "snapshot"}, (), OURS),
+    "lmdbstore, not durable": Kind("ours", "Ours", {"durability": "none"}),
+    "SQLite": Kind("sqlite", "SQLite"),
+    "SQLite LIKE": Kind("sqlite", "SQLiteLike", {}, (), "SQLite"),
+    "SQLite, not durable": Kind("sqlite", "SQLite", {"synchronous": "OFF"}),
+    "DuckDB": Kind("duck", "DuckDB", {}, ("duckdb", "pyarrow")),
+    "DuckDB, 1 thread": Kind("duck", "DuckDBOneThread", {}, ("duckdb", "pyarrow"), "DuckDB"),
+    "RocksDB": Kind("rocks", "RocksDB", {}, ("rocksdict",)),
+    "RocksDB, not durable": Kind("rocks", "RocksDB", {"sync": False}, ("rocksdict",)),
+    "py-lmdb": Kind("bare", "BareLMDB"),
+    "py-lmdb, not durable": Kind("bare", "BareLMDB", {"sync": False}),
+    "grep": Kind("grep", "Grep"),
+    "Theia files": Kind("theia", "TheiaNaive", {}, ("theia", "sqlalchemy")),
+    "Theia RDBS": Kind("theia", "TheiaRDBS", {}, ("theia", "sqlalchemy")),
+}
+
+
+def missing(name: str) -> list[str]:
+    """Return the packages that the peer needs and that are not installed."""
+    return [package for package in PEERS[name].packages if _version(package) is None]
+
+
+def open_peer(name: str, folder: Path) -> Peer:
+    """Open a peer in its folder, which exists."""
+    kind = PEERS[name]
+    module = importlib.import_module(f".{kind.module}", __name__)
+    peer: Peer = getattr(module, kind.name)(folder, **kind.options)
+    return peer
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that are measured, and of what they need."""
+    packages = ["lmdbstore", "lmdb", "orjson", "google-re2"]
+    packages += sorted({package for kind in PEERS.values() for package in kind.packages})
+    return {package: _version(package) or "not installed" for package in packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,35 @@
+"""GNU grep over the contents in a plain file, a line each: the floor for searching text.
+
+It gives lines, not events, and nothing but patterns can be asked of it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from lmdbstore import Event
+
+from .base import Peer
+
+__all__ = ["Grep"]
+
+
+class Grep(Peer):
+    """A file of contents."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._file = folder / "contents.txt"
+
+    def save_many(self, events: list[Event]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.writelines(event.content + "\n" for event in events)
+
+    def count_matching(self, pattern: str) -> int:
+        ignoring = ["-i"] if pattern.startswith("(?i)") else []
+        command = ["grep", "-E", *ignoring, "-e", pattern.removeprefix("(?i)"), str(self._file)]
+        found = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        if found.returncode > 1:
+            raise OSError(f"grep ended with {found.returncode}")
+        return found.stdout.count(b"\n")

@@ -1,0 +1,72 @@
+"""The store that is measured, with its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lmdbstore import Event, LMDBEventStore
+
+from .base import Peer
+
+__all__ = ["Ours"]
+
+
+class Ours(Peer):
+    """lmdbstore, as its users call it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durability: str = "full",
+        consistency: str = "strict",
+        signatures: bool = True,
+    ) -> None:
+        super().__init__(folder)
+        self._store = LMDBEventStore(
+            folder / "events",
+            durability=durability,
+            consistency=consistency,
+            signatures=signatures,
+        )
+        self._search = self._store.search
+
+    def save(self, event: Event) -> None:
+        self._store.save(event)
+
+    def save_many(self, events: list[Event]) -> None:
+        self._store.save_many(events)
+
+    def get(self, event_id: str) -> Event | None:
+        return self._store.get(event_id, None)
+
+    def newest(self, number: int) -> Iterable[Event]:
+        return self._search(order="desc", limit=number)
+
+    def between(self, start: float, end: float) -> Iterable[Event]:
+        return self._search(start, end)
+
+    def flagged(self, *flags: str, limit: int | None = None) -> Iterable[Event]:
+        return self._search(flags=flags, limit=limit)
+
+    def matching(self, pattern: str, limit: int | None = None) -> Iterable[Event]:
+        return self._search(match=pattern, limit=limit)
+
+    def count(self) -> int:
+        return self._store.count()
+
+    def count_between(self, start: float, end: float) -> int:
+        return self._store.count(start, end)
+
+    def count_flagged(self, flag: str) -> int:
+        return self._store.count(flags=[flag])
+
+    def count_matching(self, pattern: str) -> int:
+        return self._store.count(match=pattern)
+
+    def delete(self, event_id: str) -> None:
+        self._store.delete(event_id)
+
+    def close(self) -> None:
+        self._store.close()
