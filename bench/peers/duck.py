@@ -26,7 +26,6 @@ TABLE = """CREATE TABLE IF NOT EXISTS event (id VARCHAR PRIMARY KEY, source VARC
 SELECT = "SELECT id, source, ts, tags, content FROM event"
 ORDER = "ORDER BY ts, rowid"
 FIELDS = ["id", "source", "ts", "tags", "content"]
-SMALL = 1000  # rows; up to so many, rows are fetched faster as tuples than by Arrow
 
 
 class DuckDB(Peer):
@@ -56,11 +55,11 @@ class DuckDB(Peer):
 
     def get(self, event_id: str) -> Event | None:
         rows = self._rows(f"{SELECT} WHERE id = ?", event_id)
-        return Event(*rows[0]) if rows else None
+        return Event._make(rows[0]) if rows else None
 
     def newest(self, number: int) -> Iterable[Event]:
         rows = self._rows(f"{SELECT} ORDER BY ts DESC, rowid DESC LIMIT ?", number)
-        return [Event(*row) for row in rows]
+        return map(Event._make, rows)
 
     def between(self, start: float, end: float) -> Iterable[Event]:
         return self._events(f"WHERE ts BETWEEN ? AND ? {ORDER}", start, end)
@@ -107,7 +106,8 @@ class DuckDB(Peer):
 
     def _events(self, where: str, *values: object) -> Iterable[Event]:
         table = self._db.sql(f"{SELECT} {where}", params=list(values)).to_arrow_table()
-        return map(Event, *[column.to_pylist() for column in table.columns])
+        columns = [column.to_pylist() for column in table.columns]
+        return map(Event._make, zip(*columns, strict=True))
 
 
 class DuckDBOneThread(DuckDB):

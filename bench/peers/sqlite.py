@@ -1,8 +1,11 @@
 """SQLite by the standard library, tuned as for this work.
 
 WAL and a memory map; `synchronous` is FULL or OFF, as durable as the store it stands beside; an
-index by time; a tag table WITHOUT ROWID beside the tags that are part of the row; ANALYZE after
-the load. REGEXP is a Python function with the compiled pattern at hand, since SQLite has none.
+index by time; a tag table WITHOUT ROWID, beside the tags that are part of the row; ANALYZE after
+the load. With the time in the tag table's key, events with a flag come in order without a sort,
+which takes a fifth off their time and almost all of it with a limit, for 29 bytes an event. REGEXP
+is a Python function with the compiled pattern at hand, since SQLite has none. SQLite, as it is
+mostly built, does not know which flag is rare, and begins with the one that is named first.
 
 One connection is shared by all threads under a lock. That is faster than a connection a thread:
 SQLite lets one write at a time in any case, and connections that wait for each other sleep.
@@ -27,17 +30,20 @@ from .base import Peer
 
 __all__ = ["SQLite", "SQLiteLike"]
 
-PRAGMAS = """PRAGMA journal_mode=WAL; PRAGMA mmap_size=17179869184; PRAGMA cache_size=-65536;
+PRAGMAS = """PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA mmap_size=17179869184; PRAGMA cache_size=-65536;
              PRAGMA temp_store=MEMORY; PRAGMA case_sensitive_like=ON;"""
 TABLES = """CREATE TABLE IF NOT EXISTS event (n INTEGER PRIMARY KEY, id TEXT UNIQUE, source TEXT,
                                               ts REAL, tags TEXT, content TEXT);
-            CREATE INDEX IF NOT EXISTS by_time ON event (ts, n);
-            CREATE TABLE IF NOT EXISTS tag (flag TEXT, n INTEGER, PRIMARY KEY (flag, n))
-            WITHOUT ROWID;"""
+            CREATE INDEX IF NOT EXISTS by_time ON event (ts);
+            CREATE TABLE IF NOT EXISTS tag (flag TEXT, ts REAL, n INTEGER,
+                                            PRIMARY KEY (flag, ts, n)) WITHOUT ROWID;"""
 BEGIN = "BEGIN IMMEDIATE"  # a transaction that reads first and writes then may fail otherwise
 SELECT = "SELECT id, source, ts, tags, content FROM event"
+SELECT_FLAGGED = """SELECT id, source, event.ts, tags, content
+                    FROM tag JOIN event ON event.n = tag.n"""
 INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)"
-INSERT_TAG = "INSERT INTO tag VALUES (?, ?)"
+INSERT_TAG = "INSERT INTO tag VALUES (?, ?, ?)"
+DELETE_TAG = "DELETE FROM tag WHERE flag = ? AND ts = ? AND n = ?"
 WAIT = 60.0  # seconds that a process waits for another one's write
 
 
@@ -73,7 +79,7 @@ class SQLite(Peer):
             )
             # Sorted, the rows of each flag go into the same pages one after the other.
             tags = [
-                (flag, n)
+                (flag, event.timestamp, n)
                 for n, event in zip(count(first), events, strict=False)
                 for flag in event.tags
             ]
@@ -90,10 +96,13 @@ class SQLite(Peer):
         return self._events("WHERE ts BETWEEN ? AND ? ORDER BY ts, n", start, end)
 
     def flagged(self, *flags: str, limit: int | None = None) -> Iterable[Event]:
+        first, *others = flags
         joins = " ".join(
-            f"JOIN tag t{k} ON t{k}.n = event.n AND t{k}.flag = ?" for k in range(len(flags))
+            f"JOIN tag t{k} ON t{k}.ts = tag.ts AND t{k}.n = tag.n AND t{k}.flag = ?"
+            for k in range(len(others))
         )
-        return self._events(f"{joins} ORDER BY ts, event.n LIMIT ?", *flags, _limit(limit))
+        query = f"{SELECT_FLAGGED} {joins} WHERE tag.flag = ? ORDER BY tag.ts, tag.n LIMIT ?"
+        return map(_event, self._db.execute(query, (*others, first, _limit(limit))))
 
     def matching(self, pattern: str, limit: int | None = None) -> Iterable[Event]:
         where = "WHERE content REGEXP ? ORDER BY ts, n LIMIT ?"
@@ -114,10 +123,10 @@ class SQLite(Peer):
     def delete(self, event_id: str) -> None:
         with self._lock, self._db:
             self._db.execute(BEGIN)
-            query = "DELETE FROM event WHERE id = ? RETURNING n, tags"
-            for n, tags in self._db.execute(query, (event_id,)).fetchall():
-                pairs = [(flag, n) for flag in orjson.loads(tags)]
-                self._db.executemany("DELETE FROM tag WHERE flag = ? AND n = ?", pairs)
+            query = "DELETE FROM event WHERE id = ? RETURNING ts, n, tags"
+            for ts, n, tags in self._db.execute(query, (event_id,)).fetchall():
+                keys = [(flag, ts, n) for flag in orjson.loads(tags)]
+                self._db.executemany(DELETE_TAG, keys)
 
     def finish(self) -> None:
         self._db.executescript("ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)")
@@ -146,7 +155,7 @@ class SQLiteLike(SQLite):
 
 def _event(row: tuple[Any, ...]) -> Event:
     id_, source, timestamp, tags, content = row
-    return Event(id_, source, timestamp, orjson.loads(tags), content)
+    return Event._make((id_, source, timestamp, orjson.loads(tags), content))
 
 
 def _dumps(tags: list[str]) -> str:

@@ -1,0 +1,107 @@
+"""Run the benchmark.
+
+    python -m bench [--events 1000000] [--repeat 5] [--only TEXT] [--small]
+                    [--out bench/RESULTS.md] [--remake]
+
+Needs `pip install '.[bench]'`. Theia pins packages that do not build on newer Pythons, so it comes
+by `pip install --no-deps theia`. Peers that are not installed are left out, and the report says so.
+
+The full run takes about 20 minutes and 10 GB of disk, and writes the report, and beside it
+`results.svg`, a chart, and `results.json`, the figures, from which `--remake` makes both again.
+`--small` takes a minute, and prints the report instead. `--only` runs the rows whose name, such as
+"made: get", has the text in it, and prints too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .chart import svg
+from .machine import about
+from .measure import Figures
+from .operations import GROUPS
+from .peers import PEERS, missing
+from .processes import run_processes
+from .report import markdown
+from .runner import Settings, run_group
+from .scaling import SIZES, run_scaling
+from .startup import run_startup
+
+SMALL_EVENTS, SMALL_REPEAT = 20_000, 3
+
+
+def main() -> None:
+    """Read the command line, run, and write."""
+    options = _options()
+    out = Path(options.out)
+    if options.remake:
+        _write(out, **json.loads(out.with_name("results.json").read_text(encoding="utf-8")))
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
+        settings = _settings(options, Path(folder))
+        described = about(_command(options), Path(folder))
+        figures = list(_all(settings))
+    left_out = [f"{name} is left out: {', '.join(m)} not installed" for name in PEERS
+                if (m := missing(name))]  # fmt: skip  # one thought
+    if options.small or options.only:
+        print(markdown(figures, described, left_out))
+    else:
+        _write(out, [list(row) for row in figures], described, left_out)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Run the benchmark.")
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--small", action="store_true", help="take a minute, and only print")
+    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--out", default="bench/RESULTS.md")
+    parser.add_argument("--folder", help="where the stores are made; the usual temporary folder")
+    parser.add_argument("--remake", action="store_true", help="write the report from its figures")
+    return parser.parse_args()
+
+
+def _settings(options: argparse.Namespace, folder: Path) -> Settings:
+    begin = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - begin:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+    events, repeat = options.events, options.repeat
+    if options.small:
+        return Settings(SMALL_EVENTS, 0, SMALL_REPEAT, options.only, folder, say)
+    return Settings(events, SIZES[-1], repeat, options.only, folder, say)
+
+
+def _all(settings: Settings) -> Iterator[Figures]:
+    for group in GROUPS:
+        yield from run_group(group, settings)
+    yield from run_processes(settings)
+    yield from run_startup(settings)
+    yield from run_scaling(settings)
+
+
+def _command(options: argparse.Namespace) -> str:
+    small = " --small" if options.small else ""
+    only = f" --only {options.only!r}" if options.only else ""
+    size = "" if small else f" --events {options.events} --repeat {options.repeat}"
+    return f"python -m bench{size}{small}{only}"
+
+
+def _write(out: Path, figures: list[list[Any]], about: dict[str, str], left_out: list[str]) -> None:
+    rows = [Figures(*row) for row in figures]
+    kept = {"figures": figures, "about": about, "left_out": left_out}
+    out.with_name("results.json").write_text(json.dumps(kept) + "\n", encoding="utf-8")
+    out.with_name("results.svg").write_text(svg(rows), encoding="utf-8")
+    out.write_text(markdown(rows, about, left_out), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

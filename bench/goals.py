@@ -1,0 +1,172 @@
+"""What the rows have to show, as data, and whether they do.
+
+Rules: a goal compares the figures of two peers, or of two rows; a ratio is the median of the
+ratios of the rounds. A goal whose figures are not there is not judged, and the table says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from statistics import median
+from typing import NamedTuple
+
+from .measure import Figures, ratio
+from .peers import OURS
+
+__all__ = ["GOALS", "Goal", "Verdict", "indexed", "judged"]
+
+Rows = Mapping[tuple[str, str], Figures]
+Place = tuple[str, str, str]  # group, row, peer
+
+
+class Goal(NamedTuple):
+    """`above` over `below` is at least, or at most, the number wanted."""
+
+    operation: str
+    against: str
+    wanted: float
+    above: Place
+    below: Place
+    at_most: bool = False
+    kind: str = "ratio"  # or "ms more", or "ms": seconds of `below` by themselves
+
+
+class Verdict(NamedTuple):
+    """What came of a goal."""
+
+    goal: Goal
+    measured: float | None  # None where it was not measured
+    detail: str = ""
+
+    @property
+    def word(self) -> str:
+        """One word for it."""
+        if self.measured is None:
+            return "not measured"
+        wanted = self.goal.wanted
+        met = self.measured <= wanted if self.goal.at_most else self.measured >= wanted
+        return "met" if met else "lost"
+
+
+def made(row: str, peer: str, wanted: float, against: str = "", operation: str = "") -> Goal:
+    """Set the goal that the store beats a peer in a row by so much."""
+    above, below = ("made", row, peer), ("made", row, OURS)
+    return Goal(operation or row, against or peer, wanted, above, below)
+
+
+def _growth(row: str) -> Goal:
+    small, large = "100,000 events", "10,000,000 events"
+    above, below = ("scaling", row, large), ("scaling", row, small)
+    return Goal(f"{row}, 10 million events", "100,000 events", 1.5, above, below, at_most=True)
+
+
+def _grep(row: str) -> Goal:
+    above, below = ("made", row, OURS), ("made", row, "grep")
+    return Goal(row, "grep -E, its time", 3.0, above, below, at_most=True)
+
+
+def _signatures(row: str) -> Goal:
+    above = ("made", row, OURS)
+    below = ("made", row, "lmdbstore, no signatures")
+    return Goal(row, "without signatures, its time", 1.05, above, below, at_most=True)
+
+
+REGEXP, ONE = "SQLite REGEXP", "DuckDB, 1 thread"
+STARTUP = "import, open and first get"
+READERS = ("processes", "get, 1 reader process"), ("processes", "get, 2 reader processes")
+RANGES = ("range of 100, 1 reader process", "range of 100, 2 reader processes")
+
+GOALS = (
+    made("get", "SQLite", 2),
+    made("range of 100,000", "SQLite", 3.5),
+    made("range of 100", "SQLite", 1.5),
+    made("newest 100", "SQLite", 1.5),
+    made("one common flag", "SQLite", 1.5),
+    made("common and rare flag", "SQLite", 20),
+    made("rare and common flag", "SQLite", 20),
+    made("two common flags", "SQLite", 1.5),
+    made("pattern, rare literal", "SQLite", 6, REGEXP),
+    made("pattern, rare literal", "SQLite LIKE", 1.5),
+    made("pattern, no literal", "SQLite", 4, REGEXP),
+    made("pattern, ignoring case", "SQLite", 4, REGEXP),
+    made("pattern, a few percent", "SQLite", 2, REGEXP),
+    made("pattern, rare literal", ONE, 1),
+    made("pattern, no literal", ONE, 1),
+    made("pattern, ignoring case", ONE, 1),
+    _grep("matches, rare literal"),
+    _grep("matches, no literal"),
+    _grep("matches, ignoring case"),
+    made("save_many, 10,000", "SQLite", 1.7),
+    made("save, 16 threads", "SQLite", 2),
+    made("save, 64 threads", "SQLite", 3),
+    made("save, 1 thread", "SQLite", 0.5),
+    made("range of 100,000", "py-lmdb", 0.75, operation="scan and decode, range of 100,000"),
+    made("all events", "py-lmdb", 0.75, operation="scan and decode, all events"),
+    made("save_many, 10,000", "py-lmdb", 0.7),
+    made("get", "py-lmdb", 0.6),
+    Goal("get, 2 reader processes", "1 reader process", 1.8,
+         (*READERS[0], OURS), (*READERS[1], OURS)),
+    Goal("range of 100, 2 reader processes", "1 reader process", 1.8,
+         ("processes", RANGES[0], OURS), ("processes", RANGES[1], OURS)),
+    made("get", "lmdbstore, snapshot reads", 0.9, operation="get, strict"),
+    made("range of 100", "lmdbstore, snapshot reads", 0.9, operation="range of 100, strict"),
+    _growth("range of 100"),
+    _growth("newest 100"),
+    _growth("get"),
+    Goal("bytes on disk", "SQLite", 1.5, ("made", "bytes on disk", OURS),
+         ("made", "bytes on disk", "SQLite"), at_most=True),
+    Goal(STARTUP, "SQLite", 40, ("startup", STARTUP, OURS), ("startup", STARTUP, "SQLite"),
+         at_most=True, kind="ms more"),
+    made("pattern, rare literal", "DuckDB", 20, "DuckDB, all cores"),
+    made("pattern, rare literal", "SQLite", 100, REGEXP),
+    Goal("pattern, rare literal, 10 million events", "the clock", 50,
+         ("scaling", "pattern, rare literal", "10,000,000 events"),
+         ("scaling", "pattern, rare literal", "10,000,000 events"), at_most=True, kind="ms"),
+    _signatures("pattern, no literal"),
+    _signatures("pattern, common literal"),
+    _signatures("pattern, a few percent"),
+)  # fmt: skip  # a goal a line
+THEIA_WANTED = 20.0
+
+
+def indexed(figures: Iterable[Figures]) -> Rows:
+    """Return the figures by group and row."""
+    return {(row.group, row.name): row for row in figures}
+
+
+def judged(figures: Iterable[Figures]) -> Iterator[Verdict]:
+    """Judge every goal, those against Theia's stores by their worst row."""
+    rows = indexed(figures)
+    for goal in GOALS:
+        above, below = _figures(rows, goal.above), _figures(rows, goal.below)
+        yield Verdict(goal, _measured(goal.kind, above, below) if above and below else None)
+    for peer in ("Theia files", "Theia RDBS"):
+        yield _worst(rows, peer)
+
+
+def _measured(kind: str, above: list[float], below: list[float]) -> float:
+    if kind == "ms":
+        return median(above) * 1e3
+    if kind == "ms more":
+        return median(a - b for a, b in zip(above, below, strict=False)) * 1e3
+    return ratio(above, below)
+
+
+def _worst(rows: Rows, peer: str) -> Verdict:
+    ratios = {
+        name: ratio(row.figures[peer], row.figures[OURS])
+        for (group, name), row in rows.items()
+        if group == "theia" and peer in row.figures and row.unit != "bytes an event"
+    }
+    worst = min(ratios, key=ratios.__getitem__, default="")
+    lost = sorted(name for name, found in ratios.items() if found < THEIA_WANTED)
+    place = ("theia", worst, peer)
+    goal = Goal(f"any operation of the store, the worst: {worst}", peer, THEIA_WANTED, place, place)
+    detail = f"below it: {', '.join(lost)}" if lost else ""
+    return Verdict(goal, ratios.get(worst), detail)
+
+
+def _figures(rows: Rows, place: Place) -> list[float]:
+    group, name, peer = place
+    row = rows.get((group, name))
+    return [] if row is None else row.figures.get(peer, [])

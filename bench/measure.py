@@ -1,0 +1,100 @@
+"""Taking times in turn, and what is made of them.
+
+Rules: in each round every peer runs once, so that what the machine does meanwhile meets all of
+them; the first round warms up and is not counted; garbage is collected before each run, and what
+is very short is repeated until a run is long enough for the clock. A ratio is the median of the
+ratios of the rounds.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from statistics import median
+from typing import NamedTuple
+
+__all__ = ["UNITS", "Figures", "Run", "drained", "in_turn", "ratio", "rounds_for", "taken"]
+
+SHORTEST = 0.02  # seconds that a run takes at least
+MOST_LOOPS = 10_000
+PATIENCE = 30.0  # seconds that a row takes, about; slow rows get fewer rounds
+FEWEST = 3  # rounds
+
+# How a figure is shown: seconds, bytes, are multiplied by this.
+UNITS = {
+    "us an event": 1e6,
+    "us a call": 1e6,
+    "ms a query": 1e3,
+    "ms": 1e3,
+    "bytes an event": 1.0,
+    "MB": 1e-6,
+}
+
+
+class Run(NamedTuple):
+    """Something to take the time of."""
+
+    work: Callable[[], object]
+    units: int = 1  # events, or calls, that the time is divided by
+
+
+class Figures(NamedTuple):
+    """What a row of the tables shows: for each peer a figure a round, in seconds or bytes."""
+
+    group: str
+    name: str
+    unit: str  # a key of UNITS
+    base: str  # the peer that the others are compared with
+    figures: dict[str, list[float]]
+    note: str = ""
+    over: tuple[str, ...] = ()  # peers that were stopped: their time is more than the figure
+
+
+def drained(found: Iterable[object] | float | None) -> None:
+    """Take everything that was found, and keep nothing."""
+    if isinstance(found, Iterable):
+        deque(found, maxlen=0)
+
+
+def taken(run: Run, loops: int = 1) -> float:
+    """Return the seconds that a run takes for each of its units."""
+    work = run.work
+    gc.collect()
+    begin = time.perf_counter()
+    for _ in range(loops):
+        work()
+    return (time.perf_counter() - begin) / loops / run.units
+
+
+def in_turn(
+    prepared: Mapping[str, Callable[[], Run]], repeat: int, *, repeatable: bool = True
+) -> dict[str, list[float]]:
+    """Take the times of the peers in turn; `repeatable` says that a run may be done again."""
+    warm = {name: _whole(prepare()) for name, prepare in prepared.items()}
+    loops = {name: _loops(seconds) if repeatable else 1 for name, seconds in warm.items()}
+    figures: dict[str, list[float]] = {name: [] for name in prepared}
+    for _ in range(rounds_for(repeat, sum(warm.values()))):
+        for name, prepare in prepared.items():
+            figures[name].append(taken(prepare(), loops[name]))
+    return figures
+
+
+def rounds_for(repeat: int, seconds: float) -> int:
+    """Return how many rounds to make, where one takes so many seconds."""
+    return min(repeat, max(FEWEST, int(PATIENCE / max(seconds, 1e-9))))
+
+
+def ratio(above: list[float], below: list[float]) -> float:
+    """Return the median of the ratios of the rounds."""
+    return median(one / other for one, other in zip(above, below, strict=False))
+
+
+def _whole(run: Run) -> float:
+    return taken(run) * run.units
+
+
+def _loops(seconds: float) -> int:
+    return min(MOST_LOOPS, max(1, math.ceil(SHORTEST / max(seconds, 1e-9))))

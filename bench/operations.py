@@ -1,0 +1,262 @@
+"""The rows of the tables as data: what is asked, of which peers, and what the time is divided by.
+
+Rules: a row is prepared outside of the timing and then run. What a reading row gives must be the
+same for all its peers, event by event. Rows that write come after those that read, since they
+change what there is.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from lmdbstore import Event
+
+from .data import BATCH, SEED, START, STEP, batches, log_events, made_events, uuid4
+from .measure import Run, drained
+from .peers import OURS, Peer
+
+__all__ = ["GROUPS", "LONG_RANGE", "Group", "Row", "Sample", "by_threads"]
+
+Answer = Iterable[Event | None] | int
+
+SNAPSHOT, UNSIGNED = "lmdbstore, snapshot reads", "lmdbstore, no signatures"
+STORES = (OURS, "SQLite", "DuckDB", "RocksDB", "py-lmdb")
+READS = (OURS, SNAPSHOT, *STORES[1:])
+FLAG_PEERS = STORES
+PATTERN_PEERS = (OURS, UNSIGNED, "SQLite", "DuckDB", "DuckDB, 1 thread")
+RELAXED = ("lmdbstore, not durable", "SQLite, not durable", "RocksDB, not durable",
+           "py-lmdb, not durable")  # fmt: skip  # one glance
+THEIA = (OURS, "Theia files", "Theia RDBS")
+THEIA_GETS = (OURS, "Theia RDBS")
+
+ASKED = 2000  # ids that `get` is asked for
+LONG_RANGE = 100_000  # events
+FEW = 100  # events of the short ranges and limits
+
+
+class Sample:
+    """What the questions are about: some ids of the store, its times, and new events."""
+
+    def __init__(self, number: int) -> None:
+        """Expect `number` events; `look` sees them all while they are loaded."""
+        chance = random.Random(SEED)
+        self.number = number
+        self.ids: list[str] = []
+        self.missing = [uuid4(chance) for _ in range(min(ASKED, number))]
+        self._places = set(chance.sample(range(number), min(ASKED, number)))
+        self._seen = 0
+        self._new = self._events()
+
+    def look(self, events: list[Event]) -> None:
+        """Keep the ids that will be asked for."""
+        self.ids += [e.id for n, e in enumerate(events, self._seen) if n in self._places]
+        self._seen += len(events)
+
+    @property
+    def middle(self) -> float:
+        """The time of the event in the middle, in seconds."""
+        return START + self.number // 2 * STEP
+
+    def range(self, events: int) -> tuple[float, float]:
+        """Return the times of the first and the last of so many events around the middle."""
+        return self.middle, self.middle + (self.length(events) - 0.5) * STEP
+
+    def length(self, events: int) -> int:
+        """Return how many events a range holds that should hold so many: a third at most."""
+        return min(events, self.number // 3)
+
+    def new(self, number: int) -> list[Event]:
+        """Make events that come behind all others."""
+        return list(islice(self._new, number))
+
+    def _events(self) -> Iterator[Event]:
+        behind = self.number * STEP
+        for event in made_events(1 << 40, SEED + 1):
+            yield event._replace(timestamp=event.timestamp + behind)
+
+
+class Row(NamedTuple):
+    """One operation."""
+
+    name: str
+    unit: str
+    peers: tuple[str, ...]
+    prepare: Callable[[Peer, Sample], Run]
+    answer: Callable[[Peer, Sample], Answer] | None = None  # to be compared; None for writes
+    note: str = ""
+
+
+class Group(NamedTuple):
+    """Rows that are about the same events."""
+
+    name: str
+    title: str
+    peers: tuple[str, ...]
+    rows: tuple[Row, ...]
+    events: Callable[[int], Iterator[Event]]
+    number: Callable[[int], int]  # of events, from that of the whole benchmark
+    batch: int = BATCH  # events that are loaded at once
+    base: str = OURS
+
+
+def asks(  # noqa: PLR0913  the columns of a table
+    name: str,
+    unit: str,
+    peers: tuple[str, ...],
+    ask: Callable[[Peer, Sample], Answer],
+    units: Callable[[Sample], int] = lambda _: 1,
+    note: str = "",
+) -> Row:
+    """Make a row that reads."""
+
+    def prepare(peer: Peer, sample: Sample) -> Run:
+        return Run(lambda: drained(ask(peer, sample)), units(sample))
+
+    return Row(name, unit, peers, prepare, ask, note)
+
+
+def searches(name: str, pattern: str, peers: tuple[str, ...], note: str = "") -> Row:
+    """Make a row that searches the whole store for a pattern."""
+    return asks(name, "ms a query", peers, lambda p, _: p.matching(pattern), note=note)
+
+
+def counts_hits(name: str, pattern: str, peers: tuple[str, ...], note: str = "") -> Row:
+    """Make a row that counts what a pattern is found in."""
+    return asks(name, "ms a query", peers, lambda p, _: p.count_matching(pattern), note=note)
+
+
+def saves(name: str, peers: tuple[str, ...], threads: int, each: int, note: str = "") -> Row:
+    """Make a row in which so many threads save so many events each, one by one."""
+
+    def prepare(peer: Peer, sample: Sample) -> Run:
+        return by_threads(peer, sample.new(threads * each), threads)
+
+    return Row(name, "us an event", peers, prepare, None, note)
+
+
+def by_threads(peer: Peer, events: list[Event], threads: int) -> Run:
+    """Prepare threads that save the events between them."""
+
+    def work(share: list[Event]) -> None:
+        for event in share:
+            peer.save(event)
+
+    def run() -> None:
+        workers = [threading.Thread(target=work, args=(events[n::threads],)) for n in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    return Run(lambda: work(events) if threads == 1 else run(), len(events))
+
+
+def _save_batch(peer: Peer, sample: Sample) -> Run:
+    made = list(batches(iter(sample.new(10 * FEW)), FEW))
+    return Run(lambda: [peer.save_many(batch) for batch in made], 10 * FEW)
+
+
+def _delete(peer: Peer, sample: Sample) -> Run:
+    events = sample.new(FEW)
+    peer.save_many(events)
+    return Run(lambda: [peer.delete(event.id) for event in events], FEW)
+
+
+def _gets(peers: tuple[str, ...]) -> tuple[Row, ...]:
+    return (
+        asks("get", "us a call", peers, lambda p, s: map(p.get, s.ids), lambda s: len(s.ids)),
+        asks("get, missing", "us a call", peers, lambda p, s: map(p.get, s.missing),
+             lambda s: len(s.missing)),
+    )  # fmt: skip  # a row a line
+
+
+def _ranges(peers: tuple[str, ...]) -> tuple[Row, ...]:
+    return (
+        asks("newest 100", "us a call", peers, lambda p, _: p.newest(FEW)),
+        asks("range of 100", "us a call", peers, lambda p, s: p.between(*s.range(FEW))),
+    )
+
+
+MADE = (
+    *_gets(READS),
+    *_ranges(READS),
+    asks("range of 100,000", "us an event", READS,
+         lambda p, s: p.between(*s.range(LONG_RANGE)), lambda s: s.length(LONG_RANGE),
+         "a third of a store that holds fewer than 300,000 events"),
+    asks("all events", "us an event", (OURS, "SQLite", "py-lmdb"),
+         lambda p, s: p.between(START, START + s.number * STEP), lambda s: s.number),
+    asks("one rare flag", "us a call", STORES, lambda p, _: p.flagged("flag200")),
+    asks("one common flag", "ms a query", STORES, lambda p, _: p.flagged("flag1")),
+    asks("one common flag, limit 100", "us a call", STORES,
+         lambda p, _: p.flagged("flag1", limit=FEW)),
+    asks("common and rare flag", "us a call", STORES, lambda p, _: p.flagged("flag1", "flag200"),
+         note="the common flag is named first, and SQLite begins with it"),
+    asks("rare and common flag", "us a call", STORES, lambda p, _: p.flagged("flag200", "flag1"),
+         note="the rare flag is named first, as by a user who knows which one is"),
+    asks("two common flags", "ms a query", STORES, lambda p, _: p.flagged("flag1", "flag2")),
+    asks("two common flags, limit 100", "us a call", STORES,
+         lambda p, _: p.flagged("flag1", "flag2", limit=FEW)),
+    searches("pattern, rare literal", "needle",
+             (*PATTERN_PEERS, "SQLite LIKE", "RocksDB", "py-lmdb")),
+    asks("pattern, rare literal, limit 10", "ms a query", (*PATTERN_PEERS, "SQLite LIKE"),
+         lambda p, _: p.matching("needle", limit=10)),
+    searches("pattern, common literal", "timeout", PATTERN_PEERS),
+    asks("pattern, common literal, limit 100", "us a call", PATTERN_PEERS,
+         lambda p, _: p.matching("timeout", limit=FEW)),
+    searches("pattern, no literal", r"\b[0-9]{6}00$", (*PATTERN_PEERS, "py-lmdb")),
+    searches("pattern, ignoring case", "(?i)NEEDLE", PATTERN_PEERS),
+    searches("pattern, not ASCII", "Пётр", PATTERN_PEERS),
+    searches("pattern, a few percent", "[0-9a-f]{6}[0-7]5", PATTERN_PEERS),
+    counts_hits("matches, rare literal", "needle", (*PATTERN_PEERS, "grep"),
+                "events counted; grep gives the lines, and they are counted"),
+    counts_hits("matches, no literal", "[0-9]{6}00$", (*PATTERN_PEERS, "grep"), "the same"),
+    counts_hits("matches, ignoring case", "(?i)NEEDLE", (*PATTERN_PEERS, "grep"), "the same"),
+    asks("count, all", "us a call", STORES, lambda p, _: p.count()),
+    asks("count, range of 100,000", "us a call", STORES,
+         lambda p, s: p.count_between(*s.range(LONG_RANGE))),
+    asks("count, common flag", "us a call", STORES, lambda p, _: p.count_flagged("flag1")),
+    saves("save, 1 thread", STORES, 1, 100),
+    saves("save, 4 threads", STORES, 4, 50),
+    saves("save, 16 threads", STORES, 16, 20),
+    saves("save, 64 threads", STORES, 64, 10),
+    Row("save_many, 100", "us an event", STORES, _save_batch),
+    Row("delete", "us a call", STORES, _delete),
+)  # fmt: skip  # a row a line
+
+LOG = (
+    searches("pattern, rare literal", "status installed .*python", PATTERN_PEERS),
+    searches("pattern, common literal", "half-configured", PATTERN_PEERS),
+    searches("pattern, no literal", r"\b[0-9]+:[0-9.]+-[0-9]+$", PATTERN_PEERS),
+    asks("one common flag", "ms a query", (OURS, "SQLite", "DuckDB"),
+         lambda p, _: p.flagged("status")),
+    asks("two flags", "ms a query", (OURS, "SQLite", "DuckDB"),
+         lambda p, _: p.flagged("status", "installed")),
+)  # fmt: skip  # a row a line
+
+BESIDE_THEIA = (
+    *_gets(THEIA_GETS),
+    *_ranges(THEIA),
+    asks("one common flag", "ms a query", THEIA, lambda p, _: p.flagged("flag1")),
+    asks("two common flags", "ms a query", THEIA, lambda p, _: p.flagged("flag1", "flag2")),
+    searches("pattern, rare literal", "needle", THEIA),
+    searches("pattern, no literal", r"\b[0-9]{6}00$", THEIA),
+    saves("save, 1 thread", THEIA, 1, 20),
+    Row("delete", "us a call", THEIA_GETS, _delete),
+)
+
+GROUPS = (
+    Group("made", "Made events", (OURS, UNSIGNED, SNAPSHOT, "SQLite", "SQLite LIKE", "DuckDB",
+                                  "DuckDB, 1 thread", "RocksDB", "py-lmdb", "grep"),
+          MADE, made_events, lambda events: events),
+    Group("log", "A real log, multiplied", (OURS, UNSIGNED, "SQLite", "DuckDB",
+                                            "DuckDB, 1 thread"),
+          LOG, log_events, lambda events: events // 5),
+    Group("relaxed", "Not durable", RELAXED, (saves("save, 1 thread", RELAXED, 1, 500),),
+          made_events, lambda events: min(events, BATCH), base=RELAXED[0]),
+    Group("theia", "Beside Theia's own stores", THEIA, BESIDE_THEIA,
+          made_events, lambda events: min(events // 4, 5000), 1000),
+)  # fmt: skip  # a group a paragraph

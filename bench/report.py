@@ -1,0 +1,111 @@
+"""The report as Markdown: how it was made, what it had to show, and every row.
+
+Rules: a row is never left out because it is lost; goals that are lost are in bold, and so are the
+ratios of peers that are faster. Everything is made from the figures, so that it can be made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from statistics import median
+
+from .goals import Verdict, indexed, judged
+from .measure import UNITS, Figures, ratio
+from .operations import GROUPS, UNSIGNED
+from .peers import OURS
+
+__all__ = ["markdown", "shown"]
+
+TITLES = {
+    **{group.name: group.title for group in GROUPS},
+    "processes": "Several processes",
+    "startup": "Startup",
+    "scaling": "Growth of the store",
+}
+
+
+def markdown(figures: list[Figures], about: Mapping[str, str], left_out: Iterable[str]) -> str:
+    """Write the report."""
+    lines = ["# Results of the benchmark", "", *_about(about), *_goals(judged(figures))]
+    lines += ["", *_signatures(figures)]
+    lines += [f"- {line}" for line in left_out]
+    for name, rows in groupby(figures, lambda row: row.group):
+        lines += ["", f"## {TITLES[name]}", *_table(list(rows))]
+    return "\n".join(lines) + "\n"
+
+
+def shown(number: float) -> str:
+    """Show three digits, or whole numbers."""
+    if number >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def _about(about: Mapping[str, str]) -> Iterator[str]:
+    yield "A ratio above 1 says that lmdbstore is faster, or smaller, than the peer."
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    for name, value in about.items():
+        yield f"| {name} | {value} |"
+
+
+def _goals(verdicts: Iterable[Verdict]) -> Iterator[str]:
+    yield from ("", "## What it must show", "")
+    yield "| operation | against | wanted | measured | |"
+    yield "|---|---|---|---|---|"
+    for verdict in verdicts:
+        goal = verdict.goal
+        unit = "x" if goal.kind == "ratio" else f" {goal.kind}"
+        wanted = f"at {'most' if goal.at_most else 'least'} {goal.wanted:g}{unit}"
+        measured = "" if verdict.measured is None else f"{_signed(verdict.measured)}{unit}"
+        cells = [goal.operation, goal.against, wanted, measured, verdict.word]
+        if verdict.word == "lost":
+            cells = [f"**{cell}**" for cell in cells]
+        if verdict.detail:
+            cells[-1] += f" ({verdict.detail})"
+        yield f"| {' | '.join(cells)} |"
+
+
+def _signed(number: float) -> str:
+    return f"-{shown(-number)}" if number < 0 else shown(number)
+
+
+def _signatures(figures: list[Figures]) -> Iterator[str]:
+    rows = indexed(figures)
+    size, speed = rows.get(("made", "bytes on disk")), rows.get(("made", "save_many, 10,000"))
+    if size and UNSIGNED in size.figures:
+        with_them, without = median(size.figures[OURS]), median(size.figures[UNSIGNED])
+        yield (
+            f"- Signatures take {with_them - without:.1f} bytes an event on disk, of {with_them:,.0f}."
+        )
+    if speed and UNSIGNED in speed.figures:
+        factor = ratio(speed.figures[OURS], speed.figures[UNSIGNED])
+        yield f"- `save_many` takes {factor:.2f} times as long with signatures as without."
+
+
+def _table(rows: list[Figures]) -> Iterator[str]:
+    for row in rows:
+        yield from ("", f"### {row.name}", "")
+        if row.note:
+            yield from (f"{row.note[0].upper()}{row.note[1:]}.", "")
+        yield f"| {row.unit} | median | least | most | rounds | peer / {row.base} |"
+        yield "|---|---|---|---|---|---|"
+        for peer, figures in row.figures.items():
+            yield _line(row, peer, figures)
+
+
+def _line(row: Figures, peer: str, figures: list[float]) -> str:
+    over = "> " if peer in row.over else ""
+    values = [median(figures), min(figures), max(figures)]
+    cells = [peer, *[over + shown(value * UNITS[row.unit]) for value in values], f"{len(figures)}"]
+    return f"| {' | '.join([*cells, _ratio(row, peer, over)])} |"
+
+
+def _ratio(row: Figures, peer: str, over: str) -> str:
+    if peer == row.base or row.base not in row.figures:
+        return ""
+    found = ratio(row.figures[peer], row.figures[row.base])
+    text = f"{over}{shown(found)}"
+    return f"**{text}**" if found < 1 and not over else text
