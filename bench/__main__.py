@@ -26,15 +26,19 @@ from typing import Any
 from .chart import svg
 from .machine import about
 from .measure import Figures
-from .operations import GROUPS
+from .operations import GROUPS, Group
 from .peers import PEERS, missing
-from .processes import run_processes
+from .processes import ALONE, TOGETHER, run_processes
+from .processes import GROUP as PROCESSES
 from .report import markdown
-from .runner import Settings, run_group
-from .scaling import SIZES, run_scaling
+from .runner import LOADED, ON_DISK, Settings, run_group
+from .scaling import run_scaling
+from .startup import GROUP as STARTUP
+from .startup import NAME as FIRST_ANSWER
 from .startup import run_startup
 
 SMALL_EVENTS, SMALL_REPEAT = 20_000, 3
+GROWTH = 10  # the largest store has so many times the events
 
 
 def main() -> None:
@@ -76,16 +80,25 @@ def _settings(options: argparse.Namespace, folder: Path) -> Settings:
 
     events, repeat = options.events, options.repeat
     if options.small:
-        return Settings(SMALL_EVENTS, 0, SMALL_REPEAT, options.only, folder, say)
-    return Settings(events, SIZES[-1], repeat, options.only, folder, say)
+        return Settings(SMALL_EVENTS, 0, SMALL_REPEAT, options.only, folder, True, say)
+    return Settings(events, GROWTH * events, repeat, options.only, folder, False, say)
 
 
 def _all(settings: Settings) -> Iterator[Figures]:
     for group in GROUPS:
-        yield from run_group(group, settings)
+        if _needed(group, settings):
+            yield from run_group(group, settings)
     yield from run_processes(settings)
     yield from run_startup(settings)
     yield from run_scaling(settings)
+
+
+def _needed(group: Group, settings: Settings) -> bool:
+    """Whether a row of the group is wanted, or one that uses what it loads."""
+    names = {(group.name, name) for name in (LOADED, ON_DISK, *(row.name for row in group.rows))}
+    if group.name == "made":
+        names |= {(PROCESSES, name) for name in (*TOGETHER, *ALONE)} | {(STARTUP, FIRST_ANSWER)}
+    return any(settings.wants(*name) for name in names)
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -79,7 +79,9 @@ def _operation(row: Figures, y: float) -> Iterator[str]:
 
 
 def _legend() -> Iterator[str]:
-    title = "Time of each peer over that of lmdbstore (logarithmic; right of 1: lmdbstore is faster)"
+    title = (
+        "Time of each peer over that of lmdbstore (logarithmic; right of 1: lmdbstore is faster)"
+    )
     yield _text(16, 22, title, "start", 13)
     x = 16.0
     for peer, colour in COLOURS.items():
@@ -92,7 +94,9 @@ def _axis(bottom: float) -> Iterator[str]:
     for power in range(round(math.log10(LEAST)), round(math.log10(MOST)) + 1):
         x = _x(10.0**power)
         colour = "#333" if power == 0 else "#ddd"
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{bottom:.1f}" stroke="{colour}"/>'
+        yield (
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{bottom:.1f}" stroke="{colour}"/>'
+        )
         yield _text(x, TOP - 10, f"{10.0**power:g}x", "middle")
         yield _text(x, bottom + 16, f"{10.0**power:g}x", "middle")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +23,9 @@ def about(command: str, folder: Path) -> dict[str, str]:
         "processor": f"{_field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores",
         "memory": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / 1024**2:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
-        "file system": _output("stat", "-f", "-c", "%T", str(folder)),
+        "file system": _output("df", "--output=fstype", str(folder)).split()[-1],
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "SQLite": __import__("sqlite3").sqlite_version,
+        "SQLite": sqlite3.sqlite_version,
         **versions(),
     }
 

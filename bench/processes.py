@@ -1,8 +1,7 @@
-"""The rows that need other processes: readers beside a writer, two writers, memory, and patterns
-that may never end.
+"""The rows that need other processes: readers and writers, memory, and a pattern without end.
 
-Rules: each peer is opened by the process that uses it. Workers stay for a whole row and are told
-when to begin, so that none of them counts the start of a process; what they did in a fixed time is
+Rules: each peer is opened by the process that uses it. Readers and writers are told when
+to begin, so that none of them counts the start of a process, and what they did in a fixed time is
 counted. A worker that takes too long is killed.
 """
 
@@ -12,11 +11,11 @@ import gc
 import multiprocessing
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from .data import SEED, made_events, uuid4
 from .measure import Figures, drained
@@ -24,16 +23,16 @@ from .operations import ASKED, SNAPSHOT, Sample
 from .peers import OURS, Peer, open_peer
 from .runner import Settings, folder_of, present
 
-__all__ = ["HOSTILE", "LIMIT", "run_processes"]
+__all__ = ["ALONE", "GROUP", "HOSTILE", "TOGETHER", "run_processes"]
 
 GROUP = "processes"
-WINDOW = 1.0  # seconds that is counted in
+WINDOW, SMALL_WINDOW = 1.0, 0.1  # seconds that is counted in
 LEAD = 0.1  # seconds from the order to the begin, in which a worker finds out its ids
-LIMIT = 10.0  # seconds after which a search is killed
+LIMIT, SMALL_LIMIT = 10.0, 2.0  # seconds after which a search is killed
 # Runs of words can be divided between the repeats in very many ways, and the end never comes.
 HOSTILE = "([a-z]+ ?)+!"
 READERS = (OURS, SNAPSHOT, "SQLite", "py-lmdb")  # DuckDB and RocksDB are for one process
-WRITERS = (OURS, "SQLite", "py-lmdb")
+TEAM = 3  # processes: two that read or save, and a writer
 SAVED_AT_ONCE = 200_000  # events whose memory is measured
 LOOK = 0.002  # seconds between two looks at a worker's memory
 
@@ -45,7 +44,7 @@ class Task(NamedTuple):
 
     name: str
     begin: float = 0.0  # by `time.monotonic`, which all processes of a machine share
-    seconds: float = WINDOW
+    seconds: float = 0.0
     events: int = 0  # in the store
 
 
@@ -70,7 +69,10 @@ class Worker:
         """Wait for the answer, or return None if it does not come in so many seconds."""
         return self._pipe.recv() if self._pipe.poll(seconds) else None
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.join()
         self._pipe.close()
@@ -78,51 +80,76 @@ class Worker:
 
 def run_processes(settings: Settings) -> Iterator[Figures]:
     """Run the rows that are wanted, on the stores of the made events, which nobody has open."""
-    for name, rows in ROWS.items():
+    together = {name: row for name, row in TOGETHER.items() if settings.wants(GROUP, name)}
+    if together:
+        with _teams(settings) as teams:
+            for name, row in together.items():
+                settings.say(f"Processes: {name}")
+                yield _side_by_side(name, row, teams, settings)
+    for name, measure in ALONE.items():
         if settings.wants(GROUP, name):
             settings.say(f"Processes: {name}")
-            yield rows(name, settings)
+            yield measure(name, settings)
 
 
 # -- readers and writers --------------------------------------------------------------------------
 
 
-def _side_by_side(task: str, workers: int, *, writer: bool) -> Callable[[str, Settings], Figures]:
-    def run(name: str, settings: Settings) -> Figures:
-        peers = present(READERS if task != "saves" else WRITERS)
-        with ExitStack() as stack:
-            teams = {
-                peer: stack.enter_context(_team(peer, settings, workers + writer)) for peer in peers
-            }
-            figures: dict[str, list[float]] = {peer: [] for peer in peers}
-            for _ in range(settings.repeat):
-                for peer, team in teams.items():
-                    tasks = [task] * workers + ["saves"] * writer
-                    done = _together(team, tasks, settings.events)[:workers]
-                    figures[peer].append(WINDOW / max(1, sum(done)))
-        return Figures(GROUP, name, "us an event" if task == "saves" else "us a call", OURS, figures)
+class Together(NamedTuple):
+    """Workers that do the same, and whether one more of them writes meanwhile."""
 
-    return run
+    task: str
+    workers: int
+    writer: bool = False
+
+    @property
+    def unit(self) -> str:
+        return "us an event" if self.task == "saves" else "us a call"
+
+
+TOGETHER = {
+    "save, 2 processes": Together("saves", 2),
+    "get, 1 reader process": Together("gets", 1),
+    "get, 2 reader processes": Together("gets", 2),
+    "get, 1 reader process and a writer": Together("gets", 1, writer=True),
+    "get, 2 reader processes and a writer": Together("gets", 2, writer=True),
+    "range of 100, 1 reader process": Together("ranges", 1),
+    "range of 100, 2 reader processes": Together("ranges", 2),
+    "range of 100, 1 reader process and a writer": Together("ranges", 1, writer=True),
+    "range of 100, 2 reader processes and a writer": Together("ranges", 2, writer=True),
+}
 
 
 @contextmanager
-def _team(peer: str, settings: Settings, size: int) -> Iterator[list[Worker]]:
-    folder = folder_of(settings, "made", peer)
-    team: list[Worker] = []
-    try:
-        for _ in range(size):
-            team.append(Worker(peer, folder))
-        yield team
-    finally:
-        for worker in team:
-            worker.end()
+def _teams(settings: Settings) -> Iterator[dict[str, list[Worker]]]:
+    """Open each peer in as many processes as any row needs."""
+    with ExitStack() as stack:
+        teams: dict[str, list[Worker]] = {}
+        for peer in present(READERS):
+            folder = folder_of(settings, "made", peer)
+            teams[peer] = [stack.enter_context(Worker(peer, folder)) for _ in range(TEAM)]
+        yield teams
 
 
-def _together(team: list[Worker], tasks: list[str], events: int) -> list[int]:
+def _side_by_side(
+    name: str, row: Together, teams: Mapping[str, list[Worker]], settings: Settings
+) -> Figures:
+    window = SMALL_WINDOW if settings.brief else WINDOW
+    figures: dict[str, list[float]] = {peer: [] for peer in teams}
+    for _ in range(settings.repeat):
+        for peer, team in teams.items():
+            done = _done(row, team, window, settings.events)
+            figures[peer].append(window / max(1, sum(done)))
+    return Figures(GROUP, name, row.unit, OURS, figures)
+
+
+def _done(row: Together, team: list[Worker], window: float, events: int) -> list[int]:
+    """Return how often each worker but the writer did its task in the window."""
     begin = time.monotonic() + LEAD
-    for worker, name in zip(team, tasks, strict=True):
-        worker.tell(Task(name, begin, WINDOW, events))
-    return [worker.answer() for worker in team]
+    tasks = [row.task] * row.workers + ["saves"] * row.writer
+    for worker, task in zip(team, tasks, strict=False):
+        worker.tell(Task(task, begin, window, events))
+    return [worker.answer() for worker in team[: len(tasks)]][: row.workers]
 
 
 # -- memory ---------------------------------------------------------------------------------------
@@ -148,8 +175,7 @@ def _peak(peer: str, task: str, field: str, settings: Settings) -> float:
     """
     folder = folder_of(settings, "made" if task == "scan" else f"memory-{field}", peer)
     folder.mkdir(parents=True, exist_ok=True)
-    worker = Worker(peer, folder)
-    try:
+    with Worker(peer, folder) as worker:
         worker.tell(Task("prepare", events=min(settings.events, SAVED_AT_ONCE)))
         worker.answer()
         before = peak = _memory_of(worker.pid, field)
@@ -157,8 +183,6 @@ def _peak(peer: str, task: str, field: str, settings: Settings) -> float:
         while worker.answer(LOOK) is None:
             peak = max(peak, _memory_of(worker.pid, field))
         return float(peak - before)
-    finally:
-        worker.end()
 
 
 def _memory_of(pid: int, field: str) -> int:
@@ -173,28 +197,19 @@ def _memory_of(pid: int, field: str) -> int:
 def _hostile(name: str, settings: Settings) -> Figures:
     peers = present((OURS, "SQLite", "DuckDB", "grep"))
     figures: dict[str, list[float]] = {}
-    over = []
+    over: list[str] = []
+    limit = SMALL_LIMIT if settings.brief else LIMIT
     for peer in peers:
-        worker = Worker(peer, folder_of(settings, "made", peer))
-        worker.tell(Task("hostile"))
-        seconds = worker.answer(LIMIT)
-        worker.end()
-        figures[peer] = [LIMIT if seconds is None else seconds]
+        with Worker(peer, folder_of(settings, "made", peer)) as worker:
+            worker.tell(Task("hostile"))
+            seconds = worker.answer(limit)
+        figures[peer] = [limit if seconds is None else seconds]
         over += [peer] if seconds is None else []
-    note = f"`{HOSTILE}`; a search is killed after {LIMIT:g} s; run once"
+    note = f"`{HOSTILE}`; a search is killed after {limit:g} s; run once"
     return Figures(GROUP, name, "ms a query", OURS, figures, note, tuple(over))
 
 
-ROWS: dict[str, Callable[[str, Settings], Figures]] = {
-    "save, 2 processes": _side_by_side("saves", 2, writer=False),
-    "get, 1 reader process": _side_by_side("gets", 1, writer=False),
-    "get, 2 reader processes": _side_by_side("gets", 2, writer=False),
-    "get, 1 reader process and a writer": _side_by_side("gets", 1, writer=True),
-    "get, 2 reader processes and a writer": _side_by_side("gets", 2, writer=True),
-    "range of 100, 1 reader process": _side_by_side("ranges", 1, writer=False),
-    "range of 100, 2 reader processes": _side_by_side("ranges", 2, writer=False),
-    "range of 100, 1 reader process and a writer": _side_by_side("ranges", 1, writer=True),
-    "range of 100, 2 reader processes and a writer": _side_by_side("ranges", 2, writer=True),
+ALONE: dict[str, Callable[[str, Settings], Figures]] = {
     "memory of save_many, 200,000": _memory("save_many", "RssAnon"),
     "memory of save_many, 200,000, with mapped files": _memory("save_many", "VmRSS"),
     "memory of reading all": _memory("scan", "RssAnon"),

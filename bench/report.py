@@ -77,9 +77,8 @@ def _signatures(figures: list[Figures]) -> Iterator[str]:
     size, speed = rows.get(("made", "bytes on disk")), rows.get(("made", "save_many, 10,000"))
     if size and UNSIGNED in size.figures:
         with_them, without = median(size.figures[OURS]), median(size.figures[UNSIGNED])
-        yield (
-            f"- Signatures take {with_them - without:.1f} bytes an event on disk, of {with_them:,.0f}."
-        )
+        cost = with_them - without
+        yield f"- Signatures take {cost:.1f} bytes an event on disk, of {with_them:,.0f}."
     if speed and UNSIGNED in speed.figures:
         factor = ratio(speed.figures[OURS], speed.figures[UNSIGNED])
         yield f"- `save_many` takes {factor:.2f} times as long with signatures as without."

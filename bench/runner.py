@@ -21,7 +21,7 @@ from .measure import Figures, Run, in_turn, taken
 from .operations import Answer, Group, Row, Sample
 from .peers import PEERS, Peer, missing, open_peer
 
-__all__ = ["Settings", "disk_bytes", "folder_of", "present", "run_group"]
+__all__ = ["LOADED", "ON_DISK", "Settings", "disk_bytes", "folder_of", "present", "run_group"]
 
 LOADED = "save_many, 10,000"
 ON_DISK = "bytes on disk"
@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     repeat: int
     only: str  # rows whose name has this in it
     folder: Path
+    brief: bool  # shorter windows and fewer starts, where these are counted in time
     say: Callable[[str], None]  # shows progress
 
     def wants(self, group: str, name: str) -> bool:
@@ -136,6 +137,7 @@ def _summary(answer: Answer) -> str:
     if isinstance(answer, int):
         return str(answer)
     digest, number = blake2b(digest_size=8), 0
-    for number, event in enumerate(answer, 1):
+    for event in answer:
+        number += 1
         digest.update(repr(event).encode())
     return f"{number:,} events, {digest.hexdigest()}"

@@ -1,4 +1,4 @@
-"""From nothing to the first answer: an interpreter that imports a store, opens it and gets an event.
+"""From nothing to the first answer: an interpreter imports a store, opens it and gets an event.
 
 Rules: what runs is what a user would write, without the adapters; the interpreters of all peers
 are started in turn, and their whole time is taken.
@@ -17,11 +17,11 @@ from .measure import Figures
 from .peers import OURS
 from .runner import Settings, folder_of, present
 
-__all__ = ["run_startup"]
+__all__ = ["GROUP", "NAME", "run_startup"]
 
 GROUP = "startup"
 NAME = "import, open and first get"
-ROUNDS = 15
+ROUNDS, SMALL_ROUNDS = 15, 5
 
 SCRIPTS = {
     OURS: """
@@ -68,7 +68,7 @@ def run_startup(settings: Settings) -> Iterator[Figures]:
         for peer in present(SCRIPTS)
     }
     figures: dict[str, list[float]] = {peer: [] for peer in starts}
-    for number in range(ROUNDS + 1):
+    for number in range((SMALL_ROUNDS if settings.brief else ROUNDS) + 1):
         for peer, start in starts.items():
             seconds = start()
             figures[peer] += [seconds] if number else []  # the first round warms up

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .base import Peer
 
-__all__ = ["OURS", "PEERS", "Kind", "missing", "open_peer", "versions"]
+__all__ = ["OURS", "PEERS", "Kind", "Peer", "missing", "open_peer", "versions"]
 
 OURS = "lmdbstore"
 

@@ -1,10 +1,12 @@
 """GNU grep over the contents in a plain file, a line each: the floor for searching text.
 
-It gives lines, not events, and nothing but patterns can be asked of it.
+It gives lines, not events, and nothing but patterns can be asked of it. It runs in a UTF-8 locale,
+so that a character means to it what it means to the others.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from lmdbstore import Event
 from .base import Peer
 
 __all__ = ["Grep"]
+
+LOCALE = {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 class Grep(Peer):
@@ -29,7 +33,7 @@ class Grep(Peer):
     def count_matching(self, pattern: str) -> int:
         ignoring = ["-i"] if pattern.startswith("(?i)") else []
         command = ["grep", "-E", *ignoring, "-e", pattern.removeprefix("(?i)"), str(self._file)]
-        found = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        found = subprocess.run(command, stdout=subprocess.PIPE, check=False, env=LOCALE)
         if found.returncode > 1:
             raise OSError(f"grep ended with {found.returncode}")
         return found.stdout.count(b"\n")

@@ -37,7 +37,7 @@ FAMILIES = ["timeline", "ids", "flags", "commits"]
 CACHE = 1 << 30  # bytes of blocks, unpacked
 BUFFER = 64 << 20  # bytes that are written before they become a file
 PAGE = 1000  # records that are fetched at once
-BLOOM = 10.0  # bits a key
+BLOOM = 10  # bits a key
 
 
 class RocksDB(Peer):
@@ -94,7 +94,7 @@ class RocksDB(Peer):
         return islice(self._matching(pattern), limit)
 
     def count(self) -> int:
-        return sum(1 for _ in self._commits.keys())
+        return sum(1 for _ in self._commits.keys())  # noqa: SIM118  a database, not a dict
 
     def count_between(self, start: float, end: float) -> int:
         return sum(1 for _ in _within(self._timeline.keys, fmt.first_key(start), _behind(end)))

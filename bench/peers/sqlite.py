@@ -30,8 +30,8 @@ from .base import Peer
 
 __all__ = ["SQLite", "SQLiteLike"]
 
-PRAGMAS = """PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA mmap_size=17179869184; PRAGMA cache_size=-65536;
-             PRAGMA temp_store=MEMORY; PRAGMA case_sensitive_like=ON;"""
+PRAGMAS = """PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA mmap_size=17179869184;
+             PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA case_sensitive_like=ON;"""
 TABLES = """CREATE TABLE IF NOT EXISTS event (n INTEGER PRIMARY KEY, id TEXT UNIQUE, source TEXT,
                                               ts REAL, tags TEXT, content TEXT);
             CREATE INDEX IF NOT EXISTS by_time ON event (ts);

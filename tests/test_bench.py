@@ -1,0 +1,207 @@
+"""The benchmark's own arithmetic: data, ratios, verdicts and what is written down of them.
+
+Nothing here takes a time, and no peer needs to be installed.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from bench.chart import svg
+from bench.data import ACCENT_EVERY, NEEDLE_EVERY, batches, log_events, made_events
+from bench.goals import GOALS, THEIA_WANTED, judged
+from bench.measure import Figures, Run, drained, in_turn, ratio, rounds_for
+from bench.operations import GROUPS, Sample
+from bench.peers import OURS, PEERS, open_peer, versions
+from bench.processes import HOSTILE
+from bench.report import markdown, shown
+from bench.runner import LOADED, ON_DISK
+from lmdbstore.event import checked_all
+from lmdbstore.pattern import compile_pattern
+
+SIZES = ["100,000 events", "10,000,000 events"]
+
+
+def row(group: str, name: str, unit: str = "ms", **figures: list[float]) -> Figures:
+    peers = {peer.replace("_", " "): values for peer, values in figures.items()}
+    return Figures(group, name, unit, OURS, peers)
+
+
+def test_made_events_are_valid_in_order_and_the_same_every_time() -> None:
+    events = list(made_events(2000))
+    assert events == list(made_events(2000))
+    assert list(checked_all(events)) == events
+    assert len({event.id for event in events}) == 2000
+    assert all(event.id[14] == "4" and event.id[19] in "89ab" for event in events)
+    assert events == sorted(events, key=lambda event: event.timestamp)
+    assert max(len(event.tags) for event in events) == 3
+
+
+def test_rare_words_are_rare() -> None:
+    events = list(made_events(NEEDLE_EVERY + 1))
+    assert sum("needle" in event.content for event in events) == 2
+    assert sum(not event.content.isascii() for event in events) == NEEDLE_EVERY // ACCENT_EVERY + 1
+
+
+def test_the_log_goes_on_behind_its_end_with_new_ids() -> None:
+    events = list(log_events(10_000))
+    assert len({event.id for event in events}) == 10_000
+    assert [e.timestamp for e in events] == sorted(e.timestamp for e in events)
+    assert events[0].content in {event.content for event in events[1:]}
+    assert {"status", "installed"} <= {tag for event in events for tag in event.tags}
+
+
+def test_batches_leave_nothing_out() -> None:
+    assert [len(batch) for batch in batches(made_events(25), 10)] == [10, 10, 5]
+
+
+def test_a_sample_asks_for_events_that_are_there() -> None:
+    sample = Sample(4000)
+    events = list(made_events(4000))
+    sample.look(events[:1000])
+    sample.look(events[1000:])
+    ids = [event.id for event in events]
+    assert len(sample.ids) == len(sample.missing) == 100
+    assert set(sample.ids) < set(ids)
+    assert not set(sample.missing) & set(ids)
+    start, end = sample.range(100)
+    assert sum(start <= event.timestamp <= end for event in events) == 100
+    assert sample.length(100_000) == 4000 // 3
+    fresh = sample.new(10)
+    assert fresh[0].timestamp > events[-1].timestamp
+    assert not {event.id for event in fresh} & {event.id for event in sample.new(10)}
+
+
+def test_the_ratio_is_the_median_of_the_rounds() -> None:
+    assert ratio([2.0, 4.0, 90.0], [1.0, 2.0, 3.0]) == 2.0
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 5), (1.0, 5), (7.0, 4), (100.0, 3)])
+def test_slow_rows_get_fewer_rounds(seconds: float, rounds: int) -> None:
+    assert rounds_for(5, seconds) == rounds
+    assert rounds_for(2, seconds) == 2
+
+
+def test_peers_take_turns_and_the_first_round_is_not_counted() -> None:
+    order: list[str] = []
+    prepared = {name: lambda name=name: Run(lambda: order.append(name)) for name in "ab"}
+    figures = in_turn(prepared, 3, repeatable=False)
+    assert order == list("abababab")
+    assert [len(times) for times in figures.values()] == [3, 3]
+
+
+def test_draining_takes_everything() -> None:
+    numbers = iter(range(10))
+    drained(numbers)
+    drained(7)
+    assert list(islice(numbers, 1)) == []
+
+
+def test_a_goal_is_met_lost_or_not_measured() -> None:
+    figures = [row("made", "get", lmdbstore=[1.0], SQLite=[1.9])]
+    figures += [row("made", ON_DISK, lmdbstore=[15.0], SQLite=[10.0])]
+    verdicts = {(v.goal.operation, v.goal.against): v.word for v in judged(figures)}
+    assert verdicts["get", "SQLite"] == "lost"
+    assert verdicts[ON_DISK, "SQLite"] == "met"
+    assert verdicts["newest 100", "SQLite"] == "not measured"
+
+
+def test_some_goals_are_differences_or_times() -> None:
+    startup = row("startup", "import, open and first get", lmdbstore=[0.09], SQLite=[0.03])
+    large = Figures("scaling", "pattern, rare literal", "ms", SIZES[0], {SIZES[1]: [0.04]})
+    verdicts = {v.goal.kind: v for v in judged([startup, large]) if v.measured is not None}
+    assert verdicts["ms more"].measured == pytest.approx(60.0)
+    assert verdicts["ms more"].word == "lost"
+    assert verdicts["ms"].measured == pytest.approx(40.0)
+    assert verdicts["ms"].word == "met"
+
+
+def test_theias_stores_are_judged_by_their_worst_row() -> None:
+    figures = [
+        row("theia", "get", lmdbstore=[1.0], Theia_RDBS=[50.0]),
+        row("theia", "delete", lmdbstore=[1.0], Theia_RDBS=[THEIA_WANTED - 1]),
+        row("theia", LOADED, lmdbstore=[1.0], Theia_RDBS=[0.5]),
+    ]
+    worst = next(v for v in judged(figures) if v.goal.against == "Theia RDBS")
+    assert (worst.word, worst.measured) == ("lost", THEIA_WANTED - 1)
+    assert worst.detail == "below it: delete"
+
+
+def test_every_goal_names_rows_and_peers_that_there_are() -> None:
+    rows = {(group.name, one.name): one.peers for group in GROUPS for one in group.rows}
+    for goal in GOALS:
+        for group, name, peer in (goal.above, goal.below):
+            if (group, name) in rows:
+                assert peer in rows[group, name]
+            else:
+                assert name in {LOADED, ON_DISK} or group not in {g.name for g in GROUPS}
+
+
+def test_every_row_asks_peers_that_its_group_opens() -> None:
+    for group in GROUPS:
+        assert set(group.peers) <= set(PEERS)
+        for one in group.rows:
+            assert set(one.peers) <= set(group.peers)
+
+
+def test_the_patterns_are_those_that_the_store_takes() -> None:
+    compile_pattern(HOSTILE)
+
+
+def test_the_report_hides_nothing_that_is_lost() -> None:
+    figures = [row("made", "get", "us a call", lmdbstore=[2e-6, 3e-6], SQLite=[1e-6, 1e-6])]
+    report = markdown(figures, {"command": "x"}, ["DuckDB is left out"])
+    assert "| lmdbstore | 2.50 | 2.00 | 3.00 | 2 |  |" in report
+    assert "| SQLite | 1.00 | 1.00 | 1.00 | 2 | **0.42** |" in report
+    assert "| **get** | **SQLite** | **at least 2x** | **0.42x** | **lost** |" in report
+    assert "- DuckDB is left out" in report
+
+
+def test_what_was_stopped_is_said_to_take_longer() -> None:
+    figures = row("processes", "hostile", lmdbstore=[0.01], SQLite=[10.0])._replace(
+        over=("SQLite",)
+    )
+    assert "| SQLite | > 10,000 | > 10,000 | > 10,000 | 1 | > 1,000 |" in markdown(
+        [figures], {}, []
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0.123, "0.12"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12,346")]
+)
+def test_numbers_have_three_digits(number: float, text: str) -> None:
+    assert shown(number) == text
+
+
+def test_the_chart_is_a_picture_of_the_rows() -> None:
+    drawing = svg([row("made", "get", lmdbstore=[1.0], SQLite=[3.0], DuckDB=[5000.0])])
+    texts = [element.text for element in ET.fromstring(drawing).iter() if element.text]
+    assert {"get", "3", "5,000"} <= set(texts)
+
+
+@pytest.mark.parametrize("name", [OURS, "SQLite", "py-lmdb", "grep"])
+def test_peers_without_a_package_of_their_own_give_the_same(name: str, tmp_path: Path) -> None:
+    events = list(made_events(300))
+    peer = open_peer(name, tmp_path)
+    peer.save_many(events)
+    peer.finish()
+    assert peer.count_matching("needle") == 1
+    if name != "grep":
+        assert peer.get(events[7].id) == events[7]
+        assert peer.get("nothing") is None
+        assert list(peer.newest(3)) == events[:-4:-1]
+        assert list(peer.flagged("flag1", "flag2")) == [
+            event for event in events if {"flag1", "flag2"} <= set(event.tags)
+        ]
+        peer.delete(events[0].id)
+        assert peer.count() == 299
+        assert list(peer.between(0.0, 1e10)) == events[1:]
+    peer.close()
+
+
+def test_versions_name_what_is_not_there() -> None:
+    assert versions()["lmdbstore"] != "not installed"
