@@ -32,7 +32,7 @@ def about(command: str, folder: Path) -> dict[str, str]:
 
 def _commit() -> str:
     where = str(Path(__file__).parent)
-    changed = _output("git", "-C", where, "status", "--porcelain", "--", "../lmdbstore", ".")
+    changed = _output("git", "-C", where, "status", "--porcelain", "--untracked-files=no")
     return _output("git", "-C", where, "rev-parse", "--short", "HEAD") + (
         ", with changes" if changed else ""
     )

@@ -45,6 +45,16 @@ rows = db.execute("SELECT * FROM event WHERE id = ?", sys.argv[2:]).fetchall()
 assert rows[0][0] == sys.argv[2]
 db.close()
 """,
+    "RocksDB": """
+import sys
+from rocksdict import Options, Rdict
+options = Options(raw_mode=True)
+names = ("default", "timeline", "ids", "flags", "commits")
+db = Rdict(sys.argv[1], options, dict.fromkeys(names, options))
+key = db.get_column_family("ids").get(sys.argv[2].encode())
+assert sys.argv[2].encode() in db.get_column_family("timeline").get(key)
+db.close()
+""",
     "py-lmdb": """
 import lmdb, orjson, sys
 env = lmdb.open(sys.argv[1], map_size=1 << 40, max_dbs=8)

@@ -27,6 +27,7 @@ class Kind(NamedTuple):
     options: Mapping[str, Any] = {}
     packages: tuple[str, ...] = ()  # that the extra `bench` brings
     folder_of: str | None = None  # the peer whose data it reads; it writes none of its own
+    stores: bool = True  # events, and not their contents alone
 
 
 PEERS = {
@@ -43,7 +44,7 @@ PEERS = {
     "RocksDB, not durable": Kind("rocks", "RocksDB", {"sync": False}, ("rocksdict",)),
     "py-lmdb": Kind("bare", "BareLMDB"),
     "py-lmdb, not durable": Kind("bare", "BareLMDB", {"sync": False}),
-    "grep": Kind("grep", "Grep"),
+    "grep": Kind("grep", "Grep", stores=False),
     "Theia files": Kind("theia", "TheiaNaive", {}, ("theia", "sqlalchemy")),
     "Theia RDBS": Kind("theia", "TheiaRDBS", {}, ("theia", "sqlalchemy")),
 }
