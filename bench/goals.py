@@ -11,6 +11,7 @@ from statistics import median
 from typing import NamedTuple
 
 from .measure import Figures, ratio
+from .operations import RELAXED
 from .peers import OURS
 from .runner import LOADED, ON_DISK
 
@@ -156,7 +157,7 @@ def _measured(kind: str, above: list[float], below: list[float]) -> float:
 
 def _worst(rows: Rows, peer: str) -> Verdict:
     ratios = {
-        name: ratio(row.figures[peer], row.figures[OURS])
+        name: ratio(row.figures[peer], row.figures[_as_durable(peer, row)])
         for (group, name), row in rows.items()
         if group == "theia" and name not in NOT_THEIRS and peer in row.figures
     }
@@ -166,6 +167,11 @@ def _worst(rows: Rows, peer: str) -> Verdict:
     goal = Goal(f"any operation of the store, the worst: {worst}", peer, THEIA_WANTED, place, place)
     detail = f"below it: {', '.join(lost)}" if lost else ""
     return Verdict(goal, ratios.get(worst), detail)
+
+
+def _as_durable(peer: str, row: Figures) -> str:
+    """Return the store that writes as durably as the peer, where the row has it."""
+    return RELAXED[0] if peer == "Theia files" and RELAXED[0] in row.figures else OURS
 
 
 def _figures(rows: Rows, place: Place) -> list[float]:

@@ -15,7 +15,7 @@ from bench.chart import svg
 from bench.data import ACCENT_EVERY, NEEDLE_EVERY, batches, log_events, made_events
 from bench.goals import GOALS, THEIA_WANTED, judged
 from bench.measure import Figures, Run, drained, in_turn, ratio, rounds_for
-from bench.operations import GROUPS, Sample
+from bench.operations import GROUPS, RELAXED, Sample
 from bench.peers import OURS, PEERS, open_peer, versions
 from bench.processes import HOSTILE
 from bench.report import markdown, shown
@@ -129,6 +129,13 @@ def test_theias_stores_are_judged_by_their_worst_row() -> None:
     worst = next(v for v in judged(figures) if v.goal.against == "Theia RDBS")
     assert (worst.word, worst.measured) == ("lost", THEIA_WANTED - 1)
     assert worst.detail == "below it: delete"
+
+
+def test_a_peer_that_is_not_durable_is_judged_beside_a_store_that_is_not() -> None:
+    times = {OURS: [10.0], RELAXED[0]: [1.0], "Theia files": [25.0], "Theia RDBS": [250.0]}
+    figures = [Figures("theia", "save, 1 thread", "us an event", OURS, times)]
+    found = {v.goal.against: v.measured for v in judged(figures) if v.measured is not None}
+    assert found == {"Theia files": 25.0, "Theia RDBS": 25.0}
 
 
 def test_every_goal_names_rows_and_peers_that_there_are() -> None:

@@ -1,7 +1,8 @@
 """Theia's own stores: the file store and the relational one on SQLite.
 
-Rules: each does what its class does. The file store flushes each save, as a durable one must, and
-a batch once. It knows neither `get` nor `delete`. The relational store matches the whole content,
+Rules: each does what its class does. The file store writes its file anew at each save, and at the
+end of a batch; it never asks the system to flush, so it is not durable, and stands beside a store
+that is not. It knows neither `get` nor `delete`. The relational store matches the whole content,
 so a pattern is put between `.*`; it does not heed the end of a range nor the order, so the adapter
 stops at the end by itself, and reads everything for the newest.
 """
