@@ -346,7 +346,7 @@ def test_a_pipe_closed_before_the_first_line_is_silent(filled: Path, args: list[
     assert (status, err) == (141, "")
 
 
-@pytest.mark.parametrize("args", [["search"], ["stats"], ["import", str(LOG)]])
+@pytest.mark.parametrize("args", [["search"], ["stats"], ["sign"], ["import", str(LOG)]])
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
 def test_output_that_cannot_be_written_is_one_line(filled: Path, args: list[str]) -> None:
     with open("/dev/full", "wb") as full:
@@ -409,7 +409,7 @@ def test_stats_of_odd_stores(path: Path) -> None:
 def test_a_lone_group_version_and_help() -> None:
     assert run("--version").stdout == f"lmdbstore {lmdbstore.__version__}\n"
     assert run().exit_code == 2
-    for args in ([], ["import"], ["search"], ["stats"]):
+    for args in ([], ["import"], ["search"], ["sign"], ["stats"]):
         result = run(*args, "--help")
         assert result.exit_code == 0
         assert all(len(line) <= 100 for line in result.stdout.splitlines())
@@ -422,6 +422,11 @@ def test_a_lone_group_version_and_help() -> None:
         (["search", "--db", "none"], "there is no store in"),
         (["stats", "--db", "none"], "there is no store in"),
         (["stats", "--db", "a-file"], ""),
+        (["sign"], "--db"),
+        (["sign", "--db", "new"], "there is no store in"),
+        (["sign", "--db", "a-file"], ""),
+        (["sign", "--db", "empty"], "there is no store in"),
+        (["sign", "--db", "good", "more"], "more"),
         (["search", "--db", "empty"], "there is no store in"),
         (["import", "--db", "a-file", str(LOG)], ""),
         (["import", "--db", "no/such/place", str(LOG)], ""),
@@ -481,6 +486,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None
     [
         ("import lmdbstore", ("click", "rich")),
         ("import lmdbstore.cli.main, lmdbstore.cli.searching, lmdbstore.cli.stats", ("rich",)),
+        ("import lmdbstore.cli.signing", ("rich",)),
     ],
 )
 def test_nothing_is_imported_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:

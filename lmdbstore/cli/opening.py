@@ -1,4 +1,4 @@
-"""Opening a store to look at it: never made, never written to."""
+"""Opening a store that is there, to look at it or to write to it; it is never made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lmdbstore.errors import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["open_to_read"]
+__all__ = ["open_to_read", "open_to_write"]
 
 
 def open_to_read(db: Path) -> LMDBEventStore:
@@ -21,8 +21,17 @@ def open_to_read(db: Path) -> LMDBEventStore:
         StoreOpenError: there is none, or it cannot be opened.
         OSError: the folder cannot be looked into.
     """
+    return _open(db, readonly=True)
+
+
+def open_to_write(db: Path) -> LMDBEventStore:
+    """Open the store in the folder `db` to write to it. Raises what `open_to_read` does."""
+    return _open(db, readonly=False)
+
+
+def _open(db: Path, *, readonly: bool) -> LMDBEventStore:
     if not (db / DATA_FILE).exists():
         raise StoreOpenError(
             f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' makes one"
         )
-    return LMDBEventStore(db, create=False, readonly=True)
+    return LMDBEventStore(db, create=False, readonly=readonly)

@@ -1,7 +1,8 @@
-"""The progress bar of an import, on standard error if that is a terminal.
+"""The progress bar of an import or a signing, on standard error if that is a terminal.
 
-Rules: rich is imported only where a bar is drawn. How far it is, is counted in bytes of the files
-as they lie on the disk; where a size is not known the bar only shows that something moves.
+Rules: rich is imported only where a bar is drawn. How far an import is, is counted in bytes of the
+files as they lie on the disk; where a size is not known the bar only shows that something moves,
+and so it does for work that does not tell how far it is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-__all__ = ["Bar", "progress_bar"]
+__all__ = ["Bar", "progress_bar", "pulse"]
 
 NAME_LENGTH = 28  # characters of a file's name; the bar and the numbers need the rest of 80
 
@@ -59,7 +60,7 @@ class Bar:
 @contextmanager
 def progress_bar(names: Sequence[str]) -> Iterator[Bar]:
     """Give a bar for the time of an import, which is gone when that ends."""
-    if not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+    if not _can_draw():
         yield Bar()
         return
     from rich.console import Console
@@ -76,6 +77,26 @@ def progress_bar(names: Sequence[str]) -> Iterator[Bar]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, expand=True) as progress:
         yield Bar(names, progress)
+
+
+@contextmanager
+def pulse(text: str) -> Iterator[None]:
+    """Show, for the time of some work, that it goes on and since when."""
+    if not _can_draw():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
+        progress.add_task(text, total=None)
+        yield
+
+
+def _can_draw() -> bool:
+    return is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
 
 
 def _size(name: str) -> int | None:
