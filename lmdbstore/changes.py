@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from . import format as fmt
 from .errors import DuplicateEvent, EventNotFound, EventStoreException, StoreDamaged, shown
 from .event import checked, checked_all
-from .signing import RUN, sign, unsign, unsigned_since
+from .runs import RUN
+from .signing import sign, unsign, unsigned_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

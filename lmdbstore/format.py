@@ -44,7 +44,7 @@ key). The record tells the whole text. The key of the empty text is 479 zero byt
 
     0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8
 
-**Run**: neighbouring events of the timeline, 1,024 or fewer, with a filter that tells of their
+**Run**: neighbouring events of the timeline, 512 or fewer, with a filter that tells of their
 contents (see `lmdbstore.signature`). It reaches from its first timeline key to its end, the first
 key that is not in it, and runs do not overlap. The value is the filter and then the end (16 bytes).
 An event that comes into a run removes it. `signatures` can be emptied at any time, and says nothing

@@ -17,7 +17,7 @@ from . import format as fmt
 from .errors import StoreDamaged, shown
 from .pattern import matching_records
 from .postings import leap, merged, postings
-from .runs import next_part
+from .runs import RUN, next_part
 from .search import Page
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ K = TypeVar("K")
 FIRST_CHUNK, LONGEST_CHUNK, LONGEST_SIEVED = 128, 256, 1024
 GROWTH = 4
 KEY_CHUNK = 16_384  # keys, where no record is read
+WORTH_A_PASS = 16  # one record in so many, and their keys are read by passing over all of them
 CHUNK_BYTES = 4 << 20  # a chunk ends with the record that reaches so many bytes
 
 
@@ -175,7 +176,7 @@ class Pager:
             )
         if part is None:
             return place._replace(ended=True)
-        return place._replace(low=part[0], high=part[1], seeking=False)
+        return place._replace(low=part[0], high=part[1], size=RUN, seeking=False)
 
     # -- reading a chunk: inside of a transaction -------------------------------------------------
 
@@ -190,7 +191,7 @@ class Pager:
             elif self._query.pattern is None or bounded or self._saved_since(txn, databases):
                 chunk = self._scan(cursor, size, bounded=bounded)
             else:
-                return self._sieved_scan(cursor, size)
+                return self._sieved_scan(txn, databases, cursor, size)
         return self._before_watermark(txn, databases, chunk)
 
     def _next_keys(self, txn: Transaction[bytes], databases: Databases) -> _Chunk:
@@ -210,8 +211,10 @@ class Pager:
         keys, records = [key for key, _ in found], [record for _, record in found]
         return self._cut(keys, records, ended=ended)
 
-    def _sieved_scan(self, cursor: Cursor[bytes], size: int) -> _Chunk:
-        """Scan for records alone, and read the keys again where some come through the sieve.
+    def _sieved_scan(
+        self, txn: Transaction[bytes], databases: Databases, cursor: Cursor[bytes], size: int
+    ) -> _Chunk:
+        """Scan for records alone, and find the keys of those that come through the sieve.
 
         Records without their keys are read in two thirds of the time.
         """
@@ -219,13 +222,16 @@ class Pager:
         if not records:
             return _Chunk([], [], None)
         full, last = len(records) == size, cursor.key()
-        if not self._place.low <= last <= self._place.high:
-            return self._scan(cursor, size, bounded=False)
-        keys: list[bytes] = []
-        if chosen := self._sieve(records):
+        if not self._place.low <= last <= self._place.high:  # or there was nothing more to read
             keys = list(islice(self._keys_from(cursor), size))
-            keys, records = _select(chosen, keys, records)
-        return _Chunk(keys, records if keys else [], last if full else None, sieved=True)
+            return self._cut(keys, records, ended=True)
+        chosen = self._sieve(records)
+        if len(chosen) * WORTH_A_PASS < len(records):
+            records = [records[n] for n in chosen]
+            keys = _keys_by_id(txn, databases, records)
+        else:
+            keys, records = _select(chosen, list(islice(self._keys_from(cursor), size)), records)
+        return _Chunk(keys, records, last if full else None, sieved=True)
 
     def _items_from(self, cursor: Cursor[bytes]) -> Iterator[tuple[bytes, bytes]]:
         if self._query.descending:
@@ -348,6 +354,14 @@ def _bounds(query: Query) -> tuple[bytes, bytes]:
         else:
             low = max(low, fmt.after_key(behind))
     return low, high
+
+
+def _keys_by_id(txn: Transaction[bytes], databases: Databases, records: list[bytes]) -> list[bytes]:
+    ids = [event.id for event in fmt.decode(records)]
+    keys = [txn.get(fmt.text_key(event_id), b"", db=databases.ids) for event_id in ids]
+    if not all(keys):
+        raise StoreDamaged(f"an event of {shown(ids)} is missing in the index of ids")
+    return keys
 
 
 def _seek_last(cursor: Cursor[bytes], high: bytes) -> bool:

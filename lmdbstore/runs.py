@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from .signature import Probe
 
-__all__ = ["next_part"]
+__all__ = ["RUN", "next_part"]
 
+RUN = 512  # events; shorter where a late event had the signature of a run removed
 # Runs in a row that may match and are read as one part: between two parts lies a transaction.
-MOST_RUNS = 16
+MOST_RUNS = 32
 
 Buffer = bytes | memoryview
 

@@ -8,6 +8,7 @@ share; turning to the next page is done by one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from operator import length_hint
 from typing import TYPE_CHECKING, NoReturn, Self
 
@@ -68,8 +69,11 @@ class Search(Iterator["Event"]):
 
     def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
         """Give the events that were not given yet."""
+        return chain.from_iterable(self._rests())  # in C, as the iterator of a page is
+
+    def _rests(self) -> Iterator[Iterator[Event]]:
         while self._turn():
-            yield from self._page.rest
+            yield self._page.rest
 
     def __next__(self) -> Event:
         """Give the next event.

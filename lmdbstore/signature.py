@@ -12,10 +12,11 @@ text stays one.
 **Grams.** What stands between spaces is a word. A gram is four neighbouring bytes of a word, read
 as a little-endian number. A word shorter than that has none.
 
-**Filter.** A Bloom filter with one hash: of `bits` bits, a power of two from 2**10 to 2**20 and at
-least eight for each different gram where that is within these, bit `gram % prime` is set for each
-gram, where `prime` is the largest prime below `bits`. Bit number n is in byte `n // 8`, as the one
-worth `1 << n % 8`. A few bits more are set, for pieces that join words with spaces.
+**Filter.** A Bloom filter with one hash: of `bits` bits, the least of the sizes in `PRIMES` with
+eight for each different gram (or the greatest), bit `gram % prime` is set for each gram, where
+`prime` is the largest prime below `bits`. Bit number n is in byte `n // 8`, as the one worth
+`1 << n % 8`. A few bits more are set, for pieces that join words with spaces. The sizes double from
+128 bytes to 128 KiB, some a little less, so that LMDB's pages of 4 KiB are filled.
 
 With one hash and an eighth of the bits set, a word of seven letters (four grams) that is not there
 is taken for one that may be in one run of 4,096. The filter for Event contents "Ab_cd" and "x" has
@@ -39,11 +40,14 @@ Needs = frozenset[frozenset[int]]
 ANYTHING: Needs = frozenset([frozenset()])  # an alternative that asks for nothing
 
 GRAM = 4  # bytes
-LEAST_BITS, MOST_BITS, BITS_PER_GRAM = 10, 20, 8  # the first two as powers of two
-# The largest primes below the powers of two from 2**10 on: that power less these.
+BITS_PER_GRAM = 8
+# The largest prime below each number of bits, by that number.
 PRIMES = {
-    1 << power: (1 << power) - less
-    for power, less in enumerate((3, 9, 3, 1, 3, 19, 15, 1, 5, 1, 3), LEAST_BITS)
+    8 * length: 8 * length - less
+    for length, less in (
+        *((128, 3), (256, 9), (512, 3), (992, 3), (1984, 13), (4064, 5), (8160, 11)),
+        *((16352, 5), (32736, 1), (65504, 35), (131_040, 11)),
+    )
 }
 
 _SEPARATORS = b"\"'`,;()[]{}=<>|&?!\x7f"
@@ -82,9 +86,8 @@ def signature(contents: Iterable[bytes]) -> bytes:
     for at in range(GRAM):
         part = view[at : at + (len(words) - at) // GRAM * GRAM]
         found.update(part.cast("I") if sys.byteorder == "little" else _swapped(part))
-    bits = 1 << LEAST_BITS
-    while bits < len(found) * BITS_PER_GRAM and bits < 1 << MOST_BITS:
-        bits *= 2
+    wanted = len(found) * BITS_PER_GRAM
+    bits = next((bits for bits in PRIMES if bits >= wanted), max(PRIMES))
     prime = PRIMES[bits]
     digits = bytearray(b"0") * bits
     for gram in found:

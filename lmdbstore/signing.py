@@ -11,6 +11,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import format as fmt
+from .runs import RUN
 from .signature import signature
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
     from .transaction import WriteTransaction
 
-__all__ = ["RUN", "Signed", "sign", "unsign", "unsigned_since"]
-
-RUN = 1024  # events; shorter where a late event had the signature of a run removed
+__all__ = ["Signed", "sign", "unsign", "unsigned_since"]
 
 
 class Signed(NamedTuple):
@@ -74,7 +73,7 @@ def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed
             if behind is None:
                 _mark(txn, len(items))
                 return Signed(signed, None, len(items))
-            if not whole:
+            if not whole or (not items and at == fmt.FIRST_KEY):
                 at = fmt.run_end(behind[1])
                 continue
         run_end = fmt.after_key(items[-1][0]) if len(items) == RUN or end is None else end

@@ -144,7 +144,7 @@ class LMDBEventStore(LMDBView, EventStore):
     def sign(self, *, rebuild: bool = False) -> int:
         """Give signatures to the runs of events that have none; return how many events they hold.
 
-        A run is 1,024 neighbouring events of the timeline, and its signature, mostly of 3 to 16
+        A run is 512 neighbouring events of the timeline, and its signature, mostly of 3 to 16
         bytes an event, tells which pieces of four letters or digits stand in their contents. A
         search for a pattern that needs such pieces (`explain` says whether it does) reads only the
         runs that may have them: what is rare is found without reading the store. `save_many` makes

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lmdbstore import Event, InvalidOption, LMDBEventStore, MemoryEventStore, signing
 from lmdbstore import format as fmt
 from lmdbstore.pattern import matching_records
+from lmdbstore.runs import RUN
 
 from .indexes import assert_indexes_agree
 from .test_pattern import examples
@@ -74,7 +75,9 @@ def test_save_many_signs_the_runs_that_it_completes(store: LMDBEventStore) -> No
     assert len(signed(store)) == 4, "what others left is done bit by bit"
     assert store.sign() == 8  # one run more; the tail stays
     assert assert_indexes_agree(store) == 41
+    runs = signed(store)
     assert store.sign() == 0
+    assert signed(store) == runs, "nothing is signed before the first run"
 
 
 @pytest.mark.usefixtures("short_runs")
@@ -130,9 +133,9 @@ def test_signing_goes_on_where_it_was_and_takes_many_transactions(path: Path) ->
         store.save_many(numbered(0, 25_000))
         assert signed(store) == []
         before = store._environment.lmdb.info()["last_txnid"]
-        assert store.sign() == 24 * 1024
+        assert store.sign() == 48 * RUN
         assert store._environment.lmdb.info()["last_txnid"] - before == 3
-        assert len(signed(store)) == 24
+        assert len(signed(store)) == 48
         assert_indexes_agree(store)
 
 
@@ -153,12 +156,12 @@ def test_a_rare_pattern_reads_few_records(path: Path, monkeypatch: pytest.Monkey
         for order in ("asc", "desc"):
             read.clear()
             assert [event.id for event in store.search(match="005123", order=order)] == ["e5123"]
-            assert sum(read) < 4 * 1024
+            assert sum(read) < 4 * RUN
             assert "signature" in store.explain(match="005123", order=order)
         with store.snapshot() as view:
             read.clear()
             assert view.count(match="005123") == 1
-            assert sum(read) < 4 * 1024
+            assert sum(read) < 4 * RUN
         assert "signature" not in store.explain(match=r"\d+")
     with LMDBEventStore(path, signatures=False) as plain:
         assert "signature" not in plain.explain(match="005123")
@@ -170,15 +173,15 @@ def test_a_rare_pattern_reads_few_records(path: Path, monkeypatch: pytest.Monkey
 def test_a_signature_that_denies_an_event_would_be_noticed(path: Path) -> None:
     """The tests here can fail: with a filter that is wrong, the event is not found."""
     with LMDBEventStore(path, durability="none") as store:
-        store.save_many(numbered(0, 1024))
+        store.save_many(numbered(0, RUN))
         (low, end), = signed(store)  # fmt: skip
         environment = store._environment
         txn = environment.lmdb.begin(write=True)
         txn.put(low, bytes(128) + end, db=environment.databases.signatures)
         txn.commit()
         assert store.count(match="rareword") == 0
-        assert store.sign(rebuild=True) == 1024
-        assert store.count(match="rareword") == 11
+        assert store.sign(rebuild=True) == RUN
+        assert store.count(match="rareword") == 6
 
 
 def test_an_option_that_is_no_bool_is_refused(path: Path) -> None:

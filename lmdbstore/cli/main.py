@@ -90,10 +90,10 @@ Example:
 
 SIGN_HELP = """Make the signatures that are missing, for searches that read less.
 
-A signature tells, for 1,024 neighbouring events, which pieces of words stand in their contents; a
+A signature tells, for 512 neighbouring events, which pieces of words stand in their contents; a
 search for a pattern leaves out those that cannot match, and finds the same. An import makes them;
 missing are those of events that a program saved one by one, or that came late between others. The
-newest events get theirs when 1,024 are together.
+newest events get theirs when 512 are together.
 
 It can be stopped at any time: what is signed stays. Others may use the store meanwhile.
 
