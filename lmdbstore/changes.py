@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from . import format as fmt
 from .errors import DuplicateEvent, EventNotFound, EventStoreException, StoreDamaged, shown
-from .event import checked, checked_all
+from .event import checked, checked_columns
 from .runs import RUN
 from .signing import sign, unsign, unsigned_since
 
@@ -87,9 +87,15 @@ def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventSto
 
 
 def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreException | None]:
-    part = _Part()
-    for save in saves:
-        part.add(save.row)
+    rows = [save.row for save in saves]
+    part = _Part(
+        fmt.Rows(
+            [row.time for row in rows],
+            [row.id_key for row in rows],
+            [row.flag_keys for row in rows],
+            [row.record for row in rows],
+        )
+    )
     keys = part.keys(txn)
     taken = part.claim(txn, keys)
     if not taken:
@@ -105,20 +111,13 @@ def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreExcept
 class _Part:
     """Events that are sorted and written at once."""
 
-    def __init__(self) -> None:
-        self.times: list[bytes] = []
-        self.id_keys: list[bytes] = []
-        self.records: list[bytes] = []
+    def __init__(self, rows: fmt.Rows) -> None:
+        self.times, self.id_keys, flag_keys, self.records = rows
         # For each flag the events that carry it, by their place in the part.
         self.postings: defaultdict[bytes, list[int]] = defaultdict(list)
-
-    def add(self, row: fmt.Row) -> None:
-        time, id_key, flag_keys, record = row
-        for flag_key in flag_keys:
-            self.postings[flag_key].append(len(self.times))
-        self.times.append(time)
-        self.id_keys.append(id_key)
-        self.records.append(record)
+        for place, keys in enumerate(flag_keys):
+            for flag_key in keys:
+                self.postings[flag_key].append(place)
 
     def keys(self, txn: WriteTransaction) -> list[bytes]:
         """Return the timeline keys that the events get; they are not given out yet."""
@@ -181,17 +180,11 @@ class SaveMany(Change):
         self.number = 0
         seen: set[bytes] = set()
         flag_keys = fmt.TextKeys()  # flags repeat: each is encoded once, and shared
-        for valid in checked_all(events):
-            row = fmt.encode(valid, flag_keys)
-            seen.add(row[1])
-            if len(seen) == self.number:
-                raise DuplicateEvent(
-                    f"id: {shown(valid.id)} comes twice among the events; nothing was saved"
-                )
-            if self.number % PART == 0:
-                self._parts.append(_Part())
-            self._parts[-1].add(row)
-            self.number += 1
+        for columns in checked_columns(events, PART):
+            part = _Part(fmt.encode_all(columns, flag_keys))
+            self._parts.append(part)
+            self.number += len(part.times)
+            _check_new(seen, part.id_keys, columns.ids)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
@@ -207,6 +200,21 @@ class SaveMany(Change):
             # What others left unsigned is done bit by bit: so this takes as long as its own events.
             sign(txn, lowest, 2 * self.number + RUN, whole=False)
         return None
+
+
+def _check_new(seen: set[bytes], id_keys: Sequence[bytes], ids: Sequence[str]) -> None:
+    """Note the ids as seen; raise DuplicateEvent if one of them was."""
+    before = len(seen)
+    known = seen.intersection(id_keys)
+    seen.update(id_keys)
+    if len(seen) == before + len(id_keys):
+        return
+    for id_key, event_id in zip(id_keys, ids, strict=True):
+        if id_key in known:
+            raise DuplicateEvent(
+                f"id: {shown(event_id)} comes twice among the events; nothing was saved"
+            )
+        known.add(id_key)
 
 
 class Sign(Change):

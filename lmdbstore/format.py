@@ -59,6 +59,7 @@ from __future__ import annotations
 import struct
 from hashlib import blake2b
 from itertools import repeat
+from operator import neg
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -69,6 +70,8 @@ from .query import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from .event import Columns
 
 __all__ = [
     "COMMITS",
@@ -84,6 +87,7 @@ __all__ = [
     "TIMELINE",
     "VERSION",
     "Row",
+    "Rows",
     "TextKeys",
     "after_key",
     "before_key",
@@ -94,6 +98,7 @@ __all__ = [
     "decode_one",
     "decode_time",
     "encode",
+    "encode_all",
     "encode_number",
     "encode_time",
     "first_key",
@@ -133,6 +138,15 @@ class Row(NamedTuple):
     id_key: bytes
     flag_keys: list[bytes]
     record: bytes
+
+
+class Rows(NamedTuple):
+    """The same of many events, field by field."""
+
+    times: list[bytes]
+    id_keys: list[bytes]
+    flag_keys: list[list[bytes]]
+    records: list[bytes]
 
 
 def encode_number(number: int) -> bytes:
@@ -232,6 +246,26 @@ def encode(event: Event, flag_keys: TextKeys) -> Row:
         ),
     )
     return row
+
+
+def encode_all(columns: Columns, flag_keys: TextKeys) -> Rows:
+    """Encode many events, as `encode` does each of them."""
+    ids, sources, timestamps, tags, contents = columns
+    headers = map(orjson.dumps, zip(ids, sources, timestamps, tags, strict=True))
+    records = [
+        b"%b\n%b" % (header[1:-1], content.encode())
+        for header, content in zip(headers, contents, strict=True)
+    ]
+    keys = [[flag_keys[tag] for tag in each] for each in tags]
+    return Rows(_encode_times(timestamps), list(map(text_key, ids)), keys, records)
+
+
+def _encode_times(timestamps: list[float]) -> list[bytes]:
+    if min(timestamps) < 0:
+        return list(map(encode_time, timestamps))
+    # The bits of a positive number with the sign flipped are those of its negation.
+    packed = struct.pack(f">{len(timestamps)}d", *map(neg, timestamps))
+    return [packed[at : at + 8] for at in range(0, len(packed), 8)]
 
 
 def decode(records: Sequence[bytes]) -> list[Event]:
