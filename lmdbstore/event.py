@@ -189,9 +189,17 @@ class Columns(NamedTuple):
 def checked_columns(events: Iterable[object], size: int) -> Iterator[Columns]:
     """Check events, `size` of them at once; raises as `checked_all` does."""
     iterator, first = _iterator(events), 0
-    while some := list(islice(iterator, size)):
-        yield _plain_columns(some) or _columns(list(_checked_each(some, first)))
-        first += len(some)
+    # What is checked is let go of before more is read.
+    while columns := _next_columns(iterator, size, first):
+        first += len(columns.ids)
+        yield columns
+
+
+def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | None:
+    some = list(islice(events, size))
+    if not some:
+        return None
+    return _plain_columns(some) or _columns(list(_checked_each(some, first)))
 
 
 def _iterator(events: Iterable[object]) -> Iterator[object]:

@@ -57,7 +57,6 @@ last run there are at most as many events as were given local ids from it on.
 from __future__ import annotations
 
 import struct
-from hashlib import blake2b
 from itertools import repeat
 from operator import neg
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -216,6 +215,8 @@ def text_key(text: str) -> bytes:
     data = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
     if 0 < len(data) < LONG_KEY:
         return data
+    from hashlib import blake2b  # it loads OpenSSL, and few texts need it
+
     digest = blake2b(data, digest_size=DIGEST).digest()
     return data[: LONG_KEY - DIGEST].ljust(LONG_KEY - DIGEST, b"\0") + digest
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from . import format as fmt
 from .errors import StoreDamaged, shown
-from .pattern import matching_records
 from .postings import leap, merged, postings
 from .runs import RUN, next_part
 from .search import Page
@@ -317,6 +316,8 @@ class Pager:
             hits = [n for n, record in enumerate(left) if needle in record]
             chosen, left = _select(hits, chosen, left)
         if self._query.pattern is not None and left:
+            from .pattern import matching_records  # RE2 is loaded when there is a pattern
+
             hits = matching_records(self._query.pattern, left)
             chosen, left = _select(hits, chosen, left)
         return chosen

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from .errors import InvalidQuery, shown
-from .pattern import Pattern, compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from .pattern import Pattern
 
 __all__ = ["Position", "Query", "checked_query"]
 
@@ -161,6 +162,8 @@ def _flags(value: Any) -> tuple[str, ...]:
 def _pattern(value: object) -> Pattern:
     if not isinstance(value, str):
         _refuse("match", value, "pass a regular expression as a str")
+    from .pattern import compile_pattern  # RE2 is loaded when there is a pattern
+
     return compile_pattern(value)
 
 

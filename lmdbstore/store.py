@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import suppress
+from os import getpid
 from typing import TYPE_CHECKING, TypeVar
 
 from .api import EventStore
@@ -184,12 +185,14 @@ class LMDBEventStore(LMDBView, EventStore):
         return self._current().read(work, views=views)
 
     def _begin(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
-        return self._after_writes().read(work)
+        environment = self._environment
+        # What nearly always holds, and is asked once a read: nothing has to be waited for.
+        if self._closed or environment.pid != getpid() or (self._strict and environment.barrier.up):
+            environment = self._after_writes()
+        return environment.read(work)
 
     def _after_writes(self) -> Environment:
-        environment = self._environment
-        if self._closed or environment.pid != os.getpid():
-            environment = self._current()
+        environment = self._current()
         if self._strict and environment.barrier.up and not environment.writer.writing_here:
             environment.barrier.wait(environment.writer.settle)
         return environment

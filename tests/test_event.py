@@ -9,13 +9,21 @@ import time
 import uuid
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmdbstore import Event, InvalidEvent, InvalidQuery
+from lmdbstore import format as fmt
 from lmdbstore.errors import SHOWN, shown
-from lmdbstore.event import checked, checked_id, new_id
+from lmdbstore.event import checked, checked_all, checked_columns, checked_id, new_id
+
+from .test_pattern import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVENT = Event("a", "door", 1.5, ["x", "y"], "opened")
 
@@ -192,6 +200,57 @@ def test_checked_names_the_value_and_the_remedy() -> None:
     wrong: Any = 7
     with pytest.raises(InvalidEvent, match=r"^source: 7 cannot be stored; give a str$"):
         checked(EVENT._replace(source=wrong))
+
+
+class Text(str):
+    __slots__ = ()
+
+
+def rarely(usual: Any, *unusual: Any) -> st.SearchStrategy[Any]:
+    """Draw one of the unusual values once in a while, so that most lists have none or one."""
+    return st.integers(0, 39).map(lambda n: unusual[n] if n < len(unusual) else usual)
+
+
+EVENTS = st.lists(
+    st.builds(
+        lambda *fields: Event._make(fields),
+        rarely("a", "", "é", "\ud800", 7, Text("t"), uuid.UUID(int=1), "x" * 600),
+        rarely("s", "", "ß", "\ud800", None, Text("t")),
+        rarely(1.5, 0.0, -0.0, -1.5, 3, "2.5", True, float("nan"), float("inf"), 1e308),
+        rarely(["x", "y"], [], ["x", "x"], ["é"], ["\ud800"], [7], ("x",), "x", None, [Text("t")]),
+        rarely("text", "", "\n", "é", "\udc00", None, 5, Text("t")),
+    )
+    | rarely(EVENT, SimpleNamespace(id="n", source="s", timestamp=1, tags=None, content=None), 5),
+    max_size=12,
+)  # fmt: skip
+
+
+def refused(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except InvalidEvent as error:
+        return str(error)
+    return ""
+
+
+@given(EVENTS, st.integers(1, 6))
+@examples(500)
+def test_checking_many_at_once_is_checking_each(events: list[Any], size: int) -> None:
+    """What goes by the page goes as it would alone, down to the bytes and the refusal."""
+    refusal = refused(lambda: list(checked_all(events)))
+    assert refused(lambda: list(checked_columns(events, size))) == refusal
+    if refusal:
+        return
+    each, columns = list(checked_all(events)), list(checked_columns(events, size))
+    made = [Event._make(fields) for part in columns for fields in zip(*part, strict=True)]
+    assert [repr(event) for event in made] == [repr(event) for event in each]
+    assert all(type(field) is not Text for event in made for field in (*event, *event.tags))
+    rows = [fmt.encode(event, fmt.TextKeys()) for event in each]
+    parts = [fmt.encode_all(part, fmt.TextKeys()) for part in columns]
+    assert [row for part in parts for row in zip(*part, strict=True)] == rows
+    assert all(
+        event.tags is not one.tags for one, event in zip(events, made, strict=True) if one is EVENT
+    )
 
 
 def test_checked_id() -> None:

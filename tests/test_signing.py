@@ -152,7 +152,7 @@ def test_a_rare_pattern_reads_few_records(path: Path, monkeypatch: pytest.Monkey
             read.append(len(records))
             return matching_records(pattern, records)
 
-        monkeypatch.setattr("lmdbstore.pager.matching_records", counted)
+        monkeypatch.setattr("lmdbstore.pattern.matching_records", counted)
         for order in ("asc", "desc"):
             read.clear()
             assert [event.id for event in store.search(match="005123", order=order)] == ["e5123"]
