@@ -175,7 +175,7 @@ class Pager:
             )
         if part is None:
             return place._replace(ended=True)
-        return place._replace(low=part[0], high=part[1], size=RUN, seeking=False)
+        return place._replace(low=part[0], high=part[1], size=min(place.size, RUN), seeking=False)
 
     # -- reading a chunk: inside of a transaction -------------------------------------------------
 

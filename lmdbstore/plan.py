@@ -38,6 +38,17 @@ class Plan(NamedTuple):
     nothing: str = ""  # why no event can match
 
     @property
+    def known_count(self) -> int | None:
+        """How many events match, where the numbers that the plan was made of say it."""
+        query = self.query
+        if query._replace(flags=(), descending=False, limit=None) != type(query)():
+            return None
+        numbers = [self.events, *self.postings.values()]
+        if len(numbers) > 2 and all(numbers):  # noqa: PLR2004  two flags or more
+            return None
+        return min(numbers if query.limit is None else [*numbers, query.limit])
+
+    @property
     def reads_records(self) -> bool:
         """Whether telling a match takes the record, and not its key alone."""
         return bool(self.test) or self.query.reads_records

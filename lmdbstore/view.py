@@ -95,21 +95,18 @@ class LMDBView(QueryView):
         return fmt.decode_key(key)
 
     def _search(self, query: Query) -> Search:
-        pager = self._pager(query)
+        plan, watermark = self._planned(query)
+        pager = Pager(self._read, plan, watermark)
         token = None if query.after is None else query.after.token
         return self._track(Search(pager.next_page, token))
 
     def _count(self, query: Query) -> int:
-        if query.pattern is None and query == type(query)():
-            return len(self)
-        return self._pager(query, counting=True).count()
+        plan, watermark = self._planned(query, counting=True)
+        known = plan.known_count
+        return Pager(self._read, plan, watermark).count() if known is None else known
 
     def _explain(self, query: Query) -> str:
         return str(self._planned(query)[0])
-
-    def _pager(self, query: Query, *, counting: bool = False) -> Pager:
-        plan, watermark = self._planned(query, counting=counting)
-        return Pager(self._read, plan, watermark)
 
     def _planned(self, query: Query, *, counting: bool = False) -> tuple[Plan, bytes]:
         events, postings, runs, watermark = self._begin(

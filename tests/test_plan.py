@@ -78,3 +78,26 @@ def test_counting_walks_posting_sets_that_a_search_would_not() -> None:
     )
     assert plan(flags=("half", "rare"), counting=True) == expected
     assert plan(flags=("half",), source="s", counting=True).startswith("scan the timeline")
+
+
+@pytest.mark.parametrize(
+    ("query", "known"),
+    [
+        ({}, 100_000),
+        ({"descending": True, "limit": 7}, 7),
+        ({"flags": ("half",)}, 50_000),
+        ({"flags": ("rare",), "limit": 11}, 10),
+        ({"flags": ("half", "none")}, 0),
+        ({"flags": ("half", "rare")}, None),
+        ({"ts_start": 0.0}, None),
+        ({"ts_end": 0.0}, None),
+        ({"source": "s"}, None),
+        ({"pattern": compile_pattern("a")}, None),
+        ({"flags": ("half",), "after": Position(2.0, 7)}, None),
+    ],
+)
+def test_what_the_numbers_of_the_plan_tell_is_not_counted(
+    query: dict[str, Any], known: int | None
+) -> None:
+    """All events, or those of one flag, are as many as the store knows."""
+    assert make_plan(Query(**query), 100_000, POSTINGS, counting=True).known_count == known
