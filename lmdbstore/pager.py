@@ -91,7 +91,8 @@ class Pager:
         self._far = low if plan.query.descending else high  # where the last part ends
         seeking = plan.runs > 0
         self._place = _Place(low, high, left, size, seeking, ended=bool(plan.nothing))
-        self._walk = [fmt.text_key(flag) for flag in plan.walk]
+        # The keys of the walked flags, and whether they are looked up or read.
+        self._walk = [(fmt.text_key(flag), plan.looked_up(flag)) for flag in plan.walk]
         tests = list(plan.test) + ([] if self._query.source is None else [self._query.source])
         self._needles = [fmt.text_needle(text) for text in tests]
 
@@ -263,11 +264,15 @@ class Pager:
 
     def _walked(self, txn: Transaction[bytes], databases: Databases, size: int) -> _Chunk:
         """Return the keys that are in all of the walked posting sets; the rarest one leads."""
-        rarest, *others = self._walk
+        (rarest, _), *others = self._walk
         descending = self._query.descending
         with txn.cursor(db=databases.flags) as cursor:
             low, high = leap(
-                cursor, others, self._place.low, self._place.high, descending=descending
+                cursor,
+                [flag_key for flag_key, _ in others],
+                self._place.low,
+                self._place.high,
+                descending=descending,
             )
             if low > high:
                 return _Chunk([], [], None)

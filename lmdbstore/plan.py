@@ -4,8 +4,9 @@ Rules: pure; it knows no store and reads nothing. All choice of an index is here
 data, and what `explain` shows is the plan that runs.
 
 There are two ways to the events, both in timeline order: scanning `timeline`, and walking posting
-sets. Reading a posting and its record costs about four times a step of the scan, so the scan wins
-once a flag is on more than a quarter of all events.
+sets. To read a posting and its record costs as much as to read a record of the scan and look for
+the flag in it, so a flag is walked, however common. A pattern is another matter: it is searched for
+in whole pages of records, of which scanned ones cost a quarter of those that are looked up.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "make_plan"]
 
-DENSE = 4  # a flag on more than one event in so many is scanned for, not looked up
-MERGED = 16  # a posting set up to so many times the rarest one is merged with it; a longer one
-# costs more to read than testing its flag on the records that are left
+DENSE = 4  # where there is a pattern, a flag on more than one event in so many is scanned for
+MERGED = (
+    4  # a posting set up to so many times the rarest one is read along with it; in a longer one
+)
+# the keys of the rarest are looked up
 
 
 class Plan(NamedTuple):
@@ -33,7 +36,7 @@ class Plan(NamedTuple):
     events: int  # in the store
     postings: dict[str, int]  # of each flag of the query
     walk: tuple[str, ...]  # flags whose posting sets are walked together, the rarest first
-    test: tuple[str, ...]  # flags that are tested on each record
+    test: tuple[str, ...]  # flags that are tested on each record; all of them, or none
     runs: int = 0  # of the timeline, which are read only if their signature does not exclude it
     nothing: str = ""  # why no event can match
 
@@ -47,6 +50,10 @@ class Plan(NamedTuple):
         if len(numbers) > 2 and all(numbers):  # noqa: PLR2004  two flags or more
             return None
         return min(numbers if query.limit is None else [*numbers, query.limit])
+
+    def looked_up(self, flag: str) -> bool:
+        """Whether keys are looked up in the posting set of a walked flag; else it is read."""
+        return self.postings[flag] > MERGED * self.postings[self.walk[0]]
 
     @property
     def reads_records(self) -> bool:
@@ -63,9 +70,13 @@ class Plan(NamedTuple):
         order = "newest first" if self.query.descending else "oldest first"
         if not self.walk:
             return f"scan the timeline ({self.events:,} events), {order}"
-        sets = " and ".join(f"{flag!r} ({self.postings[flag]:,})" for flag in self.walk)
-        kind = "set" if len(self.walk) == 1 else "sets"
+        read = [flag for flag in self.walk if not self.looked_up(flag)]
+        sets = " and ".join(map(self._set, read))
+        kind = "set" if len(read) == 1 else "sets"
         return f"walk the posting {kind} of {sets} of {self.events:,} events, {order}"
+
+    def _set(self, flag: str) -> str:
+        return f"{flag!r} ({self.postings[flag]:,})"
 
     def _steps(self) -> list[str]:
         query = self.query
@@ -76,6 +87,8 @@ class Plan(NamedTuple):
             steps.append(f"to {_time(query.ts_end)}")
         if query.after is not None:
             steps.append(f"behind {query.after.token}")
+        sets = [self._set(flag) for flag in self.walk if self.looked_up(flag)]
+        steps += [f"look each up in the posting set of {found}" for found in sets]
         steps += [f"test the flag {flag!r} on each record" for flag in self.test]
         if query.source is not None:
             steps.append(f"test the source {query.source!r} on each record")
@@ -91,30 +104,15 @@ class Plan(NamedTuple):
         return steps
 
 
-def make_plan(
-    query: Query,
-    events: int,
-    postings: Mapping[str, int],
-    *,
-    runs: int = 0,
-    counting: bool = False,
-) -> Plan:
+def make_plan(query: Query, events: int, postings: Mapping[str, int], *, runs: int = 0) -> Plan:
     """Choose how to answer `query` in a store of so many events, postings of each flag, and runs.
 
-    `runs` are those that have a signature, where signatures are used. `counting` says that the
-    events themselves are not wanted, only how many they are.
+    `runs` are those that have a signature, where signatures are used.
     """
     numbers = {flag: postings[flag] for flag in query.flags}
-    rarest_first = sorted(numbers, key=lambda flag: (numbers[flag], flag))
-    walk: tuple[str, ...] = ()
-    if rarest_first:
-        least = numbers[rarest_first[0]]
-        keys_answer = counting and not query.reads_records
-        if keys_answer or least * DENSE <= events:
-            walk = tuple(
-                flag for flag in rarest_first if keys_answer or numbers[flag] <= least * MERGED
-            )
-    test = tuple(flag for flag in rarest_first if flag not in walk)
+    flags = tuple(sorted(numbers, key=lambda flag: (numbers[flag], flag)))
+    scanned = query.pattern is not None and (not flags or numbers[flags[0]] * DENSE > events)
+    walk, test = ((), flags) if scanned else (flags, ())
     helped = not walk and query.pattern is not None and query.pattern.probe.helps
     nothing = _nothing(query, events, numbers)
     return Plan(query, events, numbers, walk, test, runs if helped else 0, nothing)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .format import after_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from lmdb import Cursor
 
@@ -58,18 +58,30 @@ def leap(
     return low, high
 
 
-def merged(cursor: Postings, flag_keys: Sequence[bytes], keys: list[bytes]) -> list[bytes]:
-    """Return those of `keys`, in their order, that are in all of the sets too."""
-    if not keys or not flag_keys:
-        return keys
-    low, high = min(keys[0], keys[-1]), max(keys[0], keys[-1])
-    common = set(keys)
-    for flag_key in flag_keys:
-        if cursor.set_range_dup(flag_key, low):
-            members: Iterator[bytes] = takewhile(high.__ge__, cursor.iternext_dup())
-            common = set(filter(common.__contains__, members))
+def merged(
+    cursor: Postings, others: Iterable[tuple[bytes, bool]], keys: list[bytes]
+) -> list[bytes]:
+    """Return those of `keys`, in their order, that are in all of the other sets too.
+
+    With each of those goes whether the keys shall be looked up in it; else it is read.
+    """
+    for flag_key, looked_up in others:
+        if not keys:
+            break
+        if looked_up:
+            keys = [key for key in keys if cursor.set_key_dup(flag_key, key)]
         else:
-            common = set()
+            keys = _intersection(cursor, flag_key, keys)
+    return keys
+
+
+def _intersection(cursor: Postings, flag_key: bytes, keys: list[bytes]) -> list[bytes]:
+    low, high = min(keys[0], keys[-1]), max(keys[0], keys[-1])
+    if not cursor.set_range_dup(flag_key, low):
+        return []
+    wanted = set(keys)
+    members: Iterator[bytes] = takewhile(high.__ge__, cursor.iternext_dup())
+    common = set(filter(wanted.__contains__, members))
     return [key for key in keys if key in common]
 
 

@@ -101,19 +101,19 @@ class LMDBView(QueryView):
         return self._track(Search(pager.next_page, token))
 
     def _count(self, query: Query) -> int:
-        plan, watermark = self._planned(query, counting=True)
+        plan, watermark = self._planned(query)
         known = plan.known_count
         return Pager(self._read, plan, watermark).count() if known is None else known
 
     def _explain(self, query: Query) -> str:
         return str(self._planned(query)[0])
 
-    def _planned(self, query: Query, *, counting: bool = False) -> tuple[Plan, bytes]:
+    def _planned(self, query: Query) -> tuple[Plan, bytes]:
         events, postings, runs, watermark = self._begin(
             lambda txn, databases: _numbers(txn, databases, query.flags)
         )
         runs = runs if self._signatures else 0
-        return make_plan(query, events, postings, runs=runs, counting=counting), watermark
+        return make_plan(query, events, postings, runs=runs), watermark
 
 
 # The empty id is no event's; its key would be that of the empty flag.

@@ -68,14 +68,26 @@ def test_a_range_of_a_set(
     assert number(cursor, name) == len(SETS[name])
 
 
-@given(others=names, keys=st.lists(numbers, unique=True).map(sorted), descending=st.booleans())
+@given(
+    others=names,
+    looked_up=st.lists(st.booleans(), min_size=len(SETS), max_size=len(SETS)),
+    keys=st.lists(numbers, unique=True).map(sorted),
+    descending=st.booleans(),
+)
 def test_what_is_in_all_sets(
-    cursor: Cursor[bytes], others: list[bytes], keys: list[int], *, descending: bool
+    cursor: Cursor[bytes],
+    others: list[bytes],
+    looked_up: list[bool],
+    keys: list[int],
+    *,
+    descending: bool,
 ) -> None:
-    """The keys keep their order."""
+    """The keys keep their order, whether sets are read or looked up in."""
     ordered = keys[::-1] if descending else keys
     expected = [value for value in ordered if all(value in SETS[name] for name in others)]
-    assert merged(cursor, others, list(map(key, ordered))) == list(map(key, expected))
+    pairs = list(zip(others, looked_up, strict=False))
+    assert len(pairs) == len(others)
+    assert merged(cursor, pairs, list(map(key, ordered))) == list(map(key, expected))
 
 
 @given(others=names, low=numbers, high=numbers, descending=st.booleans())
