@@ -8,6 +8,7 @@ share; turning to the next page is done by one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from operator import length_hint
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -52,6 +53,7 @@ class Search(Iterator["Event"]):
         """Read pages from `next_page`, until it returns None; `token` is where it starts."""
         self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
         self._token = token
+        self._behind: Callable[[], Position] | None = None  # in place of the token, from a page on
         self._page = Page([], _nowhere)
         self._turning = ForkLock()
         self._busy = False  # whether a thread that has the lock is turning to a page
@@ -63,9 +65,13 @@ class Search(Iterator["Event"]):
         It stays good across restarts, and when that event is deleted. Before the first event it
         is the token that the search began with, or None.
         """
-        page = self._page
-        given = page.given
-        return page.position(given - 1).token if given else self._token
+        position = self._position()
+        return self._token if position is None else position().token
+
+    def _position(self) -> Callable[[], Position] | None:
+        """Return what tells where the last event given stands, if one was: few will ask."""
+        given = self._page.given
+        return partial(self._page.position, given - 1) if given else self._behind
 
     def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
         """Give the events that were not given yet."""
@@ -102,7 +108,7 @@ class Search(Iterator["Event"]):
             if self._next_page is None:
                 return
             page = self._page
-            self._token = self.token
+            self._behind = self._position()
             self._next_page = next_page
             self._page = Page([], _nowhere)
             page.events.clear()  # ends every iterator that still reads the page
@@ -125,7 +131,7 @@ class Search(Iterator["Event"]):
 
     def _open_next(self) -> bool:
         while not length_hint(self._page.rest):
-            self._token = self.token
+            self._behind = self._position()
             next_page = self._next_page
             if next_page is None:
                 return False

@@ -110,10 +110,9 @@ class LMDBView(QueryView):
 
     def _planned(self, query: Query) -> tuple[Plan, bytes]:
         events, postings, runs, watermark = self._begin(
-            lambda txn, databases: _numbers(txn, databases, query.flags)
+            lambda txn, databases: _numbers(txn, databases, query)
         )
-        runs = runs if self._signatures else 0
-        return make_plan(query, events, postings, runs=runs), watermark
+        return make_plan(query, events, postings, runs=runs * self._signatures), watermark
 
 
 # The empty id is no event's; its key would be that of the empty flag.
@@ -138,17 +137,18 @@ def _events(txn: Transaction[bytes], databases: Databases) -> int:
 
 
 def _numbers(
-    txn: Transaction[bytes], databases: Databases, flags: tuple[str, ...]
+    txn: Transaction[bytes], databases: Databases, query: Query
 ) -> tuple[int, dict[str, int], int, bytes]:
+    """Return what the planner wants to know of the store, and its next local id."""
     watermark = txn.get(fmt.NEXT, db=databases.meta)
     if watermark is None:
         raise StoreDamaged("the store's next local id is missing")
     events = _events(txn, databases)
-    runs = txn.stat(databases.signatures)["entries"]
-    if not flags:
+    runs = 0 if query.pattern is None else txn.stat(databases.signatures)["entries"]
+    if not query.flags:
         return events, {}, runs, watermark
     with txn.cursor(db=databases.flags) as cursor:
-        postings = {flag: number(cursor, fmt.text_key(flag)) for flag in flags}
+        postings = {flag: number(cursor, fmt.text_key(flag)) for flag in query.flags}
     return events, postings, runs, watermark
 
 
