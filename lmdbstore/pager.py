@@ -84,6 +84,7 @@ class Pager:
         self._plan = plan
         self._query = plan.query
         self._watermark = watermark
+        self._counting = False  # whether the events are not wanted, only how many they are
         low, high = _bounds(plan.query)
         left = plan.query.limit
         self._longest = LONGEST_SIEVED if plan.reads_records else LONGEST_CHUNK
@@ -123,6 +124,7 @@ class Pager:
 
     def count(self) -> int:
         """Return how many events are left, to the end."""
+        self._counting = True
         total, keys_only = 0, not self._plan.reads_records
         if self._place.left is None:
             size = KEY_CHUNK if keys_only else self._longest
@@ -136,15 +138,23 @@ class Pager:
                 found = len(chunk.keys)
             else:
                 chunk = self._reads(self._next_chunk)
-                found = len(self._matching(chunk)[0])
+                found = self._count_in(chunk)
             if self._place.left is not None:
                 found = min(found, self._place.left)
             total += found
             self._place = self._behind(chunk.last, found)
         return total
 
+    def _count_in(self, chunk: _Chunk) -> int:
+        if self._needles:
+            return len(self._matching(chunk)[1])
+        return len(chunk.records if chunk.sieved else self._sieve(chunk.records))
+
     def _behind(self, last: bytes | None, found: int) -> _Place:
-        """Return the place behind the last key that was seen (None: the end of the range)."""
+        """Return the place behind the last key that was seen (None: the end of the range).
+
+        `found` is how many events were found on the way there.
+        """
         low, high, left, size, _, _ = self._place
         if left is not None:
             left -= found
@@ -152,7 +162,8 @@ class Pager:
             high = fmt.before_key(low if last is None else last)
         else:
             low = fmt.after_key(high if last is None else last)
-        size = min(size * GROWTH, max(size, self._longest))
+        many = found > LONGEST_CHUNK // 2 and not self._counting  # all will be decoded
+        size = min(size * GROWTH, LONGEST_CHUNK if many else max(size, self._longest))
         place = _Place(low, high, left, size, seeking=False, ended=left == 0)
         if low <= high:
             return place
@@ -226,6 +237,8 @@ class Pager:
             keys = list(islice(self._keys_from(cursor), size))
             return self._cut(keys, records, ended=True)
         chosen = self._sieve(records)
+        if self._counting and not self._needles:  # they are not looked at again
+            return _Chunk([], [records[n] for n in chosen], last if full else None, sieved=True)
         if len(chosen) * WORTH_A_PASS < len(records):
             records = [records[n] for n in chosen]
             keys = _keys_by_id(txn, databases, records)
@@ -325,7 +338,8 @@ class Pager:
 
             hits = matching_records(self._query.pattern, left)
             chosen, left = _select(hits, chosen, left)
-        return chosen
+        # What a pattern lets through does match; the search ends with the last that is wanted.
+        return chosen if self._needles else chosen[: self._place.left]
 
     def _matching(self, chunk: _Chunk) -> tuple[list[bytes], list[Event]]:
         keys, records = chunk.keys, chunk.records
