@@ -18,6 +18,7 @@ from .errors import StoreDamaged, shown
 from .postings import leap, merged, postings
 from .runs import RUN, next_part
 from .search import Page
+from .sieve import Sieve, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Pager", "Reads"]
 
 T = TypeVar("T")
-K = TypeVar("K")
 
 # Events. The first come at once, then speed counts. What is decoded should not set off the garbage
 # collector, which CPython does at every 700 new objects that refer to others; an event has two. A
@@ -94,8 +94,7 @@ class Pager:
         self._place = _Place(low, high, left, size, seeking, ended=bool(plan.nothing))
         # The keys of the walked flags, and whether they are looked up or read.
         self._walk = [(fmt.text_key(flag), plan.looked_up(flag)) for flag in plan.walk]
-        tests = list(plan.test) + ([] if self._query.source is None else [self._query.source])
-        self._needles = [fmt.text_needle(text) for text in tests]
+        self._sieve = Sieve(plan)
 
     def next_page(self) -> Page | None:
         """Return the next events (at least one), or None at the end.
@@ -109,7 +108,7 @@ class Pager:
                     self._place = self._reads(self._next_part, views=True)
                     continue
                 chunk = self._reads(self._next_chunk)
-                keys, events = self._matching(chunk)
+                keys, events = self._sieve.matching(chunk.keys, chunk.records, sieved=chunk.sieved)
                 left = self._place.left
                 if left is not None:
                     keys, events = keys[:left], events[:left]
@@ -146,9 +145,12 @@ class Pager:
         return total
 
     def _count_in(self, chunk: _Chunk) -> int:
-        if self._needles:
-            return len(self._matching(chunk)[1])
-        return len(chunk.records if chunk.sieved else self._sieve(chunk.records))
+        if chunk.sieved and self._sieve.exact:
+            return len(chunk.records)
+        if self._sieve.exact:
+            return len(self._sieve.chosen(chunk.records))
+        _, events = self._sieve.matching(chunk.keys, chunk.records, sieved=chunk.sieved)
+        return len(events)
 
     def _behind(self, last: bytes | None, found: int) -> _Place:
         """Return the place behind the last key that was seen (None: the end of the range).
@@ -162,8 +164,10 @@ class Pager:
             high = fmt.before_key(low if last is None else last)
         else:
             low = fmt.after_key(high if last is None else last)
-        many = found > LONGEST_CHUNK // 2 and not self._counting  # all will be decoded
-        size = min(size * GROWTH, LONGEST_CHUNK if many else max(size, self._longest))
+        if found > LONGEST_CHUNK // 2 and not self._counting:  # all of the next will be decoded
+            size = min(size, LONGEST_CHUNK)
+        elif left is None or not found:  # else what is left is likely to be as near
+            size = min(size * GROWTH, max(size, self._longest))
         place = _Place(low, high, left, size, seeking=False, ended=left == 0)
         if low <= high:
             return place
@@ -236,14 +240,16 @@ class Pager:
         if not self._place.low <= last <= self._place.high:  # or there was nothing more to read
             keys = list(islice(self._keys_from(cursor), size))
             return self._cut(keys, records, ended=True)
-        chosen = self._sieve(records)
-        if self._counting and not self._needles:  # they are not looked at again
+        chosen = self._sieve.chosen(records)
+        if self._sieve.exact:
+            chosen = chosen[: self._place.left]
+        if self._counting and self._sieve.exact:  # they are not looked at again
             return _Chunk([], [records[n] for n in chosen], last if full else None, sieved=True)
         if len(chosen) * WORTH_A_PASS < len(records):
             records = [records[n] for n in chosen]
             keys = _keys_by_id(txn, databases, records)
         else:
-            keys, records = _select(chosen, list(islice(self._keys_from(cursor), size)), records)
+            keys, records = select(chosen, list(islice(self._keys_from(cursor), size)), records)
         return _Chunk(keys, records, last if full else None, sieved=True)
 
     def _items_from(self, cursor: Cursor[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -321,48 +327,9 @@ class Pager:
         records = [chunk.records[n] for n in old] if chunk.records else []
         return _Chunk([chunk.keys[n] for n in old], records, chunk.last)
 
-    # -- telling what matches ---------------------------------------------------------------------
-
-    def _sieve(self, records: list[bytes]) -> list[int]:
-        """Return the numbers of the records that may match, in order.
-
-        The pattern does match; a flag or a source is seen somewhere in the record.
-        """
-        chosen = list(range(len(records)))
-        left = records
-        for needle in self._needles:
-            hits = [n for n, record in enumerate(left) if needle in record]
-            chosen, left = _select(hits, chosen, left)
-        if self._query.pattern is not None and left:
-            from .pattern import matching_records  # RE2 is loaded when there is a pattern
-
-            hits = matching_records(self._query.pattern, left)
-            chosen, left = _select(hits, chosen, left)
-        # What a pattern lets through does match; the search ends with the last that is wanted.
-        return chosen if self._needles else chosen[: self._place.left]
-
-    def _matching(self, chunk: _Chunk) -> tuple[list[bytes], list[Event]]:
-        keys, records = chunk.keys, chunk.records
-        if not chunk.sieved and (self._needles or self._query.pattern is not None):
-            keys, records = _select(self._sieve(records), keys, records)
-        events = fmt.decode(records)
-        for flag in self._plan.test:  # the needles may have hit something else
-            hits = [n for n, event in enumerate(events) if flag in event.tags]
-            keys, events = _select(hits, keys, events)
-        if (source := self._query.source) is not None:
-            hits = [n for n, event in enumerate(events) if event.source == source]
-            keys, events = _select(hits, keys, events)
-        return keys, events
-
 
 def _page(keys: list[bytes], events: list[Event]) -> Page:
     return Page(events, lambda n: fmt.decode_key(keys[n]))
-
-
-def _select(chosen: list[int], keys: list[K], values: list[T]) -> tuple[list[K], list[T]]:
-    if len(chosen) == len(keys):
-        return keys, values
-    return [keys[n] for n in chosen], [values[n] for n in chosen]
 
 
 def _bounds(query: Query) -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ ROOMS = [
     *("errors", "event", "locks", "pattern_refused", "pattern_sets", "pattern_parse"),
     *("signature", "pattern_needs", "pattern"),
     *("query", "plan", "search", "api", "searching", "memory"),
-    *("format", "postings", "runs", "pager", "view"),
+    *("format", "postings", "runs", "sieve", "pager", "view"),
     *("gate", "faults", "barrier", "creation", "databases", "transaction", "signing"),
     *("changes", "writer"),
     *("environment", "snapshot", "statistics", "store"),
