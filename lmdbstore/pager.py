@@ -87,7 +87,8 @@ class Pager:
         self._counting = False  # whether the events are not wanted, only how many they are
         low, high = _bounds(plan.query)
         left = plan.query.limit
-        self._longest = LONGEST_SIEVED if plan.reads_records else LONGEST_CHUNK
+        sieved = plan.reads_records or len(plan.walk) > 1
+        self._longest = LONGEST_SIEVED if sieved else LONGEST_CHUNK
         size = max(FIRST_CHUNK, min(left or 0, self._longest))
         self._far = low if plan.query.descending else high  # where the last part ends
         seeking = plan.runs > 0
@@ -164,10 +165,7 @@ class Pager:
             high = fmt.before_key(low if last is None else last)
         else:
             low = fmt.after_key(high if last is None else last)
-        if found > LONGEST_CHUNK // 2 and not self._counting:  # all of the next will be decoded
-            size = min(size, LONGEST_CHUNK)
-        elif left is None or not found:  # else what is left is likely to be as near
-            size = min(size * GROWTH, max(size, self._longest))
+        size = self._next_size(size, left, found)
         place = _Place(low, high, left, size, seeking=False, ended=left == 0)
         if low <= high:
             return place
@@ -176,6 +174,15 @@ class Pager:
         else:
             high = self._far
         return place._replace(low=low, high=high, seeking=True, ended=place.ended or low > high)
+
+    def _next_size(self, size: int, left: int | None, found: int) -> int:
+        """Return the size of the chunk behind one of `size` in which so many events were found."""
+        longest = max(size, self._longest)
+        if found and not self._counting:  # all that is found in a chunk is decoded
+            longest = min(longest, max(LONGEST_CHUNK, size * LONGEST_CHUNK // found))
+        if left is None or not found:
+            size *= GROWTH
+        return min(size, longest)
 
     def _next_part(self, txn: Transaction[Any], databases: Databases) -> _Place:
         """Return the place at the next part that may hold a match.
