@@ -46,10 +46,11 @@ key). The record tells the whole text. The key of the empty text is 479 zero byt
 
 **Run**: neighbouring events of the timeline, 512 or fewer, with a filter that tells of their
 contents (see `lmdbstore.signature`). It reaches from its first timeline key to its end, the first
-key that is not in it, and runs do not overlap. The value is the filter and then the end (16 bytes).
-An event that comes into a run removes it. `signatures` can be emptied at any time, and says nothing
-of events that are in no run. `signed` is a local id that spares a look at the timeline: behind the
-last run there are at most as many events as were given local ids from it on.
+key that is not in it, and runs do not overlap; one that is made before all others begins at the
+lowest key there can be. The value is the filter and then the end (16 bytes). An event that comes
+into a run removes it. `signatures` can be emptied at any time, and says nothing of events that are
+in no run. `signed` is a local id that spares a look at the timeline: behind the last run there are
+at most as many events as were given local ids from it on.
 
 **Versions**: 2, the only one so far (1 was never released). A store of another version is refused.
 """

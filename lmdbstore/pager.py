@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from . import format as fmt
 from .errors import StoreDamaged, shown
 from .postings import leap, merged, postings
-from .runs import RUN, next_part
+from .runs import MOST_RUNS, RUN, next_part
 from .search import Page
 from .sieve import Sieve, select
 
@@ -192,9 +192,15 @@ class Pager:
         """
         place, pattern = self._place, self._query.pattern
         assert pattern is not None, "signatures tell of patterns"  # noqa: S101
+        most = MOST_RUNS if place.size >= RUN else 1  # the first events come at once
         with txn.cursor(db=databases.signatures) as cursor:
             part = next_part(
-                cursor, pattern.probe, place.low, place.high, descending=self._query.descending
+                cursor,
+                pattern.probe,
+                place.low,
+                place.high,
+                most,
+                descending=self._query.descending,
             )
         if part is None:
             return place._replace(ended=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .signature import Probe
 
-__all__ = ["RUN", "next_part"]
+__all__ = ["MOST_RUNS", "RUN", "next_part"]
 
 RUN = 512  # events; shorter where a late event had the signature of a run removed
 # Runs in a row that may match and are read as one part: between two parts lies a transaction.
@@ -28,18 +28,19 @@ MOST_RUNS = 32
 Buffer = bytes | memoryview
 
 
-def next_part(
-    cursor: Cursor[Buffer], probe: Probe, low: bytes, high: bytes, *, descending: bool
+def next_part(  # noqa: PLR0913  a range and a direction
+    cursor: Cursor[Buffer], probe: Probe, low: bytes, high: bytes, most: int, *, descending: bool
 ) -> tuple[bytes, bytes] | None:
     """Return the first part of a range that may hold a match, in the order asked for, or None.
 
-    All bounds are inclusive.
+    It has at most so many runs. All bounds are inclusive.
     """
-    return _last(cursor, probe, low, high) if descending else _first(cursor, probe, low, high)
+    part = _last if descending else _first
+    return part(cursor, probe, low, high, most)
 
 
 def _first(
-    cursor: Cursor[Buffer], probe: Probe, low: bytes, high: bytes
+    cursor: Cursor[Buffer], probe: Probe, low: bytes, high: bytes, most: int
 ) -> tuple[bytes, bytes] | None:
     at, begin, runs = low, None, 0
     for key, value in _from(cursor, low):
@@ -55,7 +56,7 @@ def _first(
         elif begin is not None:
             return begin, fmt.before_key(at)
         at = end
-        if at > high or runs == MOST_RUNS:
+        if at > high or runs == most:
             break
     else:  # behind the last run
         return begin or at, high
@@ -63,7 +64,7 @@ def _first(
 
 
 def _last(
-    cursor: Cursor[Buffer], probe: Probe, low: bytes, high: bytes
+    cursor: Cursor[Buffer], probe: Probe, low: bytes, high: bytes, most: int
 ) -> tuple[bytes, bytes] | None:
     at, end, runs = fmt.after_key(high), None, 0  # both are exclusive
     for key, value in _back_from(cursor, high):
@@ -79,7 +80,7 @@ def _last(
         elif end is not None:
             return at, fmt.before_key(end)
         at = bytes(key)
-        if at <= low or runs == MOST_RUNS:
+        if at <= low or runs == most:
             return (max(at, low), fmt.before_key(end)) if end is not None else None
     return low, fmt.before_key(end or at)
 

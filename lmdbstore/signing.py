@@ -73,11 +73,11 @@ def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed
             if behind is None:
                 _mark(txn, len(items))
                 return Signed(signed, None, len(items))
-            if not whole or (not items and at == fmt.FIRST_KEY):
+            if not whole:
                 at = fmt.run_end(behind[1])
                 continue
         run_end = fmt.after_key(items[-1][0]) if len(items) == RUN or end is None else end
-        _put(txn, items[0][0] if at == fmt.FIRST_KEY and items else at, run_end, items)
+        _put(txn, at, run_end, items)
         signed += len(items)
         at = run_end
     return Signed(signed, at, 0)
