@@ -48,6 +48,7 @@ class Sample:
         chance = random.Random(SEED - 1)  # another one, lest it draws the same ids
         self.number = number
         self.ids: list[str] = []
+        self.word = ""  # that is in the content of one made event
         asked = min(ASKED, max(1, number // 40))
         self.missing = [uuid4(chance) for _ in range(asked)]
         self._places = set(chance.sample(range(number), asked))
@@ -57,6 +58,9 @@ class Sample:
     def look(self, events: list[Event]) -> None:
         """Keep the ids that will be asked for."""
         self.ids += [e.id for n, e in enumerate(events, self._seen) if n in self._places]
+        middle = self.number // 2 - self._seen
+        if 0 <= middle < len(events):
+            self.word = events[middle].content.split()[-1]
         self._seen += len(events)
 
     @property
@@ -219,6 +223,8 @@ MADE = (
          lambda p, _: p.flagged("flag1", "flag2", limit=FEW)),
     searches("pattern, rare literal", "needle",
              (*PATTERN_PEERS, "SQLite LIKE", "RocksDB", "py-lmdb")),
+    asks("pattern, one match", "ms a query", (*PATTERN_PEERS, "SQLite LIKE"),
+         lambda p, s: p.matching(s.word)),
     asks("pattern, rare literal, limit 10", "ms a query", (*PATTERN_PEERS, "SQLite LIKE"),
          lambda p, _: p.matching("needle", limit=10)),
     searches("pattern, common literal", "timeout", PATTERN_PEERS),

@@ -14,6 +14,7 @@ from .goals import Verdict, indexed, judged
 from .measure import UNITS, Figures, ratio
 from .operations import GROUPS, UNSIGNED
 from .peers import OURS
+from .reasons import reason_for
 
 __all__ = ["markdown", "shown"]
 
@@ -27,9 +28,11 @@ TITLES = {
 
 def markdown(figures: list[Figures], about: Mapping[str, str], left_out: Iterable[str]) -> str:
     """Write the report."""
-    lines = ["# Results of the benchmark", "", *_about(about), *_goals(judged(figures))]
+    verdicts = list(judged(figures))
+    lines = ["# Results of the benchmark", "", *_about(about), *_goals(verdicts)]
     lines += ["", *_signatures(figures)]
     lines += [f"- {line}" for line in left_out]
+    lines += _reasons(verdicts)
     for name, rows in groupby(figures, lambda row: row.group):
         lines += ["", f"## {TITLES[name]}", *_table(list(rows))]
     return "\n".join(lines) + "\n"
@@ -66,6 +69,18 @@ def _goals(verdicts: Iterable[Verdict]) -> Iterator[str]:
         if verdict.detail:
             cells[-1] += f" ({verdict.detail})"
         yield f"| {' | '.join(cells)} |"
+
+
+def _reasons(verdicts: Iterable[Verdict]) -> Iterator[str]:
+    lost: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.word == "lost":
+            name = f"{verdict.goal.operation} ({verdict.goal.against})"
+            lost.setdefault(reason_for(verdict.goal), []).append(name)
+    if lost:
+        yield from ("", "Why what is lost is lost:", "")
+    for why, names in lost.items():
+        yield f"- {', '.join(names)}: {why}."
 
 
 def _signed(number: float) -> str:

@@ -37,6 +37,7 @@ ROWS: dict[str, tuple[str, Ask]] = {
     "newest 100": ("us a call", lambda peer, _: peer.newest(100)),
     "range of 100": ("us a call", lambda peer, sample: peer.between(*sample.range(100))),
     "pattern, rare literal": ("ms a query", lambda peer, _: peer.matching("needle")),
+    "pattern, one match": ("ms a query", lambda peer, sample: peer.matching(sample.word)),
 }
 
 

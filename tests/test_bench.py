@@ -18,6 +18,7 @@ from bench.measure import Figures, Run, drained, in_turn, ratio, rounds_for
 from bench.operations import GROUPS, RELAXED, Sample
 from bench.peers import OURS, PEERS, open_peer, versions
 from bench.processes import HOSTILE
+from bench.reasons import REASONS
 from bench.report import markdown, shown
 from bench.runner import LOADED, ON_DISK
 from lmdbstore.event import checked_all
@@ -118,6 +119,19 @@ def test_some_goals_are_differences_or_times() -> None:
     assert verdicts["ms more"].word == "lost"
     assert verdicts["ms"].measured == pytest.approx(40.0)
     assert verdicts["ms"].word == "met"
+
+
+def test_what_is_lost_is_explained_or_said_to_be_unknown() -> None:
+    figures = [row("made", "get", "us a call", lmdbstore=[2e-6], SQLite=[1e-6])]
+    assert "- get (SQLite): two lookups" in markdown(figures, {}, [])
+    figures = [row("made", "pattern, ignoring case", lmdbstore=[2.0], SQLite=[1.0])]
+    assert "- pattern, ignoring case (SQLite REGEXP): not known." in markdown(figures, {}, [])
+    figures = [row("made", "newest 100", "us a call", lmdbstore=[1e-6], SQLite=[9e-6])]
+    assert "lost" not in markdown(figures, {}, [])
+    for reason in REASONS:
+        assert any(goal.operation.startswith(reason.operations) for goal in GOALS) or (
+            reason.operations == ("any operation",)
+        )
 
 
 def test_theias_stores_are_judged_by_their_worst_row() -> None:
