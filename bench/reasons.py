@@ -44,8 +44,8 @@ REASONS = (
     ),
     Reason(
         "nothing tells what may be left out, and reading a million records out of LMDB one by one "
-        "takes longer than searching them; DuckDB and grep have the contents side by side, and for "
-        "a pattern that ends in `$` look at the end of each alone",
+        "takes longer than searching them; DuckDB and grep have the contents side by side, and "
+        "DuckDB looks only at the end of each for a pattern that ends in `$`",
         ("pattern, no literal", "matches, no literal"),
     ),
     Reason(

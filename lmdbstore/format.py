@@ -69,7 +69,7 @@ from .event import Event
 from .query import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .event import Columns
 
@@ -91,7 +91,7 @@ __all__ = [
     "TextKeys",
     "after_key",
     "before_key",
-    "content_of",
+    "contents_of",
     "decode",
     "decode_key",
     "decode_number",
@@ -308,9 +308,9 @@ def decode_one(record: bytes) -> Event:
     raise StoreDamaged("a record does not have the four fields of a header")
 
 
-def content_of(record: bytes) -> bytes:
-    """Return the content of a record in UTF-8."""
-    return record[record.find(b"\n") + 1 :]
+def contents_of(records: Iterable[bytes]) -> list[bytes]:
+    """Return the contents of records in UTF-8."""
+    return [record.partition(b"\n")[2] for record in records]
 
 
 def run_end(value: bytes) -> bytes:

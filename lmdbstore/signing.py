@@ -86,7 +86,7 @@ def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed
 def _put(
     txn: WriteTransaction, first: bytes, end: bytes, items: Sequence[tuple[bytes, bytes]]
 ) -> None:
-    contents = [fmt.content_of(record) for _, record in items]
+    contents = fmt.contents_of([record for _, record in items])
     txn.put(txn.databases.signatures, first, signature(contents) + end)
     txn.signed_end = max(txn.signed_end, end)
 

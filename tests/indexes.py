@@ -61,7 +61,7 @@ def _compare_runs(txn: Transaction[bytes], databases: Databases) -> None:
         records = list(cursor)
     for low, filter_, end in runs:
         assert low <= end
-        inside = [fmt.content_of(record) for key, record in records if low <= key < end]
+        inside = fmt.contents_of([record for key, record in records if low <= key < end])
         prime = PRIMES[len(filter_) * 8]
         for gram in frozenset[int]().union(*map(grams, inside)):
             assert filter_[gram % prime // 8] >> gram % prime % 8 & 1
