@@ -38,20 +38,30 @@ from .startup import NAME as FIRST_ANSWER
 from .startup import run_startup
 
 SMALL_EVENTS, SMALL_REPEAT = 20_000, 3
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 GROWTH = 10  # the largest store has so many times the events
 
 
 def main() -> None:
     """Read the command line, run, and write."""
     options = _options()
+    try:
+        _run(options)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _run(options: argparse.Namespace) -> None:
     out = Path(options.out)
     if options.remake:
         _write(out, **json.loads(out.with_name("results.json").read_text(encoding="utf-8")))
         return
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
         settings = _settings(options, Path(folder))
-        described = about(_command(options), Path(folder))
+        described = about(_command(options), settings.events, Path(folder))
         figures = list(_all(settings))
+    if not figures:
+        sys.exit(f"python -m bench: no row has {options.only!r} in its name, such as 'made: get'")
     left_out = [f"{name} is left out: {', '.join(m)} not installed" for name in PEERS
                 if (m := missing(name))]  # fmt: skip  # one thought
     if options.small or options.only:
@@ -61,15 +71,40 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Run the benchmark.")
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--small", action="store_true", help="take a minute, and only print")
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
-    parser.add_argument("--out", default="bench/RESULTS.md")
-    parser.add_argument("--folder", help="where the stores are made; the usual temporary folder")
-    parser.add_argument("--remake", action="store_true", help="write the report from its figures")
-    return parser.parse_args()
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Run the benchmark: about 20 minutes, and 10 GB of disk.",
+        epilog="RESULTS.md gets results.svg and results.json beside it.",
+    )
+    add = parser.add_argument
+    add("--events", type=_number, default=1_000_000, help="in a store (default: %(default)s)")
+    add("--repeat", type=_number, default=5, help="rounds of each row (default: %(default)s)")
+    add("--small", action="store_true", help=f"{SMALL_EVENTS:,} events, a minute, and only print")
+    add("--only", default="", help="only rows whose name has this in it, and only print")
+    add("--out", default="bench/RESULTS.md", help="the report (default: %(default)s)")
+    add("--folder", help="where the stores are made; the usual temporary folder")
+    add("--remake", action="store_true", help="write the report anew from results.json")
+    options = parser.parse_args()
+    _check(parser, options)
+    return options
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse now what would fail when all has been measured."""
+    out = Path(options.out)
+    if not out.parent.is_dir():
+        parser.error(f"--out: there is no folder {str(out.parent)!r}")
+    if options.folder and not Path(options.folder).is_dir():
+        parser.error(f"--folder: there is no folder {options.folder!r}")
+    if options.remake and not out.with_name("results.json").is_file():
+        parser.error(f"--remake: there is no results.json beside {options.out!r}")
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be 1 or more")
+    return number
 
 
 def _settings(options: argparse.Namespace, folder: Path) -> Settings:

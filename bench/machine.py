@@ -14,10 +14,11 @@ from .peers import versions
 __all__ = ["about"]
 
 
-def about(command: str, folder: Path) -> dict[str, str]:
+def about(command: str, events: int, folder: Path) -> dict[str, str]:
     """Describe the run, the machine and the versions; no names of hosts, users or folders."""
     return {
         "command": f"`{command}`",
+        "events": f"{events:,}; fewer of the log and beside Theia's stores",
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
         "processor": f"{_field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -222,6 +223,7 @@ ALONE: dict[str, Callable[[str, Settings], Figures]] = {
 
 
 def _work(name: str, folder: Path, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark kills it
     peer = open_peer(name, folder)
     state = _State(peer)
     pipe.send("open")

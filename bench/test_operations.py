@@ -3,8 +3,8 @@
     pytest bench/ --benchmark-autosave
     pytest bench/ --benchmark-compare
 
-The rows are those of `operations`, asked of a small store of ours alone. Rows that write are
-prepared anew for each round.
+The rows are those of `operations`, asked of a small store of ours alone. A time is that of a whole
+row, so the one of `get` is for many ids. Rows that write are prepared anew for each round.
 """
 
 from __future__ import annotations
