@@ -196,10 +196,17 @@ def checked_columns(events: Iterable[object], size: int) -> Iterator[Columns]:
 
 
 def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | None:
-    some = list(islice(events, size))
+    some: list[Event] = []
+    # What can be changed before the next event is read is copied as it is read.
+    tags: list[Any] = []
+    for number, event in enumerate(islice(events, size), first):
+        one = event if type(event) is Event else next(_checked_each([event], number))
+        some.append(one)
+        tags.append(one[3].copy() if type(one[3]) is list else one[3])
     if not some:
         return None
-    return _plain_columns(some) or _columns(list(_checked_each(some, first)))
+    copies = (event._replace(tags=copy) for event, copy in zip(some, tags, strict=True))
+    return _plain_columns(some, tags) or _columns(list(_checked_each(copies, first)), None)
 
 
 def _iterator(events: Iterable[object]) -> Iterator[object]:
@@ -222,28 +229,26 @@ def _checked_each(events: Iterable[object], first: int) -> Iterator[Event]:
         yield valid
 
 
-def _columns(events: Sequence[Event]) -> Columns:
+def _columns(events: Sequence[Event], tags: list[list[str]] | None) -> Columns:
+    """Return the fields of events, with other tags than theirs if some are given."""
     # Comprehensions: zip would make an iterator for each event.
     return Columns(
         [event[0] for event in events],
         [event[1] for event in events],
         [event[2] for event in events],
-        [event[3] for event in events],
+        [event[3] for event in events] if tags is None else tags,
         [event[4] for event in events],
     )
 
 
-def _plain_columns(events: Sequence[Any]) -> Columns | None:
-    """Return the fields of events that are all plain; None: look at each of them.
+def _plain_columns(events: Sequence[Event], tags: list[list[str]]) -> Columns | None:
+    """Return the fields of events that are all plain, with these tags; None: look at each of them.
 
     It lets nothing through that `checked` would refuse or change; it is there for speed alone.
     """
-    if set(map(type, events)) != {Event}:
-        return None
-    ids, sources, timestamps, tags, contents = _columns(events)
     if set(map(type, tags)) != {list}:
         return None
-    tags = [each.copy() for each in tags]
+    columns = ids, sources, timestamps, tags, contents = _columns(events, tags)
     flat = list(chain.from_iterable(tags))
     plain = (
         all(map(_plain_texts, (ids, sources, contents, flat)))
@@ -253,7 +258,7 @@ def _plain_columns(events: Sequence[Any]) -> Columns | None:
         and 0.0 not in timestamps  # which may have a sign
         and len(flat) == sum(map(len, map(set, tags)))
     )
-    return Columns(ids, sources, timestamps, tags, contents) if plain else None
+    return columns if plain else None
 
 
 def _plain_texts(texts: list[str]) -> bool:

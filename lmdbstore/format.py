@@ -50,7 +50,8 @@ key that is not in it, and runs do not overlap; one that is made before all othe
 lowest key there can be. The value is the filter and then the end (16 bytes). An event that comes
 into a run removes it. `signatures` can be emptied at any time, and says nothing of events that are
 in no run. `signed` is a local id that spares a look at the timeline: behind the last run there are
-at most as many events as were given local ids from it on.
+at most as many events as were given local ids from it on, but for those of a last run that was
+removed.
 
 **Versions**: 2, the only one so far (1 was never released). A store of another version is refused.
 """
@@ -64,7 +65,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from .errors import StoreDamaged, shown
+from .errors import EventStoreException, StoreDamaged, shown
 from .event import Event
 from .query import Position
 
@@ -215,8 +216,13 @@ def text_key(text: str) -> bytes:
     data = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
     if 0 < len(data) < LONG_KEY:
         return data
-    from hashlib import blake2b  # it loads OpenSSL, and few texts need it
-
+    try:
+        from hashlib import blake2b  # it loads OpenSSL, and few texts need it
+    except ImportError as error:
+        raise EventStoreException(
+            f"{shown(text)}: a text of this length cannot be used now: {error}; from a signal "
+            "handler that has interrupted the first use of one, use it when that has returned"
+        ) from error
     digest = blake2b(data, digest_size=DIGEST).digest()
     return data[: LONG_KEY - DIGEST].ljust(LONG_KEY - DIGEST, b"\0") + digest
 

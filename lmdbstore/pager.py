@@ -126,9 +126,9 @@ class Pager:
         """Return how many events are left, to the end."""
         self._counting = True
         total, keys_only = 0, not self._plan.reads_records
-        if self._place.left is None:
+        if keys_only or self._place.left is None:
             size = KEY_CHUNK if keys_only else self._longest
-            self._place = self._place._replace(size=size)
+            self._place = self._place._replace(size=min(size, self._place.left or size))
         while not self._place.ended:
             if self._place.seeking:
                 self._place = self._reads(self._next_part, views=True)
@@ -249,21 +249,21 @@ class Pager:
         records = list(islice(self._records_from(cursor), size))
         if not records:
             return _Chunk([], [], None)
-        full, last = len(records) == size, cursor.key()
-        if not self._place.low <= last <= self._place.high:  # or there was nothing more to read
+        last = cursor.key()
+        if not self._place.low <= last <= self._place.high:  # it is empty where all was read
             keys = list(islice(self._keys_from(cursor), size))
             return self._cut(keys, records, ended=True)
         chosen = self._sieve.chosen(records)
         if self._sieve.exact:
             chosen = chosen[: self._place.left]
         if self._counting and self._sieve.exact:  # they are not looked at again
-            return _Chunk([], [records[n] for n in chosen], last if full else None, sieved=True)
+            return _Chunk([], [records[n] for n in chosen], last, sieved=True)
         if len(chosen) * WORTH_A_PASS < len(records):
             records = [records[n] for n in chosen]
             keys = _keys_by_id(txn, databases, records)
         else:
             keys, records = select(chosen, list(islice(self._keys_from(cursor), size)), records)
-        return _Chunk(keys, records, last if full else None, sieved=True)
+        return _Chunk(keys, records, last, sieved=True)
 
     def _items_from(self, cursor: Cursor[bytes]) -> Iterator[tuple[bytes, bytes]]:
         if self._query.descending:

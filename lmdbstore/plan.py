@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "make_plan"]
 
 DENSE = 4  # where there is a pattern, a flag on more than one event in so many is scanned for
-MERGED = (
-    4  # a posting set up to so many times the rarest one is read along with it; in a longer one
-)
-# the keys of the rarest are looked up
+# A posting set up to so many times the rarest one is read along with it; in a longer one the keys
+# of the rarest are looked up.
+MERGED = 4
 
 
 class Plan(NamedTuple):

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
-from .errors import InvalidQuery, shown
+from .errors import EventReadException, InvalidQuery, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -162,8 +162,13 @@ def _flags(value: Any) -> tuple[str, ...]:
 def _pattern(value: object) -> Pattern:
     if not isinstance(value, str):
         _refuse("match", value, "pass a regular expression as a str")
-    from .pattern import compile_pattern  # RE2 is loaded when there is a pattern
-
+    try:
+        from .pattern import compile_pattern  # RE2 is loaded when there is a pattern
+    except ImportError as error:
+        raise EventReadException(
+            f"patterns cannot be used now: {error}; from a signal handler that has interrupted the "
+            "first search for one, search when that has returned"
+        ) from error
     return compile_pattern(value)
 
 

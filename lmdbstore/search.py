@@ -38,8 +38,9 @@ class Page:
 
     @property
     def given(self) -> int:
-        """Return how many were given."""
-        return len(self.events) - length_hint(self.rest)
+        """Return how many were given; none, or less, once the events were dropped."""
+        left = length_hint(self.rest)  # first: they may be dropped by another thread meanwhile
+        return len(self.events) - left
 
 
 class Search(Iterator["Event"]):
@@ -70,8 +71,9 @@ class Search(Iterator["Event"]):
 
     def _position(self) -> Callable[[], Position] | None:
         """Return what tells where the last event given stands, if one was: few will ask."""
-        given = self._page.given
-        return partial(self._page.position, given - 1) if given else self._behind
+        page = self._page  # once: another thread may turn to the next
+        given = page.given
+        return partial(page.position, given - 1) if given > 0 else self._behind
 
     def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
         """Give the events that were not given yet."""

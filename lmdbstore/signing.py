@@ -76,7 +76,8 @@ def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed
             if not whole:
                 at = fmt.run_end(behind[1])
                 continue
-        run_end = fmt.after_key(items[-1][0]) if len(items) == RUN or end is None else end
+        short = len(items) < RUN
+        run_end = end if short and end is not None else fmt.after_key(items[-1][0])
         _put(txn, at, run_end, items)
         signed += len(items)
         at = run_end

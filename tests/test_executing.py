@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from lmdbstore import (
     DuplicateEvent,
     Event,
+    EventReadException,
     EventStore,
+    EventStoreException,
     LMDBEventStore,
     MemoryEventStore,
     StoreDamaged,
@@ -23,6 +27,8 @@ from lmdbstore import (
 )
 from lmdbstore import format as fmt
 from lmdbstore.pattern import matching_records
+from lmdbstore.query import Position
+from lmdbstore.search import Page, Search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -274,3 +280,37 @@ def test_a_duplicate_in_a_late_part_undoes_the_early_ones(
         assert len(store) == 1
         store.save_many(Event(f"f{n}", timestamp=float(-n), tags=["f"]) for n in range(100))
         assert store.count(flags=["f"]) == 100
+
+
+def test_a_token_is_of_one_page_while_another_thread_turns_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The number of events given and the place of the last are those of the same page."""
+    long = Page([Event(f"e{n}") for n in range(5)], lambda n: Position(1.0, n + 1))
+    short = Page([Event("f")], lambda _: Position(2.0, 9))
+    pages = iter([long])
+    search = Search(lambda: next(pages, None))
+    assert [next(search).id for _ in range(5)] == ["e0", "e1", "e2", "e3", "e4"]
+
+    def given(page: Page) -> int:
+        search._page = short  # as the other thread does
+        return len(page.events)
+
+    monkeypatch.setattr(Page, "given", property(given))
+    assert search._position()() == Position(1.0, 5)  # type: ignore[misc]  # not None here
+
+
+def test_what_a_signal_handler_cannot_have_yet_is_an_error_of_ours(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have interrupted the import of what the first pattern or the first long id needs."""
+    with LMDBEventStore(path) as store:
+        for half_imported in ("lmdbstore.pattern", "hashlib"):
+            monkeypatch.setitem(sys.modules, half_imported, ModuleType(half_imported))
+        with pytest.raises(EventReadException, match="signal handler"):
+            store.search(match="x")
+        with pytest.raises(EventStoreException, match="signal handler"):
+            store.get("x" * 600)
+        monkeypatch.undo()
+        assert list(store.search(match="x")) == []
+        assert store.get("x" * 600, None) is None

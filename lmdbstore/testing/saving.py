@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -202,6 +203,25 @@ class SavingContract:
         with pytest.raises(ZeroDivisionError, match="of the generator"):
             store.save_many(failing())
         assert_empty(store)
+
+    def test_a_generator_given_to_save_many_may_use_its_objects_again(
+        self, store: EventStore
+    ) -> None:
+        """Each event is taken as it is when it comes."""
+        tags: list[str] = []
+        made = SimpleNamespace(id="", source="s", timestamp=1.0, tags=tags, content="")
+
+        def changing() -> Iterator[Event]:
+            for number in range(6):
+                tags[:] = [f"t{number}"]
+                made.id = f"e{number}"
+                shared = Event(made.id, "s", 1.0)._replace(tags=tags)
+                yield shared if number % 2 else cast("Event", made)
+
+        assert store.save_many(changing()) == 6
+        assert [(event.id, event.tags) for event in store.search()] == [
+            (f"e{number}", [f"t{number}"]) for number in range(6)
+        ]
 
     def test_a_generator_given_to_save_many_may_use_the_store(self, store: EventStore) -> None:
         """It reads, searches, saves and deletes; each of its own writes stands for itself."""
