@@ -1,9 +1,10 @@
 """Taking times in turn, and what is made of them.
 
 Rules: in each round every peer runs once, so that what the machine does meanwhile meets all of
-them; the first round warms up and is not counted; garbage is collected before each run, and what
-is very short is repeated until a run is long enough for the clock. A ratio is the median of the
-ratios of the rounds.
+them, and each round begins with another peer, since one leaves the next something in the caches or
+on the way to the disk; the first round warms up and is not counted; garbage is collected before
+each run, and what is very short is repeated until a run is long enough for the clock. A ratio is
+the median of the ratios of the rounds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 from typing import NamedTuple
 
-__all__ = ["UNITS", "Figures", "Run", "drained", "in_turn", "ratio", "rounds_for", "taken"]
+__all__ = [
+    "UNITS",
+    "Figures",
+    "Run",
+    "drained",
+    "in_order",
+    "in_turn",
+    "ratio",
+    "rounds_for",
+    "taken",
+]
 
 SHORTEST = 0.02  # seconds that a run takes at least
 MOST_LOOPS = 10_000
@@ -76,10 +87,17 @@ def in_turn(
     warm = {name: _whole(prepare()) for name, prepare in prepared.items()}
     loops = {name: _loops(seconds) if repeatable else 1 for name, seconds in warm.items()}
     figures: dict[str, list[float]] = {name: [] for name in prepared}
-    for _ in range(rounds_for(repeat, sum(warm.values()))):
-        for name, prepare in prepared.items():
-            figures[name].append(taken(prepare(), loops[name]))
+    for number in range(rounds_for(repeat, sum(warm.values()))):
+        for name in in_order(prepared, number):
+            figures[name].append(taken(prepared[name](), loops[name]))
     return figures
+
+
+def in_order(names: Iterable[str], number: int) -> list[str]:
+    """Return the names in the order of a round."""
+    listed = list(names)
+    first = number % max(1, len(listed))
+    return listed[first:] + listed[:first]
 
 
 def rounds_for(repeat: int, seconds: float) -> int:

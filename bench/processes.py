@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from .data import SEED, made_events, uuid4
-from .measure import Figures, drained
+from .measure import Figures, drained, in_order
 from .operations import ASKED, SNAPSHOT, Sample
 from .peers import OURS, Peer, open_peer
 from .runner import Settings, folder_of, present
@@ -137,9 +137,9 @@ def _side_by_side(
 ) -> Figures:
     window = SMALL_WINDOW if settings.brief else WINDOW
     figures: dict[str, list[float]] = {peer: [] for peer in teams}
-    for _ in range(settings.repeat):
-        for peer, team in teams.items():
-            done = _done(row, team, window, settings.events)
+    for number in range(settings.repeat):
+        for peer in in_order(teams, number):
+            done = _done(row, teams[peer], window, settings.events)
             figures[peer].append(window / max(1, sum(done)))
     return Figures(GROUP, name, row.unit, OURS, figures)
 

@@ -54,6 +54,19 @@ REASONS = (
         ("pattern, rare literal",),
     ),
     Reason(
+        "to look at the signatures of all 2,000 runs takes most of it",
+        ("pattern, one match",),
+    ),
+    Reason(
+        "what it imports takes more than half of it: `typing`, `uuid`, and `orjson`, which imports "
+        "`dataclasses`",
+        ("import",),
+    ),
+    Reason(
+        "a strict read looks at one byte more, a few hundredths of a microsecond",
+        ("get, strict", "range of 100, strict"),
+    ),
+    Reason(
         "random ids touch most pages of their index, and LMDB writes each of them anew; bare "
         "py-lmdb takes as long",
         ("save_many",),

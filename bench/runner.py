@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .data import batches
-from .measure import Figures, Run, in_turn, taken
+from .measure import Figures, Run, in_order, in_turn, taken
 from .operations import Answer, Group, Row, Sample
 from .peers import PEERS, Peer, missing, open_peer
 
@@ -103,10 +103,10 @@ def _opened(group: Group, settings: Settings) -> Iterator[dict[str, Peer]]:
 
 def _load(group: Group, peers: Mapping[str, Peer], sample: Sample) -> dict[str, list[float]]:
     figures: dict[str, list[float]] = {name: [] for name in peers}
-    for batch in batches(group.events(sample.number), group.batch):
+    for number, batch in enumerate(batches(group.events(sample.number), group.batch)):
         sample.look(batch)
-        for name, peer in peers.items():
-            run = Run(partial(peer.save_many, batch), len(batch))
+        for name in in_order(peers, number):
+            run = Run(partial(peers[name].save_many, batch), len(batch))
             figures[name].append(taken(run))
     return {name: times[1:] or times for name, times in figures.items()}  # the first warms up
 

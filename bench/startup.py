@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from .data import made_events
-from .measure import Figures
+from .measure import Figures, in_order
 from .peers import OURS
 from .runner import Settings, folder_of, present
 
@@ -79,8 +79,8 @@ def run_startup(settings: Settings) -> Iterator[Figures]:
     }
     figures: dict[str, list[float]] = {peer: [] for peer in starts}
     for number in range((SMALL_ROUNDS if settings.brief else ROUNDS) + 1):
-        for peer, start in starts.items():
-            seconds = start()
+        for peer in in_order(starts, number):
+            seconds = starts[peer]()
             figures[peer] += [seconds] if number else []  # the first round warms up
     yield Figures(GROUP, NAME, "ms", OURS, figures, "the whole life of a fresh interpreter")
 

@@ -91,7 +91,7 @@ def test_peers_take_turns_and_the_first_round_is_not_counted() -> None:
     order: list[str] = []
     prepared = {name: lambda name=name: Run(lambda: order.append(name)) for name in "ab"}
     figures = in_turn(prepared, 3, repeatable=False)
-    assert order == list("abababab")
+    assert order == [*"ab", *"ab", *"ba", *"ab"]
     assert [len(times) for times in figures.values()] == [3, 3]
 
 
