@@ -32,8 +32,8 @@ REASONS = (
         ("SQLite",),
     ),
     Reason(
-        "what is left is the making of `Event` objects in Python, for which both pay; the store is "
-        "about as fast here as bare py-lmdb, or faster",
+        "what is left is the making of `Event` objects in Python, for which both pay; bare py-lmdb "
+        "takes about as long",
         ("range of 100", "newest 100", "one common flag", "two common flags"),
         ("SQLite",),
     ),
@@ -68,7 +68,7 @@ REASONS = (
     ),
     Reason(
         "random ids touch most pages of their index, and LMDB writes each of them anew; bare "
-        "py-lmdb takes as long",
+        "py-lmdb takes nearly as long",
         ("save_many",),
         ("SQLite",),
     ),
