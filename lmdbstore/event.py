@@ -199,14 +199,22 @@ def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | 
     some: list[Event] = []
     # What can be changed before the next event is read is copied as it is read.
     tags: list[Any] = []
-    for number, event in enumerate(islice(events, size), first):
-        one = event if type(event) is Event else next(_checked_each([event], number))
-        some.append(one)
-        tags.append(one[3].copy() if type(one[3]) is list else one[3])
+    try:
+        for number, event in enumerate(islice(events, size), first):
+            one = event if type(event) is Event else next(_checked_each([event], number))
+            some.append(one)
+            tags.append(one[3].copy() if type(one[3]) is list else one[3])
+    except InvalidEvent:
+        _look_at_each(some, tags, first)  # of two that are wrong, the first is named
+        raise
     if not some:
         return None
+    return _plain_columns(some, tags) or _columns(_look_at_each(some, tags, first), None)
+
+
+def _look_at_each(some: list[Event], tags: list[Any], first: int) -> list[Event]:
     copies = (event._replace(tags=copy) for event, copy in zip(some, tags, strict=True))
-    return _plain_columns(some, tags) or _columns(list(_checked_each(copies, first)), None)
+    return list(_checked_each(copies, first))
 
 
 def _iterator(events: Iterable[object]) -> Iterator[object]:
