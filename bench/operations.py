@@ -19,7 +19,17 @@ from .data import BATCH, SEED, START, STEP, batches, log_events, made_events, uu
 from .measure import Run, drained
 from .peers import OURS, Peer
 
-__all__ = ["GROUPS", "LONG_RANGE", "RELAXED", "Group", "Row", "Sample", "by_threads"]
+__all__ = [
+    "ASKED",
+    "GROUPS",
+    "RELAXED",
+    "SNAPSHOT",
+    "UNSIGNED",
+    "Answer",
+    "Group",
+    "Row",
+    "Sample",
+]
 
 T = TypeVar("T")
 

@@ -209,7 +209,10 @@ def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | 
         raise
     if not some:
         return None
-    return _plain_columns(some, tags) or _columns(_look_at_each(some, tags, first), None)
+    if plain := _plain_columns(some, tags):
+        return plain
+    valid = _look_at_each(some, tags, first)
+    return _columns(valid, [event.tags for event in valid])
 
 
 def _look_at_each(some: list[Event], tags: list[Any], first: int) -> list[Event]:
@@ -237,14 +240,14 @@ def _checked_each(events: Iterable[object], first: int) -> Iterator[Event]:
         yield valid
 
 
-def _columns(events: Sequence[Event], tags: list[list[str]] | None) -> Columns:
-    """Return the fields of events, with other tags than theirs if some are given."""
+def _columns(events: Sequence[Event], tags: list[list[str]]) -> Columns:
+    """Return the fields of events, with these tags."""
     # Comprehensions: zip would make an iterator for each event.
     return Columns(
         [event[0] for event in events],
         [event[1] for event in events],
         [event[2] for event in events],
-        [event[3] for event in events] if tags is None else tags,
+        tags,
         [event[4] for event in events],
     )
 

@@ -146,10 +146,8 @@ class Pager:
         return total
 
     def _count_in(self, chunk: _Chunk) -> int:
-        if chunk.sieved and self._sieve.exact:
-            return len(chunk.records)
-        if self._sieve.exact:
-            return len(self._sieve.chosen(chunk.records))
+        if self._sieve.exact:  # none has to be decoded
+            return len(chunk.records if chunk.sieved else self._sieve.chosen(chunk.records))
         _, events = self._sieve.matching(chunk.keys, chunk.records, sieved=chunk.sieved)
         return len(events)
 
