@@ -1,4 +1,4 @@
-"""Fixtures of all tests: stores on disk whose indexes are checked at the end, and leaks."""
+"""Fixtures of all tests: stores on disk whose indexes are checked at the end, leaks, and rounds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,33 @@ from lmdbstore import LMDBEventStore
 from lmdbstore.environment import _registry
 
 from .indexes import assert_indexes_agree
+from .rounds import Rounds, make_rounds, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the endurance tests; see `tests.rounds`."""
+    parser.addoption("--minutes", type=float, default=0.0, help="how long endurance tests go on")
+    parser.addoption("--seed", type=int, help="of the random numbers of endurance tests")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the endurance tests counted, when they were told how long to go on."""
+    if terminalreporter.config.getoption("--minutes"):
+        failed = {report.nodeid for report in terminalreporter.getreports("failed")}
+        terminalreporter.section("endurance")
+        for line in table(failed):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Rounds:
+    """Give the rounds of an endurance test."""
+    tests = [item for item in request.session.items if item.get_closest_marker("endurance")]
+    return make_rounds(request, len(tests))
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Tests that go on for as long as they are told: see `tests.rounds`."""
