@@ -24,6 +24,7 @@ from .errors import (
     StoreClosed,
     StoreDamaged,
     StoreFull,
+    StoreInUse,
     StoreOpenError,
 )
 from .event import Event
@@ -51,6 +52,7 @@ __all__ = [
     "StoreClosed",
     "StoreDamaged",
     "StoreFull",
+    "StoreInUse",
     "StoreOpenError",
     "StoreStatistics",
 ]

@@ -32,15 +32,16 @@ import mmap
 import os
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import StoreClosed, StoreOpenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["BARRIER_FILE", "Barrier", "create_barrier_file"]
+__all__ = ["BARRIER_FILE", "Barrier", "create_barrier_file", "write_lock"]
 
 BARRIER_FILE = "barrier"
 
@@ -62,6 +63,38 @@ def create_barrier_file(folder: str, mode: int) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StoreOpenError(f"{path!r} of the store could not be made: {error}") from error
+
+
+@contextmanager
+def write_lock(folder: str) -> Iterator[bool]:
+    """Hold the writers' lock of a store that this process does not have open.
+
+    Gives False where somebody else holds it. A folder without the side file needs no lock: nobody
+    has that store open.
+
+    Raises:
+        StoreOpenError: the side file may not be opened.
+    """
+    path = os.path.join(folder, BARRIER_FILE)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield True
+        return
+    except OSError as error:
+        raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
+    try:
+        yield _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Barrier:

@@ -53,7 +53,7 @@ class Save(Change):
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
         key = self.row.time + fmt.encode_number(txn.next_local_id)
-        if not txn.claim(txn.databases.ids, self.row.id_key, key):
+        if not txn.claim(txn.databases.ids, self.row.id_key, key + self.row.checksum):
             return _duplicate(self.id)
         self.index(txn, key)
         txn.next_local_id += 1
@@ -61,13 +61,13 @@ class Save(Change):
 
     def index(self, txn: WriteTransaction, key: bytes) -> None:
         """Write all but the id, which is written."""
-        time, _, flag_keys, record = self.row
+        time, _, flag_keys, record, checksum = self.row
         databases = txn.databases
         txn.put(databases.timeline, key, record)
         unsign(txn, [key])
         for flag_key in flag_keys:
             txn.put(databases.flags, flag_key, key)
-        txn.put(databases.commits, key[8:], time, append=True)
+        txn.put(databases.commits, key[8:], time + checksum, append=True)
 
 
 def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:
@@ -94,6 +94,7 @@ def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreExcept
             [row.id_key for row in rows],
             [row.flag_keys for row in rows],
             [row.record for row in rows],
+            [row.checksum for row in rows],
         )
     )
     keys = part.keys(txn)
@@ -112,7 +113,7 @@ class _Part:
     """Events that are sorted and written at once."""
 
     def __init__(self, rows: fmt.Rows) -> None:
-        self.times, self.id_keys, flag_keys, self.records = rows
+        self.times, self.id_keys, flag_keys, self.records, self.checksums = rows
         # For each flag the events that carry it, by their place in the part.
         self.postings: defaultdict[bytes, list[int]] = defaultdict(list)
         for place, keys in enumerate(flag_keys):
@@ -129,11 +130,16 @@ class _Part:
         """Write the ids that are free; return the places of those that are taken."""
         ids = txn.databases.ids
         # Sorted by id and then by key, so that of two equal ones the first gets it.
-        items = sorted(zip(self.id_keys, keys, strict=True))
+        entries = map(add, keys, self.checksums)
+        items = sorted(zip(self.id_keys, entries, strict=True))
         if txn.put_many(ids, items) == len(items):
             return set()
         pairs = enumerate(zip(self.id_keys, keys, strict=True))
-        return {place for place, (id_key, key) in pairs if txn.get(ids, id_key) != key}
+        return {
+            place
+            for place, (id_key, key) in pairs
+            if fmt.key_in(txn.get(ids, id_key) or b"") != key
+        }
 
     def index(self, txn: WriteTransaction, keys: list[bytes]) -> None:
         """Write all but the ids, which are written."""
@@ -143,7 +149,8 @@ class _Part:
         _all_new(records, txn.put_many(timeline, records, append=append))
         unsign(txn, [key for key, _ in records])
         self._put_postings(txn, keys)
-        commits = [(key[8:], key[:8]) for key in keys]
+        times = map(add, self.times, self.checksums)
+        commits = [(key[8:], time) for key, time in zip(keys, times, strict=True)]
         _all_new(commits, txn.put_many(txn.databases.commits, commits, append=True))
 
     def _put_postings(self, txn: WriteTransaction, keys: list[bytes]) -> None:
@@ -252,11 +259,12 @@ class Delete(Change):
         databases = txn.databases
         if txn.get(databases.ids, self._id_key) is None:
             return EventNotFound(f"there is no event with the id {shown(self._id)}")
-        key = txn.take(databases.ids, self._id_key) or b""
+        entry = txn.take(databases.ids, self._id_key) or b""
+        key = fmt.key_in(entry)
         record = txn.take(databases.timeline, key)
         if record is None:
             raise StoreDamaged(f"the id {shown(self._id)} stands in an index, but not its event")
-        for tag in fmt.decode_one(record).tags:
+        for tag in fmt.decode_found(entry, record, self._id).tags:
             txn.remove(databases.flags, fmt.text_key(tag), key)
         txn.remove(databases.commits, key[8:])
         return None

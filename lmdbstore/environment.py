@@ -6,6 +6,8 @@ Rules, each after a trap of LMDB:
 - The map is 1 TiB from the start and never grown here; where the address space is too small it is
   halved until it fits. A larger map of another process is taken over with everyone kept out.
 - No transaction is open across the caller's code, snapshots apart.
+- From before the first file is opened until the last one is closed, the process is present in the
+  folder: so nobody replaces a file that somebody has open.
 - A forked child touches nothing of its parent's: it drops what it inherited and opens the store
   anew when it is first used. While the process forks, no thread of it is inside LMDB.
 """
@@ -35,6 +37,7 @@ from .errors import (
 )
 from .faults import code, read_error
 from .gate import Gate
+from .presence import Presence
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -87,6 +90,8 @@ class Environment:
         self.gate = Gate()
         self.snapshots: WeakSet[Snapshot] = WeakSet()
         with contextlib.ExitStack() as undo:
+            self.presence = Presence(path)
+            undo.callback(self.presence.close)
             self.lmdb = _open_lmdb(path, options)
             undo.callback(self.lmdb.close)
             check_is_store(self.lmdb, path)
@@ -199,6 +204,7 @@ class Environment:
             )
         self.writer.hold_up(self._shut)
         self.barrier.close()  # a reader at the barrier may wait to settle a write
+        self.presence.close()
 
     def _shut(self) -> None:
         self.gate.bar()
@@ -217,6 +223,7 @@ class Environment:
         """
         self._drop_snapshots()
         self.barrier.abandon()
+        self.presence.abandon()
         with contextlib.suppress(
             lmdb.Error
         ):  # it is the parent's business; ours is to be rid of it
@@ -295,7 +302,9 @@ def open_environment(path: str, options: Options, *, create: bool) -> Environmen
             environment.close()  # this was interrupted
             environment = None
         if environment is None:
-            environment = _registry[identity] = Environment(path, options)
+            environment = Environment(path, options)
+            # By what the file is now: until it was opened, another process might replace it.
+            _registry[_identity(path) or identity] = environment
         else:
             _check_agreement(path, environment.options, options)
         environment.users += 1

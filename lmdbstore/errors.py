@@ -14,7 +14,8 @@ The first four names are those of the event store API of the Theia log aggregato
     │   ├── EventNotFound            there is no such event
     │   └── InvalidQuery             correct the argument (also a ValueError)
     ├── StoreOpenError               the store could not be opened
-    │   └── InvalidOption            correct the option (also a ValueError)
+    │   ├── InvalidOption            correct the option (also a ValueError)
+    │   └── StoreInUse               have the others close it (also a write exception)
     ├── StoreClosed                  open the store again   (both a write and a read exception)
     └── StoreDamaged                 check the file         (both a write and a read exception)
 """
@@ -34,6 +35,7 @@ __all__ = [
     "StoreClosed",
     "StoreDamaged",
     "StoreFull",
+    "StoreInUse",
     "StoreOpenError",
     "shown",
 ]
@@ -81,6 +83,10 @@ class StoreOpenError(EventStoreException):
 
 class InvalidOption(StoreOpenError, ValueError):
     """An option of the constructor that is not acceptable, or contradicts an open store."""
+
+
+class StoreInUse(StoreOpenError, EventWriteException):
+    """The store is open elsewhere, or its file is being replaced; the message names who does it."""
 
 
 class StoreClosed(EventReadException, EventWriteException):

@@ -6,9 +6,9 @@ A store is a folder. `data.mdb` and `lock.mdb` are LMDB's; `barrier` is one byte
 | database   | key                        | value                             | LMDB flags        |
 |------------|----------------------------|-----------------------------------|-------------------|
 | `timeline` | timeline key (16 bytes)    | the record                        |                   |
-| `ids`      | text key of the event's id | the event's timeline key          |                   |
+| `ids`      | text key of the event's id | timeline key, checksum            |                   |
 | `flags`    | text key of the flag       | timeline keys: the posting set    | DUPSORT, DUPFIXED |
-| `commits`  | local id (8 bytes)         | timestamp (8 bytes)               |                   |
+| `commits`  | local id (8 bytes)         | timestamp (8 bytes), checksum     |                   |
 | `signatures` | first key of a run       | a filter, and the run's end       |                   |
 | `meta`     | `format`, `next`, `signed` | the version; the next local id; a local id |          |
 
@@ -37,6 +37,11 @@ rebuilt from `timeline`. Event(id="a", source="s", timestamp=1.5, tags=["x", "y"
 
     2261222c2273222c312e352c5b2278222c2279225d0a68690a
 
+**Checksum** (4 bytes, big-endian): the CRC-32 of the record, as of ISO 3309 and gzip (RFC 1952),
+c704a7a0 for the record above. It stands where an event is looked up and not where the timeline is
+scanned, which it would slow down; and twice, so that of a record and two checksums that do not
+agree it is known which one was damaged.
+
 **Text key**: LMDB takes keys of 1 to 511 bytes. A text of 1 to 510 bytes of UTF-8 is its own key.
 Any other (a longer one, or the empty one, which a flag may be) has a key of exactly 511 bytes: its
 first 479 bytes, filled up with zero bytes, then its BLAKE2b digest of 32 bytes (RFC 7693, without
@@ -53,7 +58,8 @@ in no run. `signed` is a local id that spares a look at the timeline: behind the
 at most as many events as were given local ids from it on, but for those of a last run that was
 removed.
 
-**Versions**: 2, the only one so far (1 was never released). A store of another version is refused.
+**Versions**: 3, the only one so far (1 and 2 were never released). A store of another version is
+refused.
 """
 
 from __future__ import annotations
@@ -62,6 +68,7 @@ import struct
 from itertools import repeat
 from operator import neg
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 import orjson
 
@@ -92,8 +99,10 @@ __all__ = [
     "TextKeys",
     "after_key",
     "before_key",
+    "checksum",
     "contents_of",
     "decode",
+    "decode_found",
     "decode_key",
     "decode_number",
     "decode_one",
@@ -104,6 +113,7 @@ __all__ = [
     "encode_time",
     "first_key",
     "flag_name",
+    "key_in",
     "last_key",
     "run_end",
     "text_key",
@@ -111,12 +121,14 @@ __all__ = [
     "timeline_key",
 ]
 
-VERSION = 2
+VERSION = 3
 TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
 SIGNATURES = b"signatures"
 FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
 FIRST_KEY = bytes(16)  # no event has it
 RUN_END = 16  # bytes of the end of a run, behind its filter
+KEY = 16  # bytes of a timeline key
+CHECKSUM = 4  # bytes
 
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes
@@ -138,6 +150,7 @@ class Row(NamedTuple):
     id_key: bytes
     flag_keys: list[bytes]
     record: bytes
+    checksum: bytes
 
 
 class Rows(NamedTuple):
@@ -147,6 +160,7 @@ class Rows(NamedTuple):
     id_keys: list[bytes]
     flag_keys: list[list[bytes]]
     records: list[bytes]
+    checksums: list[bytes]
 
 
 def encode_number(number: int) -> bytes:
@@ -242,6 +256,7 @@ def encode(event: Event, flag_keys: TextKeys) -> Row:
     `flag_keys` remembers the keys of flags between the events of a batch.
     """
     id_, source, timestamp, tags, content = event
+    record = b"%b\n%b" % (orjson.dumps((id_, source, timestamp, tags))[1:-1], content.encode())
     row: Row = _new(
         Row,
         (
@@ -249,7 +264,8 @@ def encode(event: Event, flag_keys: TextKeys) -> Row:
             _DOUBLE.pack(-timestamp) if timestamp >= 0 else encode_time(timestamp),
             text_key(id_),
             [flag_keys[tag] for tag in tags],
-            b"%b\n%b" % (orjson.dumps((id_, source, timestamp, tags))[1:-1], content.encode()),
+            record,
+            checksum(record),
         ),
     )
     return row
@@ -264,7 +280,8 @@ def encode_all(columns: Columns, flag_keys: TextKeys) -> Rows:
         for header, content in zip(headers, contents, strict=True)
     ]
     keys = [[flag_keys[tag] for tag in each] for each in tags]
-    return Rows(_encode_times(timestamps), list(map(text_key, ids)), keys, records)
+    checksums = list(map(checksum, records))
+    return Rows(_encode_times(timestamps), list(map(text_key, ids)), keys, records, checksums)
 
 
 def _encode_times(timestamps: list[float]) -> list[bytes]:
@@ -312,6 +329,32 @@ def decode_one(record: bytes) -> Event:
     except ValueError as error:
         raise StoreDamaged(f"a record cannot be decoded: {error}") from error
     raise StoreDamaged("a record does not have the four fields of a header")
+
+
+def checksum(record: bytes) -> bytes:
+    """Return the checksum of a record."""
+    return crc32(record).to_bytes(CHECKSUM, "big")
+
+
+def key_in(entry: bytes) -> bytes:
+    """Return the timeline key in a value of `ids`."""
+    return entry[:KEY]
+
+
+def decode_found(entry: bytes, record: bytes, event_id: str) -> Event:
+    """Decode the record that the entry of an id in `ids` has led to.
+
+    Raises:
+        StoreDamaged: it is not the record that was written for this id.
+    """
+    if checksum(record) == entry[KEY:]:
+        event = decode_one(record)
+        if event.id == event_id:
+            return event
+    raise StoreDamaged(
+        f"the record of the event {shown(event_id)} is not what was written: it does not agree "
+        "with its checksum"
+    )
 
 
 def contents_of(records: Iterable[bytes]) -> list[bytes]:

@@ -356,7 +356,7 @@ def _bounds(query: Query) -> tuple[bytes, bytes]:
 
 def _keys_by_id(txn: Transaction[bytes], databases: Databases, records: list[bytes]) -> list[bytes]:
     ids = [event.id for event in fmt.decode(records)]
-    keys = [txn.get(fmt.text_key(event_id), b"", db=databases.ids) for event_id in ids]
+    keys = [fmt.key_in(txn.get(fmt.text_key(event_id), b"", db=databases.ids)) for event_id in ids]
     if not all(keys):
         raise StoreDamaged(f"an event of {shown(ids)} is missing in the index of ids")
     return keys

@@ -58,11 +58,14 @@ class LMDBView(QueryView):
     @overload
     def get(self, event_id: str | UUID, default: T) -> Event | T: ...
     def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
-        """See `EventView.get`; two lookups, in one transaction."""
+        """See `EventView.get`; two lookups, in one transaction.
+
+        A record that does not agree with its checksum raises StoreDamaged.
+        """
         wanted = checked_id(event_id)
-        record = self._begin(lambda txn, databases: _record(txn, databases, wanted))
-        if record is not None:
-            return fmt.decode_one(record)
+        found = self._begin(lambda txn, databases: _found(txn, databases, wanted))
+        if found is not None:
+            return fmt.decode_found(*found, wanted)
         if default is _REQUIRED:
             raise EventNotFound(f"there is no event with the id {shown(wanted)}")
         return default
@@ -118,18 +121,26 @@ class LMDBView(QueryView):
 # The empty id is no event's; its key would be that of the empty flag.
 
 
-def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
+def _entry(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
     return txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
 
 
-def _record(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
-    key = txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
-    if key is None:
+def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
+    entry = _entry(txn, databases, event_id)
+    return None if entry is None else fmt.key_in(entry)
+
+
+def _found(
+    txn: Transaction[bytes], databases: Databases, event_id: str
+) -> tuple[bytes, bytes] | None:
+    """Return what `ids` has of an event, and its record."""
+    entry = _entry(txn, databases, event_id)
+    if entry is None:
         return None
-    record = txn.get(key, db=databases.timeline)
+    record = txn.get(fmt.key_in(entry), db=databases.timeline)
     if record is None:
         raise StoreDamaged(f"the id {shown(event_id)} stands in an index, but not its event")
-    return record
+    return entry, record
 
 
 def _events(txn: Transaction[bytes], databases: Databases) -> int:

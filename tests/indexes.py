@@ -34,8 +34,8 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
             assert event == checked(event)
             assert key[:8] == fmt.encode_time(event.timestamp)
             assert key[8:] not in commits, "a local id was given twice"
-            ids[fmt.text_key(event.id)] = key
-            commits[key[8:]] = key[:8]
+            ids[fmt.text_key(event.id)] = key + fmt.checksum(record)
+            commits[key[8:]] = key[:8] + fmt.checksum(record)
             postings.update((fmt.text_key(tag), key) for tag in event.tags)
     for name, expected in (("ids", ids), ("commits", commits)):
         with txn.cursor(db=getattr(databases, name)) as cursor:

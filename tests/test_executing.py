@@ -238,6 +238,47 @@ def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
         txn.commit()
 
 
+def test_no_flipped_bit_of_a_record_is_passed_off_as_data(path: Path) -> None:
+    """Neither by `get`, nor by a `delete`, which would leave postings of other flags behind."""
+    with LMDBEventStore(path) as store:
+        store.save(Event("a", timestamp=1.0, tags=["f"], content="all as it was"))
+        environment = store._environment
+        key = fmt.encode_time(1.0) + fmt.encode_number(1)
+        record = store._read(lambda txn, databases: txn.get(key, db=databases.timeline))
+        assert record is not None
+        for bit in range(len(record) * 8):
+            flipped = bytearray(record)
+            flipped[bit // 8] ^= 1 << bit % 8
+            put(environment.lmdb, key, bytes(flipped), environment.databases.timeline)
+            with pytest.raises(StoreDamaged, match="checksum"):
+                store.get("a")
+            with pytest.raises(StoreDamaged, match="checksum"):
+                store.delete("a")
+        put(environment.lmdb, key, record, environment.databases.timeline)
+        assert store.get("a").content == "all as it was"
+
+
+def test_the_entry_of_another_id_is_not_passed_off_as_data(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a", timestamp=1.0))
+        environment = store._environment
+        ids = environment.databases.ids
+        entry = store._read(lambda txn, databases: txn.get(b"a", db=databases.ids))
+        assert entry is not None
+        put(environment.lmdb, b"b", entry, ids)
+        with pytest.raises(StoreDamaged, match="'b'"):
+            store.get("b")
+        txn = environment.lmdb.begin(write=True)
+        txn.delete(b"b", db=ids)
+        txn.commit()
+
+
+def put(environment: Any, key: bytes, value: bytes, database: Any) -> None:
+    txn = environment.begin(write=True)
+    assert txn.put(key, value, db=database)
+    txn.commit()
+
+
 def test_events_that_are_saved_together_are_in_memory_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,11 @@ def test_the_documented_record_is_what_is_written() -> None:
     assert fmt.decode([record]) == [event]
 
 
+def test_the_documented_checksum_is_what_is_written() -> None:
+    record = bytes.fromhex("2261222c2273222c312e352c5b2278222c2279225d0a68690a")
+    assert fmt.checksum(record) == bytes.fromhex("c704a7a0")
+
+
 def test_the_documented_key_of_the_empty_text_is_what_is_written() -> None:
     assert fmt.text_key("") == bytes(479) + example("zero bytes and\n\n")
 

@@ -160,7 +160,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
         meta = environment.open_db(fmt.META)
         with environment.begin(write=True) as txn:
             txn.put(fmt.FORMAT, fmt.encode_number(99), db=meta)
-    with pytest.raises(StoreOpenError, match=r"version 99.*version 2"):
+    with pytest.raises(StoreOpenError, match=r"version 99.*version 3"):
         LMDBEventStore(path)
     with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
         txn.put(fmt.FORMAT, fmt.encode_number(fmt.VERSION), db=environment.open_db(fmt.META, txn))
