@@ -1,0 +1,150 @@
+"""Processes that are killed in the middle of everything: nothing lost, nothing torn, nobody stuck.
+
+What the children do stands in `killed`, what they must leave behind in `history`. A kill comes at a
+random moment, so a round may prove nothing; many together come upon every place. The steps of a
+commit are cut off one by one in `tests/test_killed.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import LMDBEventStore
+from tests.indexes import assert_indexes_agree
+
+from .history import LANES, Known, Told, probed
+from .killed import READS
+from .nursery import Nursery, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from random import Random
+
+    from tests.rounds import Rounds
+
+ENOUGH = 6000  # events; then a new store is begun, so that rounds stay short
+NOTES = 1000  # bytes of a journal: some tens of notes, so more than were under way
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    with Nursery("tests.endurance.killed", tmp_path / "complaints") as nursery:
+        yield nursery
+
+
+def moment(chance: Random) -> float:
+    """Return seconds until a kill: of the order of a beginning, of a call, or of many."""
+    return chance.choice([0.0, 0.0005, 0.005, 0.05]) * chance.random()
+
+
+class Life:
+    """One store from its creation on, who reads it all the while, and what is known of it."""
+
+    def __init__(self, nursery: Nursery, folder: Path, rounds: Rounds) -> None:
+        folder.mkdir()
+        self.nursery, self.folder = nursery, folder
+        self.rounds, self.chance = rounds, rounds.random
+        self.path, self.told = folder / "events", Told(folder / "told")
+        self.known, self.probes = Known(), 0
+        self.options = {"durability": self.chance.choice(["full", "none"])}
+        LMDBEventStore(self.path).close()
+        # Without readers LMDB's lock file is begun anew by whoever comes after a kill.
+        watched = self.chance.random() < 0.7
+        self.readers = [self._reader(readonly=readonly) for readonly in (False, True)[: 2 * watched]]
+
+    def _begin(self, role: str, **arguments: Any) -> int:
+        seed = self.chance.getrandbits(32)
+        return self.nursery.begin(
+            role, path=str(self.path), told=str(self.folder / "told"), seed=seed, **arguments
+        )
+
+    def _reader(self, *, readonly: bool) -> int:
+        return self._begin("read", reader=int(readonly), readonly=readonly)
+
+    def writers_are_killed(self) -> list[Path]:
+        """Let two processes write, kill them, and return their journals."""
+        first = self.known.next
+        journals = [self.folder / f"{first}-{writer}" for writer in range(2)]
+        writers = [
+            self._begin(
+                "write",
+                journal=str(journal),
+                lanes=list(range(LANES))[writer::2],
+                first=first,
+                **self.options,
+            )
+            for writer, journal in enumerate(journals)
+        ]
+        if self.chance.random() < 0.8:
+            until(lambda: all(map(size, journals)), "the writers do not begin to write")
+        time.sleep(moment(self.chance))
+        if self.chance.random() < 0.5:
+            self.nursery.kill(*writers)
+        else:
+            self.nursery.kill(writers[0])
+            before = size(journals[1])
+            until(lambda: size(journals[1]) > before + NOTES, "the other writer is stuck")
+            self.nursery.kill(writers[1])
+        return journals
+
+    def readers_go_on(self) -> None:
+        """Wait until each reader has begun and ended a step from now on."""
+        for reader, pid in enumerate(self.readers):
+            before = self.told.steps(reader)
+            until(
+                lambda reader=reader, before=before: self.told.steps(reader) > before + 1,  # type: ignore[misc]  # defaults bind them
+                "a reader is stuck",
+            )
+            self.nursery.assert_alive(pid)
+
+    def check(self, journals: list[Path]) -> None:
+        """Let the next one read and write, and compare all that there is with what is known."""
+        first = self.chance.random() < 0.5
+        steps = [self.readers_go_on, lambda: self.probe(write_first=not first)]
+        for step in steps if first else reversed(steps):
+            step()
+        with LMDBEventStore(self.path, create=False) as store:
+            verify(store)
+            found = list(store.search())
+        self.known.check(found, journals)
+
+    def probe(self, *, write_first: bool) -> None:
+        self.probes += 1
+        n = self.probes
+        self.nursery.run(
+            "probe", path=str(self.path), n=n, write_first=write_first, **self.options
+        )
+        self.known.events[probed(n).id] = probed(n)
+
+    def close(self) -> None:
+        self.rounds.add("acknowledged writes checked", self.known.acknowledged)
+        self.rounds.add("writes cut off", self.known.unacknowledged)
+        self.rounds.add("strict reads meanwhile", sum(map(self.told.steps, (0, 1))) * READS)
+        self.told.close()
+        self.nursery.kill(*self.readers)
+        shutil.rmtree(self.folder)
+
+
+def verify(store: LMDBEventStore) -> None:
+    """Fail if the store contradicts itself."""
+    assert_indexes_agree(store)
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@pytest.mark.endurance("two processes of four threads each write and are killed", rounds=25)
+def test_writers_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
+    going_on = iter(rounds)
+    for number in going_on:
+        with closing(Life(nursery, tmp_path / str(number), rounds)) as life:
+            life.check(life.writers_are_killed())
+            while len(life.known.events) < ENOUGH and next(going_on, None) is not None:
+                life.check(life.writers_are_killed())
