@@ -52,7 +52,6 @@ class Life:
         self.rounds, self.chance = rounds, rounds.random
         self.path, self.told = folder / "events", Told(folder / "told")
         self.known, self.probes = Known(), 0
-        self.options = {"durability": self.chance.choice(["full", "none"])}
         LMDBEventStore(self.path).close()
         # Without readers LMDB's lock file is begun anew by whoever comes after a kill.
         watched = self.chance.random() < 0.7
@@ -77,7 +76,7 @@ class Life:
                 journal=str(journal),
                 lanes=list(range(LANES))[writer::2],
                 first=first,
-                **self.options,
+                durability=self.chance.choice(["full", "full", "none"]),
             )
             for writer, journal in enumerate(journals)
         ]
@@ -117,9 +116,7 @@ class Life:
     def probe(self, *, write_first: bool) -> None:
         self.probes += 1
         n = self.probes
-        self.nursery.run(
-            "probe", path=str(self.path), n=n, write_first=write_first, **self.options
-        )
+        self.nursery.run("probe", path=str(self.path), n=n, write_first=write_first)
         self.known.events[probed(n).id] = probed(n)
 
     def close(self) -> None:
