@@ -37,6 +37,7 @@ from .errors import (
 )
 from .faults import code, read_error
 from .gate import Gate
+from .opening import turn
 from .presence import Presence
 from .writer import Writer
 
@@ -92,7 +93,8 @@ class Environment:
         with contextlib.ExitStack() as undo:
             self.presence = Presence(path)
             undo.callback(self.presence.close)
-            self.lmdb = _open_lmdb(path, options)
+            with turn(path):
+                self.lmdb = _open_lmdb(path, options)
             undo.callback(self.lmdb.close)
             check_is_store(self.lmdb, path)
             if not options.readonly:

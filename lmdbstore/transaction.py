@@ -37,7 +37,7 @@ class WriteTransaction:
         self.databases = databases
         self._environment = environment
         self._txn: lmdb.Transaction[bytes] | None = None
-        self._number = 0
+        self.number = 0  # LMDB's, of this transaction; 0 until it has begun
         self._first_local_id = self.next_local_id = 0
         self.changed = False
         self._signed_end: bytes | None = None
@@ -45,7 +45,7 @@ class WriteTransaction:
     def begin(self) -> None:
         """Begin; the lock of the barrier is held, so that this does not wait."""
         self._txn = self._environment.begin(write=True)
-        self._number = self._txn.id()
+        self.number = self._txn.id()
         found = self._txn.get(fmt.NEXT, db=self.databases.meta)
         if found is None:
             raise StoreDamaged("the store's next local id is missing")
@@ -169,7 +169,7 @@ class WriteTransaction:
 
         Asked while the barrier's lock is held, so that no later commit can be taken for this one.
         """
-        return self.changed and self._environment.info()["last_txnid"] >= self._number > 0
+        return self.changed and self._environment.info()["last_txnid"] >= self.number > 0
 
     def outcome_is_unknown(self) -> bool:
         """Whether a commit that failed left LMDB in the state in which it refuses all work."""

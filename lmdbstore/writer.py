@@ -56,6 +56,11 @@ GATHER_WITHIN = 0.002  # seconds since they were answered
 GATHER_REST = 16  # batches without waiting, after waiting was in vain
 
 
+# Seconds between two looks for reader slots of processes that died. LMDB takes such a reader for a
+# living one: it would not use again what was deleted since, and the file would grow and grow.
+SLOTS_CHECK = 1.0
+
+
 class _Job:
     """A change that waits for a leader, and what came of it."""
 
@@ -122,6 +127,7 @@ class Writer:
         self._leader = 0
         self._companions: set[int] = set()  # the threads whose changes were in the last batch
         self._answered = 0.0  # when, by the monotonic clock
+        self._slots_check = 0.0  # when they are looked at again, by the same clock
         self._resting = 0  # batches to come for which nobody is waited for
 
     def write(self, change: Change) -> None:
@@ -281,7 +287,9 @@ class Writer:
             self._barrier.unlock()  # to unlock what an interrupt left unlocked does nothing
 
     def _inside(self, work: Callable[[WriteTransaction], None]) -> None:
+        self._free_slots()
         byte = self._barrier.byte
+        left_odd = byte[0] & 1  # by a writer that died
         txn = WriteTransaction(self._environment, self._databases)
         try:
             self._barrier.raised(txn.begin)
@@ -291,7 +299,15 @@ class Writer:
             raise
         finally:
             # Even, so that readers go on; without a call, so that no interrupt can come before.
-            byte[0] = (byte[0] + 1) & 0xFE
+            # But where this could not begin, what a writer that died left is not settled yet.
+            byte[0] = byte[0] if left_odd and not txn.number else (byte[0] + 1) & 0xFE
+
+    def _free_slots(self) -> None:
+        """Now and then, free the reader slots of processes that died: see `SLOTS_CHECK`."""
+        now = time.monotonic()
+        if now >= self._slots_check:
+            self._slots_check = now + SLOTS_CHECK
+            self._environment.reader_check()
 
 
 def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:

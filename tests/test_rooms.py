@@ -17,8 +17,8 @@ ROOMS = [
     *("signature", "pattern_needs", "pattern"),
     *("query", "plan", "search", "api", "searching", "memory"),
     *("format", "postings", "runs", "sieve", "pager", "view"),
-    *("gate", "faults", "barrier", "presence", "creation", "databases", "transaction", "signing"),
-    *("changes", "writer"),
+    *("gate", "faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
+    *("signing", "changes", "writer"),
     *("environment", "snapshot", "statistics", "store"),
 ]
 
@@ -27,7 +27,7 @@ LIBRARIES = {
     "orjson": {"format"},
     "struct": {"format"},
     "re2": {"pattern"},
-    "fcntl": {"barrier", "presence"},
+    "fcntl": {"barrier", "presence", "opening"},
     "mmap": {"barrier"},
 }
 
