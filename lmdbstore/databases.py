@@ -7,7 +7,7 @@ barrier's lock: one that py-lmdb begins would wait with the interpreter's lock h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import lmdb
 
@@ -15,9 +15,13 @@ from . import format as fmt
 from .errors import StoreDamaged, StoreOpenError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmdb import _Database as Database
 
 __all__ = ["Databases", "check_is_store", "open_databases"]
+
+T = TypeVar("T")
 
 
 class Databases(NamedTuple):
@@ -37,7 +41,8 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
     Raises:
         StoreOpenError: it is not a store, or one of another format version.
     """
-    try:
+
+    def work() -> Databases:
         if readonly:
             handles = _handles(environment, None)
         else:
@@ -46,22 +51,35 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
             txn.commit()
         with environment.begin() as txn:
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
-    except (lmdb.Error, StoreDamaged) as error:
-        raise StoreOpenError(f"the store {path!r} could not be opened: {error}") from error
-    return handles
+        return handles
+
+    return _in_any_map(environment, path, work)
 
 
 def check_is_store(environment: lmdb.Environment, path: str) -> None:
     """Raise StoreOpenError if the file does not hold the databases of a store."""
-    try:
+
+    def work() -> set[bytes]:
         with environment.begin() as txn, txn.cursor() as cursor:
-            names = set(cursor.iternext(keys=True, values=False))
-    except lmdb.Error as error:
-        raise StoreOpenError(f"the store {path!r} could not be opened: {error}") from error
+            return set(cursor.iternext(keys=True, values=False))
+
+    names = _in_any_map(environment, path, work)
     if not names.issuperset((fmt.TIMELINE, fmt.IDS, fmt.FLAGS, fmt.COMMITS, fmt.META)):
         raise StoreOpenError(
             f"{path!r} holds an LMDB file that is not a store of lmdbstore; choose another folder"
         )
+
+
+def _in_any_map(environment: lmdb.Environment, path: str, work: Callable[[], T]) -> T:
+    """Run `work`; take over larger maps that others give the store, before anyone uses this one."""
+    try:
+        while True:
+            try:
+                return work()
+            except lmdb.MapResizedError:
+                environment.set_mapsize(0)
+    except (lmdb.Error, StoreDamaged) as error:
+        raise StoreOpenError(f"the store {path!r} could not be opened: {error}") from error
 
 
 def _handles(environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None) -> Databases:

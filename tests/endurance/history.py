@@ -18,7 +18,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmdbstore import DuplicateEvent, Event, EventNotFound
+from lmdbstore import DuplicateEvent, Event, EventNotFound, StoreFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,6 +129,9 @@ class Journal:
         except REFUSALS:
             self._note("refused", kind, lane, n)
             return False
+        except StoreFull:
+            self._note("full", kind, lane, n)
+            return False
         self._note("done", kind, lane, n)
         return True
 
@@ -143,7 +146,7 @@ class Change(NamedTuple):
     kind: str
     lane: int
     n: int
-    state: str  # begun, done or refused: the last that was noted
+    state: str  # begun, done, refused or full: the last that was noted
 
 
 def read_journal(path: Path) -> Iterator[Change]:
@@ -192,6 +195,8 @@ class Known:
             self.next = max(self.next, change.n + 1)
             self.acknowledged += change.state != "begun"
             self.unacknowledged += change.state == "begun"
+            if change.state == "full":
+                continue
             if change.state == "refused":
                 assert change.kind == "claim", f"refused without a reason: {change}"
                 claimed.add(claim(change.lane, change.n).id)

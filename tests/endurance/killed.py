@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -25,6 +26,8 @@ __all__ = ["READS", "ROLES"]
 # What a lane does next: kinds of changes, by how often. A delete takes what the lane saved last.
 OFTEN = {"save": 40, "delete": 15, "few": 15, "claim": 10, "many": 1, "sign": 1}
 
+CHANGES_OF_A_CREATOR = 30  # so that the smallest map that is tried is full now and then
+
 
 def write(
     path: str, journal: str, told: str, lanes: Sequence[int], first: int, seed: int, **options: Any
@@ -33,6 +36,17 @@ def write(
     store = LMDBEventStore(path, **options)
     notes, tells = Journal(journal), Told(told)
     _threads([(_lane, (store, notes, tells, lane, first, seed)) for lane in lanes])
+
+
+def create(path: str, journal: str, lane: int, first: int, **options: Any) -> None:
+    """Open a store that may not be there yet, change a little, close it, and again, until killed."""
+    notes = Journal(journal)
+    for n in itertools.count(first):
+        with LMDBEventStore(path, **options) as store:
+            if n < first + CHANGES_OF_A_CREATOR:
+                notes.carry_out(store, ("save", "many", "claim")[n % 3], lane, n)
+            else:
+                len(store)
 
 
 def _lane(
@@ -127,6 +141,22 @@ def _whole(view: EventView) -> None:
     assert flags.get("all", 0) == sums
 
 
+def hold(path: str, told: str, reader: int, number: int) -> None:
+    """Hold snapshots in several threads, and read them again and again, until killed."""
+    store, tells = LMDBEventStore(path), Told(told)
+
+    def look() -> None:
+        with store.snapshot() as view:
+            before = view.flags()
+            for turn in itertools.count():
+                assert view.flags() == before, "a snapshot has changed"
+                assert len(list(view.search(limit=10))) <= 10
+                if turn == 0:
+                    tells.step(reader)
+
+    _threads([(look, ())] * number)
+
+
 def probe(path: str, n: int, *, write_first: bool, **options: Any) -> None:
     """Read strictly and write: what the next one does who comes after a kill.
 
@@ -146,6 +176,8 @@ def probe(path: str, n: int, *, write_first: bool, **options: Any) -> None:
 
 ROLES: dict[str, Callable[..., None]] = {
     "write": write,
+    "create": create,
     "read": read,
+    "hold": hold,
     "probe": probe,
 }

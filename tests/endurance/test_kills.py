@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore import LMDBEventStore
+from lmdbstore import Event, LMDBEventStore, writer
 from tests.indexes import assert_indexes_agree
 
 from .history import LANES, Known, Told, probed
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.rounds import Rounds
 
 ENOUGH = 6000  # events; then a new store is begun, so that rounds stay short
+MOST_USED = 16_000_000  # bytes, of the map: what a few rounds of churn take, and not all
 NOTES = 1000  # bytes of a journal: some tens of notes, so more than were under way
 
 
@@ -83,6 +84,7 @@ class Life:
         if self.chance.random() < 0.8:
             until(lambda: all(map(size, journals)), "the writers do not begin to write")
         time.sleep(moment(self.chance))
+        self.a_reader_is_killed()
         if self.chance.random() < 0.5:
             self.nursery.kill(*writers)
         else:
@@ -92,15 +94,24 @@ class Life:
             self.nursery.kill(writers[1])
         return journals
 
+    def a_reader_is_killed(self) -> None:
+        """Kill one of those that go on, wherever it is, and begin another."""
+        if self.readers and self.chance.random() < 0.3:
+            readonly = self.chance.choice([False, True])
+            self.nursery.kill(self.readers[readonly])
+            self.readers[readonly] = self._reader(readonly=readonly)
+
     def readers_go_on(self) -> None:
         """Wait until each reader has begun and ended a step from now on."""
         for reader, pid in enumerate(self.readers):
-            before = self.told.steps(reader)
-            until(
-                lambda reader=reader, before=before: self.told.steps(reader) > before + 1,  # type: ignore[misc]  # defaults bind them
-                "a reader is stuck",
-            )
+            self._goes_on(reader, pid, self.told.steps(reader) + 1)
+
+    def _goes_on(self, reader: int, pid: int, steps: int) -> None:
+        def does() -> bool:
             self.nursery.assert_alive(pid)
+            return self.told.steps(reader) > steps
+
+        until(does, "a reader is stuck")
 
     def check(self, journals: list[Path]) -> None:
         """Let the next one read and write, and compare all that there is with what is known."""
@@ -145,3 +156,90 @@ def test_writers_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) ->
             life.check(life.writers_are_killed())
             while len(life.known.events) < ENOUGH and next(going_on, None) is not None:
                 life.check(life.writers_are_killed())
+
+
+HOLDERS, THREADS = 2, 5  # of each: they hold 10 of the slots
+SLOTS = 16
+CHURN = 100  # events that are saved and deleted in each round, of 1,000 bytes each
+
+
+@pytest.mark.endurance("processes that hold snapshots are killed", rounds=40)
+def test_readers_are_killed(
+    nursery: Nursery, path: Path, tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their slots come back, and so does the space of what was deleted while they read."""
+    monkeypatch.setattr(writer, "SLOTS_CHECK", 0.0)
+    with (
+        closing(Told(tmp_path / "told")) as told,
+        LMDBEventStore(path, max_readers=SLOTS, durability="none") as store,
+    ):
+        used = []
+        for number in rounds:
+            before = told.steps(0)
+            holders = [
+                nursery.begin(
+                    "hold", path=str(path), told=str(tmp_path / "told"), reader=0, number=THREADS
+                )
+                for _ in range(HOLDERS)
+            ]
+            if rounds.random.random() < 0.8:
+                until(lambda before=before: told.steps(0) > before, "nobody holds a snapshot")  # type: ignore[misc]  # the default binds it
+            time.sleep(moment(rounds.random))
+            churn(store, f"{number} beside them")
+            nursery.kill(*holders)
+            churn(store, f"{number} after them")
+            used.append(store.stats().map_used)
+            if rounds.random.random() < 0.5:
+                every_slot_is_free(store)
+            rounds.add("snapshots of the dead", HOLDERS * THREADS)
+        assert used[-1] <= MOST_USED, f"the file grows: {used}"
+
+
+def churn(store: LMDBEventStore, name: str) -> None:
+    """Save and delete: what is deleted can only be used again when nobody reads the state before."""
+    names = [f"{name} {n}" for n in range(CHURN)]
+    store.save_many(Event(name, "churn", 1.0, ["all"], "x" * 1000) for name in names)
+    for name in names:
+        store.delete(name)
+
+
+def every_slot_is_free(store: LMDBEventStore) -> None:
+    with ExitStack() as views:
+        for _ in range(SLOTS - 1):  # reading the figures takes one
+            assert len(views.enter_context(store.snapshot())) == 0
+        assert store.stats().readers >= SLOTS - 1
+
+
+CREATORS: list[dict[str, Any]] = [
+    {},
+    {"map_size": 1 << 20, "durability": "none"},
+    {"map_size": 1 << 24},
+]
+
+
+@pytest.mark.endurance("processes that make one store at once are killed", rounds=20)
+def test_creators_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
+    """They open it with different map sizes, again and again."""
+    for number in rounds:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path, known = folder / "events", Known()
+        if rounds.random.random() < 0.3:
+            path.mkdir()
+        journals = [folder / f"journal {lane}" for lane in range(len(CREATORS))]
+        creators = [
+            nursery.begin("create", path=str(path), journal=str(journal), lane=lane, first=1, **how)
+            for lane, (journal, how) in enumerate(zip(journals, CREATORS, strict=True))
+        ]
+        rounds.random.shuffle(creators)
+        for pid in creators:
+            time.sleep(moment(rounds.random))
+            nursery.kill(pid)
+        nursery.run("probe", path=str(path), n=number, write_first=rounds.random.random() < 0.5)
+        known.events[probed(number).id] = probed(number)
+        with LMDBEventStore(path, create=False) as store:
+            verify(store)
+            known.check(list(store.search()), journals)
+        rounds.add("processes killed", len(creators))
+        rounds.add("acknowledged writes checked", known.acknowledged)
+        shutil.rmtree(folder)
