@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import signal
+import sys
 import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import lmdbstore
 from lmdbstore import LMDBEventStore
 
 from .history import LANES, SIZES, Journal, Told, batch, kept, one, probed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
     from lmdbstore import EventView
 
@@ -25,7 +29,7 @@ __all__ = ["READS", "ROLES"]
 
 # What a lane does next: kinds of changes, by how often. A delete takes what the lane saved last.
 OFTEN = {"save": 40, "delete": 15, "few": 15, "claim": 10, "many": 1, "sign": 1}
-
+PACKAGE = os.path.dirname(lmdbstore.__file__)
 CHANGES_OF_A_CREATOR = 30  # so that the smallest map that is tried is full now and then
 
 
@@ -36,6 +40,27 @@ def write(
     store = LMDBEventStore(path, **options)
     notes, tells = Journal(journal), Told(told)
     _threads([(_lane, (store, notes, tells, lane, first, seed)) for lane in lanes])
+
+
+def cut(path: str, journal: str, kind: str, n: int, place: int) -> None:
+    """Make one change, and be killed at the line of the package that is the so-manieth new one."""
+    store, notes = LMDBEventStore(path, durability="none"), Journal(journal)
+    if kind == "delete":
+        notes.carry_out(store, "save", 0, n)
+    seen: set[tuple[str, int]] = set()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            seen.add((frame.f_code.co_filename, frame.f_lineno))
+            if len(seen) > place:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    sys.settrace(trace)
+    notes.carry_out(store, kind, 0, n)
+    sys.settrace(None)
 
 
 def create(path: str, journal: str, lane: int, first: int, **options: Any) -> None:
@@ -176,6 +201,7 @@ def probe(path: str, n: int, *, write_first: bool, **options: Any) -> None:
 
 ROLES: dict[str, Callable[..., None]] = {
     "write": write,
+    "cut": cut,
     "create": create,
     "read": read,
     "hold": hold,

@@ -66,6 +66,10 @@ class Nursery:
         code = self._wait(pid, limit)
         assert code == 0, f"a child failed, or did not end ({code})\n{self.complaints()}"
 
+    def code(self, pid: int) -> int:
+        """Wait until a child has ended; return its exit code, or the number of the signal below 0."""
+        return self._wait(pid, LIMIT)
+
     def run(self, role: str, **arguments: Any) -> None:
         """Begin a child and wait until it has ended well."""
         self.succeeds(self.begin(role, **arguments))

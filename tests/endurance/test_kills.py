@@ -8,6 +8,7 @@ commit are cut off one by one in `tests/test_killed.py`.
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -156,6 +157,32 @@ def test_writers_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) ->
             life.check(life.writers_are_killed())
             while len(life.known.events) < ENOUGH and next(going_on, None) is not None:
                 life.check(life.writers_are_killed())
+
+
+LINES = 220  # more than a change comes upon
+
+
+@pytest.mark.endurance("a process is killed at one line of a write", rounds=80)
+def test_a_writer_is_killed_at_any_line(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
+    """Of all lines of the package that a change comes upon, in the order of their first time."""
+    with closing(Life(nursery, tmp_path / "life", rounds)) as life:
+        for number in rounds:
+            journal = life.folder / str(number)
+            kind = rounds.random.choice(["save", "delete", "few"])
+            place = rounds.random.randrange(LINES)
+            code = nursery.code(
+                nursery.begin(
+                    "cut",
+                    path=str(life.path),
+                    journal=str(journal),
+                    kind=kind,
+                    n=life.known.next,
+                    place=place,
+                )
+            )
+            assert code in (0, -signal.SIGKILL), nursery.complaints()
+            rounds.add("killed", int(code != 0))
+            life.check([journal])
 
 
 HOLDERS, THREADS = 2, 5  # of each: they hold 10 of the slots
