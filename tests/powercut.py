@@ -79,6 +79,9 @@ class Expected:
 
 def look(store: Path, expected: Expected) -> None:
     """Open what is left of a store, check all of it, and write to it."""
+    if expected.opened:
+        with LMDBEventStore(store, readonly=True) as reader:
+            expected.check({event.id: event for event in reader.search()})
     with LMDBEventStore(store, durability="none", create=not expected.opened) as opened:
         number = assert_indexes_agree(opened)
         found = {event.id: event for event in opened.search()}
