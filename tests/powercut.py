@@ -53,7 +53,9 @@ class Expected:
         """Note which operations have begun, and which were acknowledged."""
         operations = list(plan.operations)
         self.begun = [op for op in operations if marks.begun.get(op.number, sys.maxsize) <= line]
-        self.done = {op.number for op in operations if marks.done.get(op.number, sys.maxsize) <= line}
+        self.done = {
+            op.number for op in operations if marks.done.get(op.number, sys.maxsize) <= line
+        }
         self.opened = marks.opened <= line
 
     def check(self, found: dict[str, Event]) -> None:

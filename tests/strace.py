@@ -111,7 +111,9 @@ def in_child(command: list[str], limit: float = LONG) -> str:
         except BaseException:
             os.killpg(child.pid, 9)
             raise
-    assert child.returncode == 0, f"exit code {child.returncode}\n{output[-4000:]}\n{errors[-4000:]}"
+    assert child.returncode == 0, (
+        f"exit code {child.returncode}\n{output[-4000:]}\n{errors[-4000:]}"
+    )
     return output
 
 

@@ -64,5 +64,7 @@ def test_a_power_cut_while_a_store_is_made_leaves_none_or_a_whole_one(
     phases = [random_phase(numbers, random.Random(5), 1, 3, [])]
     plan = Plan(str(tmp_path / "disk" / "events"), phases, folder_is_there=there)
     for seed in range(2):
-        images, _ = cut(tmp_path / f"{seed}", plan._replace(path=str(tmp_path / f"{seed}/disk/s")), seed, EVERY)
+        images, _ = cut(
+            tmp_path / f"{seed}", plan._replace(path=str(tmp_path / f"{seed}/disk/s")), seed, EVERY
+        )
         assert images > 100
