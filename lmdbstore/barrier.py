@@ -66,10 +66,11 @@ def create_barrier_file(folder: str, mode: int) -> None:
 
 
 @contextmanager
-def write_lock(folder: str) -> Iterator[bool]:
-    """Hold the writers' lock of a store that this process does not have open.
+def write_lock(folder: str, *, wait: bool) -> Iterator[bool]:
+    """Keep all processes from writing to a store, through a description of its side file of our own.
 
-    Gives False where somebody else holds it. A folder without the side file needs no lock: nobody
+    With `wait` others may do the same at once; without, nobody else does, and it gives False where
+    somebody writes. A folder without the side file needs no lock: nobody
     has that store open.
 
     Raises:
@@ -84,14 +85,14 @@ def write_lock(folder: str) -> Iterator[bool]:
     except OSError as error:
         raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
     try:
-        yield _locked(descriptor)
+        yield _locked(descriptor, wait=wait)
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(descriptor: int, *, wait: bool) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import lmdb
 
 from . import format as fmt
-from .barrier import BARRIER_FILE, create_barrier_file
+from .barrier import BARRIER_FILE, create_barrier_file, write_lock
 from .errors import StoreOpenError, shown
 
 __all__ = ["DATA_FILE", "FILE_MODE", "check_is_lmdb", "create_store"]
@@ -88,7 +88,7 @@ def _rename(made: str, path: str) -> None:
             raise
 
 
-def check_is_lmdb(path: str) -> None:
+def check_is_lmdb(path: str, *, readonly: bool) -> None:
     """Raise StoreOpenError if the data file in a folder is not LMDB's, or is cut off.
 
     LMDB finds the first out for itself, but only when it has made a lock file beside it; by the
@@ -96,18 +96,42 @@ def check_is_lmdb(path: str) -> None:
     """
     name = os.path.join(path, DATA_FILE)
     try:
-        with open(name, "rb") as file:
-            needed = _size_in_use(file)
-            size = os.fstat(file.fileno()).st_size
+        needed, size = _sizes(name)
+        if 0 < needed and size < needed:
+            with write_lock(path, wait=True):
+                _check_short(name, readonly=readonly)
     except OSError as error:
         raise StoreOpenError(f"the store {shown(path)} could not be opened: {error}") from error
     if not needed:
         raise StoreOpenError(f"{shown(name)} is not an LMDB file, or a damaged one")
-    if size < needed:
+
+
+def _check_short(name: str, *, readonly: bool) -> None:
+    """Raise StoreOpenError if a file that is too short lacks more than free pages.
+
+    A page at the end that was taken and given back in one transaction (of an event that was saved
+    and deleted in one group commit) is never written, and never read.
+    """
+    from lmdb.verify import VerifyError, verify
+
+    needed, size = _sizes(name)
+    try:
+        whole = not verify(name, subdir=False)
+    except VerifyError:
+        whole = False
+    if not whole:
         raise StoreOpenError(
             f"{shown(name)} is cut off: it has {size:,} bytes of {needed:,}; reading on would end "
             "the process; take it from a backup"
         )
+    if not readonly:  # so that the next opening need not look through all of it
+        os.truncate(name, max(needed, size))
+
+
+def _sizes(name: str) -> tuple[int, int]:
+    """Return how long the file is by its meta pages (0 if it is not LMDB's), and how long it is."""
+    with open(name, "rb") as file:
+        return _size_in_use(file), os.fstat(file.fileno()).st_size
 
 
 def _size_in_use(file: BinaryIO) -> int:

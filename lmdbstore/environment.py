@@ -237,7 +237,7 @@ class Environment:
 
 
 def _open_lmdb(path: str, options: Options) -> lmdb.Environment:
-    check_is_lmdb(path)
+    check_is_lmdb(path, readonly=options.readonly)
     size = options.map_size or DEFAULT_MAP_SIZE
     while True:
         try:

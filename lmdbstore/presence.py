@@ -104,7 +104,7 @@ def alone_in(folder: str) -> Iterator[None]:
         StoreInUse: a process has the store open, this one maybe.
         StoreOpenError: the folder or its side file may not be opened.
     """
-    with write_lock(folder) as free:
+    with write_lock(folder, wait=False) as free:
         if not free:
             raise _in_use(folder, _OPEN)
         presence = Presence(folder)

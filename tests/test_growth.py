@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -155,6 +157,34 @@ except EventReadException:
         child = subprocess.run([sys.executable, "-c", code], check=False, timeout=120)
         assert child.returncode == 7
         assert "a" in store
+
+
+def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None:
+    """An event that is saved and deleted in one group commit leaves free pages that nobody wrote."""
+    with LMDBEventStore(path) as store:
+        for name in "abc":
+            store.save(Event(name, content=TEXT))
+        store.delete("a")
+        works = [lambda: store.save(Event("big", content=TEXT * 1000)), lambda: store.delete("big")]
+        threads = [threading.Thread(target=work) for work in works]
+
+        def queue_up() -> None:
+            for number, thread in enumerate(threads, 1):
+                thread.start()
+                while len(store._environment.writer._queue) < number:
+                    time.sleep(0.001)  # until it is there, however long that takes
+
+        store._environment.writer.hold_up(queue_up)
+        for thread in threads:
+            thread.join()
+        used = store.stats().map_used
+        assert (path / "data.mdb").stat().st_size < used
+    for readonly in (True, False):
+        with LMDBEventStore(path, readonly=readonly) as store:
+            assert [event.id for event in store.search()] == ["b", "c"]
+    assert (path / "data.mdb").stat().st_size == used, "every opening would look through all of it"
+    with LMDBEventStore(path) as store:
+        store.save(Event("after", content=TEXT * 1000))
 
 
 def test_a_full_disk_is_an_error_and_not_the_end(path: Path) -> None:
