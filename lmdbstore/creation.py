@@ -116,7 +116,7 @@ def _check_short(name: str, *, readonly: bool) -> None:
 
     needed, size = _sizes(name)
     try:
-        whole = not verify(name, subdir=False)
+        whole = not verify(name, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
     except VerifyError:
         whole = False
     if not whole:

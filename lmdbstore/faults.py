@@ -74,4 +74,6 @@ def write_error(error: lmdb.Error) -> EventStoreException:
         message += "; the disk is full: free some space and write again"
     elif code(error) == errno.EIO:  # LMDB says so too when a full disk takes a part of a write
         message += "; see whether the disk is full, or fails"
+    elif code(error) == errno.EFBIG:
+        message += "; the file may not grow: raise the limit on the size of files (ulimit -f)"
     return _common(error) or EventWriteException(message)

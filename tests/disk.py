@@ -65,9 +65,7 @@ class File:
         """Return what may be left of it."""
         found = bytearray(self.durable)
         for write in self.pending:
-            if way == "all":
-                _put(found, write.offset, write.data)
-            elif way == "some" and chance.random() < 0.5:
+            if way == "all" or (way == "some" and chance.random() < 0.5):
                 _put(found, write.offset, write.data)
             elif way == "torn":
                 self._tear(found, write, chance)

@@ -160,7 +160,7 @@ except EventReadException:
 
 
 def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None:
-    """An event that is saved and deleted in one group commit leaves free pages that nobody wrote."""
+    """An event that is saved and deleted in one group commit leaves pages that nobody wrote."""
     with LMDBEventStore(path) as store:
         for name in "abc":
             store.save(Event(name, content=TEXT))

@@ -19,7 +19,7 @@ from lmdbstore import Event, LMDBEventStore
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["MARKS", "Operation", "Phase", "Plan", "random_phase", "save"]
@@ -32,7 +32,7 @@ class Operation(NamedTuple):
 
     number: int
     kind: str  # "save", "save_many" or "delete"
-    events: list[dict[str, object]] = []  # what it saves
+    events: Sequence[dict[str, object]] = ()  # what it saves
     id: str = ""  # what it deletes
 
     def carry_out(self, store: LMDBEventStore) -> None:
