@@ -67,7 +67,9 @@ class Tester:
     def save_many(self) -> bool:
         """Save some events, all or none."""
         events = [self.event() for _ in range(self.chance.choice([1, 10, 40]))]
-        return self._try({event.id: event for event in events}, lambda: self.store.save_many(events))
+        return self._try(
+            {event.id: event for event in events}, lambda: self.store.save_many(events)
+        )
 
     def delete(self) -> bool:
         """Delete an event."""

@@ -32,7 +32,16 @@ FAULTS = [
 
 
 def run(store: Path, seed: int, trouble: str) -> list[str]:
-    return [sys.executable, "-X", "faulthandler", "-m", "tests.faulty", str(store), str(seed), trouble]
+    return [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-m",
+        "tests.faulty",
+        str(store),
+        str(seed),
+        trouble,
+    ]
 
 
 def note(rounds: Rounds, output: str) -> dict[str, int]:

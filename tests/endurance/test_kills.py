@@ -57,7 +57,9 @@ class Life:
         LMDBEventStore(self.path).close()
         # Without readers LMDB's lock file is begun anew by whoever comes after a kill.
         watched = self.chance.random() < 0.7
-        self.readers = [self._reader(readonly=readonly) for readonly in (False, True)[: 2 * watched]]
+        self.readers = [
+            self._reader(readonly=readonly) for readonly in (False, True)[: 2 * watched]
+        ]
 
     def _begin(self, role: str, **arguments: Any) -> int:
         seed = self.chance.getrandbits(32)
