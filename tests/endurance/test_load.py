@@ -46,7 +46,7 @@ def load(path: Path, seed: int, durability: str) -> list[Call]:
     command = [sys.executable, "-m", "tests.endurance.loaded", str(path)]
     children = [
         subprocess.Popen(
-            [*command, str(seed + 100 * n), str(CALLS), durability],
+            [*command, str(seed + 101 * n), str(CALLS), durability],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
