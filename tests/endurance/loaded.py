@@ -107,7 +107,9 @@ class Lane:
 
     def _batch(self, n: int) -> None:
         key, value = self._batch_key(), f"{self.name}.{n}"
-        events = [Event(f"{key} {i}", value, float(i), [batch_flag(key)]) for i in range(BATCH)]
+        events = [
+            Event(f"{key} {i}", value, float(i), [batch_flag(key), "batch"]) for i in range(BATCH)
+        ]
         begin = time.monotonic_ns()
         try:
             assert self.store.save_many(events) == BATCH
@@ -121,6 +123,7 @@ class Lane:
         begin = time.monotonic_ns()
         found = self.store.count(flags=[batch_flag(key)])
         self._note(begin, "read", key, str(found) if found else None, done=True)
+        assert self.store.count(flags=["batch"]) % BATCH == 0, "a part of a batch"
 
     def _snapshot(self) -> None:
         key, batch = self._key(), self._batch_key()
