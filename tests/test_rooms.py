@@ -13,11 +13,11 @@ PACKAGE = Path(lmdbstore.__file__).parent
 
 # From the ground up: a room imports only from rooms above it in this list.
 ROOMS = [
-    *("errors", "event", "locks", "pattern_refused", "pattern_sets", "pattern_parse"),
+    *("errors", "event", "locks", "gate", "pattern_refused", "pattern_sets", "pattern_parse"),
     *("signature", "pattern_needs", "pattern"),
     *("query", "plan", "search", "api", "searching", "memory"),
     *("format", "postings", "runs", "sieve", "pager", "view"),
-    *("gate", "faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
+    *("faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
     *("signing", "changes", "writer"),
     *("environment", "snapshot", "statistics", "store"),
 ]
