@@ -37,6 +37,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import StoreClosed, StoreOpenError
+from .faults import advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,9 @@ def create_barrier_file(folder: str, mode: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StoreOpenError(f"{path!r} of the store could not be made: {error}") from error
+        raise StoreOpenError(
+            f"{path!r} of the store could not be made: {error}{advice(error)}"
+        ) from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ is there and empty stays as it is, with its owner and rights; it is given the fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import BinaryIO
@@ -18,12 +19,14 @@ import lmdb
 from . import format as fmt
 from .barrier import BARRIER_FILE, create_barrier_file, write_lock
 from .errors import StoreOpenError, shown
+from .faults import advice
 
-__all__ = ["DATA_FILE", "FILE_MODE", "check_is_lmdb", "create_store"]
+__all__ = ["DATA_FILE", "FILE_MODE", "check_is_lmdb", "create_store", "provide_lock_file"]
 
 DATA_FILE = "data.mdb"
 MAKING = ".lmdbstore-"  # how the name of a folder begins in which a store is being made
-OURS = "barrier", "lock.mdb"  # what may be in a folder before its data file is
+LOCK_FILE = "lock.mdb"
+OURS = BARRIER_FILE, LOCK_FILE  # what may be in a folder before its data file is
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for their owner alone: events may hold secrets
 # LMDB's first meta page: a page header of 16 bytes, then MDB_MAGIC in the machine's byte order
 # (`mdb.c`, struct MDB_meta).
@@ -31,11 +34,12 @@ MAGIC_AT, MAGIC = 16, (0xBEEFC0DE).to_bytes(4, sys.byteorder)
 META_FIELDS = (40, 44), (136, 144), (144, 152)  # md_pad of the first MDB_db is the page size; then
 # mm_last_pg and mm_txnid, as they lie on machines of 64 bits
 META_END = 152
-LOCK_FILE = 1 << 14  # bytes; more than LMDB takes for the 126 readers of the first opening
+LOCK_HEAD, LOCK_SLOT = 128, 64  # bytes of its beginning, and for each reader
+FIRST_READERS = 126  # that LMDB makes room for in the first opening
 FIRST_MAP = 1 << 20  # bytes; room for the empty databases
 
 
-def create_store(path: str, *, create: bool, readonly: bool) -> None:
+def create_store(path: str, *, create: bool, readonly: bool, max_readers: int) -> None:
     """Make an empty store at `path`, where none is, if that is allowed.
 
     Raises:
@@ -49,7 +53,7 @@ def create_store(path: str, *, create: bool, readonly: bool) -> None:
     try:
         os.mkdir(made, FOLDER_MODE)
         try:
-            _fill(made)
+            _fill(made, max(max_readers, FIRST_READERS))
             if parent == path:
                 _move_in(made, path)
             else:
@@ -58,7 +62,9 @@ def create_store(path: str, *, create: bool, readonly: bool) -> None:
         finally:
             _remove(made)
     except (OSError, lmdb.Error) as error:
-        raise StoreOpenError(f"the store {shown(path)} could not be made: {error}") from error
+        raise StoreOpenError(
+            f"the store {shown(path)} could not be made: {error}{advice(error)}"
+        ) from error
 
 
 def _remove(made: str) -> None:
@@ -170,19 +176,43 @@ def _check_free(path: str, *, create: bool, readonly: bool) -> None:
         )
 
 
-def _allocate_lock_file(folder: str) -> None:
-    # LMDB maps this file as it lies, with holes; on a full disk the process would die (SIGBUS).
-    name = os.path.join(folder, "lock.mdb")
+def provide_lock_file(folder: str, max_readers: int) -> None:
+    """Make the lock file of a store, if it is not there: a copy of the data file alone has none.
+
+    LMDB would make it with holes, map it, and die (SIGBUS) when the disk has no room for them.
+
+    Raises:
+        StoreOpenError: it cannot be made. Where the right is missing LMDB says so, or does without.
+    """
+    place = os.path.join(folder, LOCK_FILE)
+    if os.path.lexists(place):
+        return
+    made = os.path.join(folder, f"{MAKING}{os.urandom(8).hex()}")
+    try:
+        try:
+            _allocate(made, max_readers)
+            os.link(made, place)  # whole from the moment that others see it
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(made)
+    except FileExistsError:
+        return  # another process was first
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreOpenError(f"{place!r} could not be made: {error}{advice(error)}") from error
+
+
+def _allocate(name: str, readers: int) -> None:
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, LOCK_FILE)
+            os.posix_fallocate(descriptor, 0, LOCK_HEAD + LOCK_SLOT * readers)
     finally:
         os.close(descriptor)
 
 
-def _fill(folder: str) -> None:
-    _allocate_lock_file(folder)
+def _fill(folder: str, readers: int) -> None:
+    _allocate(os.path.join(folder, LOCK_FILE), readers)
     environment = lmdb.open(
         folder, map_size=FIRST_MAP, mode=FILE_MODE, max_dbs=8, create=False, sync=True
     )

@@ -25,7 +25,7 @@ from weakref import WeakSet
 import lmdb
 
 from .barrier import Barrier, create_barrier_file
-from .creation import DATA_FILE, FILE_MODE, check_is_lmdb, create_store
+from .creation import DATA_FILE, FILE_MODE, check_is_lmdb, create_store, provide_lock_file
 from .databases import Databases, check_is_store, open_databases
 from .errors import (
     EventReadException,
@@ -238,6 +238,7 @@ class Environment:
 
 def _open_lmdb(path: str, options: Options) -> lmdb.Environment:
     check_is_lmdb(path, readonly=options.readonly)
+    provide_lock_file(path, options.max_readers)
     size = options.map_size or DEFAULT_MAP_SIZE
     while True:
         try:
@@ -295,7 +296,9 @@ def open_environment(path: str, options: Options, *, create: bool) -> Environmen
     with _registry_lock:
         _release_dropped()
         if _identity(path) is None:
-            create_store(path, create=create, readonly=options.readonly)
+            create_store(
+                path, create=create, readonly=options.readonly, max_readers=options.max_readers
+            )
         identity = _identity(path)
         if identity is None:
             raise StoreOpenError(f"the store {path!r} was removed while it was being opened")

@@ -20,7 +20,7 @@ from .errors import (
     StoreFull,
 )
 
-__all__ = ["code", "read_error", "write_error"]
+__all__ = ["advice", "code", "read_error", "write_error"]
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -69,11 +69,18 @@ def write_error(error: lmdb.Error) -> EventStoreException:
             "the store is full: its map_size is used up and nothing was written; close it in "
             "this process and open it with a larger map_size, or delete events"
         )
-    message = f"the write failed and nothing was written: {error}"
-    if code(error) in (errno.ENOSPC, errno.EDQUOT):
-        message += "; the disk is full: free some space and write again"
-    elif code(error) == errno.EIO:  # LMDB says so too when a full disk takes a part of a write
-        message += "; see whether the disk is full, or fails"
-    elif code(error) == errno.EFBIG:
-        message += "; the file may not grow: raise the limit on the size of files (ulimit -f)"
+    message = f"the write failed and nothing was written: {error}{advice(error)}"
     return _common(error) or EventWriteException(message)
+
+
+def advice(error: lmdb.Error | OSError) -> str:
+    """Return what there is to be done about a disk that takes no more; empty where it is not that.
+
+    Of a write of which a full disk took a part, LMDB says that it was an I/O error.
+    """
+    number = error.errno if isinstance(error, OSError) else code(error)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "; the disk is full: free some space and try again"
+    if number == errno.EFBIG:
+        return "; the file may not grow: raise the limit on the size of files (ulimit -f)"
+    return "; see whether the disk is full, or fails" if number == errno.EIO else ""

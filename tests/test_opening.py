@@ -8,6 +8,7 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -246,24 +247,28 @@ def test_a_readonly_store_reads_and_does_not_write(path: Path) -> None:
             assert len(view) == 1
 
 
-def test_a_reader_without_the_right_to_write_is_told_about_the_lock_file(path: Path) -> None:
-    LMDBEventStore(path).close()
-    for file in path.iterdir():
-        file.chmod(0o444)
-    code = f"""
+def test_a_reader_without_the_right_to_write_is_told_about_the_lock_file() -> None:
+    """In a folder that an ordinary user can reach, as root may write to everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events"
+        LMDBEventStore(path).close()
+        for name in (folder, path):
+            os.chmod(name, 0o755)
+        for file in path.iterdir():
+            file.chmod(0o444)
+        code = f"""
 import os, lmdbstore
 if os.getuid() == 0:
-    for folder in {[str(p) for p in (path, *path.parents)][:-1]!r}:
-        os.chmod(folder, 0o755)
+    import lmdb, re2, orjson  # while it may read them
+    os.setgroups([])
+    os.setgid(65534)
     os.setuid(65534)
 try:
     lmdbstore.LMDBEventStore({str(path)!r}, readonly=True)
 except lmdbstore.StoreOpenError as error:
     print(error)
 """
-    assert "a reader too must be allowed to write the store's lock.mdb" in python(code)
-    for file in path.iterdir():
-        file.chmod(0o600)
+        assert "a reader too must be allowed to write the store's lock.mdb" in python(code)
 
 
 def test_a_short_address_space_gets_a_smaller_map(path: Path) -> None:
