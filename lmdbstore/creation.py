@@ -103,7 +103,7 @@ def check_is_lmdb(path: str, *, readonly: bool) -> None:
     name = os.path.join(path, DATA_FILE)
     try:
         needed, size = _sizes(name)
-        if 0 < needed and size < needed:
+        if size < needed:
             with write_lock(path, wait=True):
                 _check_short(name, readonly=readonly)
     except OSError as error:

@@ -19,6 +19,8 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreDamaged
 from lmdbstore.event import checked
 
@@ -128,11 +130,8 @@ class Tester:
     def _look(self, unknown: list[Change]) -> None:
         """Open the store again, as the errors said, to see which changes are there."""
         for call in (lambda: self.store.save(self.event()), lambda: len(self.store)):
-            try:
+            with pytest.raises(StoreDamaged, match="close the store"):
                 call()
-                raise AssertionError("LMDB goes on after a failed write of its meta page")
-            except StoreDamaged as error:
-                assert "close the store" in str(error), error
         self.store.close()
         self.store = LMDBEventStore(self.path)
         found = {event.id: event for event in self.store.search()}

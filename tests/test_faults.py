@@ -118,7 +118,7 @@ with LMDBEventStore({path!r}, readonly=True) as store:
 """
     lock = f"mount -o remount,rw none {tmp_path} && rm {path}/lock.mdb"
     only = f"mount -o remount,ro none {tmp_path}"
-    commands = [python(make), only, python(read), lock, only, python(read)]
+    commands: list[list[str] | str] = [python(make), only, python(read), lock, only, python(read)]
     in_child(mounted(tmp_path, *commands, size=4 << 20))
 
 
