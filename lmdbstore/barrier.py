@@ -70,7 +70,7 @@ def create_barrier_file(folder: str, mode: int) -> None:
 
 @contextmanager
 def write_lock(folder: str, *, wait: bool) -> Iterator[bool]:
-    """Keep all processes from writing to a store, through a description of its side file of our own.
+    """Keep all processes from writing to a store, through its own description of the side file.
 
     With `wait` others may do the same at once; without, nobody else does, and it gives False where
     somebody writes. A folder without the side file needs no lock: nobody

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 from typing import BinaryIO
 
@@ -20,12 +21,12 @@ from . import format as fmt
 from .barrier import BARRIER_FILE, create_barrier_file, write_lock
 from .errors import StoreOpenError, shown
 from .faults import advice
+from .presence import LOCK_FILE
 
 __all__ = ["DATA_FILE", "FILE_MODE", "check_is_lmdb", "create_store", "provide_lock_file"]
 
 DATA_FILE = "data.mdb"
 MAKING = ".lmdbstore-"  # how the name of a folder begins in which a store is being made
-LOCK_FILE = "lock.mdb"
 OURS = BARRIER_FILE, LOCK_FILE  # what may be in a folder before its data file is
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for their owner alone: events may hold secrets
 # LMDB's first meta page: a page header of 16 bytes, then MDB_MAGIC in the machine's byte order
@@ -190,7 +191,8 @@ def provide_lock_file(folder: str, max_readers: int) -> None:
     made = os.path.join(folder, f"{MAKING}{os.urandom(8).hex()}")
     try:
         try:
-            _allocate(made, max_readers)
+            mode = stat.S_IMODE(os.stat(os.path.join(folder, DATA_FILE)).st_mode)
+            _allocate(made, max_readers, mode)  # who may write events may note that it reads
             os.link(made, place)  # whole from the moment that others see it
         finally:
             with contextlib.suppress(OSError):
@@ -202,8 +204,8 @@ def provide_lock_file(folder: str, max_readers: int) -> None:
             raise StoreOpenError(f"{place!r} could not be made: {error}{advice(error)}") from error
 
 
-def _allocate(name: str, readers: int) -> None:
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+def _allocate(name: str, readers: int, mode: int) -> None:
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, LOCK_HEAD + LOCK_SLOT * readers)
@@ -212,7 +214,7 @@ def _allocate(name: str, readers: int) -> None:
 
 
 def _fill(folder: str, readers: int) -> None:
-    _allocate(os.path.join(folder, LOCK_FILE), readers)
+    _allocate(os.path.join(folder, LOCK_FILE), readers, FILE_MODE)
     environment = lmdb.open(
         folder, map_size=FIRST_MAP, mode=FILE_MODE, max_dbs=8, create=False, sync=True
     )

@@ -24,7 +24,7 @@ from .errors import StoreInUse, StoreOpenError, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Presence", "alone_in"]
+__all__ = ["LOCK_FILE", "Presence", "alone_in"]
 
 LOCKS = "/proc/locks"  # Linux; see proc(5)
 LOCK_FILE = "lock.mdb"  # LMDB holds a lock on it while it is open

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -84,6 +86,18 @@ with LMDBEventStore(path) as store:
 assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb"]
 """
     in_child(mounted(tmp_path, python(code), size=1 << 20))
+
+
+def test_a_lock_file_that_is_made_again_is_for_those_who_may_use_the_data(path: Path) -> None:
+    LMDBEventStore(path).close()
+    (path / "data.mdb").chmod(0o640)
+    (path / "lock.mdb").unlink()
+    before = os.umask(0o022)
+    try:
+        LMDBEventStore(path).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((path / "lock.mdb").stat().st_mode) == 0o640
 
 
 def test_any_number_of_readers_find_room_in_the_lock_file_of_a_full_disk(tmp_path: Path) -> None:
