@@ -79,7 +79,7 @@ REFUSALS = DuplicateEvent, EventNotFound
 
 
 class Told:
-    """Numbers in memory that is shared: of changes that were acknowledged, and of readers' steps."""
+    """Numbers in shared memory: of changes that were acknowledged, and of readers' steps."""
 
     def __init__(self, path: Path | str) -> None:
         """Share the numbers in the file at `path`, which is made if it is not there."""
@@ -155,8 +155,8 @@ def read_journal(path: Path) -> Iterator[Change]:
     for line in path.read_text().splitlines() if path.exists() else []:
         state, kind, lane, n = line.split()
         states[kind, int(lane), int(n)] = state
-    for (kind, lane, n), state in states.items():
-        yield Change(kind, lane, n, state)
+    for name, state in states.items():
+        yield Change(*name, state)
 
 
 class Known:
@@ -186,7 +186,7 @@ class Known:
     def _expected(
         self, journals: list[Path]
     ) -> tuple[dict[str, Event], dict[str, list[Event]], list[set[str]], set[str]]:
-        """Return what must be there, what may be, what is there or not as one, and what is taken."""
+        """Return what must be there, what may, what is there or not as one, and what is taken."""
         must = dict(self.events)
         may: defaultdict[str, list[Event]] = defaultdict(list)
         together: list[set[str]] = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import signal
 import sys
 import threading
 import traceback
+from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import lmdbstore
@@ -34,12 +35,20 @@ CHANGES_OF_A_CREATOR = 30  # so that the smallest map that is tried is full now 
 
 
 def write(
-    path: str, journal: str, told: str, lanes: Sequence[int], first: int, seed: int, **options: Any
+    path: str,
+    *,
+    journal: str,
+    told: str,
+    lanes: Sequence[int],
+    first: int,
+    seed: int,
+    **options: Any,
 ) -> None:
     """Write in several lanes at once, a thread each, until killed."""
     store = LMDBEventStore(path, **options)
     notes, tells = Journal(journal), Told(told)
-    _threads([(_lane, (store, notes, tells, lane, first, seed)) for lane in lanes])
+    work = partial(_lane, store, notes, tells)
+    _threads([partial(work, lane, first=first, chance=Random(f"{seed} {lane}")) for lane in lanes])
 
 
 def cut(path: str, journal: str, kind: str, n: int, place: int) -> None:
@@ -64,7 +73,7 @@ def cut(path: str, journal: str, kind: str, n: int, place: int) -> None:
 
 
 def create(path: str, journal: str, lane: int, first: int, **options: Any) -> None:
-    """Open a store that may not be there yet, change a little, close it, and again, until killed."""
+    """Open a store that may not be there, change a little, close it, and again, until killed."""
     notes = Journal(journal)
     for n in itertools.count(first):
         with LMDBEventStore(path, **options) as store:
@@ -75,9 +84,8 @@ def create(path: str, journal: str, lane: int, first: int, **options: Any) -> No
 
 
 def _lane(
-    store: LMDBEventStore, notes: Journal, told: Told, lane: int, first: int, seed: int
+    store: LMDBEventStore, notes: Journal, told: Told, lane: int, *, first: int, chance: Random
 ) -> None:
-    chance = random.Random(f"{seed} {lane}")
     numbers = dict.fromkeys(OFTEN, first)  # claims of all lanes begin with the same
     saved: list[int] = []  # and may be deleted
     fresh = first
@@ -99,17 +107,17 @@ def _lane(
                 saved.append(n)
 
 
-def _threads(works: Sequence[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
+def _threads(works: Sequence[Callable[[], None]]) -> None:
     """Run works that never end; the first that fails ends the process, with what it raised."""
 
-    def run(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def run(work: Callable[[], None]) -> None:
         try:
-            work(*arguments)
+            work()
         except BaseException:
             traceback.print_exc()
             os._exit(1)
 
-    threads = [threading.Thread(target=run, args=one) for one in works]
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -123,7 +131,7 @@ READS = 5  # strict ones in each step of a reader, at least
 
 def read(path: str, told: str, reader: int, seed: int, **options: Any) -> None:
     """Read strictly, and see what was told before, whole, until killed; count each step."""
-    store, tells, chance = LMDBEventStore(path, **options), Told(told), random.Random(seed)
+    store, tells, chance = LMDBEventStore(path, **options), Told(told), Random(seed)
     while True:
         lane = chance.randrange(LANES)
         for look in (_saves, _deletes, _batches):
@@ -179,7 +187,7 @@ def hold(path: str, told: str, reader: int, number: int) -> None:
                 if turn == 0:
                     tells.step(reader)
 
-    _threads([(look, ())] * number)
+    _threads([look] * number)
 
 
 def probe(path: str, n: int, *, write_first: bool, **options: Any) -> None:

@@ -67,7 +67,7 @@ class Nursery:
         assert code == 0, f"a child failed, or did not end ({code})\n{self.complaints()}"
 
     def code(self, pid: int) -> int:
-        """Wait until a child has ended; return its exit code, or the number of the signal below 0."""
+        """Wait until a child has ended; return its exit code, or minus the signal's number."""
         return self._wait(pid, LIMIT)
 
     def run(self, role: str, **arguments: Any) -> None:
@@ -147,14 +147,14 @@ def _serve(roles: dict[str, Callable[..., None]]) -> None:
             if not answer:
                 _live(roles[request["role"]], request["arguments"])
             children.add(answer)
-        print(answer, flush=True)
+        print(answer, flush=True)  # noqa: T201  its protocol
     for pid in children:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
 def _live(role: Callable[..., None], arguments: dict[str, Any]) -> None:
-    """Be the child; what it prints goes where errors go, for the nursery's output is for answers."""
+    """Be the child; what it prints goes where errors go, for the output is for answers."""
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
