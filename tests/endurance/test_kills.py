@@ -152,7 +152,7 @@ def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-@pytest.mark.endurance("two processes of four threads each write and are killed", rounds=25)
+@pytest.mark.endurance("two processes of four threads each write and are killed", rounds=20)
 def test_writers_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
     going_on = iter(rounds)
     for number in going_on:
