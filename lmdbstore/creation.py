@@ -23,12 +23,20 @@ from .errors import StoreOpenError, shown
 from .faults import advice
 from .presence import LOCK_FILE
 
-__all__ = ["DATA_FILE", "FILE_MODE", "check_is_lmdb", "create_store", "provide_lock_file"]
+__all__ = [
+    "DATA_FILE",
+    "FILE_MODE",
+    "check_is_lmdb",
+    "check_plain",
+    "create_store",
+    "provide_lock_file",
+    "rights",
+]
 
 DATA_FILE = "data.mdb"
 MAKING = ".lmdbstore-"  # how the name of a folder begins in which a store is being made
 OURS = BARRIER_FILE, LOCK_FILE  # what may be in a folder before its data file is
-FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for their owner alone: events may hold secrets
+FILE_MODE = 0o600  # for their owner alone: events may hold secrets
 # LMDB's first meta page: a page header of 16 bytes, then MDB_MAGIC in the machine's byte order
 # (`mdb.c`, struct MDB_meta).
 MAGIC_AT, MAGIC = 16, (0xBEEFC0DE).to_bytes(4, sys.byteorder)
@@ -40,8 +48,13 @@ FIRST_READERS = 126  # that LMDB makes room for in the first opening
 FIRST_MAP = 1 << 20  # bytes; room for the empty databases
 
 
-def create_store(path: str, *, create: bool, readonly: bool, max_readers: int) -> None:
+def create_store(
+    path: str, *, create: bool, readonly: bool, max_readers: int, mode: int = FILE_MODE
+) -> None:
     """Make an empty store at `path`, where none is, if that is allowed.
+
+    Its files get the rights of `mode`, and its folder, if it is made, the right to look into it
+    for all who may read them, whatever the umask.
 
     Raises:
         StoreOpenError: something else is in the way, or the folder cannot be made.
@@ -52,9 +65,10 @@ def create_store(path: str, *, create: bool, readonly: bool, max_readers: int) -
     parent = path if os.path.isdir(path) else os.path.dirname(path)
     made = os.path.join(parent, f"{MAKING}{os.urandom(8).hex()}")
     try:
-        os.mkdir(made, FOLDER_MODE)
+        os.mkdir(made, 0o700)
         try:
             _fill(made, max(max_readers, FIRST_READERS))
+            _set_rights(made, mode)
             if parent == path:
                 _move_in(made, path)
             else:
@@ -66,6 +80,21 @@ def create_store(path: str, *, create: bool, readonly: bool, max_readers: int) -
         raise StoreOpenError(
             f"the store {shown(path)} could not be made: {error}{advice(error)}"
         ) from error
+
+
+def rights(folder: str) -> int:
+    """Return the rights of the data file in a folder, which the other files get too.
+
+    Raises:
+        OSError: it is not there, or may not be looked at.
+    """
+    return stat.S_IMODE(os.stat(os.path.join(folder, DATA_FILE)).st_mode)
+
+
+def _set_rights(made: str, mode: int) -> None:
+    for name in os.listdir(made):
+        os.chmod(os.path.join(made, name), mode)
+    os.chmod(made, mode | (mode & 0o444) >> 2)
 
 
 def _remove(made: str) -> None:
@@ -93,6 +122,27 @@ def _rename(made: str, path: str) -> None:
         # Another process has put its own store there meanwhile: then that is the store.
         if not os.path.exists(os.path.join(path, DATA_FILE)):
             raise
+
+
+def check_plain(path: str) -> None:
+    """Raise StoreOpenError if a file of the store is a link or a device, and not a plain file.
+
+    LMDB would follow a link, and write into what somebody else has chosen; opening a pipe would
+    wait for ever. Who may write to the folder can put a link there a moment later: so a folder of
+    others is no place for a store of one's own.
+    """
+    for name in (DATA_FILE, *OURS):
+        place = os.path.join(path, name)
+        try:
+            kind = os.lstat(place).st_mode
+        except (OSError, ValueError):  # there is none, or what opens it will say so
+            continue
+        if not stat.S_ISREG(kind):
+            what = "a symbolic link" if stat.S_ISLNK(kind) else "no plain file"
+            raise StoreOpenError(
+                f"{name} of the store {shown(path)} is {what}, which is not used; remove it if it does "
+                "not belong there (the store's folder itself may be a link)"
+            )
 
 
 def check_is_lmdb(path: str, *, readonly: bool) -> None:
@@ -191,8 +241,9 @@ def provide_lock_file(folder: str, max_readers: int) -> None:
     made = os.path.join(folder, f"{MAKING}{os.urandom(8).hex()}")
     try:
         try:
-            mode = stat.S_IMODE(os.stat(os.path.join(folder, DATA_FILE)).st_mode)
-            _allocate(made, max_readers, mode)  # who may write events may note that it reads
+            _allocate(
+                made, max_readers, rights(folder)
+            )  # who may write events may note that it reads
             os.link(made, place)  # whole from the moment that others see it
         finally:
             with contextlib.suppress(OSError):

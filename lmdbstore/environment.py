@@ -25,7 +25,15 @@ from weakref import WeakSet
 import lmdb
 
 from .barrier import Barrier, create_barrier_file
-from .creation import DATA_FILE, FILE_MODE, check_is_lmdb, create_store, provide_lock_file
+from .creation import (
+    DATA_FILE,
+    FILE_MODE,
+    check_is_lmdb,
+    check_plain,
+    create_store,
+    provide_lock_file,
+    rights,
+)
 from .databases import Databases, check_is_store, open_databases
 from .errors import (
     EventReadException,
@@ -98,7 +106,7 @@ class Environment:
             undo.callback(self.lmdb.close)
             check_is_store(self.lmdb, path)
             if not options.readonly:
-                create_barrier_file(path, FILE_MODE)  # a copy of the data file alone has none
+                create_barrier_file(path, rights(path))  # a copy of the data file alone has none
             self.barrier = Barrier(path, readonly=options.readonly)
             undo.callback(self.barrier.close)
             self.databases = self._open_databases()
@@ -286,8 +294,12 @@ _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device 
 _registry_lock = threading.RLock()
 
 
-def open_environment(path: str, options: Options, *, create: bool) -> Environment:
+def open_environment(
+    path: str, options: Options, *, create: bool, mode: int = FILE_MODE
+) -> Environment:
     """Return the environment on `path`, opened or shared; give it back with `release`.
+
+    `mode` are the rights of the files of a store that is made.
 
     Raises:
         StoreOpenError: the store is not there and may not be made, or cannot be opened.
@@ -295,9 +307,14 @@ def open_environment(path: str, options: Options, *, create: bool) -> Environmen
     """
     with _registry_lock:
         _release_dropped()
+        check_plain(path)
         if _identity(path) is None:
             create_store(
-                path, create=create, readonly=options.readonly, max_readers=options.max_readers
+                path,
+                create=create,
+                readonly=options.readonly,
+                max_readers=options.max_readers,
+                mode=mode,
             )
         identity = _identity(path)
         if identity is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .api import EventStore
 from .changes import Delete, Save, SaveMany, Sign
+from .creation import FILE_MODE
 from .environment import Environment, Options, dropped, open_environment, release
 from .errors import InvalidOption, ReadOnlyStore, shown
 from .event import checked_id
@@ -74,6 +75,7 @@ class LMDBEventStore(LMDBView, EventStore):
         signatures: bool = True,
         map_size: int | None = None,
         max_readers: int = 4096,
+        mode: int = FILE_MODE,
     ) -> None:
         """Open the store in the folder `path`.
 
@@ -90,6 +92,10 @@ class LMDBEventStore(LMDBView, EventStore):
                 space is short. It takes no memory and no space on disk.
             max_readers: Read transactions that may be open at once, over all processes; the first
                 process that opens the store decides.
+            mode: The rights of the files of a store that is made, whatever the umask: for its
+                owner alone unless asked otherwise. A folder that is made gets the rights to look
+                into it beside those to read. Who shall read a store must be allowed to write too
+                (`0o660`), as LMDB notes readers in a file.
 
         Raises:
             InvalidOption: an option has no such value, or contradicts the one with which this
@@ -107,11 +113,12 @@ class LMDBEventStore(LMDBView, EventStore):
             map_size=None if map_size is None else _between("map_size", map_size, *MAP_SIZES),
             max_readers=_between("max_readers", max_readers, *READERS),
         )
+        self._mode = _checked_mode(mode)
         self._open()
 
     def _open(self) -> None:
         super().__init__()
-        self._use(open_environment(self._path, self._options, create=self._create))
+        self._use(open_environment(self._path, self._options, create=self._create, mode=self._mode))
 
     def _use(self, environment: Environment) -> None:
         self._environment = environment
@@ -246,7 +253,7 @@ class LMDBEventStore(LMDBView, EventStore):
 
     def __getstate__(self) -> dict[str, object]:
         """Pickle as the path and the options."""
-        kept = ("_path", "_create", "_strict", "_signatures", "_options")
+        kept = ("_path", "_create", "_strict", "_signatures", "_options", "_mode")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -269,6 +276,16 @@ def _one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:
             return known
     choices = " or ".join(map(repr, allowed))
     raise InvalidOption(f"{name}: {shown(value)} is not known; pass {choices}")
+
+
+def _checked_mode(mode: object) -> int:
+    if isinstance(mode, int) and not isinstance(mode, bool) and mode & ~0o066 == FILE_MODE:
+        return int(mode)
+    known = oct(mode) if isinstance(mode, int) else shown(mode)
+    raise InvalidOption(
+        f"mode: {known} are no rights of a file that its owner may read and write; pass 0o600, "
+        "0o660 or the like"
+    )
 
 
 def _between(name: str, value: object, least: int, most: int) -> int:

@@ -182,6 +182,12 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
         ({"readonly": "no"}, "readonly"),
         ({"create": 1}, "create"),
         ({"max_readers": True}, "max_readers"),
+        ({"mode": True}, "mode"),
+        ({"mode": "600"}, "mode"),
+        ({"mode": 0o400}, "mode"),
+        ({"mode": 0o777}, "mode"),
+        ({"mode": 0o100600}, "mode"),
+        ({"mode": -1}, "mode"),
     ],
 )
 def test_a_bad_option_is_named(tmp_path: Path, options: dict[str, Any], field: str) -> None:
