@@ -28,6 +28,8 @@ from .errors import (
     StoreOpenError,
 )
 from .event import Event
+from .findings import Finding, FindingKind
+from .maintenance import verify
 from .memory import MemoryEventStore
 from .search import Search
 from .statistics import StoreStatistics
@@ -42,6 +44,8 @@ __all__ = [
     "EventStoreException",
     "EventView",
     "EventWriteException",
+    "Finding",
+    "FindingKind",
     "InvalidEvent",
     "InvalidOption",
     "InvalidQuery",
@@ -55,5 +59,6 @@ __all__ = [
     "StoreInUse",
     "StoreOpenError",
     "StoreStatistics",
+    "verify",
 ]
 __version__ = "0.1.0"

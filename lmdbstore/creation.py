@@ -140,7 +140,7 @@ def check_plain(path: str) -> None:
         if not stat.S_ISREG(kind):
             what = "a symbolic link" if stat.S_ISLNK(kind) else "no plain file"
             raise StoreOpenError(
-                f"{name} of the store {shown(path)} is {what}, which is not used; remove it if it does "
+                f"{name} of the store {shown(path)} is {what}, not used; remove it if it does "
                 "not belong there (the store's folder itself may be a link)"
             )
 

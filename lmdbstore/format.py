@@ -82,11 +82,13 @@ if TYPE_CHECKING:
     from .event import Columns
 
 __all__ = [
+    "CHECKSUM",
     "COMMITS",
     "FIRST_KEY",
     "FLAGS",
     "FORMAT",
     "IDS",
+    "KEY",
     "META",
     "NEXT",
     "RUN_END",

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ANYTHING", "Needs", "Probe", "grams", "signature"]
+__all__ = ["ANYTHING", "Needs", "Probe", "grams", "holds", "signature"]
 
 Needs = frozenset[frozenset[int]]
 """What a text must hold: all the grams of one of the alternatives, at least."""
@@ -93,6 +93,15 @@ def signature(contents: Iterable[bytes]) -> bytes:
     for gram in found:
         digits[-1 - gram % prime] = 49  # the digit 1; the last digit is bit 0
     return int(digits, 2).to_bytes(bits // 8, "little")  # linear: the base is a power of two
+
+
+def holds(filter_: bytes, contents: Iterable[bytes]) -> bool:
+    """Whether a filter denies no gram of some contents in UTF-8; one of a foreign length does."""
+    prime = PRIMES.get(len(filter_) * 8)
+    if prime is None:
+        return False
+    places = {gram % prime for gram in grams(b"\n".join(contents))}
+    return all(filter_[place // 8] >> place % 8 & 1 for place in places)
 
 
 def _swapped(part: memoryview) -> Iterable[int]:

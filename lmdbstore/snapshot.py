@@ -43,6 +43,10 @@ class Snapshot(LMDBView):
         self.txn: lmdb.Transaction[bytes] | None = None
         environment.begin_snapshot(self)
 
+    def run(self, work: Callable[[lmdb.Transaction[bytes], Databases], T], /) -> T:
+        """Run a piece of work of the package in the snapshot's transaction."""
+        return self._read(work)
+
     def _read(
         self,
         work: Callable[[lmdb.Transaction[bytes], Databases], T],

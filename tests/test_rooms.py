@@ -15,15 +15,25 @@ PACKAGE = Path(lmdbstore.__file__).parent
 ROOMS = [
     *("errors", "event", "locks", "gate", "pattern_refused", "pattern_sets", "pattern_parse"),
     *("signature", "pattern_needs", "pattern"),
-    *("query", "plan", "search", "api", "searching", "memory"),
+    *("findings", "query", "plan", "search", "api", "searching", "memory"),
     *("format", "postings", "runs", "sieve", "pager", "view"),
     *("faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
     *("signing", "changes", "writer"),
-    *("environment", "snapshot", "statistics", "store"),
+    *("environment", "snapshot", "statistics", "pages", "verifying", "store", "maintenance"),
 ]
 
 LIBRARIES = {
-    "lmdb": {"faults", "creation", "databases", "transaction", "writer", "environment", "snapshot"},
+    "lmdb": {
+        "faults",
+        "creation",
+        "databases",
+        "transaction",
+        "writer",
+        "environment",
+        "snapshot",
+        "verifying",
+        "pages",
+    },
     "orjson": {"format"},
     "struct": {"format"},
     "re2": {"pattern"},

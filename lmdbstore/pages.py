@@ -1,0 +1,35 @@
+"""The page level: whether a data file is made of pages as LMDB writes them, without opening it.
+
+LMDB trusts its file: a damaged page can make it read beyond the map, and end the process. So a file
+that may be damaged, or that comes from elsewhere, is looked at here first, by a walk in Python
+through all pages (`lmdb.verify`), which nothing in the file can lead astray.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .barrier import write_lock
+from .creation import DATA_FILE
+from .errors import StoreOpenError, shown
+from .findings import Finding, FindingKind
+
+__all__ = ["page_findings"]
+
+
+def page_findings(folder: str) -> list[Finding]:
+    """Return what is wrong with the pages of the store in a folder; writers wait meanwhile.
+
+    Raises:
+        StoreOpenError: there is no file that could be read.
+    """
+    from lmdb.verify import VerifyError, verify  # nobody else needs it
+
+    try:
+        with write_lock(folder, wait=True):
+            errors = verify(os.path.join(folder, DATA_FILE), subdir=False)  # type: ignore[no-untyped-call]  # it has no types
+    except VerifyError as error:
+        errors = [str(error)]
+    except OSError as error:
+        raise StoreOpenError(f"the store {shown(folder)} could not be read: {error}") from error
+    return [Finding(FindingKind.PAGE, DATA_FILE, str(error)) for error in errors]
