@@ -1,0 +1,408 @@
+"""Verifying: each kind of damage, planted by hand, is found as exactly that."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import tracemalloc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import pytest
+
+from lmdbstore import (
+    Event,
+    Finding,
+    FindingKind,
+    LMDBEventStore,
+    StoreClosed,
+    StoreOpenError,
+    verify,
+    verifying,
+)
+from lmdbstore import format as fmt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+EVENTS = 1100  # two runs have signatures; more than a piece
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Iterator[LMDBEventStore]:
+    """Give a store that a test may damage."""
+    with LMDBEventStore(tmp_path / "events") as store:
+        store.save_many(
+            Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
+            for n in range(EVENTS)
+        )
+        assert store.verify(pages=True) == []
+        yield store
+
+
+@contextmanager
+def writing(store: LMDBEventStore) -> Iterator[tuple[Any, Any]]:
+    txn: Any = store._environment.lmdb.begin(write=True)
+    yield txn, store._environment.databases
+    txn.commit()
+
+
+def key(n: int) -> bytes:
+    """Return the timeline key of the event `e<n>`."""
+    return fmt.encode_time(float(n)) + fmt.encode_number(n + 1)
+
+
+def flipped(data: bytes, at: int, bit: int = 1) -> bytes:
+    return data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
+
+
+def lose_version(txn: Any, dbs: Any) -> None:
+    txn.delete(fmt.FORMAT, db=dbs.meta)
+
+
+def change_version(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.FORMAT, fmt.encode_number(77), db=dbs.meta)
+
+
+def lose_next(txn: Any, dbs: Any) -> None:
+    txn.delete(fmt.NEXT, db=dbs.meta)
+
+
+def lower_next(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.NEXT, fmt.encode_number(EVENTS), db=dbs.meta)
+
+
+def cut_next(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.NEXT, b"\xff", db=dbs.meta)
+
+
+def break_record(txn: Any, dbs: Any) -> None:
+    txn.put(key(7), b"no record", db=dbs.timeline)
+
+
+def invalidate_event(txn: Any, dbs: Any) -> None:
+    """An event with a flag twice is not one that was saved."""
+    txn.put(key(7), b'"e7","",7.0,["a","a"]\n', db=dbs.timeline)
+
+
+def change_content(txn: Any, dbs: Any) -> None:
+    record = txn.get(key(7), db=dbs.timeline)
+    txn.put(key(7), flipped(record, len(record) - 1), db=dbs.timeline)
+
+
+def change_id(txn: Any, dbs: Any) -> None:
+    record = txn.get(key(7), db=dbs.timeline)
+    txn.put(key(7), record.replace(b'"e7"', b'"g7"'), db=dbs.timeline)
+
+
+def change_tags(txn: Any, dbs: Any) -> None:
+    record = txn.get(key(7), db=dbs.timeline)
+    txn.put(key(7), record.replace(b'"f7"', b'"g7"'), db=dbs.timeline)
+
+
+def misplace_in_time(txn: Any, dbs: Any) -> None:
+    txn.put(flipped(key(7), 7), txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
+
+
+def misplace_local_id(txn: Any, dbs: Any) -> None:
+    wrong = key(7)[:8] + fmt.encode_number(1 << 40)
+    txn.put(fmt.NEXT, fmt.encode_number(1 << 41), db=dbs.meta)
+    txn.put(wrong, txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
+
+
+def double(txn: Any, dbs: Any) -> None:
+    """Two records with one id, and all index entries of both but in `ids`."""
+    record = txn.get(key(7), db=dbs.timeline)
+    local_id = fmt.encode_number(EVENTS + 1)
+    txn.put(fmt.NEXT, fmt.encode_number(EVENTS + 2), db=dbs.meta)
+    txn.put(key(7)[:8] + local_id, record, db=dbs.timeline)
+    txn.put(local_id, key(7)[:8] + fmt.checksum(record), db=dbs.commits)
+    for flag in (b"all", b"f7"):
+        txn.put(flag, key(7)[:8] + local_id, db=dbs.flags)
+
+
+def lose_id(txn: Any, dbs: Any) -> None:
+    txn.delete(b"e7", db=dbs.ids)
+
+
+def change_id_entry(txn: Any, dbs: Any) -> None:
+    txn.put(b"e7", flipped(txn.get(b"e7", db=dbs.ids), 15, 64), db=dbs.ids)
+
+
+def lead_to_another(txn: Any, dbs: Any) -> None:
+    entry = txn.get(b"e7", db=dbs.ids)
+    txn.put(b"e7", key(8) + entry[fmt.KEY :], db=dbs.ids)
+
+
+def add_id(txn: Any, dbs: Any) -> None:
+    txn.put(b"ghost", txn.get(b"e7", db=dbs.ids), db=dbs.ids)
+
+
+def add_id_of_nothing(txn: Any, dbs: Any) -> None:
+    txn.put(b"ghost", bytes(20), db=dbs.ids)
+
+
+def lose_flag(txn: Any, dbs: Any) -> None:
+    txn.delete(b"all", key(7), db=dbs.flags)
+
+
+def add_posting(txn: Any, dbs: Any) -> None:
+    txn.put(b"f8", key(7), db=dbs.flags)
+
+
+def add_posting_of_nothing(txn: Any, dbs: Any) -> None:
+    txn.put(b"ghost", flipped(key(7), 15), db=dbs.flags)
+
+
+def lose_commit(txn: Any, dbs: Any) -> None:
+    txn.delete(key(7)[8:], db=dbs.commits)
+
+
+def change_commit(txn: Any, dbs: Any) -> None:
+    entry = txn.get(key(7)[8:], db=dbs.commits)
+    txn.put(key(7)[8:], flipped(entry, 3), db=dbs.commits)
+
+
+def add_commit(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.encode_number(0), bytes(12), db=dbs.commits)
+
+
+def change_checksum_of_id(txn: Any, dbs: Any) -> None:
+    txn.put(b"e7", flipped(txn.get(b"e7", db=dbs.ids), 18), db=dbs.ids)
+
+
+def change_checksum_of_commit(txn: Any, dbs: Any) -> None:
+    entry = txn.get(key(7)[8:], db=dbs.commits)
+    txn.put(key(7)[8:], flipped(entry, 9), db=dbs.commits)
+
+
+def empty_filter(txn: Any, dbs: Any) -> None:
+    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
+    txn.put(fmt.FIRST_KEY, bytes(len(value) - 16) + value[-16:], db=dbs.signatures)
+
+
+def cut_filter(txn: Any, dbs: Any) -> None:
+    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
+    txn.put(fmt.FIRST_KEY, value[1:], db=dbs.signatures)
+
+
+def overlap(txn: Any, dbs: Any) -> None:
+    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
+    filter_ = b"\xff" * (len(value) - 16)
+    txn.put(fmt.FIRST_KEY, filter_ + fmt.after_key(key(513)), db=dbs.signatures)
+
+
+def reverse(txn: Any, dbs: Any) -> None:
+    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
+    txn.put(fmt.after_key(key(EVENTS)), value[:-16] + key(EVENTS), db=dbs.signatures)
+
+
+DAMAGES: list[tuple[Callable[[Any, Any], None], FindingKind, str, str | None]] = [
+    (lose_version, FindingKind.FORMAT, "meta", None),
+    (change_version, FindingKind.FORMAT, "meta", None),
+    (lose_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
+    (lower_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
+    (cut_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
+    (break_record, FindingKind.RECORD_UNREADABLE, "timeline", None),
+    (invalidate_event, FindingKind.RECORD_UNREADABLE, "timeline", None),
+    (change_content, FindingKind.RECORD_CHANGED, "timeline", "e7"),
+    (change_id, FindingKind.RECORD_CHANGED, "timeline", "g7"),
+    (change_tags, FindingKind.RECORD_CHANGED, "timeline", "e7"),
+    (misplace_in_time, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
+    (misplace_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
+    (double, FindingKind.ID_TWICE, "timeline", "e7"),
+    (lose_id, FindingKind.ID_MISSING, "ids", "e7"),
+    (change_id_entry, FindingKind.ID_WRONG, "ids", "e7"),
+    (lead_to_another, FindingKind.ID_WRONG, "ids", "e7"),
+    (add_id, FindingKind.ID_STRAY, "ids", None),
+    (add_id_of_nothing, FindingKind.ID_STRAY, "ids", None),
+    (lose_flag, FindingKind.FLAG_MISSING, "flags", "e7"),
+    (add_posting, FindingKind.FLAG_STRAY, "flags", "e7"),
+    (add_posting_of_nothing, FindingKind.FLAG_STRAY, "flags", None),
+    (lose_commit, FindingKind.COMMIT_MISSING, "commits", "e7"),
+    (change_commit, FindingKind.COMMIT_WRONG, "commits", "e7"),
+    (add_commit, FindingKind.COMMIT_STRAY, "commits", None),
+    (change_checksum_of_id, FindingKind.CHECKSUM_WRONG, "ids", "e7"),
+    (change_checksum_of_commit, FindingKind.CHECKSUM_WRONG, "commits", "e7"),
+    (empty_filter, FindingKind.SIGNATURE_WRONG, "signatures", None),
+    (cut_filter, FindingKind.SIGNATURE_WRONG, "signatures", None),
+    (overlap, FindingKind.RUN_WRONG, "signatures", None),
+    (reverse, FindingKind.RUN_WRONG, "signatures", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind", "where", "event_id"),
+    DAMAGES,
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_kind_of_damage_is_found_as_exactly_that(
+    damaged: LMDBEventStore,
+    plant: Callable[[Any, Any], None],
+    kind: FindingKind,
+    where: str,
+    event_id: str | None,
+) -> None:
+    with writing(damaged) as (txn, databases):
+        plant(txn, databases)
+    (finding,) = damaged.verify(pages=True)
+    assert finding[:2] == (kind, where)
+    assert finding.event_id == event_id
+    assert str(finding).startswith(f"{kind} in {where}")
+    assert "\n" not in str(finding)
+
+
+def test_a_database_that_does_not_belong_there_is_found(damaged: LMDBEventStore) -> None:
+    txn = damaged._environment.lmdb.begin(write=True)
+    damaged._environment.lmdb.open_db(b"foreign", txn=txn)
+    txn.commit()
+    (finding,) = damaged.verify()
+    assert finding.kind is FindingKind.DATABASE
+    assert "foreign" in finding.where
+
+
+def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
+    """None stops the look at the others; each is planted at an event of its own."""
+    plants = (lose_flag, lose_next, add_commit, add_id, add_posting_of_nothing, empty_filter)
+    with writing(damaged) as (txn, databases):
+        for plant in plants:
+            plant(txn, databases)
+        for n in (20, 1000):
+            txn.put(key(n), b"broken", db=databases.timeline)
+        txn.delete(b"e30", db=databases.ids)
+        txn.delete(key(40)[8:], db=databases.commits)
+    kinds = sorted(finding.kind for finding in damaged.verify())
+    assert kinds == sorted(
+        [
+            *(FindingKind.RECORD_UNREADABLE, FindingKind.RECORD_UNREADABLE),
+            *(FindingKind.FLAG_MISSING, FindingKind.FLAG_STRAY, FindingKind.NEXT_LOCAL_ID),
+            *(FindingKind.COMMIT_STRAY, FindingKind.COMMIT_MISSING, FindingKind.ID_STRAY),
+            *(FindingKind.ID_MISSING, FindingKind.SIGNATURE_WRONG),
+        ]
+    )
+
+
+def patched(path: Path, find: bytes, put: bytes, *, once: bool = True) -> None:
+    """Change bytes of the data file, where no write goes through LMDB."""
+    data = (path / "data.mdb").read_bytes()
+    assert data.count(find) == 1 or not once
+    (path / "data.mdb").write_bytes(data.replace(find, put))
+
+
+def test_an_order_that_is_broken_is_found(tmp_path: Path) -> None:
+    """Two keys of `ids` that have changed places: a lookup misses both."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"unlikely-{n}") for n in "abcde")
+    entries = {}
+    with LMDBEventStore(path) as store:
+        for n in "bd":
+            name = f"unlikely-{n}".encode()
+            entry = store._environment.lmdb.begin().get(name, db=store._environment.databases.ids)
+            entries[n] = name + (entry or b"")
+    data = (path / "data.mdb").read_bytes()
+    assert data.count(entries["b"]) == data.count(entries["d"]) == 1
+    swapped = data.replace(entries["b"], b"?" * 30, 1).replace(entries["d"], entries["b"])
+    (path / "data.mdb").write_bytes(swapped.replace(b"?" * 30, entries["d"]))
+    kinds = {finding.kind for finding in verify(path)}
+    assert FindingKind.ORDER in kinds
+    assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
+
+
+def test_a_count_that_is_wrong_is_found(tmp_path: Path) -> None:
+    """LMDB's record of `commits` in its main database holds the number of entries."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}") for n in range(77))
+    data = bytearray((path / "data.mdb").read_bytes())
+    number = (77).to_bytes(8, "little")
+    at = -1
+    while (at := data.find(b"commits", at + 1)) >= 0:
+        if data[at + 7 + 32 : at + 7 + 40] == number:  # struct MDB_db: md_entries is at 32
+            data[at + 7 + 32] = 78
+    (path / "data.mdb").write_bytes(data)
+    (finding,) = verify(path)
+    assert finding[:2] == (FindingKind.COUNT, "commits")
+    assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
+
+
+@pytest.mark.parametrize("at", [0, 10, 12, 16])
+def test_a_damaged_page_is_found_without_opening_the_file(tmp_path: Path, at: int) -> None:
+    """A page's number, flags and end of its table, in a leaf, which LMDB would trust."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}", content="x" * 500) for n in range(100))
+    data = bytearray((path / "data.mdb").read_bytes())
+    place = data.find(b'"e50"') // 4096 * 4096
+    data[place + at] ^= 0x55
+    (path / "data.mdb").write_bytes(data)
+    findings = verify(path, pages=True)
+    assert {finding.kind for finding in findings} == {FindingKind.PAGE}
+
+
+@pytest.mark.parametrize("data", [b"", b"not a store", bytes(1 << 20)])
+def test_a_file_that_is_none_of_lmdb_is_found(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "events"
+    LMDBEventStore(path).close()
+    (path / "data.mdb").write_bytes(data)
+    assert [finding.kind for finding in verify(path, pages=True)] == [FindingKind.PAGE]
+    with pytest.raises(StoreOpenError, match="LMDB"):
+        verify(path)
+
+
+def test_where_there_is_no_store(tmp_path: Path) -> None:
+    for pages in (False, True):
+        with pytest.raises(StoreOpenError, match="there is no store"):
+            verify(tmp_path, pages=pages)
+        with pytest.raises(StoreOpenError, match="there is no store"):
+            verify(tmp_path / "none", pages=pages)
+    with LMDBEventStore(tmp_path / "events") as store:
+        pass
+    with pytest.raises(StoreClosed):
+        store.verify(pages=True)
+
+
+def test_verifying_beside_a_writer_finds_nothing(path: Path) -> None:
+    """It sees one state, and pages while nobody writes."""
+    done = threading.Event()
+    with LMDBEventStore(path, durability="none") as store:
+
+        def write() -> None:
+            for n in itertools.count():
+                if done.is_set():
+                    return
+                store.save_many(Event(f"{n} {i}", tags=["f"], content="x" * 100) for i in range(50))
+                store.delete(f"{n} 7")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(5):
+                assert store.verify(pages=True) == []
+        finally:
+            done.set()
+            writer.join()
+
+
+def test_progress_and_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "PIECE", 100)
+    told: list[tuple[int, int]] = []
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", tags=["f"], content="x" * 500) for n in range(5000))
+        tracemalloc.start()
+        try:
+            assert store.verify(progress=lambda done, total: told.append((done, total))) == []
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert told[-1] == (5000, 5000)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert peak < 1_000_000  # bytes; the events are 2.5 million
+
+
+def test_a_finding_reads_well() -> None:
+    finding = Finding(FindingKind.ID_WRONG, "ids", "it leads to nothing", "e7")
+    assert str(finding) == "id wrong in ids of the event 'e7': it leads to nothing"
+    assert lmdb.version()[0] == 0, "lmdb.verify and the offsets here are those of LMDB 0.9"
