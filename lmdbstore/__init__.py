@@ -31,6 +31,7 @@ from .event import Event
 from .findings import Finding, FindingKind
 from .maintenance import verify
 from .memory import MemoryEventStore
+from .repairing import Repaired, repair
 from .search import Search
 from .statistics import StoreStatistics
 from .store import LMDBEventStore
@@ -52,6 +53,7 @@ __all__ = [
     "LMDBEventStore",
     "MemoryEventStore",
     "ReadOnlyStore",
+    "Repaired",
     "Search",
     "StoreClosed",
     "StoreDamaged",
@@ -59,6 +61,7 @@ __all__ = [
     "StoreInUse",
     "StoreOpenError",
     "StoreStatistics",
+    "repair",
     "verify",
 ]
 __version__ = "0.1.0"

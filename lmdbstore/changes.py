@@ -55,19 +55,20 @@ class Save(Change):
         key = self.row.time + fmt.encode_number(txn.next_local_id)
         if not txn.claim(txn.databases.ids, self.row.id_key, key + self.row.checksum):
             return _duplicate(self.id)
-        self.index(txn, key)
+        self.put(txn, key, self.row)
         txn.next_local_id += 1
         return None
 
-    def index(self, txn: WriteTransaction, key: bytes) -> None:
-        """Write all but the id, which is written."""
-        time, _, flag_keys, record, checksum = self.row
+    @staticmethod
+    def put(txn: WriteTransaction, key: bytes, row: fmt.Row, *, append: bool = True) -> None:
+        """Write all but the id, which is written; `append`: the local id is the highest so far."""
+        time, _, flag_keys, record, checksum = row
         databases = txn.databases
         txn.put(databases.timeline, key, record)
         unsign(txn, [key])
         for flag_key in flag_keys:
             txn.put(databases.flags, flag_key, key)
-        txn.put(databases.commits, key[8:], time + checksum, append=True)
+        txn.put(databases.commits, key[8:], time + checksum, append=append)
 
 
 def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:
@@ -103,7 +104,7 @@ def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreExcept
         part.index(txn, keys)
     for place, save in enumerate(saves if taken else ()):
         if place not in taken:
-            save.index(txn, keys[place])
+            save.put(txn, keys[place], save.row)
     if len(taken) < len(saves):  # the local ids of those that are refused are left out
         txn.next_local_id += len(saves)
     return [_duplicate(save.id) if place in taken else None for place, save in enumerate(saves)]

@@ -26,9 +26,11 @@ from .presence import LOCK_FILE
 __all__ = [
     "DATA_FILE",
     "FILE_MODE",
+    "MAKING",
     "check_is_lmdb",
     "check_plain",
     "create_store",
+    "flush_folder",
     "provide_lock_file",
     "rights",
 ]
@@ -73,7 +75,7 @@ def create_store(
                 _move_in(made, path)
             else:
                 _rename(made, path)
-            _flush_folder(parent)
+            flush_folder(parent)
         finally:
             _remove(made)
     except (OSError, lmdb.Error) as error:
@@ -283,10 +285,11 @@ def _fill(folder: str, readers: int) -> None:
     finally:
         environment.close()
     create_barrier_file(folder, FILE_MODE)
-    _flush_folder(folder)
+    flush_folder(folder)
 
 
-def _flush_folder(folder: str) -> None:
+def flush_folder(folder: str) -> None:
+    """Flush the names in a folder to disk; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -43,7 +43,7 @@ from .errors import (
     StoreOpenError,
     shown,
 )
-from .faults import code, read_error
+from .faults import code, read_error, write_error
 from .gate import Gate
 from .opening import turn
 from .presence import Presence
@@ -201,6 +201,13 @@ class Environment:
         in_use = sum(1 for line in readers.splitlines()[1:] if not line.rstrip().endswith("-"))
         used = (info["last_pgno"] + 1) * page
         return Figures(info["map_size"], used, in_use, info["max_readers"])
+
+    def flush(self) -> None:
+        """Flush to disk what was written; raises EventWriteException."""
+        try:
+            self.gate.run(self.lmdb.sync, True)
+        except lmdb.Error as error:
+            raise write_error(error) from error
 
     def close(self) -> None:
         """Wait for every operation to end, and close. Called under the registry's lock.

@@ -181,6 +181,19 @@ class LMDBEventStore(LMDBView, EventStore):
         self._check_writable()
         self._current().writer.write(change)
 
+    def apply(self, change: Change) -> None:
+        """Carry out a change of the package's own."""
+        self._write(change)
+
+    def flush(self) -> None:
+        """Flush to disk what was written with `durability="none"`.
+
+        Raises:
+            StoreClosed: the store was closed.
+            EventWriteException: the disk failed.
+        """
+        self._current().flush()
+
     def _check_writable(self) -> None:
         self._check_open()
         if self._options.readonly:

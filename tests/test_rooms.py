@@ -20,6 +20,7 @@ ROOMS = [
     *("faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
     *("signing", "changes", "writer"),
     *("environment", "snapshot", "statistics", "pages", "verifying", "store", "maintenance"),
+    *("space", "salvage", "repairing"),
 ]
 
 LIBRARIES = {

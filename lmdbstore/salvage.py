@@ -1,0 +1,208 @@
+"""Reading a data file without LMDB: what can still be reached of it, whatever is damaged.
+
+Rules: nothing in the file is trusted: numbers and offsets are checked against the file and the page
+before they are used, no page is visited twice, and what cannot be read is noted and left out. Only
+a few pages are in memory at once.
+
+The layout is that of LMDB 0.9 (`mdb.c`: MDB_page, MDB_node, MDB_db, MDB_meta) on machines of 64
+bits. A page begins with its number (8 bytes), padding (2), flags (2), and the ends of its table of
+offsets and of its free space (2 each); of an overflow page, the number of its pages (4) in place of
+the last two. A node has the size of its value in two halves (2 each), flags (2), the length of its
+key (2), the key, and the value; in a branch the first six bytes are the number of a page.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["DataFile", "Tree"]
+
+HEADER = 16  # bytes of a page's, and of a node 8
+NODE = 8
+BRANCH, LEAF, OVERFLOW = 1, 2, 4  # flags of pages
+BIG, SUBTREE = 1, 2  # flags of nodes: the value is in overflow pages; it is a named database
+MAGIC = 0xBEEFC0DE
+MAIN_AT, LAST_AT, TRANSACTION_AT, META_END = 88, 136, 144, 152  # in a meta page
+DB_FLAGS, DB_ENTRIES, DB_ROOT, DB_END = 4, 32, 40, 48  # in an MDB_db
+DEEPEST = 32  # levels of a tree (CURSOR_STACK)
+CACHED = 256  # pages
+LARGEST_PAGE = 1 << 16  # bytes
+
+
+def _number(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], sys.byteorder)
+
+
+class Tree(NamedTuple):
+    """A named database: the page it begins at, and how many entries LMDB counted."""
+
+    root: int
+    entries: int
+
+
+class _Node(NamedTuple):
+    key: bytes
+    flags: int
+    value: bytes  # of a branch: empty
+    page: int  # of a branch: where it leads; of a big value: where that begins
+    size: int  # of the value
+
+
+class DataFile:
+    """An LMDB data file that may be damaged."""
+
+    def __init__(self, file: BinaryIO, tell: Callable[[str], None]) -> None:
+        """Read `file`; `tell` is told in words of what cannot be read.
+
+        Raises:
+            ValueError: there is no meta page that could be read.
+        """
+        self._file = file
+        self._tell = tell
+        self._size = file.seek(0, 2)
+        self._nodes = lru_cache(CACHED)(self._read_nodes)
+        metas = self._metas()
+        if not metas:
+            raise ValueError("neither of its meta pages can be read")
+        self.trees: dict[bytes, Tree] = {}
+        for transaction, main, page_size in metas:
+            self._page_size = page_size
+            self.trees = self._named(main)
+            if self.trees:
+                break
+            tell(f"the state of transaction {transaction} has no databases that could be read")
+
+    def _metas(self) -> list[tuple[int, int, int]]:
+        """Return of each meta page that is one: the transaction, the main root, the page size."""
+        found = []
+        sizes = {_number(self._read(0, META_END), 40, 4), 4096, 1 << 13, 1 << 14, 1 << 15, 1 << 16}
+        for page_size in sorted(sizes):
+            for at in (0, page_size):
+                page = self._read(at, META_END)
+                right = _number(page, HEADER, 4) == MAGIC and _number(page, 40, 4) == page_size
+                if len(page) == META_END and right and 256 <= page_size <= LARGEST_PAGE:  # noqa: PLR2004
+                    root = _number(page, MAIN_AT + DB_ROOT, 8)
+                    found.append((_number(page, TRANSACTION_AT, 8), root, page_size))
+        if len(set(found)) == 1:
+            self._tell("one of the two meta pages cannot be read; the other one is used")
+        return sorted(set(found), reverse=True)
+
+    def _named(self, root: int) -> dict[bytes, Tree]:
+        return {
+            name: Tree(_number(value, DB_ROOT, 8), _number(value, DB_ENTRIES, 8))
+            for name, value in self._walk(root, SUBTREE)
+            if len(value) == DB_END
+        }
+
+    def walk(self, tree: Tree) -> Iterator[tuple[bytes, bytes]]:
+        """Give the entries of a database that can be reached, in the order of the tree."""
+        return self._walk(tree.root, 0)
+
+    def _walk(self, root: int, wanted: int) -> Iterator[tuple[bytes, bytes]]:
+        seen = bytearray(self._size // self._page_size // 8 + 1)
+        places = [(root, 0)]
+        while places:
+            number, depth = places.pop()
+            if number == (1 << 64) - 1:  # an empty tree
+                continue
+            if depth > DEEPEST or number // 8 >= len(seen) or seen[number // 8] >> number % 8 & 1:
+                self._tell(f"page {number} cannot belong where it is named")
+                continue
+            seen[number // 8] |= 1 << number % 8
+            found = self._nodes(number)
+            if found is None:
+                self._tell(f"page {number} cannot be read")
+                continue
+            is_branch, nodes = found
+            if is_branch:
+                places += [(node.page, depth + 1) for node in reversed(nodes)]
+                continue
+            for node in nodes:
+                value = self._value(node) if node.flags & ~BIG == wanted else None
+                if value is not None:
+                    yield node.key, value
+                else:
+                    self._tell(f"an entry in page {number} cannot be read")
+
+    def lookup(self, tree: Tree | None, key: bytes) -> bytes | None:
+        """Return the value of a key, or None where it is not found in what can be read."""
+        number = None if tree is None else tree.root
+        for _ in range(DEEPEST):
+            found = None if number is None else self._nodes(number)
+            if found is None:
+                return None
+            is_branch, nodes = found
+            # The first key of a branch page is never compared: it may be empty.
+            place = bisect_right(nodes, key, lo=1 if is_branch else 0, key=lambda node: node.key)
+            if not place:
+                return None
+            node = nodes[place - 1]
+            if not is_branch:
+                return self._value(node) if node.key == key and node.flags in (0, BIG) else None
+            number = node.page
+        return None
+
+    # -- pages ------------------------------------------------------------------------------------
+
+    def _read(self, at: int, size: int) -> bytes:
+        if not 0 <= at <= self._size:
+            return b""
+        self._file.seek(at)
+        return self._file.read(min(size, self._size - at))
+
+    def _read_nodes(self, number: int) -> tuple[bool, list[_Node]] | None:
+        """Return whether a page is a branch, and its nodes; None if it is no page of a tree.
+
+        Nodes that reach beyond the page are left out.
+        """
+        page = self._read(number * self._page_size, self._page_size)
+        kind, lower = _number(page, 10, 2), _number(page, 12, 2)
+        whole = len(page) == self._page_size and _number(page, 0, 8) == number
+        if not whole or kind not in (BRANCH, LEAF) or not HEADER <= lower <= self._page_size:
+            return None
+        nodes = []
+        for at in range(HEADER, lower - 1, 2):
+            node = self._node(page, _number(page, at, 2), is_branch=kind == BRANCH)
+            if node is None:
+                self._tell(f"an entry in page {number} cannot be read")
+            else:
+                nodes.append(node)
+        return (kind == BRANCH, nodes) if nodes else None
+
+    def _node(self, page: bytes, at: int, *, is_branch: bool) -> _Node | None:
+        if not HEADER <= at <= len(page) - NODE:
+            return None
+        low, high, flags, length = (_number(page, at + 2 * n, 2) for n in range(4))
+        begin = at + NODE + length
+        if begin > len(page):
+            return None
+        key, size = page[at + NODE : begin], low | high << 16
+        if is_branch:
+            return _Node(key, 0, b"", size | flags << 32, 0)
+        end = begin + (8 if flags & BIG else size)
+        if end > len(page):
+            return None
+        value = page[begin:end]
+        return _Node(key, flags, value, _number(value, 0, 8) if flags & BIG else 0, size)
+
+    def _value(self, node: _Node) -> bytes | None:
+        if not node.flags & BIG:
+            return node.value
+        at = node.page * self._page_size
+        head = self._read(at, HEADER)
+        room = _number(head, 12, 4) * self._page_size - HEADER
+        if (
+            len(head) < HEADER
+            or _number(head, 0, 8) != node.page
+            or _number(head, 10, 2) != OVERFLOW
+            or room < node.size
+        ):
+            return None
+        value = self._read(at + HEADER, node.size)
+        return value if len(value) == node.size else None

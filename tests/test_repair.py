@@ -1,0 +1,292 @@
+"""Repairing: what is damaged in the indexes comes back, and what is lost is told and kept aside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import (
+    Event,
+    EventWriteException,
+    FindingKind,
+    LMDBEventStore,
+    StoreInUse,
+    StoreOpenError,
+    repair,
+    repairing,
+    salvage,
+    verify,
+)
+from lmdbstore import format as fmt
+from lmdbstore.changes import Save
+from tests.indexes import assert_indexes_agree
+from tests.test_verify import (
+    DAMAGES,
+    EVENTS,
+    change_content,
+    change_version,
+    key,
+    lose_id,
+    lose_next,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LEFT_OUT = {FindingKind.RECORD_UNREADABLE, FindingKind.RECORD_CHANGED, FindingKind.ID_TWICE}
+
+
+def make(path: Path, events: int = EVENTS) -> list[Event]:
+    """Make a store, with a hole in its local ids; return its events."""
+    with LMDBEventStore(path) as store:
+        store.save_many(
+            Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
+            for n in range(events)
+        )
+        store.save(Event("last", timestamp=1e9, tags=["", "x" * 600], content="é\n" * 5000))
+        store.save(Event("gone"))
+        store.delete("gone")
+        return list(store.search())
+
+
+def content(path: Path) -> tuple[list[Event], list[tuple[bytes, bytes]], bytes | None]:
+    """Return the events, the commits and the next local id of a store."""
+    with LMDBEventStore(path, create=False) as store:
+        assert store.verify(pages=True) == []
+        assert_indexes_agree(store)
+        commits: list[tuple[bytes, bytes]] = store._read(
+            lambda txn, dbs: list(txn.cursor(db=dbs.commits))
+        )
+        following = store._read(lambda txn, dbs: txn.get(fmt.NEXT, db=dbs.meta))
+        return list(store.search()), commits, following
+
+
+def names(path: Path) -> list[str]:
+    return sorted(os.listdir(path))
+
+
+def test_a_sound_store_stays_what_it_is(path: Path) -> None:
+    make(path)
+    (path / "data.mdb").chmod(0o640)
+    before, told = content(path), list[int]()
+    found = repair(path, progress=lambda done, _: told.append(done))
+    assert (found.events, found.left_out, found.old_file) == (EVENTS + 1, [], None)
+    assert content(path) == before
+    assert told[-1] == EVENTS + 1
+    assert names(path) == ["barrier", "data.mdb", "lock.mdb"]
+    assert stat.S_IMODE((path / "data.mdb").stat().st_mode) == 0o640
+    with LMDBEventStore(path) as store:
+        assert store.stats().databases["signatures"] > 0
+        assert "leave out" in store.explain(match="content 7")
+
+
+def test_an_empty_store_stays_empty(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("gone"))
+        store.delete("gone")
+    before = content(path)
+    assert repair(path).events == 0
+    assert content(path) == before
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [damage[:2] for damage in DAMAGES if damage[0] is not change_version],  # that is refused
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_kind_of_damage_is_repaired(
+    path: Path, plant: Callable[[Any, Any], None], kind: FindingKind
+) -> None:
+    events = make(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        plant(txn, databases)
+    found = repair(path)
+    after, _, following = content(path)
+    if kind in LEFT_OUT:
+        assert [finding.kind for finding in found.left_out] == [kind]
+        events = [event for event in events if event.id != "e7" or kind is FindingKind.ID_TWICE]
+        assert found.old_file is not None
+        shutil.copy(found.old_file, path.parent / "old")
+        os.unlink(found.old_file)
+    else:
+        assert (found.left_out, found.old_file) == ([], None)
+    assert after == events
+    assert following is not None
+    assert following >= fmt.encode_number(EVENTS + 2 if plant.__name__ != "cut_next" else 1)
+
+
+def test_the_local_id_of_an_event_that_is_gone_is_not_given_again(path: Path) -> None:
+    """Where the next local id is still known."""
+    make(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        lose_id(txn, databases)
+    repair(path)
+    assert content(path)[2] == fmt.encode_number(EVENTS + 3)
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        lose_next(txn, databases)
+    repair(path)
+    assert content(path)[2] == fmt.encode_number(EVENTS + 2)
+
+
+def test_changed_records_are_kept_where_that_is_asked_for(path: Path) -> None:
+    events = make(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        change_content(txn, databases)
+    found = repair(path, keep_changed=True)
+    assert (found.left_out, found.old_file) == ([], None)
+    changed = {"e7": events[7]._replace(content="content 6")}
+    assert content(path)[0] == [changed.get(event.id, event) for event in events]
+
+
+def test_every_byte_of_a_page_of_records(path: Path) -> None:
+    """Whatever one byte of a leaf is, no other record is lost, and none is changed."""
+    events = make(path, 200)
+    whole = (path / "data.mdb").read_bytes()
+    at = whole.find(b'"e150"') // 4096 * 4096
+    in_page = {
+        event.id for event in events if whole.find(f'"{event.id}"'.encode(), at, at + 4096) > 0
+    }
+    for place in range(at, at + 4096, 241):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        (path / "data.mdb").write_bytes(data)
+        found = repair(path)
+        after = content(path)[0]
+        assert {event.id for event in events} - {event.id for event in after} <= in_page
+        assert [event for event in events if event in after] == after
+        assert len(after) == len(events) or found.old_file is not None
+        if found.old_file is not None:
+            assert open(found.old_file, "rb").read() == bytes(data)  # noqa: SIM115
+            os.unlink(found.old_file)
+
+
+@pytest.mark.parametrize("name", ["ids", "flags", "commits", "signatures", "meta"])
+def test_an_index_that_is_lost_whole_is_built_anew(path: Path, name: str) -> None:
+    events = make(path)
+    with LMDBEventStore(path) as store:
+        txn = store._environment.lmdb.begin(write=True)
+        txn.drop(getattr(store._environment.databases, name), delete=False)
+        txn.commit()
+    repair(path)
+    assert content(path)[0] == events
+
+
+def test_one_of_the_meta_pages_suffices(path: Path) -> None:
+    """LMDB then shows the state before the last write, or this one."""
+    events = make(path)
+    whole = (path / "data.mdb").read_bytes()
+    for at in (16, 4096 + 16):
+        data = bytearray(whole)
+        data[at : at + 4] = bytes(4)
+        (path / "data.mdb").write_bytes(data)
+        assert verify(path, pages=True)
+        found = repair(path)
+        assert found.left_out
+        after = content(path)[0]
+        assert [event for event in after if event.id != "gone"] == events
+        assert found.old_file is not None
+        os.unlink(found.old_file)
+
+
+STEPS: list[tuple[Any, str]] = [
+    (repairing, "check_space"),
+    (salvage.DataFile, "walk"),
+    (repairing.Restore, "apply"),
+    (LMDBEventStore, "sign"),
+    (LMDBEventStore, "flush"),
+    (LMDBEventStore, "verify"),
+    (os, "link"),
+    (os, "replace"),
+]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
+def test_a_repair_that_is_interrupted_changes_nothing(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    error: type[BaseException],
+) -> None:
+    make(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        txn.put(key(9), b"broken", db=databases.timeline)
+    before = (path / "data.mdb").read_bytes()
+    files = names(path)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error("made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, broken)
+        with pytest.raises((error, EventWriteException)):
+            repair(path)
+    assert (path / "data.mdb").read_bytes() == before
+    for left in set(names(path)) - set(files):
+        assert name == "replace"
+        assert left.startswith("damaged-")
+        (path / left).unlink()
+    repair(path)
+    for left in set(names(path)) - set(files):
+        (path / left).unlink()
+
+
+def test_a_repair_that_does_not_verify_does_not_replace(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(path)
+    before = (path / "data.mdb").read_bytes()
+
+    def without_flags(txn: Any, key: bytes, row: Any, *, append: bool = True) -> None:
+        txn.put(txn.databases.timeline, key, row.record)
+        txn.put(txn.databases.commits, key[8:], row.time + row.checksum, append=append)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Save, "put", staticmethod(without_flags))
+        with pytest.raises(EventWriteException, match=r"does not verify.*flag missing"):
+            repair(path)
+    assert (path / "data.mdb").read_bytes() == before
+
+
+def test_what_is_refused(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StoreOpenError, match="there is no store"):
+        repair(path)
+    with LMDBEventStore(path), pytest.raises(StoreInUse):
+        repair(path)
+    for data in (b"", b"not a store", bytes(1 << 16)):
+        other = tmp_path / f"other{len(data)}"
+        LMDBEventStore(other).close()
+        (other / "data.mdb").write_bytes(data)
+        with pytest.raises(StoreOpenError, match="cannot be repaired"):
+            repair(other)
+        assert (other / "data.mdb").read_bytes() == data
+    with monkeypatch.context() as patch:
+        patch.setattr(fmt, "VERSION", 99)
+        LMDBEventStore(tmp_path / "newer").close()
+    with pytest.raises(StoreOpenError, match="format version"):
+        repair(tmp_path / "newer")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", lambda _: os.statvfs_result((1,) * 10))
+        with pytest.raises(EventWriteException, match=r"1 bytes free.*needed"):
+            repair(path)
+
+
+def test_memory_does_not_grow_with_the_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repairing, "PIECE", 100)
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", tags=["f"], content="x" * 1000) for n in range(10_000))
+    tracemalloc.start()
+    try:
+        assert repair(path).events == 10_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000  # bytes; the events are ten million
