@@ -31,6 +31,7 @@ from .event import Event
 from .findings import Finding, FindingKind
 from .maintenance import verify
 from .memory import MemoryEventStore
+from .purging import Purged
 from .repairing import Repaired, repair
 from .search import Search
 from .statistics import StoreStatistics
@@ -52,6 +53,7 @@ __all__ = [
     "InvalidQuery",
     "LMDBEventStore",
     "MemoryEventStore",
+    "Purged",
     "ReadOnlyStore",
     "Repaired",
     "Search",

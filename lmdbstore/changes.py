@@ -21,9 +21,10 @@ from .signing import sign, unsign, unsigned_since
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .event import Event
     from .transaction import WriteTransaction
 
-__all__ = ["Change", "Delete", "Save", "SaveMany", "Sign", "apply_all"]
+__all__ = ["Change", "Delete", "Save", "SaveMany", "Sign", "apply_all", "erase"]
 
 PART = 10_000  # events that `SaveMany` sorts and writes at once
 WORTH_APPENDING = (
@@ -258,17 +259,24 @@ class Delete(Change):
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
         databases = txn.databases
-        if txn.get(databases.ids, self._id_key) is None:
+        entry = txn.get(databases.ids, self._id_key)
+        if entry is None:
             return EventNotFound(f"there is no event with the id {shown(self._id)}")
-        entry = txn.take(databases.ids, self._id_key) or b""
         key = fmt.key_in(entry)
         record = txn.take(databases.timeline, key)
         if record is None:
             raise StoreDamaged(f"the id {shown(self._id)} stands in an index, but not its event")
-        for tag in fmt.decode_found(entry, record, self._id).tags:
-            txn.remove(databases.flags, fmt.text_key(tag), key)
-        txn.remove(databases.commits, key[8:])
+        erase(txn, key, fmt.decode_found(entry, record, self._id))
         return None
+
+
+def erase(txn: WriteTransaction, key: bytes, event: Event) -> None:
+    """Remove an event, whose record is removed, from all indexes."""
+    databases = txn.databases
+    txn.remove(databases.ids, fmt.text_key(event.id))
+    for tag in event.tags:
+        txn.remove(databases.flags, fmt.text_key(tag), key)
+    txn.remove(databases.commits, key[8:])
 
 
 def _duplicate(event_id: str) -> DuplicateEvent:

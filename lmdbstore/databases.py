@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lmdb import _Database as Database
 
-__all__ = ["Databases", "check_is_store", "open_databases"]
+__all__ = ["Databases", "bytes_in_use", "check_is_store", "open_databases"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,15 @@ class Databases(NamedTuple):
     commits: Database
     signatures: Database
     meta: Database
+
+
+def bytes_in_use(txn: lmdb.Transaction[bytes], databases: Databases) -> dict[str, int]:
+    """Return the bytes in the pages of each database; free pages belong to none."""
+    stats = {name: txn.stat(handle) for name, handle in databases._asdict().items()}
+    return {
+        name: (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
+        for name, stat in stats.items()
+    }
 
 
 def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) -> Databases:

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from .pattern import Pattern
 
-__all__ = ["Position", "Query", "checked_query"]
+__all__ = [
+    "Position",
+    "Query",
+    "checked_flags",
+    "checked_number",
+    "checked_query",
+    "checked_seconds",
+    "refuse",
+]
 
 LOCAL_IDS = 1 << 64  # they have 8 bytes on disk
 
@@ -48,7 +56,7 @@ class Position(NamedTuple):
             position = None
         # Only what was written by `token` is one: " 7_0@1" and "1@nan" would read as numbers too.
         if position is None or not position.possible or position.token != token:
-            _refuse("after", token, "pass the token of an earlier search, or one of its events")
+            refuse("after", token, "pass the token of an earlier search, or one of its events")
         return position
 
     @property
@@ -104,64 +112,67 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         EventNotFound: `after` is an event that is not in the store.
     """
     if order not in ("asc", "desc"):
-        _refuse("order", order, "pass 'asc' or 'desc'")
+        refuse("order", order, "pass 'asc' or 'desc'")
     return Query(
-        ts_start=-math.inf if ts_start is None else _seconds("ts_start", ts_start),
-        ts_end=math.inf if ts_end is None else _seconds("ts_end", ts_end),
-        flags=_flags(flags),
+        ts_start=-math.inf if ts_start is None else checked_seconds("ts_start", ts_start),
+        ts_end=math.inf if ts_end is None else checked_seconds("ts_end", ts_end),
+        flags=checked_flags("flags", flags),
         pattern=None if match is None else _pattern(match),
         descending=order == "desc",
         source=None if source is None else _text("source", source),
-        limit=_limit(limit),
+        limit=checked_number("limit", limit),
         after=_after(after, locate),
     )
 
 
-def _refuse(name: str, value: object, remedy: str) -> NoReturn:
-    raise InvalidQuery(f"{name}: {shown(value)} cannot be searched with; {remedy}")
+def refuse(name: str, value: object, remedy: str) -> NoReturn:
+    """Raise InvalidQuery for an argument."""
+    raise InvalidQuery(f"{name}: {shown(value)} cannot be used; {remedy}")
 
 
-def _seconds(name: str, value: Any) -> float:
+def checked_seconds(name: str, value: Any) -> float:
+    """Return a time as a number, maybe infinite; raises InvalidQuery."""
     remedy = "pass seconds since 1970 as a number, or None for no bound"
     if isinstance(value, str):
         remedy += " (a pattern is passed as match=)"
     if isinstance(value, (str, bytes, bytearray, bool)):
-        _refuse(name, value, remedy)
+        refuse(name, value, remedy)
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
-        _refuse(name, value, remedy)
+        refuse(name, value, remedy)
     if math.isnan(seconds):
-        _refuse(name, value, remedy)
+        refuse(name, value, remedy)
     return seconds + 0.0  # -0.0 becomes 0.0
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        _refuse(name, value, "pass a str")
+        refuse(name, value, "pass a str")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        _refuse(name, value, "it has a lone surrogate, which no event can carry")
+        refuse(name, value, "it has a lone surrogate, which no event can carry")
     return str.__str__(value)
 
 
-def _flags(value: Any) -> tuple[str, ...]:
+def checked_flags(name: str, value: Any) -> tuple[str, ...]:
+    """Return flags, each once; raises InvalidQuery."""
     if value is None:
         return ()
     remedy = "pass a list of strings, such as ['door', 'alarm']"
     if isinstance(value, (str, bytes)):
-        _refuse("flags", value, remedy)
+        refuse(name, value, remedy)
     try:
         flags: Iterable[Any] = list(value)
     except TypeError:
-        _refuse("flags", value, remedy)
-    return tuple(dict.fromkeys(_text("flags", flag) for flag in flags))
+        refuse(name, value, remedy)
+    return tuple(dict.fromkeys(_text(name, flag) for flag in flags))
 
 
 def _pattern(value: object) -> Pattern:
     if not isinstance(value, str):
-        _refuse("match", value, "pass a regular expression as a str")
+        refuse("match", value, "pass a regular expression as a str")
     try:
         from .pattern import compile_pattern  # RE2 is loaded when there is a pattern
     except ImportError as error:
@@ -172,12 +183,13 @@ def _pattern(value: object) -> Pattern:
     return compile_pattern(value)
 
 
-def _limit(value: object) -> int | None:
+def checked_number(name: str, value: object) -> int | None:
+    """Return a number of things, or None for no limit; raises InvalidQuery."""
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        _refuse("limit", value, "pass a whole number, 0 or more, or None for no limit")
-    return min(int(value), LOCAL_IDS)  # no store has more events
+        refuse(name, value, "pass a whole number, 0 or more, or None for no limit")
+    return min(int(value), LOCAL_IDS)  # no store has more events, or bytes
 
 
 def _after(value: Any, locate: Callable[[str], Position]) -> Position | None:
@@ -187,5 +199,5 @@ def _after(value: Any, locate: Callable[[str], Position]) -> Position | None:
         return Position.from_token(value)
     event_id = getattr(value, "id", None)
     if not isinstance(event_id, (str, UUID)):
-        _refuse("after", value, "pass the token of an earlier search, or one of its events")
+        refuse("after", value, "pass the token of an earlier search, or one of its events")
     return locate(str(event_id))

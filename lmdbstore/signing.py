@@ -2,7 +2,8 @@
 
 Rules: a signature is made of a run that is complete in the timeline; the tail behind the last run
 is left until it holds `RUN` events. Who puts a record calls `unsign` with its key in the same
-transaction. Deleting changes nothing: a signature may say more than there is.
+transaction. Deleting changes nothing: a signature may say more than there is. But who deletes many
+calls `unsign_empty`, so that no signatures of nothing pile up.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from .runs import RUN
 from .signature import signature
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .transaction import WriteTransaction
 
-__all__ = ["Signed", "sign", "unsign", "unsigned_since"]
+__all__ = ["Signed", "sign", "unsign", "unsign_empty", "unsigned_since"]
 
 
 class Signed(NamedTuple):
@@ -38,14 +39,29 @@ def unsigned_since(txn: WriteTransaction) -> int:
 
 def unsign(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
     """Remove the signatures of the runs that any of the sorted timeline keys falls into."""
+    for first, _ in _runs_of(txn, keys):
+        txn.remove(txn.databases.signatures, first)
+
+
+def unsign_empty(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
+    """Remove the signatures of those runs that hold no event any more; else as `unsign`."""
+    for first, end in _runs_of(txn, keys):
+        event = txn.first_key(txn.databases.timeline, first)
+        if not event or event >= end:
+            txn.remove(txn.databases.signatures, first)
+
+
+def _runs_of(txn: WriteTransaction, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Give the first key and the end of each run that any of the sorted keys falls into."""
     signatures = txn.databases.signatures
     place = 0
     while place < len(keys) and keys[place] < txn.signed_end:
         key = keys[place]
         run = txn.floor(signatures, key)
         if run is not None and key < fmt.run_end(run[1]):
-            txn.remove(signatures, run[0])
-            place = bisect_left(keys, fmt.run_end(run[1]), place)
+            end = fmt.run_end(run[1])
+            yield run[0], end
+            place = bisect_left(keys, end, place)
             continue
         behind = txn.ceiling(signatures, key)
         if behind is None:
@@ -56,7 +72,8 @@ def unsign(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
 def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed:
     """Sign runs from where `key` is on, up to about `most` events.
 
-    `whole` says that what is left between two runs shall be signed though it is short.
+    `whole` says that what is left between two runs shall be signed though it is short, but not
+    where nothing is left.
     """
     signatures = txn.databases.signatures
     before = txn.floor(signatures, key)
@@ -73,7 +90,7 @@ def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed
             if behind is None:
                 _mark(txn, len(items))
                 return Signed(signed, None, len(items))
-            if not whole:
+            if not whole or not items:
                 at = fmt.run_end(behind[1])
                 continue
         short = len(items) < RUN

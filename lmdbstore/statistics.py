@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import format as fmt
 from .creation import DATA_FILE
+from .databases import bytes_in_use
 from .errors import EventReadException
 
 if TYPE_CHECKING:
@@ -44,14 +45,10 @@ def statistics(environment: Environment) -> StoreStatistics:
 
 
 def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:
-    stats = {name: txn.stat(handle) for name, handle in databases._asdict().items()}
+    events = txn.stat(databases.timeline)["entries"]
     with txn.cursor(db=databases.timeline) as cursor:
         oldest = fmt.decode_key(cursor.key()).timestamp if cursor.first() else None
         newest = fmt.decode_key(cursor.key()).timestamp if cursor.last() else None
     with txn.cursor(db=databases.flags) as cursor:
         flags = sum(1 for _ in cursor.iternext_nodup(keys=True, values=False))
-    sizes = {
-        name: (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
-        for name, stat in stats.items()
-    }
-    return StoreStatistics(stats["timeline"]["entries"], oldest, newest, flags, sizes)
+    return StoreStatistics(events, oldest, newest, flags, bytes_in_use(txn, databases))

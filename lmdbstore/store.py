@@ -20,6 +20,7 @@ from .environment import Environment, Options, dropped, open_environment, releas
 from .errors import InvalidOption, ReadOnlyStore, shown
 from .event import checked_id
 from .pages import page_findings
+from .purging import Purge, Purged, checked_retention
 from .snapshot import Snapshot
 from .statistics import StoreStatistics, statistics
 from .verifying import Verification
@@ -176,6 +177,60 @@ class LMDBEventStore(LMDBView, EventStore):
         while change.next_key is not None:
             self._write(change)
         return change.signed
+
+    def purge(  # noqa: PLR0913  what shall go, what shall stay
+        self,
+        *,
+        before: float | None = None,
+        max_events: int | None = None,
+        max_bytes: int | None = None,
+        flags: Iterable[str] | None = None,
+        keep_flags: Iterable[str] | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Purged:
+        """Delete the oldest events: those that are too old, too many, or too large together.
+
+        Of the events that carry all of `flags` and none of `keep_flags`, in time order, it deletes
+        those before the time `before`, and more while there are more than `max_events`, or while
+        the store takes up more than `max_bytes`. At least one of these three must be given.
+
+        It writes in transactions of at most 1,000 events, and of about 4 MiB of records. Each is
+        atomic and, with `durability="full"`, flushed; other writes come between them. If it is
+        interrupted, killed or fails, what went is gone for good, the rest is untouched, and
+        calling it again goes on. What is saved while it runs is left for the next time. The file
+        does not shrink: its space is used again.
+
+        Args:
+            before: Seconds since 1970, exclusive; an infinite one is over or below all events.
+            max_events: How many events may be left of those that carry all of `flags` (of all
+                events, without `flags`). Those with a flag of `keep_flags` count, and stay; so
+                there may be more left.
+            max_bytes: How many bytes the pages of all databases may take up (the sum of
+                `stats().databases`). Events that stay count here too.
+            flags: Delete only events that carry all of these.
+            keep_flags: Delete no event that carries any of these.
+            dry_run: Write nothing, and return what would go: exactly, as the store is now, but for
+                `max_bytes`, where it is estimated by the mean size of an event. It may be done
+                with `readonly=True`.
+            progress: Called after each transaction, outside of it, with the number of events that
+                went and about how many will.
+
+        Raises:
+            InvalidQuery: an argument is not acceptable, or none says what shall go.
+            StoreDamaged: an event that shall go is not what was written; the events before it, but
+                for a last piece of them, are gone.
+            StoreFull: the store is so full that not even one event can be deleted.
+            StoreClosed, ReadOnlyStore, EventWriteException, EventReadException: as usual.
+        """
+        retention = checked_retention(
+            before, max_events, max_bytes, flags, keep_flags, dry_run=dry_run, progress=progress
+        )
+        if not dry_run:
+            self._check_writable()
+        self._after_writes()
+        purge = Purge(self._read, self._write, retention, progress)
+        return purge.rehearse() if dry_run else purge.run()
 
     def _write(self, change: Change) -> None:
         self._check_writable()

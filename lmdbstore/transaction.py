@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import lmdb
 
 from . import format as fmt
+from .databases import bytes_in_use
 from .errors import StoreDamaged, shown
 
 if TYPE_CHECKING:
@@ -124,6 +125,15 @@ class WriteTransaction:
         """Return the first item whose key is not below `key`."""
         with self._live.cursor(db=database) as cursor:
             return cursor.item() if cursor.set_range(key) else None
+
+    def first_key(self, database: Database, key: bytes) -> bytes:
+        """Return the first key that is not below `key`, or an empty one."""
+        with self._live.cursor(db=database) as cursor:
+            return cursor.key() if cursor.set_range(key) else b""
+
+    def bytes_in_use(self) -> int:
+        """Return the bytes in the pages of all databases, as they are by now."""
+        return sum(bytes_in_use(self._live, self.databases).values())
 
     def first_items(
         self, database: Database, key: bytes, end: bytes | None, most: int

@@ -195,6 +195,6 @@ def test_after_an_event_whose_id_is_no_string(wrong: Any) -> None:
 
 
 def test_a_refusal_names_the_argument_the_value_and_the_remedy() -> None:
-    message = r"^limit: -1 cannot be searched with; pass a whole number, 0 or more, or None"
+    message = r"^limit: -1 cannot be used; pass a whole number, 0 or more, or None"
     with pytest.raises(InvalidQuery, match=message):
         query(limit=-1)

@@ -18,7 +18,7 @@ ROOMS = [
     *("findings", "query", "plan", "search", "api", "searching", "memory"),
     *("format", "postings", "runs", "sieve", "pager", "view"),
     *("faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
-    *("signing", "changes", "writer"),
+    *("signing", "changes", "purging", "writer"),
     *("environment", "snapshot", "statistics", "pages", "verifying", "store", "maintenance"),
     *("space", "salvage", "repairing"),
 ]
