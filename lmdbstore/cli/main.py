@@ -18,6 +18,7 @@ from lmdbstore import __version__
 from lmdbstore.errors import EventStoreException
 
 from .importing import import_files
+from .purging import Conditions, purge_events, size
 from .searching import Sought, run_search
 from .signing import sign_runs
 from .stats import print_stats
@@ -43,6 +44,7 @@ Example:
   lmdbstore search --db events 'status installed' --since -7d --desc --limit 20
   lmdbstore stats  --db events
   lmdbstore sign   --db events
+  lmdbstore purge  --db events --before -90d
 """
 
 IMPORT_HELP = """Import log files, or JSON lines of events, into a store.
@@ -102,6 +104,27 @@ Exit status: 0 all is signed, 2 it could not be done.
 \b
 Example:
   lmdbstore sign --db events
+"""
+
+PURGE_HELP = """Delete the oldest events: those that are too old, too many, or too large together.
+
+Of the events that --flag and --keep-flag choose, those before T go, and more, oldest first, while
+there are more than N of them, or while the store's pages hold more than SIZE. Those that are kept
+count too. What is saved meanwhile is left.
+
+T is a time as 'search' takes it; of a date, its midnight. SIZE is in bytes, or with one of the
+units KiB, MiB, GiB and TiB; it is that of the lines 'bytes:' of 'lmdbstore stats'. The file does
+not shrink: its space is used again.
+
+It can be stopped at any time: what went is gone, and running it again goes on. Others may use the
+store meanwhile.
+
+Exit status: 0 all that should go is gone, 2 it could not be done.
+
+\b
+Example:
+  lmdbstore purge --db events --before -90d --keep-flag audit
+  lmdbstore purge --db events --max-bytes 10GiB --dry-run
 """
 
 STATS_HELP = """Print what a store holds: events, times, flags, and the bytes that it takes.
@@ -248,6 +271,36 @@ def _stats(db: Path, *, as_json: bool) -> None:
 @click.option("--rebuild", is_flag=True, help="Make all anew: worth it after many deletions.")
 def _sign(db: Path, *, rebuild: bool) -> None:
     sign_runs(db, rebuild=rebuild)
+
+
+@cli.command("purge", help=PURGE_HELP)
+@_db("The store's folder.")
+@click.option("--before", metavar="T", help="Events before this time go.")
+@click.option("--max-events", type=click.IntRange(min=0), metavar="N", help="So many may be left.")
+@click.option("--max-bytes", callback=size, metavar="SIZE", help="So many bytes may be left.")
+@click.option("--flag", "flags", multiple=True, metavar="F", help="Of these alone; repeatable.")
+@click.option("--keep-flag", "keep", multiple=True, metavar="F", help="Never these; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing, and tell what would go.")
+def _purge(  # noqa: PLR0913, PLR0917  the arguments of the command
+    db: Path,
+    before: str | None,
+    max_events: int | None,
+    max_bytes: int | None,
+    flags: tuple[str, ...],
+    keep: tuple[str, ...],
+    *,
+    dry_run: bool,
+) -> None:
+    conditions = Conditions(
+        before=_time("--before", before, time.time()),
+        max_events=max_events,
+        max_bytes=max_bytes,
+        flags=flags,
+        keep_flags=keep,
+    )
+    if before is None and max_events is None and max_bytes is None:
+        raise click.UsageError("give --before, --max-events or --max-bytes: what shall go")
+    purge_events(db, conditions, dry_run=dry_run)
 
 
 def _time(option: str, text: str | None, now: float, *, end: bool = False) -> float | None:

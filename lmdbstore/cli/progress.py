@@ -1,4 +1,4 @@
-"""The progress bar of an import or a signing, on standard error if that is a terminal.
+"""The progress bars of the commands that take long, on standard error if that is a terminal.
 
 Rules: rich is imported only where a bar is drawn. How far an import is, is counted in bytes of the
 files as they lie on the disk; where a size is not known the bar only shows that something moves,
@@ -18,11 +18,11 @@ from .reading import STDIN
 from .terminal import is_terminal, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.progress import Progress
 
-__all__ = ["Bar", "progress_bar", "pulse"]
+__all__ = ["Bar", "counted", "progress_bar", "pulse"]
 
 NAME_LENGTH = 28  # characters of a file's name; the bar and the numbers need the rest of 80
 
@@ -93,6 +93,31 @@ def pulse(text: str) -> Iterator[None]:
     with Progress(*columns, console=console, transient=True, expand=True) as progress:
         progress.add_task(text, total=None)
         yield
+
+
+@contextmanager
+def counted(text: str, things: str) -> Iterator[Callable[[int, int], None]]:
+    """Show, for the time of some work, how many things are done, of how many.
+
+    Gives a function that is told both.
+    """
+    if not _can_draw():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn(f"{{task.completed:,}} {things}"),
+        Remaining(compact=True, elapsed_when_finished=True),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _can_draw() -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lmdbstore import StoreStatistics
 
-__all__ = ["print_stats"]
+__all__ = ["moment", "print_stats"]
 
 SHOWN_FLAGS = 10  # the most frequent; a store may have many thousands
 _Rows = list[tuple[str, int | str]]
@@ -48,8 +48,8 @@ def print_stats(db: Path, *, as_json: bool) -> None:
 def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
     rows: _Rows = [
         ("events", stats.events),
-        ("oldest", _moment(stats.oldest)),
-        ("newest", _moment(stats.newest)),
+        ("oldest", moment(stats.oldest)),
+        ("newest", moment(stats.newest)),
         ("flags", stats.flags),
     ]
     rows += [(f"flag:{_one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
@@ -69,7 +69,8 @@ def _one_word(flag: str) -> str:
     return visible(flag).replace("\n", "\\x0a").replace("\t", "\\x09").replace(" ", "\\x20")
 
 
-def _moment(seconds: float | None) -> str:
+def moment(seconds: float | None) -> str:
+    """Return a timestamp in local time, or as a number where that has no such year."""
     if seconds is None:
         return "-"
     try:
