@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .event import Event
     from .transaction import WriteTransaction
 
-__all__ = ["Change", "Delete", "Save", "SaveMany", "Sign", "apply_all", "erase"]
+__all__ = ["Change", "Delete", "Save", "SaveMany", "Sign", "Turn", "apply_all", "erase"]
 
 PART = 10_000  # events that `SaveMany` sorts and writes at once
 WORTH_APPENDING = (
@@ -36,6 +36,7 @@ class Change:
     """One caller's change, made and checked in the caller's thread."""
 
     alone: ClassVar[bool] = False  # whether it wants a transaction of its own
+    frees: ClassVar[bool] = False  # whether it makes room, and so may use what is kept for that
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """Carry it out; return why it cannot be done, with nothing changed."""
@@ -251,6 +252,8 @@ class Sign(Change):
 class Delete(Change):
     """Delete one event."""
 
+    frees = True
+
     def __init__(self, event_id: str) -> None:
         """Delete the event with this id."""
         self._id = event_id
@@ -267,6 +270,18 @@ class Delete(Change):
         if record is None:
             raise StoreDamaged(f"the id {shown(self._id)} stands in an index, but not its event")
         erase(txn, key, fmt.decode_found(entry, record, self._id))
+        return None
+
+
+class Turn(Change):
+    """Change nothing, and commit: then what the transaction before freed may be used."""
+
+    alone = True
+    frees = True
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        txn.set(txn.databases.meta, fmt.NEXT, fmt.encode_number(txn.next_local_id))
         return None
 
 

@@ -198,6 +198,7 @@ class _Erase(Change):
     """Delete events by their timeline keys, in order, and remove the signatures of empty runs."""
 
     alone = True
+    frees = True
 
     def __init__(self, keys: list[bytes], end: bytes, max_bytes: int) -> None:
         """Delete those before `end`, and others while the store's pages hold too much."""

@@ -14,10 +14,10 @@ from os import getpid
 from typing import TYPE_CHECKING, TypeVar
 
 from .api import EventStore
-from .changes import Delete, Save, SaveMany, Sign
+from .changes import Delete, Save, SaveMany, Sign, Turn
 from .creation import FILE_MODE
 from .environment import Environment, Options, dropped, open_environment, release
-from .errors import InvalidOption, ReadOnlyStore, shown
+from .errors import InvalidOption, ReadOnlyStore, StoreFull, shown
 from .event import checked_id
 from .pages import page_findings
 from .purging import Purge, Purged, checked_retention
@@ -94,7 +94,8 @@ class LMDBEventStore(LMDBView, EventStore):
             signatures: Whether searches for patterns leave out what the signatures of runs exclude,
                 and `save_many` makes them; see `sign`.
             map_size: Bytes that the store may grow to; None for 1 TiB, or less where the address
-                space is short. It takes no memory and no space on disk.
+                space is short. It takes no memory and no space on disk. The last 256 KiB are left
+                for deleting, so that a full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
                 process that opens the store decides.
             mode: The rights of the files of a store that is made, whatever the umask: for its
@@ -151,8 +152,11 @@ class LMDBEventStore(LMDBView, EventStore):
         return change.number
 
     def delete(self, event_id: str | UUID) -> None:
-        """Delete one event and every index entry of it, atomically. See `EventStore.delete`."""
-        self._write(Delete(checked_id(event_id)))
+        """Delete one event and every index entry of it, atomically. See `EventStore.delete`.
+
+        A store that is full can do it too, unless a snapshot keeps space from being used again.
+        """
+        self._write_in_full(Delete(checked_id(event_id)))
 
     def sign(self, *, rebuild: bool = False) -> int:
         """Give signatures to the runs of events that have none; return how many events they hold.
@@ -229,7 +233,7 @@ class LMDBEventStore(LMDBView, EventStore):
         if not dry_run:
             self._check_writable()
         self._after_writes()
-        purge = Purge(self._read, self._write, retention, progress)
+        purge = Purge(self._read, self._write_in_full, retention, progress)
         return purge.rehearse() if dry_run else purge.run()
 
     def _write(self, change: Change) -> None:
@@ -248,6 +252,13 @@ class LMDBEventStore(LMDBView, EventStore):
             EventWriteException: the disk failed.
         """
         self._current().flush()
+    def _write_in_full(self, change: Change) -> None:
+        """Write what makes room, in a store that may be full."""
+        try:
+            self._write(change)
+        except StoreFull:
+            self._write(Turn())
+            self._write(change)
 
     def _check_writable(self) -> None:
         self._check_open()

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["WriteTransaction"]
 
+# Bytes of the map that only deleting may use: a delete copies each page that it changes, and what
+# it frees is not used again before the next transaction but one. Without a reserve a store that is
+# full to the last page could not be emptied.
+RESERVE = 1 << 18
+FAR = 1 << 30  # bytes that were never used; with so many a few events need no closer look
+
 
 class WriteTransaction:
     """One write transaction of LMDB, and the local ids that it gives out."""
@@ -134,6 +140,18 @@ class WriteTransaction:
     def bytes_in_use(self) -> int:
         """Return the bytes in the pages of all databases, as they are by now."""
         return sum(bytes_in_use(self._live, self.databases).values())
+
+    def check_room(self, *, many: bool) -> None:
+        """Raise MapFullError if what was changed would leave too little room to delete in.
+
+        `many` says that it may be more than a few events.
+        """
+        info, page = self._environment.info(), self._environment.stat()["psize"]
+        far = info["map_size"] - info["last_pgno"] * page >= FAR
+        if not self.changed or (far and not many):
+            return
+        if self.bytes_in_use() > info["map_size"] - RESERVE:
+            raise lmdb.MapFullError("the rest of the map is kept for deleting")
 
     def first_items(
         self, database: Database, key: bytes, end: bytes | None, most: int

@@ -313,6 +313,8 @@ class Writer:
 def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
     try:
         refusals = apply_all(txn, [job.change for job in batch])
+        if not all(job.change.frees for job in batch):
+            txn.check_room(many=batch[0].change.alone)
     except (EventStoreException, lmdb.Error) as error:
         raise _BrokenTransaction(error) from error
     try:
