@@ -252,6 +252,7 @@ class LMDBEventStore(LMDBView, EventStore):
             EventWriteException: the disk failed.
         """
         self._current().flush()
+
     def _write_in_full(self, change: Change) -> None:
         """Write what makes room, in a store that may be full."""
         try:
