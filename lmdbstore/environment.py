@@ -1,47 +1,33 @@
 """The environment: one open LMDB folder of this process, shared by all stores on it.
 
 Rules, each after a trap of LMDB:
-- The same files are opened once in a process: stores on one path share an environment, counted.
 - All named databases are opened at the start, inside one transaction.
 - The map is 1 TiB from the start and never grown here; where the address space is too small it is
   halved until it fits. A larger map of another process is taken over with everyone kept out.
 - No transaction is open across the caller's code, snapshots apart.
 - From before the first file is opened until the last one is closed, the process is present in the
   folder: so nobody replaces a file that somebody has open.
-- A forked child touches nothing of its parent's: it drops what it inherited and opens the store
-  anew when it is first used. While the process forks, no thread of it is inside LMDB.
 """
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import errno
 import os
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 import lmdb
 
 from .barrier import Barrier, create_barrier_file
-from .creation import (
-    DATA_FILE,
-    FILE_MODE,
-    check_is_lmdb,
-    check_plain,
-    create_store,
-    provide_lock_file,
-    rights,
-)
+from .creation import DATA_FILE, check_is_lmdb, flush_folder, provide_lock_file, rights
 from .databases import Databases, check_is_store, open_databases
 from .errors import (
     EventReadException,
     EventStoreException,
-    InvalidOption,
+    EventWriteException,
     StoreClosed,
     StoreOpenError,
-    shown,
 )
 from .faults import code, read_error, write_error
 from .gate import Gate
@@ -52,7 +38,7 @@ from .writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DEFAULT_MAP_SIZE", "Environment", "Options", "Snapshot", "open_environment", "release"]
+__all__ = ["DEFAULT_MAP_SIZE", "Environment", "Options", "Snapshot"]
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -60,6 +46,9 @@ A = TypeVarTuple("A")
 DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
 LEAST_MAP_SIZE = 1 << 26  # bytes; where halving stops
 MAX_DATABASES = 16  # named databases; more than there are, for those of later versions
+SNAPSHOT_OPEN = (
+    "a snapshot of this process is open, which reads the file as it is: close it, and compact then"
+)
 ATTEMPTS = 10  # at beginning a transaction, each after repairing what kept it from beginning
 
 
@@ -209,6 +198,53 @@ class Environment:
         except lmdb.Error as error:
             raise write_error(error) from error
 
+    def copy(self, descriptor: int) -> None:
+        """Write one state of the data file to a descriptor; raises what `read` raises."""
+        try:
+            self.gate.run(self.lmdb.copyfd, descriptor)
+        except lmdb.Error as error:
+            raise read_error(error) from error
+
+    def replace_file(self, new: str) -> None:
+        """Put the file `new` in place of the data file, and open it; everyone is kept out.
+
+        The process is alone in the folder, and the barrier's lock is held. Searches go on in the
+        new file. If it cannot be opened, the environment is closed.
+
+        Raises:
+            OSError, StoreOpenError: it could not be done.
+        """
+        old = os.path.join(self.path, DATA_FILE)
+        status = os.stat(old)
+        os.chmod(new, rights(self.path))
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(new, status.st_uid, status.st_gid)
+        self.gate.bar()
+        try:
+            if self.snapshots_open:
+                raise EventWriteException(SNAPSHOT_OPEN)
+            self.lmdb.close()
+            try:
+                try:
+                    os.replace(new, old)
+                    flush_folder(self.path)
+                finally:
+                    self.lmdb = _open_lmdb(self.path, self.options)
+                    self.databases = open_databases(self.lmdb, self.path, readonly=False)
+                    self.writer.use(self.lmdb, self.databases)
+            except OSError:
+                raise  # it is open again, with the old file
+            except BaseException:
+                self.gate.close()
+                raise
+        finally:
+            self.gate.unbar()
+
+    @property
+    def snapshots_open(self) -> bool:
+        """Whether a snapshot of this process holds a transaction."""
+        return any(snapshot.txn is not None for snapshot in list(self.snapshots))
+
     def close(self) -> None:
         """Wait for every operation to end, and close. Called under the registry's lock.
 
@@ -293,140 +329,3 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
     elif isinstance(error, lmdb.MemoryError) or code(error) in _NO_ROOM:
         message += "; the address space is too small for the map: pass a smaller map_size"
     return StoreOpenError(message)
-
-
-# -- the environments of this process ---------------------------------------------------------
-
-_registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
-_registry_lock = threading.RLock()
-
-
-def open_environment(
-    path: str, options: Options, *, create: bool, mode: int = FILE_MODE
-) -> Environment:
-    """Return the environment on `path`, opened or shared; give it back with `release`.
-
-    `mode` are the rights of the files of a store that is made.
-
-    Raises:
-        StoreOpenError: the store is not there and may not be made, or cannot be opened.
-        InvalidOption: it is open in this process with another option.
-    """
-    with _registry_lock:
-        _release_dropped()
-        check_plain(path)
-        if _identity(path) is None:
-            create_store(
-                path,
-                create=create,
-                readonly=options.readonly,
-                max_readers=options.max_readers,
-                mode=mode,
-            )
-        identity = _identity(path)
-        if identity is None:
-            raise StoreOpenError(f"the store {path!r} was removed while it was being opened")
-        environment = _registry.get(identity)
-        if environment is not None and environment.gate.closed:
-            environment.close()  # this was interrupted
-            environment = None
-        if environment is None:
-            environment = Environment(path, options)
-            # By what the file is now: until it was opened, another process might replace it.
-            _registry[_identity(path) or identity] = environment
-        else:
-            _check_agreement(path, environment.options, options)
-        environment.users += 1
-        return environment
-
-
-def release(environment: Environment) -> None:
-    """Give an environment back; the last user closes it. Interrupted, it was not given back."""
-    with _registry_lock:
-        if environment.users == 1:
-            environment.close()
-            for identity, known in list(_registry.items()):
-                if known is environment:
-                    del _registry[identity]
-        environment.users -= 1
-
-
-# Environments of stores that were dropped and not closed. A finalizer may run anywhere, inside of
-# an operation too, so it only notes them here, and the next opening gives them back.
-dropped: list[Environment] = []
-
-
-def _release_dropped() -> None:
-    while dropped:
-        environment = dropped[0]  # it stays until it is released; others are added behind it
-        if environment.pid == os.getpid():
-            release(environment)
-        dropped.remove(environment)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(os.path.join(path, DATA_FILE))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise StoreOpenError(f"the store {shown(path)} could not be opened: {error}") from error
-    return status.st_dev, status.st_ino
-
-
-def _check_agreement(path: str, present: Options, wanted: Options) -> None:
-    for name, has, wants in zip(Options._fields, present, wanted, strict=True):
-        if has != wants:
-            raise InvalidOption(
-                f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has "
-                f"the store {path!r} open; pass the same, or close the other store first"
-            )
-
-
-# -- fork -------------------------------------------------------------------------------------
-
-
-_barred: list[Environment] = []  # by the fork that is under way
-
-
-def _before_fork() -> None:
-    """Keep everyone out of LMDB; Ctrl-C must wait, for a fork cannot be called off here."""
-    interrupted: BaseException | None = None
-    _registry_lock.acquire()
-    for environment in list(_registry.values()):
-        while environment not in _barred:
-            try:
-                environment.gate.bar(forking=True)
-                _barred.append(environment)
-            except BaseException as error:  # noqa: BLE001  raised below
-                interrupted = error
-    if isinstance(interrupted, KeyboardInterrupt):
-        _thread.interrupt_main()
-    elif interrupted is not None:
-        raise interrupted
-
-
-def _after_fork_in_parent() -> None:
-    try:
-        while _barred:
-            _barred.pop().gate.unbar()
-    finally:
-        _registry_lock.release()
-
-
-def _after_fork_in_child() -> None:
-    global _registry_lock  # noqa: PLW0603  the inherited one is held by a thread that is not here
-    _registry_lock = threading.RLock()
-    inherited = list(_registry.values())
-    _registry.clear()
-    _barred.clear()
-    dropped.clear()
-    for environment in inherited:
-        environment.abandon()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

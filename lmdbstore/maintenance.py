@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from .creation import DATA_FILE, check_plain
 from .errors import StoreOpenError, shown
+from .options import folder_of
 from .pages import page_findings
-from .store import LMDBEventStore, folder_of
+from .store import LMDBEventStore
 
 if TYPE_CHECKING:
     from .findings import Finding

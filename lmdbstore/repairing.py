@@ -29,10 +29,11 @@ from .errors import (
 )
 from .event import checked
 from .findings import Finding, FindingKind
+from .options import folder_of
 from .presence import alone_in
 from .salvage import DataFile
 from .space import check_space
-from .store import LMDBEventStore, folder_of
+from .store import LMDBEventStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Txn = Transaction[bytes]
 
-__all__ = ["Progress", "Verification"]
+__all__ = ["Progress", "Verification", "behind"]
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class Verification:
             before = place
             most = PIECE + txn.stat(getattr(databases, name))["entries"]
             with txn.cursor(db=getattr(databases, name)) as cursor:
-                for entry in islice(_behind(cursor, place, pairs=name == FLAGS), PIECE):
+                for entry in islice(behind(cursor, place, pairs=name == FLAGS), PIECE):
                     if before is not None and entry <= before and walked and not ordered:
                         self._find(FindingKind.ORDER, name, f"{_hex(entry[0])} is out of its order")
                     if look is not None:
@@ -324,7 +324,7 @@ class Verification:
         self._walk(SIGNATURES, look)
 
 
-def _behind(
+def behind(
     cursor: Cursor[bytes], place: tuple[bytes, bytes] | None, *, pairs: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     """Give the entries behind a place, which is an entry; from the first one if it is empty."""

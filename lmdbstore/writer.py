@@ -130,6 +130,11 @@ class Writer:
         self._slots_check = 0.0  # when they are looked at again, by the same clock
         self._resting = 0  # batches to come for which nobody is waited for
 
+    def use(self, environment: lmdb.Environment, databases: Databases) -> None:
+        """Write to another file from now on; nobody writes."""
+        self._environment = environment
+        self._databases = databases
+
     def write(self, change: Change) -> None:
         """Carry out a change; when this returns it is committed.
 

@@ -26,7 +26,8 @@ from lmdbstore import (
     creation,
 )
 from lmdbstore import format as fmt
-from lmdbstore.environment import DEFAULT_MAP_SIZE, _registry
+from lmdbstore.environment import DEFAULT_MAP_SIZE
+from lmdbstore.registry import _registry
 
 
 def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:

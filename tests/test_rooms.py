@@ -19,8 +19,9 @@ ROOMS = [
     *("format", "postings", "runs", "sieve", "pager", "view"),
     *("faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
     *("signing", "changes", "purging", "writer"),
-    *("environment", "snapshot", "statistics", "pages", "verifying", "store", "maintenance"),
-    *("space", "salvage", "repairing"),
+    *("environment", "registry", "snapshot", "statistics", "pages", "verifying"),
+    *("options", "space", "copying", "compacting", "upkeep", "store"),
+    *("maintenance", "salvage", "repairing"),
 ]
 
 LIBRARIES = {

@@ -1,0 +1,67 @@
+"""Compacting in place: the free pages of a store's file go, and the disk gets their space back.
+
+Rules: nobody else has the store open, and nobody can open it meanwhile; writers of this process
+wait for the whole time, readers only while the files are exchanged. At every moment the data file
+is the old one or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from .copying import Copying, copy_verified, making
+from .creation import DATA_FILE
+from .environment import SNAPSHOT_OPEN
+from .errors import EventWriteException, shown
+from .faults import advice
+from .registry import registry_lock, renamed
+from .space import check_space
+
+__all__ = ["Compacted", "compact_in_place"]
+
+
+class Compacted(NamedTuple):
+    """The size of the data file in bytes."""
+
+    before: int
+    after: int
+
+
+def compact_in_place(copying: Copying) -> Compacted:
+    """Replace the data file by a compacted copy; see `LMDBEventStore.compact`."""
+    environment = copying.environment
+    sizes: list[int] = []
+
+    def work() -> None:
+        environment.barrier.lock()
+        try:
+            with environment.presence.alone():
+                sizes.extend(_exchange(copying))
+        finally:
+            environment.barrier.unlock()
+
+    try:
+        with registry_lock():
+            if environment.snapshots_open:
+                raise EventWriteException(SNAPSHOT_OPEN)
+            try:
+                environment.writer.hold_up(work)
+            finally:
+                renamed(environment)
+    except OSError as error:
+        raise EventWriteException(
+            f"the store {shown(environment.path)} could not be compacted: {error}{advice(error)}"
+        ) from error
+    return Compacted(*sizes)
+
+
+def _exchange(copying: Copying) -> tuple[int, int]:
+    environment = copying.environment
+    old = os.path.join(environment.path, DATA_FILE)
+    check_space(environment.path, copying.total)
+    with making(environment.path) as made:
+        copy_verified(copying, made, compact=True)
+        before = os.stat(old).st_size
+        environment.replace_file(os.path.join(made, DATA_FILE))
+    return before, os.stat(old).st_size
