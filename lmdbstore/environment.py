@@ -147,21 +147,21 @@ class Environment:
 
     def _begun(self, begin: Callable[[*A], T], *arguments: *A) -> T:
         """Run what begins a read transaction, mending what keeps it from beginning."""
-        for _ in range(ATTEMPTS):
+        for left in reversed(range(ATTEMPTS)):
             try:
                 return self.gate.run(begin, *arguments)
             except lmdb.Error as error:
-                self._repair(error)
+                self._repair(error, last=not left)
         raise EventReadException("the store's map was grown again and again while it was read")
 
-    def _repair(self, error: lmdb.Error) -> None:
+    def _repair(self, error: lmdb.Error, *, last: bool = False) -> None:
         """Mend what kept a read transaction from beginning, or raise what the read raises."""
         if isinstance(error, lmdb.MapResizedError):
             self.adopt_map()
             return
-        full = isinstance(error, lmdb.ReadersFullError)
-        if not (full and self.gate.run(self.lmdb.reader_check)):  # slots of the dead are free now
+        if last or not isinstance(error, lmdb.ReadersFullError):
             raise read_error(error) from error
+        self.gate.run(self.lmdb.reader_check)  # frees slots of the dead, if no other thread has
 
     def adopt_map(self) -> None:
         """Take over the larger map that another process has given the store.

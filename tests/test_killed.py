@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from lmdbstore import Event, EventWriteException, LMDBEventStore, environment, writer
+from lmdbstore import (
+    Event,
+    EventReadException,
+    EventWriteException,
+    LMDBEventStore,
+    environment,
+    writer,
+)
 from lmdbstore.creation import META_FIELDS
 from lmdbstore.databases import check_is_store
 from lmdbstore.transaction import WriteTransaction
@@ -269,6 +276,39 @@ sys.stdin.read()
     settled = churn(2)
     assert churn(20) <= settled * 1.1
     assert store.stats().readers == 0
+
+
+class _Beaten:
+    """An open LMDB environment in which another thread is always first to free the slots."""
+
+    def __init__(self, opened: lmdb.Environment) -> None:
+        self._opened = opened
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
+
+    def reader_check(self) -> int:
+        self._opened.reader_check()
+        return 0
+
+
+def test_a_reader_looks_again_when_another_freed_the_slots_of_the_dead(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+from lmdbstore import LMDBEventStore
+store = LMDBEventStore(sys.argv[1])
+views = [store.snapshot() for _ in range(store.stats().max_readers - 1)]
+print("full", flush=True)
+sys.stdin.read()
+"""
+    with LMDBEventStore(path, max_readers=1) as store, store.snapshot() as view:
+        with program(code, path) as child:
+            assert child.line() == "full\n"
+            with pytest.raises(EventReadException, match="max_readers"):
+                len(store)
+        monkeypatch.setattr(store._environment, "lmdb", _Beaten(store._environment.lmdb))
+        assert len(store) == len(view) == 0
 
 
 class TimeLimit(Exception):
