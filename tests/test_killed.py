@@ -121,21 +121,21 @@ def test_processes_open_a_store_one_after_the_other(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     LMDBEventStore(path).close()
-    opened, folder = lmdb.open, os.open(path, os.O_RDONLY)
+    opened, data = lmdb.open, os.open(path / "data.mdb", os.O_RDONLY)
     calls: list[object] = []
 
     def noted(*arguments: Any, **options: Any) -> lmdb.Environment:
         with pytest.raises(BlockingIOError):
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(data, fcntl.LOCK_EX | fcntl.LOCK_NB)
         calls.append(arguments)
         return opened(*arguments, **options)
 
     monkeypatch.setattr(lmdb, "open", noted)
     try:
         with LMDBEventStore(path):
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(data, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
-        os.close(folder)
+        os.close(data)
     assert len(calls) == 1
 
 
