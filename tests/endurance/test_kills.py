@@ -145,6 +145,7 @@ class Life:
 
 def verify(store: LMDBEventStore) -> None:
     """Fail if the store contradicts itself."""
+    assert store.verify(pages=True) == []
     assert_indexes_agree(store)
 
 
