@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from contextlib import ExitStack, closing
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,29 +165,34 @@ def test_writers_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) ->
 
 
 LINES = 220  # more than a change comes upon
+CUTS = 25  # rounds with one store, which may be read meanwhile or not
 
 
-@pytest.mark.endurance("a process is killed at one line of a write", rounds=80)
+@pytest.mark.endurance("a process is killed at one line of a write", rounds=50)
 def test_a_writer_is_killed_at_any_line(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
     """Of all lines of the package that a change comes upon, in the order of their first time."""
-    with closing(Life(nursery, tmp_path / "life", rounds)) as life:
-        for number in rounds:
-            journal = life.folder / str(number)
-            kind = rounds.random.choice(["save", "delete", "few"])
-            place = rounds.random.randrange(LINES)
-            code = nursery.code(
-                nursery.begin(
-                    "cut",
-                    path=str(life.path),
-                    journal=str(journal),
-                    kind=kind,
-                    n=life.known.next,
-                    place=place,
-                )
-            )
-            assert code in (0, -signal.SIGKILL), nursery.complaints()
-            rounds.add("killed", int(code != 0))
-            life.check([journal])
+    going_on = iter(rounds)
+    for number in going_on:
+        with closing(Life(nursery, tmp_path / str(number), rounds)) as life:
+            cut(life)
+            for _ in islice(going_on, CUTS - 1):
+                cut(life)
+
+
+def cut(life: Life) -> None:
+    n = life.known.next
+    journal = life.folder / str(n)
+    pid = life.nursery.begin(
+        "cut",
+        path=str(life.path),
+        journal=str(journal),
+        kind=life.chance.choice(["save", "delete", "few"]),
+        n=n,
+        place=life.chance.randrange(LINES),
+    )
+    code = life.nursery.code(pid)
+    assert code in (0, -signal.SIGKILL), life.nursery.complaints()
+    life.check([journal])
 
 
 HOLDERS, THREADS = 2, 5  # processes, and the snapshots that each of them holds
@@ -247,7 +253,7 @@ CREATORS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.endurance("processes that make one store at once are killed", rounds=20)
+@pytest.mark.endurance("processes that make one store at once are killed", rounds=15)
 def test_creators_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
     """They open it with different map sizes, again and again."""
     for number in rounds:
