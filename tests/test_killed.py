@@ -61,7 +61,7 @@ class Program:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.pid = int(self.line())
+        self.pid: int | None = None  # until it has told
 
     def line(self) -> str:
         assert self.process.stdout
@@ -70,7 +70,8 @@ class Program:
     def kill(self) -> None:
         """Kill it, and then strace, which would hold on to it until its delay is over."""
         if self.process.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            if self.pid is not None:
+                os.kill(self.pid, signal.SIGKILL)
             self.process.kill()
             self.process.wait(LONG)
 
@@ -79,6 +80,7 @@ class Program:
 def program(code: str, path: Path, *, under: Sequence[str] = ()) -> Iterator[Program]:
     running = Program(code, path, under)
     try:
+        running.pid = int(running.line())
         yield running
     finally:
         running.kill()
