@@ -17,7 +17,20 @@ import click
 from lmdbstore import __version__
 from lmdbstore.errors import EventStoreException
 
+from .help import (
+    BACKUP_HELP,
+    CLI_HELP,
+    COMPACT_HELP,
+    IMPORT_HELP,
+    PURGE_HELP,
+    REPAIR_HELP,
+    SEARCH_HELP,
+    SIGN_HELP,
+    STATS_HELP,
+    VERIFY_HELP,
+)
 from .importing import import_files
+from .looking_after import back_up_store, compact_store, repair_store, verify_store
 from .purging import Conditions, purge_events, size
 from .searching import Sought, run_search
 from .signing import sign_runs
@@ -34,105 +47,6 @@ FAILED = 2  # as of grep: 1 is taken by "nothing found"
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 and the number of SIGPIPE, which ends other programs there
 HELP_WIDTH = 100  # columns; wider lines are hard to read
-
-# \b keeps click from joining the lines that follow it, up to the next empty one.
-CLI_HELP = """Keep events in an embedded store, and find them again.
-
-\b
-Example:
-  lmdbstore import --db events /var/log/dpkg.log --tag dpkg
-  lmdbstore search --db events 'status installed' --since -7d --desc --limit 20
-  lmdbstore stats  --db events
-  lmdbstore sign   --db events
-  lmdbstore purge  --db events --before -90d
-"""
-
-IMPORT_HELP = """Import log files, or JSON lines of events, into a store.
-
-Each line becomes an event; without FILE, or with -, they come from standard input. gzip files are
-unpacked. Blank lines are left out.
-
-The time of an event is the one at the beginning of its line: ISO 8601, syslog, the common log of
-Apache and nginx, or seconds since 1970; without a zone it is local time, and without a year the
-last one that is not after the file. A line without a time has that of the line before it, and at
-the beginning the file's.
-
-A line imported twice is stored once: the id of its event is made from its number in the file and
-hashes (BLAKE2b) of its source, its number and its text. So a file that has grown can be imported
-again; a last line that was only half written by then stays as an event of its own. The source is
-the file's full path; give --source for a file that gets another name, and for standard input.
-
-JSON lines are what 'search --json' prints: objects with content, and, if wanted, id, source,
-timestamp and tags.
-
-Exit status: 0 all was read, 1 some lines could not be read, 2 nothing could be done.
-
-\b
-Example:
-  lmdbstore import --db events /var/log/syslog /var/log/syslog.2.gz --tag syslog
-  journalctl -o short-iso | lmdbstore import --db events --source journal
-"""
-
-SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
-
-PATTERN is a regular expression found anywhere in the content; without it, every event is found.
-Put -- before one that begins with a hyphen. All conditions must hold.
-
-T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), seconds since
-1970, 'now', or a time from now with the units s, m, h, d, w (-90s, -1h, -7d). Without a zone it
-is local time.
-
-Exit status: 0 events were found, 1 none were, 2 bad arguments or no store.
-
-\b
-Example:
-  lmdbstore search --db events 'failed|refused' --since -1h --flag sshd
-  lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
-"""
-
-SIGN_HELP = """Make the signatures that are missing, for searches that read less.
-
-A signature tells, for 512 neighbouring events, which pieces of words stand in their contents; a
-search for a pattern leaves out those that cannot match, and finds the same. An import makes them;
-missing are those of events that a program saved one by one, or that came late between others. The
-newest events get theirs when 512 are together.
-
-It can be stopped at any time: what is signed stays. Others may use the store meanwhile.
-
-Exit status: 0 all is signed, 2 it could not be done.
-
-\b
-Example:
-  lmdbstore sign --db events
-"""
-
-PURGE_HELP = """Delete the oldest events: those that are too old, too many, or too large together.
-
-Of the events that --flag and --keep-flag choose, those before T go, and more, oldest first, while
-there are more than N of them, or while the store's pages hold more than SIZE. Those that are kept
-count too. What is saved meanwhile is left.
-
-T is a time as 'search' takes it; of a date, its midnight. SIZE is in bytes, or with one of the
-units KiB, MiB, GiB and TiB; it is that of the lines 'bytes:' of 'lmdbstore stats'. The file does
-not shrink: its space is used again.
-
-It can be stopped at any time: what went is gone, and running it again goes on. Others may use the
-store meanwhile.
-
-Exit status: 0 all that should go is gone, 2 it could not be done.
-
-\b
-Example:
-  lmdbstore purge --db events --before -90d --keep-flag audit
-  lmdbstore purge --db events --max-bytes 10GiB --dry-run
-"""
-
-STATS_HELP = """Print what a store holds: events, times, flags, and the bytes that it takes.
-
-\b
-Example:
-  lmdbstore stats --db events
-"""
 
 
 class _Commands(click.Group):
@@ -301,6 +215,36 @@ def _purge(  # noqa: PLR0913, PLR0917  the arguments of the command
     if before is None and max_events is None and max_bytes is None:
         raise click.UsageError("give --before, --max-events or --max-bytes: what shall go")
     purge_events(db, conditions, dry_run=dry_run)
+
+
+@cli.command("verify", help=VERIFY_HELP)
+@_db("The store's folder.")
+@click.option("--pages", is_flag=True, help="Look at the pages first, without opening the file.")
+@click.pass_context
+def _verify(ctx: click.Context, db: Path, *, pages: bool) -> None:
+    ctx.exit(verify_store(db, pages=pages))
+
+
+@cli.command("repair", help=REPAIR_HELP)
+@_db("The store's folder.")
+@click.option("--keep-changed", is_flag=True, help="Keep records that do not agree with checksums.")
+@click.pass_context
+def _repair(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
+    ctx.exit(repair_store(db, keep_changed=keep_changed))
+
+
+@cli.command("backup", help=BACKUP_HELP)
+@_db("The store's folder.")
+@click.option("--no-compact", is_flag=True, help="Copy the file as it is; quicker, and larger.")
+@click.argument("target", type=click.Path(path_type=Path))
+def _backup(db: Path, target: Path, *, no_compact: bool) -> None:
+    back_up_store(db, target, compact=not no_compact)
+
+
+@cli.command("compact", help=COMPACT_HELP)
+@_db("The store's folder.")
+def _compact(db: Path) -> None:
+    compact_store(db)
 
 
 def _time(option: str, text: str | None, now: float, *, end: bool = False) -> float | None:
