@@ -409,7 +409,7 @@ def test_stats_of_odd_stores(path: Path) -> None:
 def test_a_lone_group_version_and_help() -> None:
     assert run("--version").stdout == f"lmdbstore {lmdbstore.__version__}\n"
     assert run().exit_code == 2
-    for args in ([], ["import"], ["search"], ["sign"], ["stats"]):
+    for args in ([], ["import"], ["search"], ["sign"], ["purge"], ["stats"]):
         result = run(*args, "--help")
         assert result.exit_code == 0
         assert all(len(line) <= 100 for line in result.stdout.splitlines())

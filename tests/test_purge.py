@@ -343,7 +343,9 @@ def test_a_store_that_is_full_to_the_brim_can_be_purged(path: Path, size: int, o
                 made = [
                     Event(
                         str(chance.random()),
-                        timestamp=chance.random() * 1e6 if order == "mixed" else float(number + n),
+                        timestamp=chance.random() * 1e6
+                        if order == "mixed" or most == 1
+                        else float(number + n),
                         tags=chance.sample("abcdefgh", chance.randrange(4)),
                         content="x" * chance.randrange(most),
                     )
