@@ -43,8 +43,6 @@ compiles to so much that RE2 may be slow on long texts.
 
 from __future__ import annotations
 
-import atexit
-import os
 import re
 from bisect import bisect_right
 from functools import lru_cache, partial
@@ -55,7 +53,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import re2
 
 from .errors import InvalidQuery, shown
-from .gate import Gate
 from .pattern_needs import needs
 from .pattern_parse import ALWAYS, render
 from .pattern_sets import JOINT
@@ -185,7 +182,7 @@ def compile_pattern(match: str) -> Pattern:
     """
     if not isinstance(match, str):
         raise InvalidQuery(f"match: {shown(match)} is not a str; pass a regular expression as one")
-    return _in_re2.run(_pattern, str.__str__(match))
+    return _pattern(str.__str__(match))
 
 
 _pattern = lru_cache(maxsize=32)(Pattern)
@@ -198,10 +195,6 @@ def matching_records(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
     some, the contents alone are searched; if those have many, each is tested. A pattern that is one
     text is looked for in each content at once then.
     """
-    return _in_re2.run(_matching, pattern, records)
-
-
-def _matching(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
     found: list[int] = []
     done = 0
     if pattern.by_page:
@@ -257,20 +250,6 @@ def _content_of(record: bytes) -> bytes:
 
 
 # --- RE2 -------------------------------------------------------------------------------------
-
-# A thread that comes back from RE2 when the interpreter has ended aborts the process. So the end
-# waits until all have come back (a page each, or a compilation), and lets none in again.
-_in_re2 = Gate()
-
-
-def _new_gate() -> None:
-    """Forget, in a forked child, the threads of its parent."""
-    global _in_re2  # noqa: PLW0603
-    _in_re2 = Gate()
-
-
-os.register_at_fork(after_in_child=_new_gate)
-atexit.register(lambda: _in_re2.bar())  # noqa: PLW0108  by then it may be another one
 
 
 def _options() -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from .errors import EventReadException, InvalidQuery, shown
+from .leaving import run_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -173,6 +174,10 @@ def checked_flags(name: str, value: Any) -> tuple[str, ...]:
 def _pattern(value: object) -> Pattern:
     if not isinstance(value, str):
         refuse("match", value, "pass a regular expression as a str")
+    return run_engine(_compiled, value)
+
+
+def _compiled(match: str) -> Pattern:
     try:
         from .pattern import compile_pattern  # RE2 is loaded when there is a pattern
     except ImportError as error:
@@ -180,7 +185,7 @@ def _pattern(value: object) -> Pattern:
             f"patterns cannot be used now: {error}; from a signal handler that has interrupted the "
             "first search for one, search when that has returned"
         ) from error
-    return compile_pattern(value)
+    return compile_pattern(match)
 
 
 def checked_number(name: str, value: object) -> int | None:

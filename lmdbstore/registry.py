@@ -4,7 +4,8 @@ Rules:
 - The same files are opened once in a process: stores on one path share an environment, counted.
   LMDB loses its locks otherwise.
 - A forked child touches nothing of its parent's: it drops what it inherited and opens the store
-  anew when it is first used. While the process forks, no thread of it is inside LMDB.
+  anew when it is first used. While the process forks, no thread of it is inside LMDB, nor inside
+  RE2, whose locks the child would inherit as they are.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from __future__ import annotations
 import _thread
 import os
 import threading
+from typing import TYPE_CHECKING
 
+from . import leaving
 from .creation import DATA_FILE, FILE_MODE, check_plain, create_store
 from .environment import Environment, Options
 from .errors import InvalidOption, StoreOpenError, shown
+
+if TYPE_CHECKING:
+    from .gate import Gate
 
 __all__ = ["dropped", "open_environment", "registry_lock", "release", "renamed"]
 
@@ -124,18 +130,20 @@ def _check_agreement(path: str, present: Options, wanted: Options) -> None:
 # -- fork -------------------------------------------------------------------------------------
 
 
-_barred: list[Environment] = []  # by the fork that is under way
+_barred: list[Gate] = []  # by the fork that is under way
 
 
 def _before_fork() -> None:
-    """Keep everyone out of LMDB; Ctrl-C must wait, for a fork cannot be called off here."""
+    """Keep everyone out of LMDB and RE2; Ctrl-C must wait, a fork cannot be called off here."""
     interrupted: BaseException | None = None
     _registry_lock.acquire()
-    for environment in list(_registry.values()):
-        while environment not in _barred:
+    gates = [environment.gate for environment in _registry.values()]
+    # That of RE2 is the last: who is behind it waits for no other.
+    for gate in [*gates, leaving.engine_gate()]:
+        while gate not in _barred:
             try:
-                environment.gate.bar(forking=True)
-                _barred.append(environment)
+                gate.bar(forking=True)
+                _barred.append(gate)
             except BaseException as error:  # noqa: BLE001  raised below
                 interrupted = error
     if isinstance(interrupted, KeyboardInterrupt):
@@ -147,7 +155,7 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     try:
         while _barred:
-            _barred.pop().gate.unbar()
+            _barred.pop().unbar()
     finally:
         _registry_lock.release()
 
@@ -159,6 +167,7 @@ def _after_fork_in_child() -> None:
     _registry.clear()
     _barred.clear()
     dropped.clear()
+    leaving.renew_engine_gate()
     for environment in inherited:
         environment.abandon()
 

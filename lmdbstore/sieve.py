@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from . import format as fmt
+from .leaving import run_engine
 
 if TYPE_CHECKING:
     from .event import Event
@@ -46,7 +47,7 @@ class Sieve:
         if self._pattern is not None and left:
             from .pattern import matching_records  # RE2 is loaded when there is a pattern
 
-            hits = matching_records(self._pattern, left)
+            hits = run_engine(matching_records, self._pattern, left)
             chosen, left = select(hits, chosen, left)
         return chosen
 

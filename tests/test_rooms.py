@@ -13,7 +13,8 @@ PACKAGE = Path(lmdbstore.__file__).parent
 
 # From the ground up: a room imports only from rooms above it in this list.
 ROOMS = [
-    *("errors", "event", "locks", "gate", "pattern_refused", "pattern_sets", "pattern_parse"),
+    *("errors", "event", "locks", "gate", "leaving"),
+    *("pattern_refused", "pattern_sets", "pattern_parse"),
     *("signature", "pattern_needs", "pattern"),
     *("findings", "query", "plan", "search", "api", "searching", "memory"),
     *("format", "postings", "runs", "sieve", "pager", "view"),
