@@ -4,7 +4,8 @@ Rules: a caller queues its change and becomes the leader if nobody leads. The le
 change and those that wait, commits them together, tells each caller its own outcome, and wakes
 the next to lead: no thread of our own is needed (after the writer queue of LevelDB). Leading means
 holding `Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of
-the barrier, LMDB's transaction.
+the barrier, LMDB's transaction. No change waits for one that came after
+it, but together with it.
 
 A change that is refused (a duplicate id) fails its caller alone. If the transaction breaks while
 it is being filled, each change is tried alone, so that one that cannot be written does not fail
@@ -199,7 +200,7 @@ class Writer:
             ) from error
 
     def _lead_or_wait(self, job: _Job) -> None:
-        if not self._leading.acquire(blocking=False):
+        if not (self._may_lead(job) and self._leading.acquire(blocking=False)):
             job.wait()
             return
         try:
@@ -207,6 +208,19 @@ class Writer:
         finally:
             self._leading.release()
         self._wake_next()
+
+    def _may_lead(self, job: _Job) -> bool:
+        """Whether a job may lead now: it has waited longest, or takes along who has.
+
+        A thread that writes without a pause is quicker to lead again than the one that was woken
+        to; so it could keep a change that is alone, and all that wait behind it, out for ever. A
+        signal handler does not wait for the change that it interrupted.
+        """
+        try:
+            first = self._queue[0]
+        except IndexError:
+            return True
+        return first.thread == job.thread or not (first.change.alone or job.change.alone)
 
     def _wake_next(self) -> None:
         with contextlib.suppress(IndexError):

@@ -235,6 +235,55 @@ def test_a_batch_is_bounded(
     assert sorted(ids(store)) == list("abcdefg")
 
 
+def save_one(store: LMDBEventStore, event_id: str) -> None:
+    store.save(Event(event_id, timestamp=1.0))
+
+
+def save_alone(store: LMDBEventStore, event_id: str) -> None:
+    store.save_many([Event(event_id, timestamp=1.0)])
+
+
+@pytest.mark.parametrize(
+    ("busy", "waiting"),
+    [(save_one, save_alone), (save_alone, save_one), (save_alone, save_alone)],
+)
+def test_a_thread_that_writes_without_a_pause_holds_up_no_other(
+    store: LMDBEventStore,
+    gathering: Gathering,
+    busy: Callable[[LMDBEventStore, str], None],
+    waiting: Callable[[LMDBEventStore, str], None],
+) -> None:
+    def go_on() -> None:
+        for n in range(100):
+            busy(store, f"busy {n}")
+
+    futures = gathering.queue(
+        go_on, lambda: waiting(store, "waiting"), lambda: store.save(Event(timestamp=0.0))
+    )
+    gathering.go.set()
+    for future in futures:
+        future.result(LONG)
+    assert [event.id for event in store.search(ts_start=1.0, limit=2)] == ["busy 0", "waiting"]
+
+
+def test_a_signal_handler_that_writes_does_not_wait_for_the_change_it_interrupts(
+    store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (leading,) = gathering.queue(save(store, "a"))
+    wait = writer._Job.wait
+
+    def interrupted(job: Any) -> None:
+        monkeypatch.setattr(writer._Job, "wait", wait)
+        gathering.go.set()
+        leading.result(LONG)
+        store.save(Event("of the handler"))
+        wait(job)
+
+    monkeypatch.setattr(writer._Job, "wait", interrupted)
+    store.save_many([Event("interrupted")])
+    assert {"a", "of the handler", "interrupted"} == set(ids(store))
+
+
 @contextmanager
 def reading_without_end(store: LMDBEventStore) -> Iterator[None]:
     """Keep one read of LMDB under way: a copy into a pipe that nobody empties."""
