@@ -4,8 +4,7 @@ Rules: a caller queues its change and becomes the leader if nobody leads. The le
 change and those that wait, commits them together, tells each caller its own outcome, and wakes
 the next to lead: no thread of our own is needed (after the writer queue of LevelDB). Leading means
 holding `Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of
-the barrier, LMDB's transaction. No change waits for one that came after
-it, but together with it.
+the barrier, LMDB's transaction. No change waits for one that came after it, but together with it.
 
 A change that is refused (a duplicate id) fails its caller alone. If the transaction breaks while
 it is being filled, each change is tried alone, so that one that cannot be written does not fail
