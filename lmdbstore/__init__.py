@@ -29,6 +29,7 @@ from .errors import (
 )
 from .event import Event
 from .findings import Finding, FindingKind
+from .holders import SnapshotInfo
 from .maintenance import verify
 from .memory import MemoryEventStore
 from .purging import Purged
@@ -57,6 +58,7 @@ __all__ = [
     "ReadOnlyStore",
     "Repaired",
     "Search",
+    "SnapshotInfo",
     "StoreClosed",
     "StoreDamaged",
     "StoreFull",

@@ -21,6 +21,7 @@ from . import format as fmt
 from .barrier import BARRIER_FILE, create_barrier_file, write_lock
 from .errors import StoreOpenError, shown
 from .faults import advice
+from .holders import SNAPSHOTS_FILE
 from .presence import LOCK_FILE
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 
 DATA_FILE = "data.mdb"
 MAKING = ".lmdbstore-"  # how the name of a folder begins in which a store is being made
-OURS = BARRIER_FILE, LOCK_FILE  # what may be in a folder before its data file is
+OURS = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # what may be in a folder before its data file is
 FILE_MODE = 0o600  # for their owner alone: events may hold secrets
 # LMDB's first meta page: a page header of 16 bytes, then MDB_MAGIC in the machine's byte order
 # (`mdb.c`, struct MDB_meta).

@@ -31,12 +31,16 @@ from .errors import (
 )
 from .faults import code, read_error, write_error
 from .gate import Gate
+from .holders import Notes, create_snapshots_file, readers_in
 from .opening import turn
 from .presence import Presence
 from .writer import Writer
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
+
+    from .holders import Note, Reader
 
 __all__ = ["DEFAULT_MAP_SIZE", "Environment", "Options", "Snapshot"]
 
@@ -61,19 +65,11 @@ class Options(NamedTuple):
     max_readers: int
 
 
-class Figures(NamedTuple):
-    """What LMDB tells of an environment as a whole."""
-
-    map_bytes: int  # what the file may grow to
-    map_used: int  # bytes that have ever been used
-    readers: int  # slots of the reader table with a transaction open, over all processes
-    max_readers: int
-
-
 class Snapshot(Protocol):
     """A holder of a read transaction that stays open across the caller's code."""
 
     txn: lmdb.Transaction[bytes] | None  # set to None with everyone kept out of LMDB
+    note: Note | None  # goes with it
 
 
 class Environment:
@@ -96,6 +92,9 @@ class Environment:
             check_is_store(self.lmdb, path)
             if not options.readonly:
                 create_barrier_file(path, rights(path))  # a copy of the data file alone has none
+                create_snapshots_file(path, rights(path))
+            self.notes = Notes(path)
+            undo.callback(self.notes.close)
             self.barrier = Barrier(path, readonly=options.readonly)
             undo.callback(self.barrier.close)
             self.databases = self._open_databases()
@@ -139,11 +138,17 @@ class Environment:
 
     def begin_snapshot(self, snapshot: Snapshot) -> None:
         """Give `snapshot` a read transaction that stays open; raises what `read` raises."""
-        self._begun(self._hold, snapshot)
+        snapshot.note = self.notes.note(self._begun(self._hold, snapshot), self.readers)
 
-    def _hold(self, snapshot: Snapshot) -> None:
+    def _hold(self, snapshot: Snapshot) -> int:
         snapshot.txn = self.lmdb.begin()
         self.snapshots.add(snapshot)
+        return snapshot.txn.id()
+
+    def readers(self) -> Counter[Reader]:
+        """Return who is in LMDB's reader table now; raises what `read` raises."""
+        self.ask(lmdb.Environment.reader_check)
+        return readers_in(self.ask(lmdb.Environment.readers))
 
     def _begun(self, begin: Callable[[*A], T], *arguments: *A) -> T:
         """Run what begins a read transaction, mending what keeps it from beginning."""
@@ -179,17 +184,12 @@ class Environment:
         finally:
             self.gate.unbar()
 
-    def figures(self) -> Figures:
-        """Return what LMDB tells of the environment as a whole; raises what `read` raises."""
+    def ask(self, question: Callable[[lmdb.Environment], T]) -> T:
+        """Return what LMDB tells without a transaction; raises what `read` raises."""
         try:
-            info, readers = self.gate.run(lambda: (self.lmdb.info(), self.lmdb.readers()))
-            page = self.gate.run(self.lmdb.stat)["psize"]
+            return self.gate.run(question, self.lmdb)
         except lmdb.Error as error:
             raise read_error(error) from error
-        # A line for each slot, under a heading; it ends with "-" where no transaction is open.
-        in_use = sum(1 for line in readers.splitlines()[1:] if not line.rstrip().endswith("-"))
-        used = (info["last_pgno"] + 1) * page
-        return Figures(info["map_size"], used, in_use, info["max_readers"])
 
     def flush(self) -> None:
         """Flush to disk what was written; raises EventWriteException."""
@@ -256,6 +256,7 @@ class Environment:
                 "handler, say); close it when that has returned"
             )
         self.writer.hold_up(self._shut)
+        self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write
         self.presence.close()
 
@@ -275,6 +276,7 @@ class Environment:
         shares: so the child first forgets them, which py-lmdb knows not to end in a child.
         """
         self._drop_snapshots()
+        self.notes.close()
         self.barrier.abandon()
         self.presence.abandon()
         with contextlib.suppress(
@@ -284,7 +286,7 @@ class Environment:
 
     def _drop_snapshots(self) -> None:
         for snapshot in list(self.snapshots):
-            snapshot.txn = None
+            snapshot.txn = snapshot.note = None
 
 
 def _open_lmdb(path: str, options: Options) -> lmdb.Environment:

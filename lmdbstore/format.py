@@ -1,7 +1,8 @@
 r"""Every byte on disk: keys, records, and the version of the format.
 
 A store is a folder. `data.mdb` and `lock.mdb` are LMDB's; `barrier` is one byte of our own
-(see `lmdbstore.barrier`). `data.mdb` holds these named databases:
+(see `lmdbstore.barrier`), and `snapshots` tells who holds one (see `lmdbstore.holders`): it may be
+missing or removed. `data.mdb` holds these named databases:
 
 | database   | key                        | value                             | LMDB flags        |
 |------------|----------------------------|-----------------------------------|-------------------|

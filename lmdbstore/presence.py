@@ -24,7 +24,7 @@ from .errors import StoreInUse, StoreOpenError, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LOCK_FILE", "Presence", "alone_in"]
+__all__ = ["LOCK_FILE", "Presence", "alone_in", "command"]
 
 LOCKS = "/proc/locks"  # Linux; see proc(5)
 LOCK_FILE = "lock.mdb"  # LMDB holds a lock on it while it is open
@@ -116,7 +116,7 @@ def alone_in(folder: str) -> Iterator[None]:
 
 
 def _in_use(folder: str, trouble: str) -> StoreInUse:
-    names = [f"{_name(process)} (process {process})" for process in _holders(folder)]
+    names = [f"{command(process) or 'unknown'} (process {process})" for process in _holders(folder)]
     by = f": {', '.join(names)}" if names else ""
     return StoreInUse(f"the store {shown(folder)} {trouble}{by}")
 
@@ -141,9 +141,10 @@ def _holders(folder: str) -> list[int]:
     return sorted(found - {os.getpid()})
 
 
-def _name(process: int) -> str:
+def command(process: int) -> str | None:
+    """Return the name of what runs in a process; None where the system does not tell."""
     try:
         with open(f"/proc/{process}/comm", encoding="utf-8", errors="backslashreplace") as file:
             return file.read().strip()
     except OSError:
-        return "unknown"
+        return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .databases import Databases
     from .environment import Environment
+    from .holders import Note
 
 __all__ = ["Snapshot"]
 
@@ -41,6 +42,7 @@ class Snapshot(LMDBView):
         self._pid = os.getpid()
         self._using = threading.RLock()
         self.txn: lmdb.Transaction[bytes] | None = None
+        self.note: Note | None = None
         environment.begin_snapshot(self)
 
     def run(self, work: Callable[[lmdb.Transaction[bytes], Databases], T], /) -> T:
@@ -84,7 +86,7 @@ class Snapshot(LMDBView):
 
     def _drop(self) -> None:
         with self._using:
-            self.txn = None
+            self.txn = self.note = None
 
     def __repr__(self) -> str:
         """What it is."""

@@ -9,6 +9,7 @@ from . import format as fmt
 from .creation import DATA_FILE
 from .databases import bytes_in_use
 from .errors import EventReadException
+from .holders import SnapshotInfo, readers_in, snapshots
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -32,16 +33,29 @@ class StoreStatistics(NamedTuple):
     map_used: int = 0  # bytes of the map that have ever been used: the file cannot be smaller
     readers: int = 0  # slots of the reader table in use now, over all processes
     max_readers: int = 0
+    snapshots: tuple[SnapshotInfo, ...] = ()  # that are open, over all processes
 
 
 def statistics(environment: Environment) -> StoreStatistics:
     """Read the figures of an open store; raises EventReadException."""
+    before = environment.readers()
     figures = environment.read(_figures)
+    info, page, table = environment.ask(
+        lambda lmdb: (lmdb.info(), lmdb.stat()["psize"], lmdb.readers())
+    )
+    after = readers_in(table)
     try:
         size = os.stat(os.path.join(environment.path, DATA_FILE)).st_size
     except OSError as error:
         raise EventReadException(f"the store's file cannot be looked at: {error}") from error
-    return figures._replace(file_bytes=size, **environment.figures()._asdict())
+    return figures._replace(
+        file_bytes=size,
+        map_bytes=info["map_size"],
+        map_used=(info["last_pgno"] + 1) * page,
+        readers=after.total(),
+        max_readers=info["max_readers"],
+        snapshots=snapshots(environment.notes.began(), before, after, info["last_txnid"]),
+    )
 
 
 def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:

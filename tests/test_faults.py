@@ -83,7 +83,7 @@ if {missing!r}:
     os.unlink({str(tmp_path / FILLER)!r})
 with LMDBEventStore(path) as store:
     assert "a" in store
-assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb"]
+assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
 """
     in_child(mounted(tmp_path, python(code), size=1 << 20))
 

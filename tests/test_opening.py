@@ -32,7 +32,7 @@ from lmdbstore.registry import _registry
 
 def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:
     with LMDBEventStore(path):
-        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb"]
+        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
     for name in os.listdir(path):
         assert stat.S_IMODE((path / name).stat().st_mode) == 0o600
@@ -57,7 +57,7 @@ def test_a_folder_that_is_there_keeps_its_rights_and_may_be_a_link(path: Path) -
         with LMDBEventStore(target) as same:
             assert same._environment is store._environment
     assert (target.stat().st_ino, stat.S_IMODE(target.stat().st_mode)) == (inode, 0o770)
-    assert sorted(os.listdir(target)) == ["barrier", "data.mdb", "lock.mdb"]
+    assert sorted(os.listdir(target)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
 
 
 def test_what_a_creation_that_was_killed_left_is_no_hindrance(path: Path) -> None:

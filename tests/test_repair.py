@@ -80,7 +80,7 @@ def test_a_sound_store_stays_what_it_is(path: Path) -> None:
     assert (found.events, found.left_out, found.old_file) == (EVENTS + 1, [], None)
     assert content(path) == before
     assert told[-1] == EVENTS + 1
-    assert names(path) == ["barrier", "data.mdb", "lock.mdb"]
+    assert names(path) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
     assert stat.S_IMODE((path / "data.mdb").stat().st_mode) == 0o640
     with LMDBEventStore(path) as store:
         assert store.stats().databases["signatures"] > 0

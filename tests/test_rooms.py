@@ -18,7 +18,16 @@ ROOMS = [
     *("signature", "pattern_needs", "pattern"),
     *("findings", "query", "plan", "search", "api", "searching", "memory"),
     *("format", "postings", "runs", "sieve", "pager", "view"),
-    *("faults", "barrier", "presence", "creation", "opening", "databases", "transaction"),
+    *(
+        "faults",
+        "barrier",
+        "presence",
+        "holders",
+        "creation",
+        "opening",
+        "databases",
+        "transaction",
+    ),
     *("signing", "changes", "purging", "writer"),
     *("environment", "registry", "snapshot", "statistics", "pages", "verifying"),
     *("options", "space", "copying", "compacting", "upkeep", "store"),
@@ -40,7 +49,7 @@ LIBRARIES = {
     "orjson": {"format"},
     "struct": {"format"},
     "re2": {"pattern"},
-    "fcntl": {"barrier", "presence", "opening"},
+    "fcntl": {"barrier", "holders", "presence", "opening"},
     "mmap": {"barrier"},
 }
 

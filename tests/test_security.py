@@ -16,7 +16,7 @@ from lmdbstore import Event, LMDBEventStore, StoreOpenError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FILES = ["data.mdb", "lock.mdb", "barrier"]
+FILES = ["data.mdb", "lock.mdb", "barrier", "snapshots"]
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])

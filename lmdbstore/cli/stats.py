@@ -18,7 +18,7 @@ from .terminal import is_terminal, visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore import StoreStatistics
+    from lmdbstore import SnapshotInfo, StoreStatistics
 
 __all__ = ["moment", "print_stats"]
 
@@ -34,10 +34,12 @@ def print_stats(db: Path, *, as_json: bool) -> None:
     # Most frequent first, and by name where the numbers are equal.
     flags = dict(sorted(flags.items(), key=lambda item: (-item[1], item[0])))
     if as_json:
-        figures = stats._asdict() | {"events_by_flag": flags}
+        held = [snapshot._asdict() for snapshot in stats.snapshots]
+        figures = stats._asdict() | {"snapshots": held, "events_by_flag": flags}
         sys.stdout.write(orjson.dumps(figures).decode() + "\n")
         return
     rows = _rows(stats, flags)
+    rows += [(f"snapshot:{held.process}", _held(held)) for held in stats.snapshots]
     if is_terminal(sys.stdout):
         _draw(rows)
     else:
@@ -64,9 +66,22 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
     return rows
 
 
+def _held(snapshot: SnapshotInfo) -> str:
+    number = "{:,}" if is_terminal(sys.stdout) else "{}"
+    age = "age unknown"
+    if snapshot.age is not None:
+        age = number.format(int(snapshot.age)) + " s old"
+    commits = "1 commit" if snapshot.behind == 1 else number.format(snapshot.behind) + " commits"
+    return f"{_one_line(snapshot.command or 'unknown')}, {age}, {commits} behind"
+
+
+def _one_line(text: str) -> str:
+    return visible(text).replace("\n", "\\x0a")
+
+
 def _one_word(flag: str) -> str:
     """Return a flag without what would end a key, or steer a terminal."""
-    return visible(flag).replace("\n", "\\x0a").replace("\t", "\\x09").replace(" ", "\\x20")
+    return _one_line(flag).replace("\t", "\\x09").replace(" ", "\\x20")
 
 
 def moment(seconds: float | None) -> str:
