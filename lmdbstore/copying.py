@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .databases import Databases
     from .environment import Environment
     from .findings import Finding
+    from .statistics import StoreStatistics
     from .store import LMDBEventStore
     from .transaction import WriteTransaction
     from .upkeep import Upkeep
@@ -104,10 +105,10 @@ def back_up(copying: Copying, target: str, *, compact: bool) -> int:
     return size
 
 
-def needed(environment: Environment, in_use: int, *, compact: bool) -> int:
-    """Return about how many bytes a copy will take; `in_use` are those of all databases."""
-    used = environment.figures().map_used
-    return min(used, in_use) + MARGIN if compact else used
+def needed(figures: StoreStatistics, *, compact: bool) -> int:
+    """Return about how many bytes a copy will take."""
+    used = figures.map_used
+    return min(used, sum(figures.databases.values())) + MARGIN if compact else used
 
 
 @contextlib.contextmanager

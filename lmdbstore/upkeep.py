@@ -193,7 +193,7 @@ class Upkeep(LMDBView):
         compact = one_of("compact", compact, (True, False))
         target = folder_of(path, links=False)
         environment = self._after_writes()
-        total = needed(environment, self._bytes_in_use(environment), compact=compact)
+        total = needed(statistics(environment), compact=compact)
         return back_up(self._copying(environment, total, progress), target, compact=compact)
 
     def compact(self, *, progress: Progress | None = None) -> Compacted:
@@ -214,7 +214,7 @@ class Upkeep(LMDBView):
         """
         self._check_writable()
         environment = self._after_writes()
-        total = needed(environment, self._bytes_in_use(environment), compact=True)
+        total = needed(statistics(environment), compact=True)
         return compact_in_place(self._copying(environment, total, progress))
 
     def _copying(self, environment: Environment, total: int, progress: Progress | None) -> Copying:
@@ -226,10 +226,6 @@ class Upkeep(LMDBView):
             return found
         with self._open_at(folder) as store:
             return store.verify()
-
-    @staticmethod
-    def _bytes_in_use(environment: Environment) -> int:
-        return sum(statistics(environment).databases.values())
 
     def apply(self, change: Change) -> None:
         """Carry out a change of the package's own."""

@@ -284,7 +284,7 @@ def test_compacting_gives_space_back_and_all_goes_on(path: Path) -> None:
         compacted = store.compact()
         assert compacted.before == before
         assert compacted.after == size(path) < before * 3 // 4
-        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb"]
+        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
         assert stat.S_IMODE((path / "data.mdb").stat().st_mode) == 0o640
         assert list(following) == []
         assert [*found, *search] == events
