@@ -69,7 +69,7 @@ class Snapshot(Protocol):
     """A holder of a read transaction that stays open across the caller's code."""
 
     txn: lmdb.Transaction[bytes] | None  # set to None with everyone kept out of LMDB
-    note: Note | None  # goes with it
+    note: Note | None  # of it; set to None before
 
 
 class Environment:
@@ -286,7 +286,7 @@ class Environment:
 
     def _drop_snapshots(self) -> None:
         for snapshot in list(self.snapshots):
-            snapshot.txn = snapshot.note = None
+            snapshot.note = snapshot.txn = None
 
 
 def _open_lmdb(path: str, options: Options) -> lmdb.Environment:

@@ -11,6 +11,7 @@ Rules:
   beyond what was ever open at once, and nothing hangs on a note being removed.
 - No snapshot fails because of the file. Where it cannot be written (by a user without the right,
   on a medium that is read only, on a full disk) a snapshot goes without a note.
+- A note is removed before its transaction ends: else another might have taken its slot by then.
 - A slot is chosen under a lock (`flock`), outside of LMDB, and not waited for longer than
   `PATIENCE`. Removing a note takes none, so that a finalizer can do it.
 - A forked child leaves the notes of its parent alone.

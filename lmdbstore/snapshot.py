@@ -41,8 +41,8 @@ class Snapshot(LMDBView):
         self._environment = environment
         self._pid = os.getpid()
         self._using = threading.RLock()
+        self.note: Note | None = None  # before the transaction, so that it goes first
         self.txn: lmdb.Transaction[bytes] | None = None
-        self.note: Note | None = None
         environment.begin_snapshot(self)
 
     def run(self, work: Callable[[lmdb.Transaction[bytes], Databases], T], /) -> T:
@@ -86,7 +86,7 @@ class Snapshot(LMDBView):
 
     def _drop(self) -> None:
         with self._using:
-            self.txn = self.note = None
+            self.note = self.txn = None
 
     def __repr__(self) -> str:
         """What it is."""
