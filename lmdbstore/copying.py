@@ -134,7 +134,11 @@ def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
         os.mkdir(made, 0o700)
         _copy_file(copying, os.path.join(made, DATA_FILE))
         create_barrier_file(made, FILE_MODE)
-    if findings := copying.verify(made):
+    try:
+        findings = copying.verify(made)
+    except StoreOpenError as error:
+        raise EventWriteException(f"the copy could not be verified: {error}") from error
+    if findings:
         raise EventWriteException(
             f"the store was copied, and the copy is not sound, so it was removed: {findings[0]}; "
             "verify the store itself"

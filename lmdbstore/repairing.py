@@ -221,8 +221,12 @@ class _Source:
 def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
     """Write what is kept into a new store in the folder `made`; return how many events it has."""
     kept = source.kept()
-    # Flushed once, at the end: nobody sees it before.
-    with LMDBEventStore(made, durability="none", signatures=False) as store:
+    try:
+        # Flushed once, at the end: nobody sees it before.
+        store = LMDBEventStore(made, durability="none", signatures=False)
+    except StoreOpenError as error:
+        raise EventWriteException(f"nothing was repaired: {error}") from error
+    with store:
         read = 0
         while piece := list(islice(kept, PIECE)):
             restore = Restore(piece, source.next_local_id)

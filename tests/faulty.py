@@ -14,6 +14,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import sys
 import threading
 from collections import Counter
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreDamaged
+from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreDamaged, repair
 from lmdbstore.event import checked
 
 from .indexes import assert_indexes_agree
@@ -97,6 +98,34 @@ class Tester:
             thread.join()
         return self._judge([({event.id: event}, outcomes[event.id]) for event in events])
 
+    def backup(self) -> bool:
+        """Copy the store: there is a whole copy, or none."""
+        target = f"{self.path}-copy"
+        error = _outcome(lambda: self.store.backup(target, compact=self.chance.random() < 0.5))
+        assert os.path.exists(target) == (error is None), error
+        if error is None:
+            with LMDBEventStore(target) as copy:
+                assert {event.id: event for event in copy.search()} == self.events
+            shutil.rmtree(target)
+        return self._stays(error, "backups")
+
+    def compact(self) -> bool:
+        """Compact the store: it is the same, or as it was."""
+        return self._stays(_outcome(self.store.compact), "compactions")
+
+    def repair(self) -> bool:
+        """Repair the store, which is sound: it is the same, or as it was."""
+        self.store.close()
+        error = _outcome(lambda: repair(self.path))
+        self.store = LMDBEventStore(self.path)
+        return self._stays(error, "repairs")
+
+    def _stays(self, error: Outcome, what: str) -> bool:
+        assert error is None or "disk" in str(error) or "limit" in str(error), error
+        self.counts[f"{what} tried" if error is None else f"{what} refused"] += 1
+        self._check()
+        return error is None
+
     # -- what must come of it ----------------------------------------------------------------------
 
     def _try(self, change: Change, call: Callable[[], object]) -> bool:
@@ -144,6 +173,7 @@ class Tester:
         """Compare all that is in the store with what must be."""
         assert {event.id: event for event in self.store.search()} == self.events
         assert len(self.store) == assert_indexes_agree(self.store) == len(self.events)
+        assert self.store.verify() == []
         assert not self.store._environment.barrier.up
         self.counts["events checked"] += len(self.events)
 
@@ -193,7 +223,9 @@ class Tester:
         os.unlink(os.path.join(os.path.dirname(self.path), FILLER))
 
 
-OPERATIONS = ("save", "save_many", "delete", "sign", "save_at_once")
+# What needs room for another file may also be refused where the others are not.
+COPYING = ("backup", "compact", "repair")
+OPERATIONS = ("save", "save_many", "delete", "sign", "save_at_once", *COPYING)
 
 
 def _outcome(call: Callable[[], object]) -> Outcome:

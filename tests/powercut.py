@@ -85,6 +85,7 @@ def look(store: Path, expected: Expected) -> None:
         with LMDBEventStore(store, readonly=True) as reader:
             expected.check({event.id: event for event in reader.search()})
     with LMDBEventStore(store, durability="none", create=not expected.opened) as opened:
+        assert opened.verify(pages=True) == []
         number = assert_indexes_agree(opened)
         found = {event.id: event for event in opened.search()}
         assert len(found) == number
@@ -94,6 +95,7 @@ def look(store: Path, expected: Expected) -> None:
             opened.delete(next(iter(found)))
         assert len(opened) == number + (not found)
         assert_indexes_agree(opened)
+        assert opened.verify(pages=True) == []
 
 
 def main() -> None:
