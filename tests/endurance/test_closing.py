@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -45,6 +46,16 @@ def delete_one(store: LMDBEventStore, name: str) -> None:
     store.delete(name)
 
 
+def back_up(store: LMDBEventStore, name: str) -> None:
+    target = f"{store._path}-{name}"
+    try:
+        store.backup(target, compact=name.endswith(("0", "2", "4")))
+        with LMDBEventStore(target, create=False) as copy:
+            assert len(copy) >= EVENTS
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
 # Each call is given a name of its own; that of a save is the id of what it leaves.
 SAVES = "save", "save_many"
 WORKS: dict[str, Work] = {
@@ -63,6 +74,10 @@ WORKS: dict[str, Work] = {
     "snapshot": view,
     "stats": lambda store, _: store.stats(),
     "sign": lambda store, _: store.sign(rebuild=True),
+    "verify": lambda store, _: store.verify(pages=True),
+    "purge": lambda store, _: store.purge(max_events=1 << 30),
+    "backup": back_up,
+    "compact": lambda store, _: store.compact(),
 }
 
 
