@@ -173,6 +173,27 @@ def notes(path: Path) -> list[bytes]:
     return [slot for slot in slots if any(slot)]
 
 
+def test_a_note_goes_before_its_transaction(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another process could have taken its slot when it is cleared."""
+    write, readers = os.pwrite, list[int]()
+
+    def looking(descriptor: int, data: bytes, place: int) -> int:
+        if not any(data):
+            readers.append(readers_in(store._environment.lmdb.readers()).total())
+        return write(descriptor, data, place)
+
+    monkeypatch.setattr(os, "pwrite", looking)
+    store.snapshot().close()
+    view = store.snapshot()
+    del view
+    ended = store.snapshot()
+    store._environment.adopt_map()
+    assert readers == [1, 1, 1]
+    ended.close()
+
+
 def test_a_forked_child_leaves_its_parents_alone(store: LMDBEventStore, path: Path) -> None:
     store.save(Event("a"))
 
@@ -257,7 +278,12 @@ def test_no_snapshot_fails_because_of_the_file(
             file.write_bytes(b"x")
         with ExitStack() as stack, store.snapshot() as first:
             if how == "stuck":
-                fcntl.flock(stack.enter_context(file.open("rb")), fcntl.LOCK_EX)
+                other = stack.enter_context(file.open("rb"))
+                fcntl.flock(other, fcntl.LOCK_EX)
+                hang = threading.Timer(LONG, fcntl.flock, [other, fcntl.LOCK_UN])
+                hang.start()
+                stack.callback(hang.join)
+                stack.callback(hang.cancel)
             with store.snapshot() as view:
                 assert len(view) == len(first) == 1
                 code = f"from lmdbstore import *; LMDBEventStore({str(path)!r}).save(Event('b'))"
