@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple
 
 from .copying import Copying, copy_verified, making
-from .creation import DATA_FILE
+from .creation import DATA_FILE, sweep
 from .environment import SNAPSHOT_OPEN
 from .errors import EventWriteException, shown
 from .faults import advice
@@ -59,6 +59,7 @@ def compact_in_place(copying: Copying) -> Compacted:
 def _exchange(copying: Copying) -> tuple[int, int]:
     environment = copying.environment
     old = os.path.join(environment.path, DATA_FILE)
+    sweep(environment.path)
     check_space(environment.path, copying.total)
     with making(environment.path) as made:
         copy_verified(copying, made, compact=True)

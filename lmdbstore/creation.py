@@ -34,6 +34,7 @@ __all__ = [
     "flush_folder",
     "provide_lock_file",
     "rights",
+    "sweep",
 ]
 
 DATA_FILE = "data.mdb"
@@ -83,6 +84,22 @@ def create_store(
         raise StoreOpenError(
             f"the store {shown(path)} could not be made: {error}{advice(error)}"
         ) from error
+
+
+def sweep(folder: str) -> None:
+    """Remove what was being made in a store's folder when its maker was killed; we are alone there.
+
+    A link in its place is removed and not followed.
+    """
+    import shutil  # few processes need it
+
+    for name in os.listdir(folder):
+        if name.startswith(MAKING):
+            place = os.path.join(folder, name)
+            if os.path.isdir(place) and not os.path.islink(place):
+                shutil.rmtree(place)
+            else:
+                os.unlink(place)
 
 
 def rights(folder: str) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import format as fmt
 from .changes import Change, Save
-from .creation import DATA_FILE, MAKING, check_plain, flush_folder
+from .creation import DATA_FILE, MAKING, check_plain, flush_folder, sweep
 from .errors import (
     EventStoreException,
     EventWriteException,
@@ -127,6 +127,7 @@ def repair(
     with alone_in(folder):
         made = os.path.join(folder, f"{MAKING}{os.urandom(8).hex()}")
         try:
+            sweep(folder)
             check_space(folder, os.stat(name).st_size)
             with open(name, "rb") as file:
                 source = _Source(file, name, keep_changed=keep_changed)

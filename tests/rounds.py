@@ -78,5 +78,5 @@ def table(failed: set[str]) -> list[str]:
     for node, (title, rounds) in _rows.items():
         counted = ", ".join(f"{number:,} {what}" for what, number in rounds.counts.items())
         outcome = "**FAILED** after " if node in failed else ""
-        lines.append(f"| {title} | {rounds.number:,} | {outcome}{counted} |")
+        lines.append(f"| {title[:1].upper()}{title[1:]} | {rounds.number:,} | {outcome}{counted} |")
     return lines

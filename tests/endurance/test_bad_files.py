@@ -161,7 +161,7 @@ def test_a_bad_file_that_is_looked_at_first(path: Path, rounds: Rounds) -> None:
         rounds.add("found to be damaged" if code == FOUND else "answered rightly")
 
 
-@pytest.mark.endurance("The same, opened without a look", rounds=1)
+@pytest.mark.endurance("A data file is damaged so, and just opened", rounds=1)
 def test_a_bad_file_that_is_just_opened(path: Path, rounds: Rounds) -> None:
     """Here LMDB may end the process; but `get` is never wrong."""
     whole = make(path, rounds.random)
@@ -177,7 +177,7 @@ def test_a_bad_file_that_is_just_opened(path: Path, rounds: Rounds) -> None:
         rounds.add(words.get(code, "ended the process, inside of LMDB"))
 
 
-@pytest.mark.endurance("The same, repaired", rounds=1)
+@pytest.mark.endurance("A data file is damaged so, and repaired", rounds=1)
 def test_a_bad_file_that_is_repaired(path: Path, rounds: Rounds) -> None:
     """A repair yields a sound store of events as they were, or refuses."""
     whole = make(path, rounds.random)
