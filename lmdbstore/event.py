@@ -75,7 +75,7 @@ def _as_list(tags: Any) -> Any:
     if isinstance(tags, (str, bytes)):
         return tags
     try:
-        return [] if tags is None else list(tags)
+        return [] if tags is None else list(iter(tags))  # by no length that it claims to have
     except TypeError:
         return tags
 
@@ -283,7 +283,7 @@ def checked_id(event_id: object) -> str:
         InvalidQuery: it is neither a string nor a UUID.
     """
     if isinstance(event_id, str):
-        return event_id
+        return str.__str__(event_id)
     if isinstance(event_id, uuid.UUID):
         return str(event_id)
     raise InvalidQuery(f"event_id: {shown(event_id)} is not a string; pass the event's id")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from .creation import FILE_MODE
 from .errors import InvalidOption, shown
+from .query import whole
 
 __all__ = ["between", "checked_mode", "folder_of", "one_of"]
 
@@ -38,9 +39,10 @@ def one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:
 
 def checked_mode(mode: object) -> int:
     """Return the rights of files; raises InvalidOption."""
-    if isinstance(mode, int) and not isinstance(mode, bool) and mode & ~0o066 == FILE_MODE:
-        return int(mode)
-    known = oct(mode) if isinstance(mode, int) else shown(mode)
+    number = whole(mode)
+    if number is not None and number & ~0o066 == FILE_MODE:
+        return number
+    known = shown(mode) if number is None else oct(number)
     raise InvalidOption(
         f"mode: {known} are no rights of a file that its owner may read and write; pass 0o600, "
         "0o660 or the like"
@@ -49,8 +51,9 @@ def checked_mode(mode: object) -> int:
 
 def between(name: str, value: object, least: int, most: int) -> int:
     """Return a whole number in a range; raises InvalidOption."""
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
-        return int(value)
+    number = whole(value)
+    if number is not None and least <= number <= most:
+        return number
     raise InvalidOption(
         f"{name}: {shown(value)} is not acceptable; pass a whole number from {least:,} to {most:,}"
     )

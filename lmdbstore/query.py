@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from .errors import EventReadException, InvalidQuery, shown
+from .event import checked_id
 from .leaving import run_engine
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "checked_query",
     "checked_seconds",
     "refuse",
+    "whole",
 ]
 
 LOCAL_IDS = 1 << 64  # they have 8 bytes on disk
@@ -112,14 +114,13 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         InvalidQuery: naming the argument, its value and the remedy.
         EventNotFound: `after` is an event that is not in the store.
     """
-    if order not in ("asc", "desc"):
-        refuse("order", order, "pass 'asc' or 'desc'")
+    descending = _descending(order)
     return Query(
         ts_start=-math.inf if ts_start is None else checked_seconds("ts_start", ts_start),
         ts_end=math.inf if ts_end is None else checked_seconds("ts_end", ts_end),
         flags=checked_flags("flags", flags),
         pattern=None if match is None else _pattern(match),
-        descending=order == "desc",
+        descending=descending,
         source=None if source is None else _text("source", source),
         limit=checked_number("limit", limit),
         after=_after(after, locate),
@@ -147,14 +148,22 @@ def checked_seconds(name: str, value: Any) -> float:
     return seconds + 0.0  # -0.0 becomes 0.0
 
 
+def _descending(order: object) -> bool:
+    plain = str.__str__(order) if isinstance(order, str) else None
+    if plain not in ("asc", "desc"):
+        refuse("order", order, "pass 'asc' or 'desc'")
+    return plain == "desc"
+
+
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         refuse(name, value, "pass a str")
+    text = str.__str__(value)
     try:
-        value.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
         refuse(name, value, "it has a lone surrogate, which no event can carry")
-    return str.__str__(value)
+    return text
 
 
 def checked_flags(name: str, value: Any) -> tuple[str, ...]:
@@ -165,7 +174,7 @@ def checked_flags(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, (str, bytes)):
         refuse(name, value, remedy)
     try:
-        flags: Iterable[Any] = list(value)
+        flags: Iterable[Any] = list(iter(value))  # by no length that it claims to have
     except TypeError:
         refuse(name, value, remedy)
     return tuple(dict.fromkeys(_text(name, flag) for flag in flags))
@@ -192,17 +201,24 @@ def checked_number(name: str, value: object) -> int | None:
     """Return a number of things, or None for no limit; raises InvalidQuery."""
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    number = whole(value)
+    if number is None or number < 0:
         refuse(name, value, "pass a whole number, 0 or more, or None for no limit")
-    return min(int(value), LOCAL_IDS)  # no store has more events, or bytes
+    return min(number, LOCAL_IDS)  # no store has more events, or bytes
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number as a plain int; None if it is none."""
+    # What a subclass makes of its operators has no say.
+    return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _after(value: Any, locate: Callable[[str], Position]) -> Position | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return Position.from_token(value)
+        return Position.from_token(str.__str__(value))
     event_id = getattr(value, "id", None)
     if not isinstance(event_id, (str, UUID)):
         refuse("after", value, "pass the token of an earlier search, or one of its events")
-    return locate(str(event_id))
+    return locate(checked_id(event_id))
