@@ -350,7 +350,7 @@ def decode_found(entry: bytes, record: bytes, event_id: str) -> Event:
     Raises:
         StoreDamaged: it is not the record that was written for this id.
     """
-    if checksum(record) == entry[KEY:]:
+    if crc32(record).to_bytes(CHECKSUM, "big") == entry[KEY:]:
         event = decode_one(record)
         if event.id == event_id:
             return event

@@ -121,12 +121,8 @@ class LMDBView(QueryView):
 # The empty id is no event's; its key would be that of the empty flag.
 
 
-def _entry(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
-    return txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
-
-
 def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
-    entry = _entry(txn, databases, event_id)
+    entry = txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
     return None if entry is None else fmt.key_in(entry)
 
 
@@ -134,7 +130,7 @@ def _found(
     txn: Transaction[bytes], databases: Databases, event_id: str
 ) -> tuple[bytes, bytes] | None:
     """Return what `ids` has of an event, and its record."""
-    entry = _entry(txn, databases, event_id)
+    entry = txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
     if entry is None:
         return None
     record = txn.get(fmt.key_in(entry), db=databases.timeline)
