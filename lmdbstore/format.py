@@ -391,7 +391,7 @@ def flag_name(key: bytes, record: Callable[[], bytes | None]) -> str:
         if len(key) < LONG_KEY:
             return key.decode()
         for tag in decode_one(record() or b"").tags:
-            if text_key(tag) == key:
+            if type(tag) is str and text_key(tag) == key:
                 return tag
     except ValueError as error:
         raise StoreDamaged(f"the posting set {shown(key)} is not a flag's: {error}") from error

@@ -50,7 +50,9 @@ FLAGS = {  # name, remedy
 
 def refuse(text: str, construct: str, position: int, remedy: str) -> NoReturn:
     """Raise InvalidQuery for a construct of the pattern `text`."""
-    name = construct if len(construct) <= LONGEST else f"{construct[: LONGEST - 1]}…"
+    # It may hold any character of the pattern, and a message must not steer a terminal.
+    name = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in construct)
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
     raise InvalidQuery(
         f"match: {name} at position {position} of {shown(text)} "
         f"is not in the supported subset; {remedy}"

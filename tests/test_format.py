@@ -137,3 +137,5 @@ def test_the_name_of_a_long_flag_is_read_from_a_record() -> None:
         fmt.flag_name(fmt.text_key(flag), lambda: None)
     with pytest.raises(StoreDamaged):
         fmt.flag_name(b"\xff", lambda: None)
+    with pytest.raises(StoreDamaged, match="does not carry its flag"):
+        fmt.flag_name(fmt.text_key(flag), lambda: b'"a","s",1.0,[1]\n')

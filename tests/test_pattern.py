@@ -724,3 +724,13 @@ def test_the_public_calls_of_re2_find_the_same() -> None:
     for text in (b"", b"a1", b"xa1 a2", b"none"):
         for start in range(len(text) + 1):
             assert engines._public_find(found, text, start) == engines._finder(found)(text, start)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?\x1b[0m)", "[a-\x1b]", "(?P<\x9b>a)", "[[:\x07:]]", "(?\x1bi)"]
+)
+def test_a_refusal_does_not_steer_a_terminal(pattern: str) -> None:
+    """What is outside the subset is named, and its control characters are escaped."""
+    with pytest.raises(InvalidQuery) as refused:
+        compile_pattern(pattern)
+    assert str(refused.value).isprintable()

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Conditions", "purge_events", "size"]
 
 _UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_is_size = re.compile(rf"(\d+) ?({'|'.join(filter(None, _UNITS))})?", re.ASCII).fullmatch
+# No more digits than any size has: `int` refuses thousands of them.
+_is_size = re.compile(rf"(\d{{1,30}}) ?({'|'.join(filter(None, _UNITS))})?", re.ASCII).fullmatch
 
 
 class Conditions(TypedDict):

@@ -122,7 +122,9 @@ def _packed(text: bytes, broken: tuple[float, bytes] | None) -> bytes:
 
 
 contents = st.builds(
-    bytes.join, st.sampled_from([b"\n", b"\r\n", b"\n\n"]), st.lists(any_line, max_size=12)
+    bytes.join,
+    st.sampled_from([b"\n", b"\r\n", b"\n\n"]),
+    st.lists(any_line, min_size=2, max_size=12),
 )
 inputs = st.one_of(
     contents,
@@ -259,3 +261,12 @@ def test_junk_arguments_are_refused_in_words(path: Path, rounds: Rounds) -> None
         run(["import", "--db", str(path), "-"], b"\n".join(SAMPLE))
         fuzz(rounds, 30, work, calls)
         assert_indexes_agree(path)
+
+
+@pytest.mark.parametrize("command", ["purge --max-bytes", "purge --max-events", "search --limit"])
+def test_a_number_of_thousands_of_digits_is_refused(command: str, path: Path) -> None:
+    """`int` raises an error of its own for them."""
+    name, option = command.split()
+    result = run([name, "--db", str(path), option, "9" * 5000])
+    assert result.exit_code == FAILED
+    assert option in result.stderr
