@@ -21,7 +21,7 @@ from . import format as fmt
 from .barrier import BARRIER_FILE, create_barrier_file, write_lock
 from .errors import StoreOpenError, shown
 from .faults import advice
-from .holders import SNAPSHOTS_FILE
+from .holders import SNAPSHOTS_FILE, create_snapshots_file
 from .presence import LOCK_FILE
 
 __all__ = [
@@ -130,7 +130,7 @@ def _move_in(made: str, path: str) -> None:
 
     A link, which is never made over another: so of two processes one is first.
     """
-    for name in (BARRIER_FILE, DATA_FILE):
+    for name in (BARRIER_FILE, SNAPSHOTS_FILE, DATA_FILE):
         with contextlib.suppress(FileExistsError):
             os.link(os.path.join(made, name), os.path.join(path, name))
 
@@ -303,6 +303,7 @@ def _fill(folder: str, readers: int) -> None:
     finally:
         environment.close()
     create_barrier_file(folder, FILE_MODE)
+    create_snapshots_file(folder, FILE_MODE)
     flush_folder(folder)
 
 

@@ -387,17 +387,17 @@ def test_verifying_beside_a_writer_finds_nothing(path: Path) -> None:
 
 
 def test_progress_and_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifying, "PIECE", 100)
+    monkeypatch.setattr(verifying, "PIECE", 50)
     told: list[tuple[int, int]] = []
     with LMDBEventStore(path, durability="none") as store:
-        store.save_many(Event(f"e{n}", tags=["f"], content="x" * 500) for n in range(5000))
+        store.save_many(Event(f"e{n}", tags=["f"], content="x" * 2500) for n in range(1000))
         tracemalloc.start()
         try:
             assert store.verify(progress=lambda done, total: told.append((done, total))) == []
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert told[-1] == (5000, 5000)
+    assert told[-1] == (1000, 1000)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert peak < 1_000_000  # bytes; the events are 2.5 million
 
