@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .copying import Copying, copy_verified, making
 from .creation import DATA_FILE, sweep
 from .environment import SNAPSHOT_OPEN
-from .errors import EventWriteException, shown
+from .errors import EventWriteException, StoreClosed, shown
 from .faults import advice
 from .registry import registry_lock, renamed
 from .space import check_space
@@ -43,6 +43,8 @@ def compact_in_place(copying: Copying) -> Compacted:
 
     try:
         with registry_lock():
+            if environment.gate.closed:  # while this waited for the lock, which closing takes too
+                raise StoreClosed("the store is closed; open it again")
             if environment.snapshots_open:
                 raise EventWriteException(SNAPSHOT_OPEN)
             try:
