@@ -11,6 +11,7 @@ with LMDBEventStore("events") as store:
 from __future__ import annotations
 
 from .api import EventStore, EventView
+from .compacting import Compacted
 from .errors import (
     DuplicateEvent,
     EventNotFound,
@@ -39,6 +40,7 @@ from .statistics import StoreStatistics
 from .store import LMDBEventStore
 
 __all__ = [
+    "Compacted",
     "DuplicateEvent",
     "Event",
     "EventNotFound",
