@@ -95,7 +95,7 @@ def _told_what_stays(text: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, EventStoreException):
-        complain(f"stopped; {text}")
+        complain(text)
         raise
 
 
