@@ -20,14 +20,17 @@ from lmdbstore import Event
 from lmdbstore.errors import shown
 
 __all__ = [
+    "BAD",
     "KNOWN",
     "Box",
     "Callers",
+    "either",
     "events",
     "hostile",
     "inert",
     "junk",
     "many_events",
+    "mostly_right",
     "texts",
     "unboxed",
 ]
@@ -62,13 +65,20 @@ def box(value: object) -> Box:
 
 # --- plain values of wrong types, and extreme ones of right types ---------------------------------
 
-ODD_TEXTS = ["", "\0", "\ud800", "a\udfffb", "\n", "\r\n\0", "é" * 600, "\U0010ffff"]
+ODD_TEXTS = ["", "\0", "\ud800", "é\udfff", "a\udfffb", "\n", "\r\n\0", "é" * 600, "\U0010ffff"]
 NUMBERS = [0, 1, -1, 2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**400, -(10**5000), True, False]
 FLOATS = [0.0, -0.0, 1.5, 5e-324, 1.7e308, -1e308, float("nan"), float("inf"), float("-inf")]
 
-texts = st.one_of(
+
+def either(*of: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw from one of them, each as likely; `one_of` would take their own branches for its own."""
+    return st.integers(0, len(of) - 1).flatmap(lambda number: of[number])
+
+
+texts = either(
     st.text(max_size=20),
     st.text(st.characters(), max_size=8),  # surrogates too
+    st.sampled_from(ODD_TEXTS),
     st.sampled_from(ODD_TEXTS),
     st.sampled_from(KNOWN),
 )
@@ -179,24 +189,40 @@ def hostile(base: type) -> st.SearchStrategy[Box]:
 
 any_hostile = st.sampled_from(list(VALUES)).flatmap(hostile)
 inert = plain | any_hostile  # nothing that can be called
-junk = st.one_of(plain, plain, odd, any_hostile)
+junk = either(plain, plain, odd, any_hostile)
 
 # --- events ---------------------------------------------------------------------------------------
 
 FIELDS = ("id", "source", "timestamp", "tags", "content")
 # Each of them right, mostly: so that one that is wrong is what the others are judged with.
 GOOD = {
-    "id": st.none() | st.sampled_from(KNOWN) | st.text(max_size=9),
+    "id": st.sampled_from([None, None, None, *KNOWN[:2]]) | st.text(min_size=1, max_size=9),
     "source": st.text(max_size=9),
     "timestamp": st.floats(-1e12, 1e12) | st.integers(-(10**9), 10**9),
     "tags": st.lists(st.sampled_from(["a", "b", "", "é" * 300]), max_size=3),
     "content": st.text(max_size=30),
 }
-fields = st.sets(st.sampled_from(FIELDS), max_size=2).flatmap(
-    lambda wrong: st.fixed_dictionaries(
-        {name: junk if name in wrong else GOOD[name].map(box) for name in FIELDS}
+extremes = st.sampled_from(list(map(box, [*NUMBERS, *FLOATS])))
+BAD = {
+    **dict.fromkeys(("id", "source", "content"), either(texts, texts, hostile(str), junk)),
+    "timestamp": either(extremes, hostile(float), junk),
+    "tags": either(st.lists(texts, max_size=3), hostile(list), junk),
+}
+
+
+def mostly_right(
+    right: dict[str, st.SearchStrategy[Any]], wrong: dict[str, st.SearchStrategy[Any]]
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw from `right` for each name, but for one or two at most."""
+    return st.sets(st.sampled_from(sorted(wrong)), max_size=2).flatmap(
+        lambda names: st.fixed_dictionaries(
+            {name: wrong[name] if name in names else right[name] for name in right}
+        )
     )
-)
+
+
+good_fields = st.fixed_dictionaries({name: of.map(box) for name, of in GOOD.items()})
+fields = mostly_right({name: of.map(box) for name, of in GOOD.items()}, BAD)
 
 
 def _event(of: dict[str, Any]) -> Box:
@@ -226,13 +252,24 @@ def _raw(of: list[Box]) -> Box:
     return Box(f"raw {of}", lambda: tuple.__new__(Event, [one.make() for one in of]))
 
 
-events = st.one_of(
+good_events = st.builds(_event, good_fields)
+events = either(
+    good_events,
     st.builds(_event, fields),
     st.builds(_event, fields),
     st.builds(_foreign, fields, st.sets(st.sampled_from(FIELDS), max_size=1)),
     st.builds(_spoilt, fields, st.sampled_from(FIELDS), st.sampled_from([Callers, AttributeError])),
     st.builds(_raw, st.lists(junk, min_size=5, max_size=5)),
     junk,
+)
+
+
+# Good ones, one that may be bad, and good ones.
+rows = st.builds(
+    lambda before, one, behind: [*before, *one, *behind],
+    st.lists(good_events, max_size=3),
+    st.lists(events, max_size=1),
+    st.lists(good_events, max_size=2),
 )
 
 
@@ -246,9 +283,9 @@ def _yielding(of: list[Box], raised: type[Exception] | None) -> Box:
     return Box(f"a generator of {of}, then {raised}", make)
 
 
-many_events = st.one_of(
-    st.builds(_yielding, st.lists(events, max_size=5), st.sampled_from([None, None, Callers])),
-    st.lists(events, max_size=5).map(lambda of: Box(f"{of}", lambda: [one.make() for one in of])),
+many_events = either(
+    st.builds(_yielding, rows, st.sampled_from([None, None, Callers])),
+    rows.map(lambda of: Box(f"{of}", lambda: [one.make() for one in of])),
+    rows.map(lambda of: Box(f"{of}", lambda: [one.make() for one in of])),
     events,
-    junk,
 )
