@@ -29,7 +29,7 @@ from .errors import (
     StoreClosed,
     StoreOpenError,
 )
-from .faults import code, read_error, write_error
+from .faults import TOO_MANY_READERS, code, read_error, write_error
 from .gate import Gate
 from .holders import Notes, create_snapshots_file, readers_in
 from .opening import turn
@@ -328,6 +328,8 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
         message += "; to read it only, pass readonly=True"
     elif "already open" in str(error):
         message += "; this process has opened the same files with lmdb itself"
+    elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot look for the dead before it opens
+        message = f"{message}; {TOO_MANY_READERS}; a read of any of them frees those of the dead"
     elif isinstance(error, lmdb.MemoryError) or code(error) in _NO_ROOM:
         message += "; the address space is too small for the map: pass a smaller map_size"
     return StoreOpenError(message)

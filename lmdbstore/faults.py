@@ -20,7 +20,7 @@ from .errors import (
     StoreFull,
 )
 
-__all__ = ["advice", "code", "read_error", "write_error"]
+__all__ = ["TOO_MANY_READERS", "advice", "code", "read_error", "write_error"]
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -29,6 +29,10 @@ _DAMAGE = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
     lmdb.BadDbiError,
+)
+TOO_MANY_READERS = (
+    "too many readers at once: all slots of the store's reader table are taken by processes that "
+    "have it open; have every process open it with a larger max_readers"
 )
 _CLOSED = "closed/deleted/dropped"  # py-lmdb's words for an environment that was closed
 
@@ -55,10 +59,7 @@ def code(error: lmdb.Error) -> int:
 def read_error(error: lmdb.Error) -> EventStoreException:
     """Return what a failed read raises."""
     if isinstance(error, lmdb.ReadersFullError):
-        return EventReadException(
-            "too many readers at once: all slots of the store's reader table are taken by live "
-            f"processes; have every process open it with a larger max_readers ({error})"
-        )
+        return EventReadException(f"{TOO_MANY_READERS} ({error})")
     return _common(error) or EventReadException(f"the store could not be read: {error}")
 
 

@@ -27,6 +27,8 @@ class FindingKind(StrEnum):
     """A record does not have the form of one, or holds an event that cannot have been saved."""
     RECORD_CHANGED = "record changed"
     """A record is not what was written: it does not agree with its checksums."""
+    RECORD_UNCHECKED = "record unchecked"
+    """Both checksums of a record are lost, so it is not known whether it is what was written."""
     RECORD_MISPLACED = "record misplaced"
     """A record is not where its timestamp, or its id's entry, says that it stands."""
     ID_TWICE = "id twice"

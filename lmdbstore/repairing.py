@@ -2,9 +2,10 @@
 
 Rules: the damaged file is read page by page without LMDB, which it could lead astray, and is not
 written to. Of a record and its two checksums the majority is believed: one that agrees with either
-was not changed. The fresh file is a store like any other, made in a folder inside the old one's; it
-takes the old file's name only when it is flushed and has been verified. What could not be kept is
-told, and then the old file stays beside under another name. Memory does not grow with the store.
+was not changed; one that agrees with none is not known to be what was written. The fresh file is a
+store like any other, made in a folder inside the old one's; it takes the old file's name only when
+it is flushed and has been verified. What could not be kept is told, and then the old file stays
+beside under another name. Memory does not grow with the store.
 """
 
 from __future__ import annotations
@@ -104,13 +105,15 @@ def repair(
     is interrupted, the old one is untouched. Events keep their order and their local ids. It needs
     as much free space as the old file takes.
 
-    A record is left out if it cannot be read, or is not what was written by both of its checksums
-    (a flipped bit); then the old file is kept in the folder, as `damaged-<time in UTC>.mdb`.
+    A record is left out if it cannot be read, or agrees with neither of its checksums (a flipped
+    bit), or both of these are lost. Then the old file is kept in the folder, as `damaged-<time in
+    UTC>.mdb`: to see what was left out, copy it to a folder of its own as `data.mdb`, and repair it
+    there with `keep_changed`.
 
     Args:
         path: The store's folder.
-        keep_changed: Keep records that can be read and are not what was written. Look at them:
-            they then pass for what was written.
+        keep_changed: Keep records that can be read and are not known to be what was written. Look
+            at them: they then pass for it.
         progress: Is called with how many events are done, and of how many, now and then.
 
     Raises:
@@ -197,9 +200,11 @@ class _Source:
         commit = self._file.lookup(self._commits, key[8:])
         checksum, when = fmt.checksum(record), fmt.encode_time(event.timestamp)
         present = [found for found in (entry and entry[fmt.KEY :], commit and commit[8:]) if found]
-        if present and checksum not in present and not self._keep_changed:
-            detail = "it does not agree with its checksum"
-            self.leave_out(FindingKind.RECORD_CHANGED, detail, event.id)
+        if checksum not in present and not self._keep_changed:
+            kind, detail = FindingKind.RECORD_CHANGED, "it does not agree with its checksum"
+            if not present:
+                kind, detail = FindingKind.RECORD_UNCHECKED, "both of its checksums are lost"
+            self.leave_out(kind, detail, event.id)
             return None
         if entry is None or entry[fmt.KEY :] != checksum or len(entry) != fmt.KEY + fmt.CHECKSUM:
             return when + key[8:]

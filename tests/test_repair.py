@@ -145,6 +145,23 @@ def test_changed_records_are_kept_where_that_is_asked_for(path: Path) -> None:
     assert content(path)[0] == [changed.get(event.id, event) for event in events]
 
 
+def test_a_record_without_any_checksum_is_not_taken_for_sound(path: Path) -> None:
+    events = make(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        txn.delete(b"e7", db=databases.ids)
+        txn.delete(key(7)[8:], db=databases.commits)
+    before = (path / "data.mdb").read_bytes()
+    found = repair(path)
+    assert [finding.kind for finding in found.left_out] == [FindingKind.RECORD_UNCHECKED]
+    assert content(path)[0] == [event for event in events if event.id != "e7"]
+    assert found.old_file is not None
+    os.replace(found.old_file, path / "data.mdb")
+    assert (path / "data.mdb").read_bytes() == before
+    found = repair(path, keep_changed=True)
+    assert found.left_out == []
+    assert content(path)[0] == events
+
+
 def test_every_byte_of_a_page_of_records(path: Path) -> None:
     """Whatever one byte of a leaf is, no other record is lost, and none is changed."""
     events = make(path, 200)

@@ -133,8 +133,8 @@ Example:
 REPAIR_HELP = """Build all indexes of a store anew, from its records.
 
 Nobody else may have the store open. The new file takes the place of the old one only when it has
-been verified; until then the store is as it was. A record that cannot be read, or is not what was
-written by its checksums, is left out: then the old file stays in the folder, under another name.
+been verified; until then the store is as it was. A record that cannot be read, or agrees with none
+of its checksums, is left out: then the old file stays in the folder, under another name.
 
 Exit status: 0 all was kept, 1 something was left out, 2 it could not be done.
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Sought", "run_search"]
 
 FOUND, NOTHING = 0, 1  # exit statuses, as of grep
+# Characters. To find all matches of a text may take a time that grows with the square of its length.
+LONGEST_COLOURED = 10_000
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -73,7 +75,13 @@ def _line_maker(match: str | None, mode: str) -> Callable[[Event], bytes]:
     if not match or not colourful():
         return _visible_line
     pattern = compile_pattern(match)
-    return lambda event: _encoded(highlighted(event.content, pattern.spans(event.content)))
+
+    def coloured(event: Event) -> bytes:
+        if len(event.content) > LONGEST_COLOURED:
+            return _visible_line(event)
+        return _encoded(highlighted(event.content, pattern.spans(event.content)))
+
+    return coloured
 
 
 def _plain_line(event: Event) -> bytes:
