@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Sought", "run_search"]
 
 FOUND, NOTHING = 0, 1  # exit statuses, as of grep
-# Characters. To find all matches of a text may take a time that grows with the square of its length.
+# Characters. To find all matches of a text may take a time that grows with its square.
 LONGEST_COLOURED = 10_000
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
