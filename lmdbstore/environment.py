@@ -166,7 +166,7 @@ class Environment:
             return
         if last or not isinstance(error, lmdb.ReadersFullError):
             raise read_error(error) from error
-        self.gate.run(self.lmdb.reader_check)  # frees slots of the dead, if no other thread has
+        self.ask(lmdb.Environment.reader_check)  # frees slots of the dead, if no other thread has
 
     def adopt_map(self) -> None:
         """Take over the larger map that another process has given the store.
@@ -187,21 +187,21 @@ class Environment:
     def ask(self, question: Callable[[lmdb.Environment], T]) -> T:
         """Return what LMDB tells without a transaction; raises what `read` raises."""
         try:
-            return self.gate.run(question, self.lmdb)
+            return self.gate.run(lambda: question(self.lmdb))  # it may be another one inside
         except lmdb.Error as error:
             raise read_error(error) from error
 
     def flush(self) -> None:
         """Flush to disk what was written; raises EventWriteException."""
         try:
-            self.gate.run(self.lmdb.sync, True)
+            self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
             raise write_error(error) from error
 
     def copy(self, descriptor: int) -> None:
         """Write one state of the data file to a descriptor; raises what `read` raises."""
         try:
-            self.gate.run(self.lmdb.copyfd, descriptor)
+            self.gate.run(lambda: self.lmdb.copyfd(descriptor))
         except lmdb.Error as error:
             raise read_error(error) from error
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import lmdb
 import pytest
 
 from lmdbstore import (
@@ -354,6 +355,39 @@ def test_compacting_while_threads_read_and_write(store: LMDBEventStore) -> None:
             thread.join(LONG)
     assert not errors
     assert all(name in store for name in saved)
+
+
+def copied_to_nowhere(store: LMDBEventStore) -> None:
+    with open(os.devnull, "wb") as sink:
+        store._environment.copy(sink.fileno())
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        LMDBEventStore.stats,
+        LMDBEventStore.flush,
+        lambda store: store._environment.readers(),
+        copied_to_nowhere,
+        lambda store: store._environment._repair(lmdb.ReadersFullError("made up")),
+    ],
+    ids=["stats", "flush", "readers", "copy", "repair"],
+)
+def test_who_waits_while_the_files_are_exchanged_asks_the_new_one(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, work: Any
+) -> None:
+    fill(store)
+    gate = store._environment.gate
+    run = gate.run
+
+    def late(inner: Any, *arguments: Any) -> Any:
+        monkeypatch.undo()
+        store.compact()
+        return run(inner, *arguments)
+
+    monkeypatch.setattr(gate, "run", late)
+    work(store)
+    assert len(store) == 2000
 
 
 def test_compacting_is_refused_where_the_file_is_in_use(path: Path) -> None:
