@@ -45,6 +45,11 @@ def compact_in_place(copying: Copying) -> Compacted:
         with registry_lock():
             if environment.gate.closed:  # while this waited for the lock, which closing takes too
                 raise StoreClosed("the store is closed; open it again")
+            if environment.writer.writing_here:
+                raise EventWriteException(
+                    "a store cannot be compacted from within a write of the same thread (from a "
+                    "signal handler, say); compact it when that has returned"
+                )
             if environment.snapshots_open:
                 raise EventWriteException(SNAPSHOT_OPEN)
             try:

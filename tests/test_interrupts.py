@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, EventStoreException, LMDBEventStore, pager
+from lmdbstore.barrier import write_lock
 from lmdbstore.gate import Gate
 
 from .test_processes import in_child
@@ -149,6 +150,27 @@ def test_closing_from_within_a_call_of_the_same_thread_is_refused(store: LMDBEve
     store.close()
     with LMDBEventStore(store._path) as again:
         assert "a" in again
+
+
+def test_upkeep_from_within_a_write_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
+    """It would wait for itself, or let the lock of the write go."""
+    environment = store._environment
+
+    def work() -> None:
+        environment.barrier.lock()
+        with pytest.raises(EventStoreException, match="same thread"):
+            store.compact()
+        with pytest.raises(EventStoreException, match="same thread"):
+            store.verify(pages=True)
+        assert store.verify() == []
+        assert environment.writer.writing_here
+        with write_lock(environment.path, wait=False) as free:
+            assert not free
+        environment.barrier.unlock()
+
+    environment.writer.hold_up(work)
+    store.compact()
+    assert store.verify(pages=True) == []
 
 
 def test_closing_that_was_interrupted_can_be_done_again(
