@@ -133,12 +133,16 @@ def _holders(folder: str) -> list[int]:
     except OSError:  # another system
         return []
     # 1: FLOCK  ADVISORY  READ 4711 fe:01:262146 0 EOF
-    found = {
-        int(fields[4])
+    found = [
+        (int(fields[4]), fields[5].rpartition(":")[0])
         for fields in lines
         if fields[1] != "->" and (fields[1], fields[5].rpartition(":")[2]) in inodes
-    }
-    return sorted(found - {os.getpid()})
+    ]
+    # Other file systems have the same numbers of inodes. How the system names this one (not always
+    # as `stat` does) is seen at this process's own lock, where it holds one.
+    devices = {device for process, device in found if process == os.getpid()}
+    processes = {process for process, device in found if device in devices or not devices}
+    return sorted(processes - {os.getpid()})
 
 
 def command(process: int) -> str | None:

@@ -99,6 +99,30 @@ with lmdb.open({str(path)!r}):
         child.communicate(timeout=LONG)
 
 
+def test_locks_on_other_file_systems_do_not_count(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of two file systems may have the same inode number, small ones of tmpfs above all."""
+    LMDBEventStore(path).close()
+    locks = tmp_path / "locks"
+
+    def listed(device: str) -> str:
+        folder, lock = path.stat().st_ino, (path / "lock.mdb").stat().st_ino
+        return (
+            f"1: FLOCK  ADVISORY  WRITE {os.getpid()} 00:27:{folder} 0 EOF\n"
+            f"2: FLOCK  ADVISORY  READ 1 {device}:{folder} 0 EOF\n"
+            f"3: POSIX  ADVISORY  READ 1 {device}:{lock} 0 0\n"
+        )
+
+    monkeypatch.setattr("lmdbstore.presence.LOCKS", str(locks))
+    locks.write_text(listed("00:28"))
+    with alone_in(str(path)):
+        pass
+    locks.write_text(listed("00:27"))
+    with pytest.raises(StoreInUse, match="process 1"), alone_in(str(path)):
+        pass
+
+
 def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
     ready, go = os.pipe()
     with LMDBEventStore(path):
