@@ -91,8 +91,8 @@ def back_up(copying: Copying, target: str, *, compact: bool) -> int:
         EventWriteException: it could not be made; nothing is left of it.
     """
     parent = os.path.dirname(target)
-    _check_free(target, copying.environment.path)
     try:
+        _check_free(target, copying.environment.path)
         check_space(parent, copying.total)
         with making(parent) as made:
             size = copy_verified(copying, made, compact=compact)

@@ -172,6 +172,20 @@ def test_where_no_backup_can_be(store: LMDBEventStore, path: Path, target: Path)
         store.compact()
 
 
+def test_a_place_that_may_not_be_looked_into(
+    store: LMDBEventStore, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.mkdir()
+
+    def refused(_: object) -> None:
+        raise PermissionError("made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refused)
+        with pytest.raises(EventWriteException, match="made to fail"):
+            store.backup(target)
+
+
 def test_a_readonly_store_can_be_backed_up_and_not_compacted(path: Path, target: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
