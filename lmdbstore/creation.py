@@ -165,7 +165,7 @@ def check_plain(path: str) -> None:
             )
 
 
-def check_is_lmdb(path: str, *, readonly: bool) -> None:
+def check_is_lmdb(path: str, *, readonly: bool, locked: bool = False) -> None:
     """Raise StoreOpenError if the data file in a folder is not LMDB's, or is cut off.
 
     LMDB finds the first out for itself, but only when it has made a lock file beside it; by the
@@ -175,7 +175,8 @@ def check_is_lmdb(path: str, *, readonly: bool) -> None:
     try:
         needed, size = _sizes(name)
         if size < needed:
-            with write_lock(path, wait=True):
+            # Whom the barrier's lock belongs to would wait for itself.
+            with contextlib.nullcontext() if locked else write_lock(path, wait=True):
                 _check_short(name, readonly=readonly)
     except OSError as error:
         raise StoreOpenError(f"the store {shown(path)} could not be opened: {error}") from error

@@ -229,7 +229,7 @@ class Environment:
                     os.replace(new, old)
                     flush_folder(self.path)
                 finally:
-                    self.lmdb = _open_lmdb(self.path, self.options)
+                    self.lmdb = _open_lmdb(self.path, self.options, locked=True)
                     self.databases = open_databases(self.lmdb, self.path, readonly=False)
                     self.writer.use(self.lmdb, self.databases)
             except OSError:
@@ -289,8 +289,8 @@ class Environment:
             snapshot.note = snapshot.txn = None
 
 
-def _open_lmdb(path: str, options: Options) -> lmdb.Environment:
-    check_is_lmdb(path, readonly=options.readonly)
+def _open_lmdb(path: str, options: Options, *, locked: bool = False) -> lmdb.Environment:
+    check_is_lmdb(path, readonly=options.readonly, locked=locked)
     provide_lock_file(path, options.max_readers)
     size = options.map_size or DEFAULT_MAP_SIZE
     while True:

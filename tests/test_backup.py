@@ -28,6 +28,7 @@ from lmdbstore import (
     StoreInUse,
     StoreOpenError,
     copying,
+    creation,
     environment,
     verify,
 )
@@ -420,6 +421,17 @@ def test_compacting_is_refused_where_the_file_is_in_use(path: Path) -> None:
         assert "meanwhile" in store
 
 
+def test_a_file_that_lacks_free_pages_at_its_end_is_opened_again(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To see that it lacks no others, writers are kept out, which they are already."""
+    events = fill(store)
+    sizes = creation._sizes
+    monkeypatch.setattr(creation, "_sizes", lambda name: (sizes(name)[0], sizes(name)[0] - 1))
+    store.compact()
+    assert list(store.search()) == events
+
+
 def test_a_file_that_cannot_be_opened_again_closes_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,10 +440,10 @@ def test_a_file_that_cannot_be_opened_again_closes_the_store(
 
         whole = environment._open_lmdb
 
-        def broken(folder: str, options: Any) -> Any:
+        def broken(folder: str, options: Any, **more: Any) -> Any:
             if folder == str(path):
                 raise StoreOpenError("made to fail")
-            return whole(folder, options)
+            return whole(folder, options, **more)
 
         with monkeypatch.context() as patch:
             patch.setattr(environment, "_open_lmdb", broken)
