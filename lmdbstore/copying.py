@@ -128,16 +128,16 @@ def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
         OSError, EventStoreException: it could not be done.
         EventWriteException: what was copied does not verify.
     """
-    if compact:
-        _copy_entries(copying, made)
-    else:
-        os.mkdir(made, 0o700)
-        _copy_file(copying, os.path.join(made, DATA_FILE))
-        create_barrier_file(made, FILE_MODE)
     try:
+        if compact:
+            _copy_entries(copying, made)
+        else:
+            os.mkdir(made, 0o700)
+            _copy_file(copying, os.path.join(made, DATA_FILE))
+            create_barrier_file(made, FILE_MODE)
         findings = copying.verify(made)
-    except StoreOpenError as error:
-        raise EventWriteException(f"the copy could not be verified: {error}") from error
+    except StoreOpenError as error:  # as where the disk is full
+        raise EventWriteException(f"the copy could not be made: {error}") from error
     if findings:
         raise EventWriteException(
             f"the store was copied, and the copy is not sound, so it was removed: {findings[0]}; "
@@ -153,11 +153,7 @@ def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
 
 
 def _copy_entries(copying: Copying, made: str) -> None:
-    try:
-        copy = copying.build(made)
-    except StoreOpenError as error:
-        raise EventWriteException(f"the copy could not be made: {error}") from error
-    with copy, copying.store.snapshot() as view:
+    with copying.build(made) as copy, copying.store.snapshot() as view:
         totals = view.run(
             lambda txn, databases: {
                 name.encode(): txn.stat(database)["entries"]
