@@ -166,7 +166,9 @@ class Environment:
             return
         if last or not isinstance(error, lmdb.ReadersFullError):
             raise read_error(error) from error
-        self.ask(lmdb.Environment.reader_check)  # frees slots of the dead, if no other thread has
+        self.ask(
+            lambda open_: open_.reader_check()
+        )  # frees slots of the dead, if no other thread has
 
     def adopt_map(self) -> None:
         """Take over the larger map that another process has given the store.
