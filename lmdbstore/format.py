@@ -24,8 +24,8 @@ is never written.
     1.5                  bff8000000000000
     1509989630.674905    c1d680273fab31a5
 
-**Local id**: a number given to an event when it is saved, in the order of commits, from 1 on, and
-never used again. `commits` therefore lists all events in the order they were saved.
+**Local id**: a number given to an event when it is saved, in the order of commits, from 1 on and
+below 2 ** 62, and never used again. So `commits` lists all events in the order they were saved.
 
 **Timeline key**: the timestamp, then the local id. Timestamp 1.5 and local id 7:
 
@@ -90,6 +90,7 @@ __all__ = [
     "FORMAT",
     "IDS",
     "KEY",
+    "LOCAL_IDS",
     "META",
     "NEXT",
     "RUN_END",
@@ -132,6 +133,7 @@ FIRST_KEY = bytes(16)  # no event has it
 RUN_END = 16  # bytes of the end of a run, behind its filter
 KEY = 16  # bytes of a timeline key
 CHECKSUM = 4  # bytes
+LOCAL_IDS = 1 << 62  # all of them are below
 
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes

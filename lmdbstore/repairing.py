@@ -2,9 +2,10 @@
 
 Rules: the damaged file is read page by page without LMDB, which it could lead astray, and is not
 written to. Of a record and its two checksums the majority is believed: one that agrees with either
-was not changed; one that agrees with none is not known to be what was written. The fresh file is a
-store like any other, made in a folder inside the old one's; it takes the old file's name only when
-it is flushed and has been verified. What could not be kept is told, and then the old file stays
+was not changed; one that agrees with none is not known to be what was written. A local id belongs
+to one record; another that claims it is given a new one. The fresh file is a store like any other,
+made in a folder inside the old one's; it takes the old file's name only when it is flushed and has
+been verified. What could not be kept is told, and then the old file stays
 beside under another name. Memory does not grow with the store.
 """
 
@@ -14,7 +15,8 @@ import os
 import shutil
 import stat
 import time
-from itertools import islice
+from contextlib import suppress
+from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import format as fmt
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Repaired", "repair"]
 
 PIECE = 10_000  # events of a transaction
+NO_LOCAL_ID = fmt.encode_number(0)
 TIMELINE = fmt.TIMELINE.decode()
 
 
@@ -71,26 +74,32 @@ class Restore(Change):
     alone = True
 
     def __init__(self, kept: list[_Kept], next_local_id: int) -> None:
-        """Give local ids from `next_local_id` on, or behind those of the records."""
+        """Let new events get local ids from `next_local_id` on, or behind those of the records."""
         self._kept = kept
-        self._next = next_local_id
+        self.next_local_id = next_local_id
         self.twice: list[_Kept] = []  # of an id that is taken
+        self.homeless: list[_Kept] = []  # without a local id, or of one that is taken
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
         flag_keys = fmt.TextKeys()
         for kept in self._kept:
+            local_id = fmt.decode_number(kept.key[8:])
+            if (
+                not 0 < local_id < fmt.LOCAL_IDS
+                or txn.get(txn.databases.commits, kept.key[8:]) is not None
+            ):
+                self.homeless.append(kept)
+                continue
             row = fmt.encode(kept.event, flag_keys)._replace(
                 record=kept.record, checksum=fmt.checksum(kept.record)
             )
-            if txn.get(txn.databases.timeline, kept.key) is not None or not txn.claim(
-                txn.databases.ids, row.id_key, kept.key + row.checksum
-            ):
+            if not txn.claim(txn.databases.ids, row.id_key, kept.key + row.checksum):
                 self.twice.append(kept)
                 continue
             Save.put(txn, kept.key, row, append=False)
-            self._next = max(self._next, fmt.decode_number(kept.key[8:]) + 1)
-        txn.next_local_id = max(txn.next_local_id, self._next)
+            self.next_local_id = max(self.next_local_id, local_id + 1)
+        txn.next_local_id = max(txn.next_local_id, self.next_local_id)
         txn.changed = True
         return None
 
@@ -102,8 +111,9 @@ def repair(
 
     Nobody may have the store open, and nobody can open it meanwhile. The new file replaces the old
     one only when it is flushed and `verify` finds nothing in it; until then, and if this fails or
-    is interrupted, the old one is untouched. Events keep their order and their local ids. It needs
-    as much free space as the old file takes.
+    is interrupted, the old one is untouched. Events keep their order and their local ids; only
+    where two claim the same one, one of them gets a new one. It needs as much free space as the old
+    file takes.
 
     A record is left out if it cannot be read, or agrees with neither of its checksums (a flipped
     bit), or both of these are lost. Then the old file is kept in the folder, as `damaged-<time in
@@ -151,7 +161,7 @@ class _Source:
         self.left_out: list[Finding] = []
         self._keep_changed = keep_changed
         try:
-            self._file = DataFile(file, self._unreadable)  # type: ignore[arg-type]  # a file
+            self._file = DataFile(file, self._unreadable, fmt.TIMELINE)  # type: ignore[arg-type]  # a file
         except ValueError as error:
             raise StoreOpenError(f"{shown(name)} cannot be repaired: {error}") from error
         trees = self._file.trees
@@ -162,14 +172,14 @@ class _Source:
         self._timeline, self._ids, self._commits, meta, signatures = map(
             trees.get, (fmt.TIMELINE, fmt.IDS, fmt.COMMITS, fmt.META, fmt.SIGNATURES)
         )
-        version = self._file.lookup(meta, fmt.FORMAT)
-        if version is not None and version != fmt.encode_number(fmt.VERSION):
+        version = _number(self._file.lookup(meta, fmt.FORMAT))
+        if version not in (None, fmt.VERSION):
             raise StoreOpenError(
-                f"{shown(name)} has format version {version.hex()}, and this lmdbstore writes "
-                f"version {fmt.VERSION}; use the lmdbstore that wrote it"
+                f"{shown(name)} has format version {version}, and this lmdbstore writes version "
+                f"{fmt.VERSION}; use the lmdbstore that wrote it"
             )
-        following = self._file.lookup(meta, fmt.NEXT) or b""
-        self.next_local_id = fmt.decode_number(following) if len(following) == 8 else 1  # noqa: PLR2004
+        following = _number(self._file.lookup(meta, fmt.NEXT)) or 1
+        self.next_local_id = following if following < fmt.LOCAL_IDS else 1
         self.signed = signatures is not None and signatures.entries > 0
         self.total = self._timeline.entries if self._timeline else 0
 
@@ -195,7 +205,7 @@ class _Source:
                 yield _Kept(true_key, event, record)
 
     def _true_key(self, key: bytes, event: Event, record: bytes) -> bytes | None:
-        """Return where a record belongs; None if it is left out."""
+        """Return where a record belongs, without a local id if it is not known; None: left out."""
         entry = self._file.lookup(self._ids, fmt.text_key(event.id))
         commit = self._file.lookup(self._commits, key[8:])
         checksum, when = fmt.checksum(record), fmt.encode_time(event.timestamp)
@@ -206,22 +216,32 @@ class _Source:
                 kind, detail = FindingKind.RECORD_UNCHECKED, "both of its checksums are lost"
             self.leave_out(kind, detail, event.id)
             return None
-        if entry is None or entry[fmt.KEY :] != checksum or len(entry) != fmt.KEY + fmt.CHECKSUM:
+        of_another = commit is not None and commit[8:] != checksum and commit[:8] != when
+        by_key = when + (NO_LOCAL_ID if of_another else key[8:])
+        if entry is None or entry[fmt.KEY :] != checksum:
+            return by_key
+        if fmt.key_in(entry) == key:
             return when + key[8:]
-        if commit is None and entry[:8] == when:  # the local id in the key is the damaged one
-            return fmt.key_in(entry)
-        if fmt.key_in(entry) != key and self._is_elsewhere(entry, event):
+        if self._is_elsewhere(entry):
             self.leave_out(FindingKind.ID_TWICE, f"the one at {key.hex()}", event.id)
             return None
-        return when + key[8:]
+        vouched = commit is not None and commit[8:] == checksum
+        if vouched or entry[:8] != when:
+            return by_key
+        return fmt.key_in(entry)  # the local id in the key is the damaged one
 
-    def _is_elsewhere(self, entry: bytes, event: Event) -> bool:
-        """Whether the record that an entry of `ids` leads to is of the same id."""
-        try:
-            record = self._file.lookup(self._timeline, fmt.key_in(entry)) or b""
-            return fmt.decode_one(record).id == event.id
-        except StoreDamaged:
-            return False
+    def _is_elsewhere(self, entry: bytes) -> bool:
+        """Whether the same record stands where an entry of `ids` leads to."""
+        record = self._file.lookup(self._timeline, fmt.key_in(entry))
+        return record is not None and fmt.checksum(record) == entry[fmt.KEY :]
+
+
+def _number(data: bytes | None) -> int | None:
+    """Return a number; None where there is none, or it is damaged."""
+    try:
+        return None if data is None else fmt.decode_number(data)
+    except StoreDamaged:
+        return None
 
 
 def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
@@ -233,17 +253,29 @@ def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
     except StoreOpenError as error:
         raise EventWriteException(f"nothing was repaired: {error}") from error
     with store:
-        read = 0
-        while piece := list(islice(kept, PIECE)):
-            restore = Restore(piece, source.next_local_id)
-            store.apply(restore)
-            for twice in restore.twice:
+        read, following = 0, source.next_local_id
+        homeless: list[_Kept] = []  # few: what is damaged so
+
+        def restore(piece: list[_Kept]) -> None:
+            nonlocal following
+            change = Restore(piece, following)
+            store.apply(change)
+            following = change.next_local_id
+            homeless.extend(change.homeless)
+            for twice in change.twice:
                 source.leave_out(FindingKind.ID_TWICE, f"at {twice.key.hex()}", twice.event.id)
+
+        while piece := list(islice(kept, PIECE)):
+            restore(piece)
             read += len(piece)
             if progress is not None:
                 progress(read, max(source.total, read))
-        if source.next_local_id > 1:  # also where no event is left
-            store.apply(Restore([], source.next_local_id))
+        restore(  # also where there is none: so the next local id is written where no event is left
+            [
+                record._replace(key=record.key[:8] + fmt.encode_number(local_id))
+                for local_id, record in enumerate(homeless, following)
+            ]
+        )
         if source.signed:
             store.sign()
         store.flush()
@@ -260,10 +292,23 @@ def _replace(folder: str, made: str, events: int, left_out: list[Finding]) -> Re
     os.chmod(new, stat.S_IMODE(status.st_mode))
     if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(new, status.st_uid, status.st_gid)
-    kept_as = None
-    if left_out:
-        kept_as = os.path.join(folder, time.strftime("damaged-%Y%m%dT%H%M%S.mdb", time.gmtime()))
-        os.link(old, kept_as)
-    os.replace(new, old)
-    flush_folder(folder)
+    kept_as = _kept_aside(folder, old) if left_out else None
+    try:
+        os.replace(new, old)
+        flush_folder(folder)
+    except BaseException:
+        if kept_as is not None and os.path.samefile(old, kept_as):  # nothing was replaced
+            os.unlink(kept_as)
+        raise
     return Repaired(events, left_out, kept_as)
+
+
+def _kept_aside(folder: str, old: str) -> str:
+    """Give the damaged file a second name that is free, and return it."""
+    when = time.strftime("damaged-%Y%m%dT%H%M%S", time.gmtime())
+    for number in count():
+        name = os.path.join(folder, f"{when}-{number}.mdb" if number else f"{when}.mdb")
+        with suppress(FileExistsError):
+            os.link(old, name)
+            return name
+    raise AssertionError  # there is always a number

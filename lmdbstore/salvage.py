@@ -57,8 +57,10 @@ class _Node(NamedTuple):
 class DataFile:
     """An LMDB data file that may be damaged."""
 
-    def __init__(self, file: BinaryIO, tell: Callable[[str], None]) -> None:
+    def __init__(self, file: BinaryIO, tell: Callable[[str], None], needed: bytes = b"") -> None:
         """Read `file`; `tell` is told in words of what cannot be read.
+
+        Of its two states the later one is taken in which the database `needed` can be found.
 
         Raises:
             ValueError: there is no meta page that could be read.
@@ -66,17 +68,18 @@ class DataFile:
         self._file = file
         self._tell = tell
         self._size = file.seek(0, 2)
-        self._nodes = lru_cache(CACHED)(self._read_nodes)
         metas = self._metas()
         if not metas:
             raise ValueError("neither of its meta pages can be read")
         self.trees: dict[bytes, Tree] = {}
         for transaction, main, page_size in metas:
             self._page_size = page_size
+            self._nodes = lru_cache(CACHED)(self._read_nodes)  # those of another size are none
             self.trees = self._named(main)
-            if self.trees:
+            if needed in self.trees or (self.trees and not needed):
                 break
-            tell(f"the state of transaction {transaction} has no databases that could be read")
+            what = needed.decode() or "databases"
+            tell(f"the state of transaction {transaction} has no {what} that could be read")
 
     def _metas(self) -> list[tuple[int, int, int]]:
         """Return of each meta page that is one: the transaction, the main root, the page size."""

@@ -57,6 +57,11 @@ class WriteTransaction:
         if found is None:
             raise StoreDamaged("the store's next local id is missing")
         self._first_local_id = self.next_local_id = fmt.decode_number(found)
+        if not 0 < self.next_local_id < fmt.LOCAL_IDS:
+            raise StoreDamaged(
+                f"the store's next local id is {self.next_local_id:,}, which no store comes near; "
+                "repair it"
+            )
 
     @property
     def _live(self) -> lmdb.Transaction[bytes]:
