@@ -11,8 +11,9 @@ import os
 
 from .barrier import write_lock
 from .creation import DATA_FILE
-from .errors import StoreOpenError, shown
+from .errors import EventReadException, StoreOpenError, shown
 from .findings import Finding, FindingKind
+from .registry import writing_here
 
 __all__ = ["page_findings"]
 
@@ -22,9 +23,15 @@ def page_findings(folder: str) -> list[Finding]:
 
     Raises:
         StoreOpenError: there is no file that could be read.
+        EventReadException: this thread is in the middle of a write to it.
     """
     from lmdb.verify import VerifyError, verify  # nobody else needs it
 
+    if writing_here(folder):
+        raise EventReadException(
+            "pages cannot be looked at from within a write of the same thread (from a signal "
+            "handler, say), which keeps others out; do it when that has returned"
+        )
     try:
         with write_lock(folder, wait=True):
             errors = verify(os.path.join(folder, DATA_FILE), subdir=False)  # type: ignore[no-untyped-call]  # it has no types

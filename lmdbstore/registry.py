@@ -23,7 +23,7 @@ from .errors import InvalidOption, StoreOpenError, shown
 if TYPE_CHECKING:
     from .gate import Gate
 
-__all__ = ["dropped", "open_environment", "registry_lock", "release", "renamed"]
+__all__ = ["dropped", "open_environment", "registry_lock", "release", "renamed", "writing_here"]
 
 
 _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
@@ -100,6 +100,16 @@ def renamed(environment: Environment) -> None:
     """Note that an environment has another data file now; the registry's lock is held."""
     _forget(environment)
     _registry[_identity(environment.path) or (0, 0)] = environment
+
+
+def writing_here(path: str) -> bool:
+    """Whether this thread is in the middle of a write to the store in `path`.
+
+    Then what called this is a signal handler, and would wait for itself if it waited for the write.
+    """
+    identity = _identity(path)
+    environment = None if identity is None else _registry.get(identity)
+    return environment is not None and environment.writer.writing_here
 
 
 def _forget(environment: Environment) -> None:

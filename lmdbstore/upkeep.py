@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .changes import Change, Sign, Turn
 from .compacting import Compacted, compact_in_place
 from .copying import Copying, back_up, needed
-from .errors import EventReadException, StoreFull
+from .errors import EventWriteException, StoreFull
 from .options import folder_of, one_of
 from .pages import page_findings
 from .purging import Purge, Purged, checked_retention
@@ -157,14 +157,8 @@ class Upkeep(LMDBView):
             EventReadException: the store could not be read.
         """
         self._check_open()
-        if one_of("pages", pages, (True, False)):
-            if self._after_writes().writer.writing_here:
-                raise EventReadException(
-                    "pages cannot be looked at from within a write of the same thread (from a "
-                    "signal handler, say), which keeps others out; do it when that has returned"
-                )
-            if found := page_findings(self._path):
-                return found
+        if one_of("pages", pages, (True, False)) and (found := page_findings(self._path)):
+            return found
         with self.snapshot() as view:
             return Verification(view.run, progress).run()
 
@@ -199,6 +193,11 @@ class Upkeep(LMDBView):
         compact = one_of("compact", compact, (True, False))
         target = folder_of(path, links=False)
         environment = self._after_writes()
+        if not compact and environment.writer.writing_here:
+            raise EventWriteException(
+                "a backup without compact=True cannot be made from within a write of the same "
+                "thread (from a signal handler, say); make it when that has returned"
+            )
         total = needed(statistics(environment), compact=compact)
         return back_up(self._copying(environment, total, progress), target, compact=compact)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore import Event, EventStoreException, LMDBEventStore, pager
+from lmdbstore import Event, EventStoreException, LMDBEventStore, pager, repair, verify
 from lmdbstore.barrier import write_lock
+from lmdbstore.changes import Save
 from lmdbstore.gate import Gate
 
 from .test_processes import in_child
@@ -20,6 +21,8 @@ from .test_processes import in_child
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from lmdbstore.transaction import WriteTransaction
 
 ROUNDS = 400
 LONG = 60  # seconds; ends a hang, decides nothing
@@ -171,6 +174,53 @@ def test_upkeep_from_within_a_write_of_the_same_thread_is_refused(store: LMDBEve
     environment.writer.hold_up(work)
     store.compact()
     assert store.verify(pages=True) == []
+
+
+UPKEEP: dict[str, Callable[[LMDBEventStore, str], object]] = {
+    "verify": lambda store, _: store.verify(),
+    "pages": lambda store, _: store.verify(pages=True),
+    "pages of a folder": lambda _, path: verify(path, pages=True),
+    "backup": lambda store, path: store.backup(f"{path}-copy"),
+    "plain backup": lambda store, path: store.backup(f"{path}-copy", compact=False),
+    "compact": lambda store, _: store.compact(),
+    "repair": lambda _, path: repair(path),
+}
+ANSWERED = {"verify", "backup"}
+
+
+@pytest.mark.parametrize("name", UPKEEP)
+def test_upkeep_by_a_signal_handler_does_not_wait_for_the_write_that_it_interrupts(
+    path: Path, name: str
+) -> None:
+    """In the middle of LMDB's transaction; a hang ends with the child."""
+
+    def child() -> None:
+        outcomes: list[str] = []
+
+        def handler(*_: object) -> None:
+            try:
+                UPKEEP[name](store, os.fspath(path))
+            except EventStoreException as error:
+                outcomes.append(str(error))
+            else:
+                outcomes.append("answered")
+
+        def interrupted(save: Save, txn: WriteTransaction) -> object:
+            signal.raise_signal(signal.SIGUSR1)
+            return apply(save, txn)
+
+        apply = Save.apply
+        Save.apply = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
+        signal.signal(signal.SIGUSR1, handler)
+        with LMDBEventStore(path) as store:
+            store.save(Event("a"))
+            assert "a" in store
+        (outcome,) = outcomes
+        assert (outcome == "answered") == (name in ANSWERED), outcome
+        assert name in ANSWERED or "same thread" in outcome or "is open elsewhere" in outcome
+
+    LMDBEventStore(path).close()
+    in_child(child)
 
 
 def test_closing_that_was_interrupted_can_be_done_again(
