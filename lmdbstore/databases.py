@@ -15,11 +15,11 @@ from . import format as fmt
 from .errors import StoreDamaged, StoreOpenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from lmdb import _Database as Database
 
-__all__ = ["Databases", "bytes_in_use", "check_is_store", "open_databases"]
+__all__ = ["NAMES", "Databases", "bytes_in_use", "check_is_store", "is_store", "open_databases"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,14 @@ class Databases(NamedTuple):
     commits: Database
     signatures: Database
     meta: Database
+
+
+NAMES = frozenset(name.encode() for name in Databases._fields)
+
+
+def is_store(names: Collection[bytes]) -> bool:
+    """Whether a file with databases of these names is a store, though some may be missing."""
+    return len(NAMES.intersection(names)) * 2 >= len(NAMES)
 
 
 def bytes_in_use(txn: lmdb.Transaction[bytes], databases: Databases) -> dict[str, int]:
@@ -73,9 +81,13 @@ def check_is_store(environment: lmdb.Environment, path: str) -> None:
             return set(cursor.iternext(keys=True, values=False))
 
     names = _in_any_map(environment, path, work)
-    if not names.issuperset((fmt.TIMELINE, fmt.IDS, fmt.FLAGS, fmt.COMMITS, fmt.META)):
+    if not is_store(names):
         raise StoreOpenError(
             f"{path!r} holds an LMDB file that is not a store of lmdbstore; choose another folder"
+        )
+    for name in sorted(NAMES - names):
+        raise StoreOpenError(
+            f"the store {path!r} is damaged: its database {name.decode()} is missing; repair it"
         )
 
 

@@ -18,7 +18,7 @@ class FindingKind(StrEnum):
     NEXT_LOCAL_ID = "next local id"
     """The next local id is missing, or not above those that were given out."""
     DATABASE = "database"
-    """A named database that does not belong there."""
+    """A named database is missing, or does not belong there."""
     ORDER = "order"
     """The keys of a database do not rise."""
     COUNT = "count"

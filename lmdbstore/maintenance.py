@@ -1,18 +1,28 @@
-"""What is done to a store as a whole, by its folder: looking whether it is sound."""
+"""What is done to a store as a whole, by its folder: looking whether it is sound.
+
+Rules: what keeps a store from being opened is found, where it is damage, without opening it: by a
+look at the pages, and at the names of the databases and the format version, as `repair` reads them.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from . import format as fmt
+from .barrier import write_lock
 from .creation import DATA_FILE, check_plain
-from .errors import StoreOpenError, shown
-from .options import folder_of
+from .databases import NAMES, is_store
+from .errors import InvalidOption, StoreDamaged, StoreInUse, StoreOpenError, shown
+from .findings import Finding, FindingKind
+from .options import folder_of, one_of
 from .pages import page_findings
+from .presence import Presence
+from .salvage import DataFile
 from .store import LMDBEventStore
 
 if TYPE_CHECKING:
-    from .findings import Finding
     from .verifying import Progress
 
 __all__ = ["verify"]
@@ -27,15 +37,51 @@ def verify(
     any is damaged. So this, and only this, is safe for a file that may be damaged or that somebody
     else has made. Use the method of the store where this process has it open.
 
+    Where damage keeps the store from being opened, that is what is returned, and the records are
+    not compared: a file that is cut off, a database that is missing.
+
     Raises:
-        StoreOpenError: there is no store, or one that cannot be opened; the message says why.
+        StoreOpenError: there is no store, or one that cannot be opened though it is not damaged;
+            the message says why.
+        StoreInUse: the store is being compacted or repaired.
         EventReadException: the store could not be read.
     """
+    pages = one_of("pages", pages, (True, False))
     folder = folder_of(path)
     check_plain(folder)
     if not os.path.exists(os.path.join(folder, DATA_FILE)):
         raise StoreOpenError(f"there is no store at {shown(folder)}")
-    if pages and (found := page_findings(folder)):
-        return found
-    with LMDBEventStore(folder, create=False, readonly=True, consistency="snapshot") as store:
+    with closing(Presence(folder)):  # so that nobody puts another file in place meanwhile
+        if pages and (found := page_findings(folder)):
+            return found
+        try:
+            store = LMDBEventStore(folder, create=False, readonly=True, consistency="snapshot")
+        except (InvalidOption, StoreInUse):
+            raise
+        except StoreOpenError:
+            if found := page_findings(folder) or _missing(folder):
+                return found
+            raise
+    with store:
         return store.verify(progress=progress)
+
+
+def _missing(folder: str) -> list[Finding]:
+    """Return what is missing of a store whose pages are sound."""
+    with write_lock(folder, wait=True), open(os.path.join(folder, DATA_FILE), "rb") as file:
+        data = DataFile(file, lambda _: None)
+        if not is_store(data.trees):
+            return []
+        found = [
+            Finding(FindingKind.DATABASE, name.decode(), "it is missing")
+            for name in sorted(NAMES - data.trees.keys())
+        ]
+        version = data.lookup(data.trees.get(fmt.META), fmt.FORMAT)
+    try:
+        if version is not None:
+            fmt.decode_number(version)  # another version is no damage
+        elif fmt.META in data.trees:
+            found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), "there is none"))
+    except StoreDamaged as error:
+        found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), str(error)))
+    return found

@@ -4,20 +4,21 @@ Rules: one state of the store is looked at, in pieces, each of which is read in 
 not grow with the store, only with what is found. Nothing is stopped at.
 
 Each record is looked up in the indexes, and each entry that belongs to it is counted. Then each
-index is walked and its entries counted. Entries of different records are different ones (an id, a
-local id and a pair of flag and timeline key each lead to one record), so where both counts are the
-same no entry is left that belongs to none; only where they are not, each entry's record is looked
-up. What a damaged record seems to say of its indexes is not believed, and not reported.
+index is walked and its entries counted. Entries of different records are different ones (one of
+`ids`, one of `commits` and a pair of `flags` each tell of one timeline key), so where both counts
+are the same no entry is left that belongs to none; only where they are not, each entry's record is
+looked up. What a damaged record seems to say of its indexes is not believed, and not reported.
 """
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import lmdb
 
 from . import format as fmt
+from .databases import NAMES
 from .errors import InvalidEvent, StoreDamaged, shown
 from .event import checked
 from .findings import Finding, FindingKind
@@ -38,6 +39,7 @@ __all__ = ["Progress", "Verification", "behind"]
 T = TypeVar("T")
 
 PIECE = 1000  # entries that are looked at in one go
+NO_LOCAL_ID, NO_MORE_LOCAL_IDS = fmt.encode_number(0), fmt.encode_number(fmt.LOCAL_IDS)
 TIMELINE, IDS, FLAGS, COMMITS, SIGNATURES, META = (
     name.decode()
     for name in (fmt.TIMELINE, fmt.IDS, fmt.FLAGS, fmt.COMMITS, fmt.SIGNATURES, fmt.META)
@@ -56,6 +58,27 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int, /) -> None:
         """Take note."""
+
+
+class _Seen(NamedTuple):
+    """A record that can be read, and what the indexes say of it."""
+
+    key: bytes
+    event: Event
+    checksum: bytes
+    entry: bytes | None  # in `ids`
+    commit: bytes | None  # in `commits`
+
+    @property
+    def time(self) -> bytes:
+        """The event's timestamp, as it stands in keys."""
+        return fmt.encode_time(self.event.timestamp)
+
+    @property
+    def checksums(self) -> dict[str, bytes]:
+        """What is noted as its checksum, and where."""
+        noted = {IDS: (self.entry, fmt.KEY), COMMITS: (self.commit, 8)}
+        return {name: value[at:] for name, (value, at) in noted.items() if value is not None}
 
 
 class Verification:
@@ -156,109 +179,88 @@ class Verification:
         if version != fmt.encode_number(fmt.VERSION):
             was = "there is none" if version is None else f"it is {_hex(version)}"
             self._find(FindingKind.FORMAT, META, f"{was}, and should be {fmt.VERSION}")
-        known = {getattr(fmt, name) for name in ("TIMELINE", "IDS", "FLAGS", "COMMITS", "META")}
         with txn.cursor() as cursor:
-            for name in set(cursor.iternext(keys=True, values=False)) - known - {fmt.SIGNATURES}:
+            for name in set(cursor.iternext(keys=True, values=False)) - NAMES:
                 self._find(FindingKind.DATABASE, shown(name), "it does not belong to a store")
 
     def _look_at_next(self, txn: Txn, databases: Databases) -> None:
         following = txn.get(fmt.NEXT, db=databases.meta)
         if following is None:
             self._find(FindingKind.NEXT_LOCAL_ID, META, "there is none")
-        elif len(following) != len(fmt.encode_number(0)) or following <= self._highest:
+        elif not self._highest < following < NO_MORE_LOCAL_IDS:
             detail = f"it is {_hex(following)}, and {_hex(self._highest)} was given out"
             self._find(FindingKind.NEXT_LOCAL_ID, META, detail)
 
     # -- records ----------------------------------------------------------------------------------
 
     def _look_at_record(self, txn: Txn, databases: Databases, key: bytes, record: bytes) -> None:
-        self._highest = max(self._highest, key[8:])
         try:
             event = _saved_event(key, record)
         except (StoreDamaged, InvalidEvent) as error:
+            self._highest = max(self._highest, key[8:])
             self._tell_of(key)
             self._find(FindingKind.RECORD_UNREADABLE, TIMELINE, f"{_hex(key)}: {error}")
             return
-        id_key = fmt.text_key(event.id)
-        entry = txn.get(id_key, db=databases.ids)
-        commit = txn.get(key[8:], db=databases.commits)
-        checksum = fmt.checksum(record)
-        checksums = {
-            IDS: None if entry is None else entry[fmt.KEY :],
-            COMMITS: None if commit is None else commit[8:],
-        }
-        present = [found for found in checksums.values() if found is not None]
-        if present and checksum not in present:
+        seen = _Seen(
+            key,
+            event,
+            fmt.checksum(record),
+            txn.get(fmt.text_key(event.id), db=databases.ids),
+            txn.get(key[8:], db=databases.commits),
+        )
+        checksums = seen.checksums
+        if checksums and seen.checksum not in checksums.values():
+            self._highest = max(self._highest, key[8:])
             self._tell_of(key)
-            self._find(
-                FindingKind.RECORD_CHANGED,
-                TIMELINE,
-                "it does not agree with its checksum",
-                event.id,
-            )
-            return
-        if self._is_misplaced(key, event, entry, commit, checksum):
-            true_key = fmt.encode_time(event.timestamp) + key[8:]
-            self._tell_of(key, true_key, fmt.key_in(entry or true_key))
-            self._find(
-                FindingKind.RECORD_MISPLACED, TIMELINE, f"it stands at {_hex(key)}", event.id
-            )
-            return
-        for where, found in checksums.items():
-            if found is not None and found != checksum:
-                self._find(
-                    FindingKind.CHECKSUM_WRONG,
-                    where,
-                    f"{_hex(found)} for {_hex(checksum)}",
-                    event.id,
-                )
-        self._look_for_id(txn, databases, key, event, entry)
-        self._look_for_commit(key, event, commit)
-        self._look_for_flags(txn, databases, key, event)
+            detail = "it does not agree with its checksum"
+            self._find(FindingKind.RECORD_CHANGED, TIMELINE, detail, event.id)
+        elif _is_misplaced(txn, databases, seen):
+            self._tell_of(key, seen.time + key[8:], fmt.key_in(seen.entry or key))
+            detail = f"it stands at {_hex(key)}"
+            self._find(FindingKind.RECORD_MISPLACED, TIMELINE, detail, event.id)
+        else:
+            self._highest = max(self._highest, key[8:])
+            for where, found in checksums.items():
+                if found != seen.checksum:
+                    detail = f"{_hex(found)} for {_hex(seen.checksum)}"
+                    self._find(FindingKind.CHECKSUM_WRONG, where, detail, event.id)
+            self._look_for_id(txn, databases, seen)
+            self._look_for_commit(seen)
+            self._look_for_flags(txn, databases, key, event)
 
     def _tell_of(self, *keys: bytes) -> None:
         self._told.update(keys)
         self._told_commits.update(key[8:] for key in keys)
 
-    def _is_misplaced(
-        self, key: bytes, event: Event, entry: bytes | None, commit: bytes | None, checksum: bytes
-    ) -> bool:
-        if fmt.encode_time(event.timestamp) != key[:8]:
-            return True
-        if commit is None and entry is not None and entry[fmt.KEY :] == checksum:
-            return fmt.key_in(entry) != key
-        return False
-
-    def _look_for_id(
-        self, txn: Txn, databases: Databases, key: bytes, event: Event, entry: bytes | None
-    ) -> None:
-        if entry is None:
-            self._find(FindingKind.ID_MISSING, IDS, "it is not there", event.id)
+    def _look_for_id(self, txn: Txn, databases: Databases, seen: _Seen) -> None:
+        event_id = seen.event.id
+        if seen.entry is None:
+            self._find(FindingKind.ID_MISSING, IDS, "it is not there", event_id)
             return
-        found = fmt.key_in(entry)
-        if found == key:
+        found = fmt.key_in(seen.entry)
+        if found == seen.key:
             self._belonging[IDS] += 1
             return
         other = txn.get(found, db=databases.timeline) if found else None
-        if other is not None and _id(other) == event.id:
-            self._find(
-                FindingKind.ID_TWICE, TIMELINE, f"at {_hex(key)} and at {_hex(found)}", event.id
-            )
+        if other is not None and _id(other) == event_id:
+            detail = f"at {_hex(seen.key)} and at {_hex(found)}"
+            self._find(FindingKind.ID_TWICE, TIMELINE, detail, event_id)
             return
-        self._told_ids.add(fmt.text_key(event.id))
-        detail = f"it leads to {_hex(found)} in place of {_hex(key)}"
-        self._find(FindingKind.ID_WRONG, IDS, detail, event.id)
+        self._told_ids.add(fmt.text_key(event_id))
+        detail = f"it leads to {_hex(found)} in place of {_hex(seen.key)}"
+        self._find(FindingKind.ID_WRONG, IDS, detail, event_id)
 
-    def _look_for_commit(self, key: bytes, event: Event, commit: bytes | None) -> None:
-        local_id = fmt.decode_number(key[8:])
+    def _look_for_commit(self, seen: _Seen) -> None:
+        local_id, commit = fmt.decode_number(seen.key[8:]), seen.commit
         if commit is None:
-            self._find(FindingKind.COMMIT_MISSING, COMMITS, f"{local_id:,} is not there", event.id)
-            return
-        self._belonging[COMMITS] += 1  # it is this event's, whatever it says
-        if commit[:8] != key[:8]:
-            self._told_commits.add(key[8:])
-            detail = f"{local_id:,} has the timestamp {_hex(commit[:8])} for {_hex(key[:8])}"
-            self._find(FindingKind.COMMIT_WRONG, COMMITS, detail, event.id)
+            detail = f"{local_id:,} is not there"
+            self._find(FindingKind.COMMIT_MISSING, COMMITS, detail, seen.event.id)
+        elif commit[:8] == seen.time:
+            self._belonging[COMMITS] += 1
+        else:
+            self._told_commits.add(seen.key[8:])
+            detail = f"{local_id:,} has the timestamp {_hex(commit[:8])} for {_hex(seen.time)}"
+            self._find(FindingKind.COMMIT_WRONG, COMMITS, detail, seen.event.id)
 
     def _look_for_flags(self, txn: Txn, databases: Databases, key: bytes, event: Event) -> None:
         with txn.cursor(db=databases.flags) as cursor:
@@ -341,6 +343,21 @@ def behind(
     if cursor.item() == place:
         next(entries, None)
     return entries
+
+
+def _is_misplaced(txn: Txn, databases: Databases, seen: _Seen) -> bool:
+    """Whether the key of a record is damaged, and not what the indexes say of it.
+
+    Its timestamp or local id cannot be right; or `ids` tells of another local id, under which there
+    is nothing, and `commits` does not speak for the one in the key.
+    """
+    key, entry, commit = seen.key, seen.entry, seen.commit
+    if key[:8] != seen.time or not NO_LOCAL_ID < key[8:] < NO_MORE_LOCAL_IDS:
+        return True
+    if entry is None or entry != entry[: fmt.KEY] + seen.checksum or entry[:8] != seen.time:
+        return False
+    vouched = commit is not None and commit[8:] == seen.checksum
+    return not vouched and txn.get(fmt.key_in(entry), db=databases.timeline) is None
 
 
 def _saved_event(key: bytes, record: bytes) -> Event:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, verify
+from lmdbstore import format as fmt
 from tests.test_presence import opened_elsewhere
 
 if TYPE_CHECKING:
@@ -62,6 +63,24 @@ def test_verify_does_not_open_damaged_pages(db: Path) -> None:
     assert (status, error) == (1, "")
     assert out.startswith("page in data.mdb: ")
     assert "the records were not compared, since the pages are damaged" in out
+
+
+def test_verify_says_where_records_were_not_compared(db: Path, tmp_path: Path) -> None:
+    with LMDBEventStore(db) as store:
+        txn = store._environment.lmdb.begin(write=True)
+        txn.drop(store._environment.databases.flags)
+        txn.commit()
+    status, out, error = run("verify", "--db", db)
+    assert (status, error) == (1, "")
+    assert out.startswith("database in flags: it is missing\n0 events verified; 1 finding; ")
+    assert "the records were not compared, since the store cannot be opened" in out
+    with LMDBEventStore(tmp_path / "empty") as store:
+        txn = store._environment.lmdb.begin(write=True)
+        txn.delete(fmt.NEXT, db=store._environment.databases.meta)
+        txn.commit()
+    status, out, error = run("verify", "--db", tmp_path / "empty")
+    assert (status, error) == (1, "")
+    assert "not compared" not in out
 
 
 def test_repair(db: Path) -> None:

@@ -31,7 +31,7 @@ ROOMS = [
     *("signing", "changes", "purging", "writer"),
     *("environment", "registry", "snapshot", "statistics", "pages", "verifying"),
     *("options", "space", "copying", "compacting", "upkeep", "store"),
-    *("maintenance", "salvage", "repairing"),
+    *("salvage", "maintenance", "repairing"),
 ]
 
 LIBRARIES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import tracemalloc
 from contextlib import contextmanager
@@ -17,15 +18,23 @@ from lmdbstore import (
     FindingKind,
     LMDBEventStore,
     StoreClosed,
+    StoreDamaged,
+    StoreInUse,
     StoreOpenError,
     verify,
     verifying,
 )
 from lmdbstore import format as fmt
+from lmdbstore.databases import Databases
+from lmdbstore.presence import alone_in
+
+from .test_processes import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 EVENTS = 1100  # two runs have signatures; more than a piece
 
@@ -78,6 +87,11 @@ def cut_next(txn: Any, dbs: Any) -> None:
     txn.put(fmt.NEXT, b"\xff", db=dbs.meta)
 
 
+def raise_next(txn: Any, dbs: Any) -> None:
+    """What one flipped bit makes of it: no store comes near."""
+    txn.put(fmt.NEXT, flipped(txn.get(fmt.NEXT, db=dbs.meta), 0, 64), db=dbs.meta)
+
+
 def break_record(txn: Any, dbs: Any) -> None:
     txn.put(key(7), b"no record", db=dbs.timeline)
 
@@ -90,6 +104,12 @@ def invalidate_event(txn: Any, dbs: Any) -> None:
 def change_content(txn: Any, dbs: Any) -> None:
     record = txn.get(key(7), db=dbs.timeline)
     txn.put(key(7), flipped(record, len(record) - 1), db=dbs.timeline)
+
+
+def change_words(txn: Any, dbs: Any) -> None:
+    """What it holds now is not in the signature of the run, which was not changed."""
+    record = txn.get(key(7), db=dbs.timeline)
+    txn.put(key(7), record.replace(b"content", b"another"), db=dbs.timeline)
 
 
 def change_id(txn: Any, dbs: Any) -> None:
@@ -110,6 +130,36 @@ def misplace_local_id(txn: Any, dbs: Any) -> None:
     wrong = key(7)[:8] + fmt.encode_number(1 << 40)
     txn.put(fmt.NEXT, fmt.encode_number(1 << 41), db=dbs.meta)
     txn.put(wrong, txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
+
+
+def misplace_beyond_all(txn: Any, dbs: Any) -> None:
+    """A local id that was never given out does not make the next one wrong too."""
+    move(txn, dbs, key(7)[:8] + fmt.encode_number(1 << 40))
+
+
+def misplace_to_a_later_local_id(txn: Any, dbs: Any) -> None:
+    """One that another event has, which comes later in the timeline."""
+    move(txn, dbs, flipped(key(7), 15))
+
+
+def misplace_to_an_earlier_local_id(txn: Any, dbs: Any) -> None:
+    """One that another event has, which came before."""
+    move(txn, dbs, flipped(key(7), 15, 8 | 2))
+
+
+def move(txn: Any, dbs: Any, where: bytes) -> None:
+    txn.put(where, txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
+
+
+def move_to_no_local_id(txn: Any, dbs: Any) -> None:
+    """None is 0, though all indexes agree on it."""
+    where = key(7)[:8] + bytes(8)
+    move(txn, dbs, where)
+    txn.put(b"e7", where + txn.get(b"e7", db=dbs.ids)[fmt.KEY :], db=dbs.ids)
+    txn.put(bytes(8), txn.pop(key(7)[8:], db=dbs.commits), db=dbs.commits)
+    for flag in (b"all", b"f7"):
+        txn.delete(flag, key(7), db=dbs.flags)
+        txn.put(flag, where, db=dbs.flags)
 
 
 def double(txn: Any, dbs: Any) -> None:
@@ -205,13 +255,19 @@ DAMAGES: list[tuple[Callable[[Any, Any], None], FindingKind, str, str | None]] =
     (lose_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
     (lower_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
     (cut_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
+    (raise_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
     (break_record, FindingKind.RECORD_UNREADABLE, "timeline", None),
     (invalidate_event, FindingKind.RECORD_UNREADABLE, "timeline", None),
     (change_content, FindingKind.RECORD_CHANGED, "timeline", "e7"),
+    (change_words, FindingKind.RECORD_CHANGED, "timeline", "e7"),
     (change_id, FindingKind.RECORD_CHANGED, "timeline", "g7"),
     (change_tags, FindingKind.RECORD_CHANGED, "timeline", "e7"),
     (misplace_in_time, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
     (misplace_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
+    (misplace_beyond_all, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
+    (misplace_to_a_later_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
+    (misplace_to_an_earlier_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
+    (move_to_no_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
     (double, FindingKind.ID_TWICE, "timeline", "e7"),
     (lose_id, FindingKind.ID_MISSING, "ids", "e7"),
     (change_id_entry, FindingKind.ID_WRONG, "ids", "e7"),
@@ -284,6 +340,96 @@ def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
     )
 
 
+def test_a_local_id_that_two_events_have_hides_no_stray(damaged: LMDBEventStore) -> None:
+    """Where the commit of one were counted for both, the number of entries would be right."""
+    record = fmt.encode(Event("other", timestamp=1.5, content="x"), fmt.TextKeys())
+    with writing(damaged) as (txn, databases):
+        where = record.time + key(7)[8:]
+        txn.put(where, record.record, db=databases.timeline)
+        txn.put(b"other", where + record.checksum, db=databases.ids)
+        txn.delete(fmt.FIRST_KEY, db=databases.signatures)  # of the run that it came into
+        add_commit(txn, databases)
+    kinds = {finding.kind for finding in damaged.verify()}
+    assert kinds == {
+        *(FindingKind.CHECKSUM_WRONG, FindingKind.COMMIT_WRONG, FindingKind.COMMIT_STRAY)
+    }
+
+
+def test_a_next_local_id_that_no_store_comes_near_stops_writes(damaged: LMDBEventStore) -> None:
+    with writing(damaged) as (txn, databases):
+        txn.put(fmt.NEXT, b"\xff" * 8, db=databases.meta)
+    with pytest.raises(StoreDamaged, match=r"next local id is 18,446.*repair"):
+        damaged.save(Event())
+    (finding,) = damaged.verify()
+    assert finding.kind is FindingKind.NEXT_LOCAL_ID
+
+
+@pytest.mark.parametrize("pages", [False, True])
+@pytest.mark.parametrize("names", [*((name,) for name in Databases._fields), ("ids", "flags")])
+def test_databases_that_are_missing_are_found(
+    tmp_path: Path, names: tuple[str, ...], *, pages: bool
+) -> None:
+    """Without them the store cannot be opened, and the error says why."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save(Event())
+        with writing(store) as (txn, databases):
+            for name in names:
+                txn.drop(getattr(databases, name))
+    found = verify(path, pages=pages)
+    assert [finding[:2] for finding in found] == [
+        (FindingKind.DATABASE, name) for name in sorted(names)
+    ]
+    with pytest.raises(StoreOpenError, match=r"is damaged: its database .* is missing; repair it"):
+        LMDBEventStore(path)
+
+
+@pytest.mark.parametrize("version", [None, b"x"])
+def test_a_format_version_that_is_lost_is_found(tmp_path: Path, version: bytes | None) -> None:
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        txn.delete(fmt.FORMAT, db=databases.meta)
+        if version is not None:
+            txn.put(fmt.FORMAT, version, db=databases.meta)
+    (finding,) = verify(path)
+    assert finding[:2] == (FindingKind.FORMAT, "meta")
+
+
+def test_a_store_that_is_being_replaced_is_not_waited_for(path: Path) -> None:
+    def child() -> None:
+        for pages in (False, True):
+            with alone_in(os.fspath(path)), pytest.raises(StoreInUse):
+                verify(path, pages=pages)
+
+    LMDBEventStore(path).close()
+    in_child(child)
+
+
+def test_what_is_no_damage_is_an_error(tmp_path: Path) -> None:
+    """Another version, and other databases."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        change_version(txn, databases)
+    for pages in (False, True):
+        with pytest.raises(StoreOpenError, match="format version 77"):
+            verify(path, pages=pages)
+    (tmp_path / "foreign").mkdir()
+    with lmdb.open(str(tmp_path / "foreign"), max_dbs=2) as foreign:
+        foreign.open_db(b"ids")
+        foreign.open_db(b"meta")
+    with pytest.raises(StoreOpenError, match="not a store"):
+        verify(tmp_path / "foreign")
+
+
+def test_a_file_that_is_cut_off_is_found_without_opening_it(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(content="x" * 1000) for _ in range(100))
+    os.truncate(path / "data.mdb", 20 * 4096)
+    for pages in (False, True):
+        assert {finding.kind for finding in verify(path, pages=pages)} == {FindingKind.PAGE}
+
+
 def patched(path: Path, find: bytes, put: bytes, *, once: bool = True) -> None:
     """Change bytes of the data file, where no write goes through LMDB."""
     data = (path / "data.mdb").read_bytes()
@@ -347,9 +493,8 @@ def test_a_file_that_is_none_of_lmdb_is_found(tmp_path: Path, data: bytes) -> No
     path = tmp_path / "events"
     LMDBEventStore(path).close()
     (path / "data.mdb").write_bytes(data)
-    assert [finding.kind for finding in verify(path, pages=True)] == [FindingKind.PAGE]
-    with pytest.raises(StoreOpenError, match="LMDB"):
-        verify(path)
+    for pages in (False, True):
+        assert [finding.kind for finding in verify(path, pages=pages)] == [FindingKind.PAGE]
 
 
 def test_where_there_is_no_store(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmdbstore import repair, verify
+from lmdbstore import FindingKind, repair, verify
 from lmdbstore.errors import EventStoreException
 
 from .opening import open_to_read, open_to_write
@@ -33,7 +33,8 @@ SOUND, FOUND = 0, 1  # exit status
 
 def verify_store(db: Path, *, pages: bool) -> int:
     """Print all that is wrong with the store in the folder `db`; return the exit status."""
-    started, events = time.perf_counter(), 0
+    started = time.perf_counter()
+    events = None  # where records were not compared
     with counted("verifying", "events") as update:
 
         def progress(done: int, total: int) -> None:
@@ -44,9 +45,11 @@ def verify_store(db: Path, *, pages: bool) -> int:
         findings = verify(db, pages=pages, progress=progress)
     _print_findings(findings)
     wrong = _number(findings) if findings else "nothing is wrong"
-    if findings and not events:
-        wrong += "; the records were not compared, since the pages are damaged"
-    _print(f"{events:,} events verified; {wrong}; {time.perf_counter() - started:.2f} s")
+    if events is None:
+        damaged = findings[0].kind is FindingKind.PAGE
+        why = "the pages are damaged" if damaged else "the store cannot be opened"
+        wrong += f"; the records were not compared, since {why}"
+    _print(f"{events or 0:,} events verified; {wrong}; {time.perf_counter() - started:.2f} s")
     return FOUND if findings else SOUND
 
 
