@@ -46,7 +46,8 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
     _compare_runs(txn, databases)
     next_id = txn.get(fmt.NEXT, db=databases.meta)
     assert next_id is not None
-    assert all(local_id < next_id for local_id in commits)
+    assert next_id < b"\x40" + bytes(7)
+    assert all(bytes(8) < local_id < next_id for local_id in commits)
     assert txn.get(fmt.FORMAT, db=databases.meta) == fmt.encode_number(fmt.VERSION)
     return len(ids)
 
