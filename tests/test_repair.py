@@ -34,6 +34,7 @@ from tests.test_verify import (
     key,
     lose_id,
     lose_next,
+    move_to_no_local_id,
     writing,
 )
 
@@ -106,10 +107,11 @@ def test_each_kind_of_damage_is_repaired(
     path: Path, plant: Callable[[Any, Any], None], kind: FindingKind
 ) -> None:
     events = make(path)
+    before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         plant(txn, databases)
     found = repair(path)
-    after, _, following = content(path)
+    after, commits, following = content(path)
     if kind in LEFT_OUT:
         assert [finding.kind for finding in found.left_out] == [kind]
         events = [event for event in events if event.id != "e7" or kind is FindingKind.ID_TWICE]
@@ -119,6 +121,9 @@ def test_each_kind_of_damage_is_repaired(
     else:
         assert (found.left_out, found.old_file) == ([], None)
     assert after == events
+    if plant is not move_to_no_local_id:
+        kept = [commit for commit in before[1] if commit[0] != key(7)[8:] or events == before[0]]
+        assert commits == kept, "an event has another local id"
     assert following is not None
     assert following >= fmt.encode_number(EVENTS + 2 if plant.__name__ != "cut_next" else 1)
 
@@ -243,6 +248,51 @@ def test_a_local_id_that_cannot_be_right_and_is_told_of_nowhere_is_given_anew(
     after, given, _ = content(path)
     assert after == events
     assert {**commits, following: dict(given)[following]} == dict(given)
+
+
+def test_of_two_events_that_claim_one_local_id_the_second_gets_another(path: Path) -> None:
+    """Where nothing tells whose it is."""
+    events = make(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
+        txn.put(key(8)[:8] + key(7)[8:], txn.pop(key(8), db=dbs.timeline), db=dbs.timeline)
+        txn.delete(b"e8", db=dbs.ids)
+        for n in (7, 8):
+            txn.delete(key(n)[8:], db=dbs.commits)
+    found = repair(path, keep_changed=True)
+    assert (found.events, found.left_out) == (len(events), [])
+    after, commits, _ = content(path)
+    assert after == events
+    local_ids = {time[:8]: local_id for local_id, time in commits}
+    assert local_ids[key(7)[:8]] == key(7)[8:]
+    assert local_ids[key(8)[:8]] == fmt.encode_number(EVENTS + 3)
+
+
+def test_of_two_records_of_one_id_that_one_is_kept_to_which_the_id_leads(path: Path) -> None:
+    """Also where the other one comes first."""
+    make(path)
+    with LMDBEventStore(path) as store:
+        store.delete("e3")
+        events = list(store.search())
+        with writing(store) as (txn, dbs):
+            record = txn.get(key(7), db=dbs.timeline)
+            txn.put(key(7)[:8] + key(3)[8:], record, db=dbs.timeline)
+            txn.put(key(3)[8:], key(7)[:8] + fmt.checksum(record), db=dbs.commits)
+    found = repair(path)
+    assert [finding.kind for finding in found.left_out] == [FindingKind.ID_TWICE]
+    after, commits, _ = content(path)
+    assert after == events
+    assert key(7)[8:] in dict(commits)
+    assert key(3)[8:] not in dict(commits)
+
+
+def test_an_id_that_leads_to_another_time_is_not_followed(path: Path) -> None:
+    events = make(path)
+    before = content(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
+        txn.put(b"e7", b"\x40" + txn.get(b"e7", db=dbs.ids)[1:], db=dbs.ids)
+        txn.delete(key(7)[8:], db=dbs.commits)
+    assert repair(path).events == len(events)
+    assert content(path) == before
 
 
 def test_of_two_records_of_one_id_the_one_that_is_not_damaged_is_kept(path: Path) -> None:

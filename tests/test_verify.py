@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import lmdb
+import lmdb.verify
 import pytest
 
 from lmdbstore import (
@@ -529,6 +531,26 @@ def test_verifying_beside_a_writer_finds_nothing(path: Path) -> None:
         finally:
             done.set()
             writer.join()
+
+
+def test_pages_are_looked_at_while_nobody_can_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def look(name: str, *, subdir: bool) -> list[str]:
+        with open(path / "barrier", "rb") as barrier, pytest.raises(BlockingIOError):
+            fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looked.append((name, subdir))
+        return []
+
+    monkeypatch.setattr(lmdb.verify, "verify", look)
+    with LMDBEventStore(path) as store:
+        assert store.verify(pages=True) == []
+    assert verify(path, pages=True) == []
+    assert looked == [(str(path / "data.mdb"), False)] * 2
+    with open(path / "barrier", "rb") as barrier:
+        fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_progress_and_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,167 @@
+"""Reading a damaged file without LMDB: the rest comes as it is, and what is lost is told."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import lmdb
+import pytest
+
+from lmdbstore.salvage import DataFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PAGE = 4096
+ENTRIES = {b"k%04d" % n: b"value %d" % n for n in range(1000)} | {b"big": b"b" * 9000}
+VICTIM = b"k0500"
+
+
+class Whole(NamedTuple):
+    """The bytes of a file, and where things are in it."""
+
+    data: bytes
+    root: int  # the offset of the root of the tree, a branch
+    leaf: int  # that of the leaf with the victim
+    slot: int  # that of the victim's place in the leaf's table
+    node: int  # that of its node
+    big: int  # that of the overflow pages
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Whole:
+    """Make a file with one named database."""
+    name = str(tmp_path / "data")
+    with lmdb.open(name, subdir=False, max_dbs=1) as env:
+        handle = env.open_db(b"t")
+        with env.begin(write=True) as txn:
+            for key, value in ENTRIES.items():
+                txn.put(key, value, db=handle)
+    data = (tmp_path / "data").read_bytes()
+    with open(name, "rb") as file:
+        root = DataFile(file, pytest.fail).trees[b"t"].root * PAGE
+    node = data.index(VICTIM + ENTRIES[VICTIM]) - 8
+    leaf = node // PAGE * PAGE
+    slot = next(at for at in range(leaf + 16, node, 2) if read(data, at, "H") == node - leaf)
+    return Whole(data, root, leaf, slot, node, data.index(b"b" * 9000) - 16)
+
+
+def read(data: bytes | bytearray, at: int, kind: str) -> int:
+    number: int = struct.unpack_from(kind, data, at)[0]
+    return number
+
+
+def entries(path: Path, data: bytes) -> tuple[dict[bytes, bytes], list[str]]:
+    """Return what can be reached in a file of these bytes, and what is told."""
+    told: list[str] = []
+    (path / "data").write_bytes(data)
+    with open(path / "data", "rb") as file:
+        found = DataFile(file, told.append, b"t")
+        tree = found.trees[b"t"]
+        reached = list(found.walk(tree))
+        assert len(dict(reached)) == len(reached)
+        for key, value in ENTRIES.items():
+            assert found.lookup(tree, key) in (None, value)
+        assert found.lookup(tree, b"none") is None
+    return dict(reached), told
+
+
+def in_leaf(whole: Whole) -> set[bytes]:
+    """Return the keys in the leaf: those in its table, as there may be old bytes between."""
+    end = whole.leaf + read(whole.data, whole.leaf + 12, "H")
+    nodes = [whole.leaf + read(whole.data, at, "H") for at in range(whole.leaf + 16, end, 2)]
+    return {whole.data[node + 8 : node + 8 + len(VICTIM)] for node in nodes}
+
+
+def the_victim(_: Whole) -> set[bytes]:
+    return {VICTIM}
+
+
+def the_big_one(_: Whole) -> set[bytes]:
+    return {b"big"}
+
+
+def test_a_sound_file_is_read_whole(tmp_path: Path, whole: Whole) -> None:
+    assert entries(tmp_path, whole.data) == (ENTRIES, [])
+    assert len(in_leaf(whole)) > 50
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "lost"),
+    [
+        (("slot", 0, "H"), PAGE - 7, the_victim),  # its head does not fit
+        (("slot", 0, "H"), 0xFFFF, the_victim),
+        (("slot", 0, "H"), 14, the_victim),  # in the head of the page
+        (("node", 0, "H"), PAGE, the_victim),  # a value beyond the page
+        (("node", 2, "H"), 0xFFFF, the_victim),
+        (("node", 4, "H"), 1, the_victim),  # its value is in overflow pages, somewhere
+        (("node", 4, "H"), 2, the_victim),  # it is a named database
+        (("node", 4, "H"), 0xFFFF, the_victim),
+        (("node", 6, "H"), PAGE, the_victim),  # a key beyond the page
+        (("leaf", 0, "Q"), 77, in_leaf),  # another page's number
+        (("leaf", 10, "H"), 4, in_leaf),  # of overflow
+        (("leaf", 10, "H"), 8, in_leaf),  # of meta data
+        (("leaf", 12, "H"), 15, in_leaf),  # the end of the table
+        (("leaf", 12, "H"), PAGE + 1, in_leaf),
+        (("leaf", 12, "H"), 16, in_leaf),  # no entries: LMDB keeps no such page
+        (("big", 0, "Q"), 77, the_big_one),
+        (("big", 10, "H"), 2, the_big_one),
+        (("big", 12, "I"), 2, the_big_one),  # pages, and it needs three
+        (("big", 12, "I"), 0, the_big_one),
+    ],
+)
+def test_what_is_damaged_is_told_of_and_the_rest_is_there(
+    tmp_path: Path,
+    whole: Whole,
+    field: tuple[str, int, str],
+    value: int,
+    lost: Callable[[Whole], set[bytes]],
+) -> None:
+    place, at, kind = field
+    data = bytearray(whole.data)
+    struct.pack_into(kind, data, getattr(whole, place) + at, value)
+    reached, told = entries(tmp_path, bytes(data))
+    assert reached == {key: value for key, value in ENTRIES.items() if key not in lost(whole)}
+    assert told
+
+
+@pytest.mark.parametrize("child", ["itself", "another", "far", "beyond"])
+def test_a_branch_that_leads_astray(tmp_path: Path, whole: Whole, child: str) -> None:
+    """In a circle, twice to one page, or out of the file."""
+    data = bytearray(whole.data)
+    slots = range(whole.root + 16, whole.root + read(data, whole.root + 12, "H"), 2)
+    nodes = [whole.root + read(data, slot, "H") for slot in slots]
+    (node,) = [node for node in nodes if read(data, node, "I") == whole.leaf // PAGE]
+    number = {
+        "itself": whole.root // PAGE,
+        "another": read(data, nodes[0], "I"),
+        "far": len(data) // PAGE,
+        "beyond": 0xFFFFFFFF,
+    }[child]
+    struct.pack_into("I", data, node, number)
+    reached, told = entries(tmp_path, bytes(data))
+    assert reached == {key: value for key, value in ENTRIES.items() if key not in in_leaf(whole)}
+    assert told
+
+
+def test_the_big_value_is_cut_off_with_the_file(tmp_path: Path, whole: Whole) -> None:
+    at = whole.big + 2 * PAGE
+    if at > max(whole.root, whole.leaf):  # where LMDB puts its pages is its own business
+        reached, told = entries(tmp_path, whole.data[:at])
+        assert b"big" not in reached
+        assert told
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 151, 152, PAGE, PAGE + 10, 2 * PAGE, 2 * PAGE + 1])
+def test_hardly_anything_left(tmp_path: Path, whole: Whole, size: int) -> None:
+    """No tree, or not even a meta page; nothing else is raised."""
+    (tmp_path / "data").write_bytes(whole.data[:size])
+    with open(tmp_path / "data", "rb") as file:
+        try:
+            trees = DataFile(file, lambda _: None).trees
+        except ValueError as error:
+            assert "neither" in str(error)  # noqa: PT017  it depends on the size
+        else:
+            assert trees == {}
