@@ -16,7 +16,7 @@ import shutil
 import stat
 import time
 from contextlib import suppress
-from itertools import count, islice
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import format as fmt
@@ -37,6 +37,7 @@ from .presence import alone_in
 from .salvage import DataFile
 from .space import check_space
 from .store import LMDBEventStore
+from .verifying import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Repaired", "repair"]
 
-PIECE = 10_000  # events of a transaction
 NO_LOCAL_ID = fmt.encode_number(0)
 TIMELINE = fmt.TIMELINE.decode()
 
@@ -246,7 +246,6 @@ def _number(data: bytes | None) -> int | None:
 
 def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
     """Write what is kept into a new store in the folder `made`; return how many events it has."""
-    kept = source.kept()
     try:
         # Flushed once, at the end: nobody sees it before.
         store = LMDBEventStore(made, durability="none", signatures=False)
@@ -265,7 +264,7 @@ def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
             for twice in change.twice:
                 source.leave_out(FindingKind.ID_TWICE, f"at {twice.key.hex()}", twice.event.id)
 
-        while piece := list(islice(kept, PIECE)):
+        for piece in pieces(source.kept(), lambda record: len(record.record)):
             restore(piece)
             read += len(piece)
             if progress is not None:

@@ -183,10 +183,8 @@ class DataFile:
             return None
         low, high, flags, length = (_number(page, at + 2 * n, 2) for n in range(4))
         begin = at + NODE + length
-        if begin > len(page):
-            return None
         key, size = page[at + NODE : begin], low | high << 16
-        if is_branch:
+        if is_branch:  # it leads to its page, though its key may be damaged
             return _Node(key, 0, b"", size | flags << 32, 0)
         end = begin + (8 if flags & BIG else size)
         if end > len(page):

@@ -12,7 +12,7 @@ looked up. What a damaged record seems to say of its indexes is not believed, an
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import lmdb
@@ -25,7 +25,7 @@ from .findings import Finding, FindingKind
 from .signature import holds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lmdb import Cursor, Transaction
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     Txn = Transaction[bytes]
 
-__all__ = ["Progress", "Verification", "behind"]
+__all__ = ["Progress", "Verification", "behind", "pieces"]
 
 T = TypeVar("T")
 
-PIECE = 1000  # entries that are looked at in one go
+PIECE, PIECE_BYTES = 1000, 1 << 20  # entries that are looked at in one go, and bytes of records
 NO_LOCAL_ID, NO_MORE_LOCAL_IDS = fmt.encode_number(0), fmt.encode_number(fmt.LOCAL_IDS)
 TIMELINE, IDS, FLAGS, COMMITS, SIGNATURES, META = (
     name.decode()
@@ -312,18 +312,28 @@ class Verification:
             end = max(end, run_end)
             with txn.cursor(db=databases.timeline) as cursor:
                 items = iter(cursor.iternext()) if cursor.set_range(first) else iter(())
-                while piece := list(islice(items, PIECE)):
-                    inside = [
-                        record for key, record in piece if key < run_end and key not in self._told
-                    ]
+                run = takewhile(lambda item: item[0] < run_end, items)
+                for piece in chain(([],), pieces(run, lambda item: len(item[1]))):
+                    inside = [record for key, record in piece if key not in self._told]
                     if not holds(filter_, fmt.contents_of(inside)):
                         detail = f"that of the run from {_hex(first)} on"
                         self._find(FindingKind.SIGNATURE_WRONG, SIGNATURES, detail)
                         return
-                    if piece[-1][0] >= run_end:
-                        return
 
         self._walk(SIGNATURES, look)
+
+
+def pieces(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Give items in lists that take little memory, but for the last item of each."""
+    piece, weight = list[T](), 0
+    for item in items:
+        piece.append(item)
+        weight += size(item)
+        if len(piece) >= PIECE or weight >= PIECE_BYTES:
+            yield piece
+            piece, weight = [], 0
+    if piece:
+        yield piece
 
 
 def behind(

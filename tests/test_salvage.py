@@ -146,6 +146,14 @@ def test_a_branch_that_leads_astray(tmp_path: Path, whole: Whole, child: str) ->
     assert told
 
 
+def test_a_branch_leads_on_where_its_key_is_damaged(tmp_path: Path, whole: Whole) -> None:
+    """Only lookups go astray."""
+    for at in range(whole.root + 16, whole.root + read(whole.data, whole.root + 12, "H"), 2):
+        data = bytearray(whole.data)
+        struct.pack_into("H", data, whole.root + read(data, at, "H") + 6, 0xFFFF)
+        assert entries(tmp_path, bytes(data)) == (ENTRIES, [])
+
+
 def test_the_big_value_is_cut_off_with_the_file(tmp_path: Path, whole: Whole) -> None:
     at = whole.big + 2 * PAGE
     if at > max(whole.root, whole.leaf):  # where LMDB puts its pages is its own business

@@ -29,6 +29,7 @@ from lmdbstore import (
 from lmdbstore import format as fmt
 from lmdbstore.databases import Databases
 from lmdbstore.presence import alone_in
+from lmdbstore.signature import signature
 
 from .test_processes import in_child
 
@@ -240,6 +241,11 @@ def cut_filter(txn: Any, dbs: Any) -> None:
     txn.put(fmt.FIRST_KEY, value[1:], db=dbs.signatures)
 
 
+def cut_filter_of_nothing(txn: Any, dbs: Any) -> None:
+    """That of a run without an event."""
+    txn.put(fmt.after_key(key(EVENTS)), b"x" + b"\xff" * 16, db=dbs.signatures)
+
+
 def overlap(txn: Any, dbs: Any) -> None:
     value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
     filter_ = b"\xff" * (len(value) - 16)
@@ -286,6 +292,7 @@ DAMAGES: list[tuple[Callable[[Any, Any], None], FindingKind, str, str | None]] =
     (change_checksum_of_commit, FindingKind.CHECKSUM_WRONG, "commits", "e7"),
     (empty_filter, FindingKind.SIGNATURE_WRONG, "signatures", None),
     (cut_filter, FindingKind.SIGNATURE_WRONG, "signatures", None),
+    (cut_filter_of_nothing, FindingKind.SIGNATURE_WRONG, "signatures", None),
     (overlap, FindingKind.RUN_WRONG, "signatures", None),
     (reverse, FindingKind.RUN_WRONG, "signatures", None),
 ]
@@ -567,6 +574,24 @@ def test_progress_and_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert told[-1] == (1000, 1000)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert peak < 1_000_000  # bytes; the events are 2.5 million
+
+
+def test_memory_does_not_grow_with_the_events(path: Path) -> None:
+    """Neither where runs of large ones have signatures."""
+    with LMDBEventStore(path, durability="none") as store:
+        blank = " " * 1_000_000
+        store.save_many(Event(f"e{n}", content=f"{blank}number {n}") for n in range(60))
+        with writing(store) as (txn, databases):
+            filter_ = signature([b"number"])
+            end = fmt.encode_time(1e11) + fmt.encode_number(61)
+            txn.put(fmt.FIRST_KEY, filter_ + end, db=databases.signatures)
+        tracemalloc.start()
+        try:
+            assert store.verify() == []
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 20_000_000  # bytes; the events are 60 million
 
 
 def test_a_finding_reads_well() -> None:
