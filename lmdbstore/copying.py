@@ -6,25 +6,23 @@ Ctrl-C.
 
 A compact copy is made entry by entry, in the order of the keys, so that pages are full: LMDB's own
 compaction (0.9.36) crashes on databases of pairs of one size (MDB_DUPFIXED), as the posting sets
-are. A plain one is what LMDB writes into a pipe, in a thread of its own, from which it is taken
-piece by piece: so its progress is known, and it can be ended.
+are. A plain one is what LMDB itself writes (see `lmdbstore.streaming`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import format as fmt
 from .barrier import BARRIER_FILE, create_barrier_file
 from .changes import Change
-from .creation import DATA_FILE, FILE_MODE, MAKING, flush_folder
+from .creation import DATA_FILE, FILE_MODE, MAKING, flush_folder, remove_flat
 from .errors import EventStoreException, EventWriteException, StoreOpenError, shown
 from .faults import advice
 from .space import check_space
+from .streaming import copy_file
 from .verifying import behind
 
 if TYPE_CHECKING:
@@ -97,7 +95,11 @@ def back_up(copying: Copying, target: str, *, compact: bool) -> int:
         with making(parent) as made:
             size = copy_verified(copying, made, compact=compact)
             os.rename(made, target)  # over an empty folder at most
-            flush_folder(parent)
+            try:
+                flush_folder(parent)
+            except OSError:
+                os.rename(target, made)  # it would not be there after a power cut
+                raise
     except OSError as error:
         raise EventWriteException(
             f"the backup {shown(target)} could not be made: {error}{advice(error)}"
@@ -118,7 +120,11 @@ def making(parent: str) -> Iterator[str]:
     try:
         yield made
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        try:
+            remove_flat(made)
+        except BaseException:  # Ctrl-C in the middle of it
+            remove_flat(made)
+            raise
 
 
 def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
@@ -133,7 +139,7 @@ def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
             _copy_entries(copying, made)
         else:
             os.mkdir(made, 0o700)
-            _copy_file(copying, os.path.join(made, DATA_FILE))
+            _stream(copying, os.path.join(made, DATA_FILE))
             create_barrier_file(made, FILE_MODE)
         findings = copying.verify(made)
     except StoreOpenError as error:  # as where the disk is full
@@ -190,40 +196,12 @@ def _piece(
     return work
 
 
-# -- as it is -------------------------------------------------------------------------------------
+def _stream(copying: Copying, name: str) -> None:
+    def watch(done: int) -> None:
+        if copying.progress is not None:
+            copying.progress(done, max(copying.total, done))
 
-
-def _copy_file(copying: Copying, name: str) -> None:
-    source, sink = os.pipe()
-    failures: list[BaseException] = []
-
-    def send() -> None:
-        try:
-            copying.environment.copy(sink)
-        except BaseException as error:  # noqa: BLE001  raised below, in the thread that asked
-            failures.append(error)
-        finally:
-            os.close(sink)
-
-    sender = threading.Thread(target=send, name="lmdbstore copies", daemon=True)
-    try:
-        # The pipe is closed before the thread is waited for: then LMDB's next write fails.
-        with os.fdopen(source, "rb", buffering=0) as pipe, open(name, "xb") as file:
-            sender.start()
-            while piece := pipe.read(PIECE):
-                file.write(piece)
-                if copying.progress is not None:
-                    copying.progress(file.tell(), max(copying.total, file.tell()))
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), FILE_MODE)
-    finally:
-        if sender.ident is None:
-            os.close(sink)
-        else:
-            sender.join()
-    for failure in failures:
-        raise failure
+    copy_file(copying.environment, name, FILE_MODE, watch)
 
 
 def _check_free(target: str, store: str) -> None:

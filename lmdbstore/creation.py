@@ -33,6 +33,7 @@ __all__ = [
     "create_store",
     "flush_folder",
     "provide_lock_file",
+    "remove_flat",
     "rights",
     "sweep",
 ]
@@ -69,8 +70,8 @@ def create_store(
     parent = path if os.path.isdir(path) else os.path.dirname(path)
     made = os.path.join(parent, f"{MAKING}{os.urandom(8).hex()}")
     try:
-        os.mkdir(made, 0o700)
         try:
+            os.mkdir(made, 0o700)
             _fill(made, max(max_readers, FIRST_READERS))
             _set_rights(made, mode)
             if parent == path:
@@ -79,7 +80,7 @@ def create_store(
                 _rename(made, path)
             flush_folder(parent)
         finally:
-            _remove(made)
+            remove_flat(made)
     except (OSError, lmdb.Error) as error:
         raise StoreOpenError(
             f"the store {shown(path)} could not be made: {error}{advice(error)}"
@@ -117,7 +118,7 @@ def _set_rights(made: str, mode: int) -> None:
     os.chmod(made, mode | (mode & 0o444) >> 2)
 
 
-def _remove(made: str) -> None:
+def remove_flat(made: str) -> None:
     """Remove what was not renamed: a folder of plain files, if it is there at all."""
     with contextlib.suppress(OSError):
         for name in os.listdir(made):

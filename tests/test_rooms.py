@@ -30,7 +30,7 @@ ROOMS = [
     ),
     *("signing", "changes", "purging", "writer"),
     *("environment", "registry", "snapshot", "statistics", "pages", "verifying"),
-    *("options", "space", "copying", "compacting", "upkeep", "store"),
+    *("options", "space", "streaming", "copying", "compacting", "upkeep", "store"),
     *("salvage", "maintenance", "repairing"),
 ]
 
