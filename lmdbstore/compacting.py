@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from .copying import Copying, copy_verified, making
 from .creation import DATA_FILE, sweep
-from .environment import SNAPSHOT_OPEN
 from .errors import EventWriteException, StoreClosed, shown
 from .faults import advice
 from .registry import registry_lock, renamed
@@ -34,28 +33,26 @@ def compact_in_place(copying: Copying) -> Compacted:
     sizes: list[int] = []
 
     def work() -> None:
-        environment.barrier.lock()
         try:
+            environment.barrier.lock()
             with environment.presence.alone():
                 sizes.extend(_exchange(copying))
         finally:
-            environment.barrier.unlock()
+            environment.barrier.unlock()  # also where an interrupt struck as it was locked
 
     try:
         with registry_lock():
             if environment.gate.closed:  # while this waited for the lock, which closing takes too
                 raise StoreClosed("the store is closed; open it again")
-            if environment.writer.writing_here:
-                raise EventWriteException(
-                    "a store cannot be compacted from within a write of the same thread (from a "
-                    "signal handler, say); compact it when that has returned"
-                )
-            if environment.snapshots_open:
-                raise EventWriteException(SNAPSHOT_OPEN)
+            environment.check_no_snapshot()
             try:
                 environment.writer.hold_up(work)
             finally:
-                renamed(environment)
+                try:
+                    renamed(environment)
+                except BaseException:  # Ctrl-C: its file would be opened a second time
+                    renamed(environment)
+                    raise
     except OSError as error:
         raise EventWriteException(
             f"the store {shown(environment.path)} could not be compacted: {error}{advice(error)}"

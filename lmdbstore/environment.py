@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, TypeVarTuple
 from weakref import WeakSet
@@ -28,6 +29,7 @@ from .errors import (
     EventWriteException,
     StoreClosed,
     StoreOpenError,
+    shown,
 )
 from .faults import TOO_MANY_READERS, code, read_error, write_error
 from .gate import Gate
@@ -175,16 +177,16 @@ class Environment:
 
         LMDB ends all read transactions of the process for that, those of snapshots too.
         """
-        self.gate.bar()
         try:
-            if self.gate.closed:
-                raise StoreClosed("the store is closed; open it again")
-            self._drop_snapshots()
-            self.lmdb.set_mapsize(0)
+            self.gate.keep_out(self._adopt)
         except lmdb.Error as error:
             raise read_error(error) from error
-        finally:
-            self.gate.unbar()
+
+    def _adopt(self) -> None:
+        if self.gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        self._drop_snapshots()
+        self.lmdb.set_mapsize(0)
 
     def ask(self, question: Callable[[lmdb.Environment], T]) -> T:
         """Return what LMDB tells without a transaction; raises what `read` raises."""
@@ -211,40 +213,75 @@ class Environment:
         """Put the file `new` in place of the data file, and open it; everyone is kept out.
 
         The process is alone in the folder, and the barrier's lock is held. Searches go on in the
-        new file. If it cannot be opened, the environment is closed.
+        new file. If it cannot be opened, or this is interrupted, the environment is closed.
 
         Raises:
-            OSError, StoreOpenError: it could not be done.
+            OSError: it was not put there, and the old file is open again.
+            EventWriteException, StoreOpenError: it could not be done.
         """
         old = os.path.join(self.path, DATA_FILE)
         status = os.stat(old)
         os.chmod(new, rights(self.path))
         if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(new, status.st_uid, status.st_gid)
-        self.gate.bar()
+        refusal = self.gate.keep_out(lambda: self._exchange_or_close(new, old))
+        if refusal is not None:
+            raise refusal
+
+    def _exchange_or_close(self, new: str, old: str) -> OSError | None:
+        self.check_no_snapshot()
         try:
-            if self.snapshots_open:
+            return self._exchange(new, old)
+        except BaseException:
+            self.gate.close()
+            raise
+
+    def _exchange(self, new: str, old: str) -> OSError | None:
+        """Rename, between closing and opening; return why the system refused to."""
+        refusal = None
+        self.lmdb.close()
+        try:
+            os.replace(new, old)
+        except OSError as error:
+            refusal = error
+        else:
+            self._flush_exchange()
+        self.lmdb = _open_lmdb(self.path, self.options, locked=True)
+        self.databases = open_databases(self.lmdb, self.path, readonly=False)
+        self.writer.use(self.lmdb, self.databases)
+        return refusal
+
+    def _flush_exchange(self) -> None:
+        try:
+            flush_folder(self.path)
+        except OSError as error:
+            # What was saved from now on would go with the new file.
+            raise EventWriteException(
+                f"the store {shown(self.path)} has its new file, but its folder could not be "
+                f"flushed ({error}), and a power cut may bring the old file back; the store was "
+                "closed: see to the disk, and open it again"
+            ) from error
+
+    def check_outside(self, kind: type[EventStoreException] = EventWriteException) -> None:
+        """Raise an exception of this kind in a thread that is in the middle of a call.
+
+        It is a signal handler, and what it is about to do would wait for what it has interrupted.
+        """
+        if self.writer.writing_here or self.gate.inside_here:
+            raise kind(
+                "this cannot be done from within another call of the same thread (from a signal "
+                "handler, say), which it would wait for; do it when that call has returned"
+            )
+
+    def check_no_snapshot(self) -> None:
+        """Raise EventWriteException if a snapshot of this process holds a transaction."""
+        if self._snapshots_open:
+            gc.collect()  # it may have been forgotten, in a circle of references
+            if self._snapshots_open:
                 raise EventWriteException(SNAPSHOT_OPEN)
-            self.lmdb.close()
-            try:
-                try:
-                    os.replace(new, old)
-                    flush_folder(self.path)
-                finally:
-                    self.lmdb = _open_lmdb(self.path, self.options, locked=True)
-                    self.databases = open_databases(self.lmdb, self.path, readonly=False)
-                    self.writer.use(self.lmdb, self.databases)
-            except OSError:
-                raise  # it is open again, with the old file
-            except BaseException:
-                self.gate.close()
-                raise
-        finally:
-            self.gate.unbar()
 
     @property
-    def snapshots_open(self) -> bool:
-        """Whether a snapshot of this process holds a transaction."""
+    def _snapshots_open(self) -> bool:
         return any(snapshot.txn is not None for snapshot in list(self.snapshots))
 
     def close(self) -> None:
@@ -257,19 +294,15 @@ class Environment:
                 "a store cannot be closed from within a write of the same thread (from a signal "
                 "handler, say); close it when that has returned"
             )
-        self.writer.hold_up(self._shut)
+        self.writer.hold_up(lambda: self.gate.keep_out(self._shut))
         self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write
         self.presence.close()
 
     def _shut(self) -> None:
-        self.gate.bar()
-        try:
-            self.gate.close()
-            self._drop_snapshots()
-            self.lmdb.close()
-        finally:
-            self.gate.unbar()
+        self.gate.close()
+        self._drop_snapshots()
+        self.lmdb.close()
 
     def abandon(self) -> None:
         """Let go, in a forked child, of what belongs to the parent.

@@ -115,6 +115,26 @@ class Gate:
         with contextlib.suppress(RuntimeError):  # interrupted before it was barred
             self._barring.release()
 
+    def keep_out(self, work: Callable[[], T]) -> T:
+        """Run `work` while the gate is barred; raises what `bar` raises.
+
+        An interrupt that strikes in the unbarring does not keep everyone out for ever.
+        """
+        self.bar()
+        try:
+            return work()
+        finally:
+            try:
+                self.unbar()
+            except BaseException:
+                self.unbar()
+                raise
+
+    @property
+    def inside_here(self) -> bool:
+        """Whether this thread is inside, or bars the gate: a signal handler asks."""
+        return get_ident() in self._inside or self.barred_here
+
     @property
     def barred_here(self) -> bool:
         """Whether this thread bars the gate: a signal handler asks."""

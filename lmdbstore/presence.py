@@ -82,7 +82,13 @@ class Presence:
                 raise _in_use(self._folder, _OPEN)
             yield
         finally:
-            self._share()  # also where the other lock was refused: the shared one was lost then
+            # Also where the other lock was refused: the shared one was lost then. And again if an
+            # interrupt strikes in it: else nobody could open the store.
+            try:
+                self._share()
+            except BaseException:
+                self._share()
+                raise
 
     def close(self) -> None:
         """Let the lock go, also if a forked child still has its descriptor."""

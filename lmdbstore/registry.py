@@ -98,8 +98,11 @@ def registry_lock() -> threading.RLock:
 
 def renamed(environment: Environment) -> None:
     """Note that an environment has another data file now; the registry's lock is held."""
-    _forget(environment)
-    _registry[_identity(environment.path) or (0, 0)] = environment
+    identity = _identity(environment.path) or (0, 0)
+    _registry[identity] = environment  # first: who forks asks for all
+    for other, known in list(_registry.items()):
+        if known is environment and other != identity:
+            del _registry[other]
 
 
 def writing_here(path: str) -> bool:

@@ -47,6 +47,10 @@ class Upkeep(LMDBView):
         """Raise StoreClosed or ReadOnlyStore."""
 
     @abstractmethod
+    def _current(self) -> Environment:
+        """Return the environment of this process; raises StoreClosed."""
+
+    @abstractmethod
     def _after_writes(self) -> Environment:
         """Return the environment, after the write under way where reads are strict."""
 
@@ -157,8 +161,10 @@ class Upkeep(LMDBView):
             EventReadException: the store could not be read.
         """
         self._check_open()
-        if one_of("pages", pages, (True, False)) and (found := page_findings(self._path)):
-            return found
+        if one_of("pages", pages, (True, False)):
+            self._current().check_outside(EventReadException)
+            if found := page_findings(self._path):
+                return found
         with self.snapshot() as view:
             return Verification(view.run, progress).run()
 
@@ -175,7 +181,8 @@ class Upkeep(LMDBView):
         acknowledged before the call. It is flushed to disk and verified, pages and records, before
         it is given its name; whatever happens, there is a whole backup at `path` or none. It is a
         store like any other. While it is made, the space of what is deleted is not used again;
-        without `compact`, closing the store and forking the process wait for it.
+        without `compact`, closing the store and forking the process wait for it. A process that is
+        killed meanwhile leaves a folder `.lmdbstore-…` beside `path`, which may be removed.
 
         Args:
             path: A folder that is not there yet, or is empty.
@@ -186,18 +193,16 @@ class Upkeep(LMDBView):
 
         Raises:
             EventWriteException: it could not be made, as where something is at `path` already, or
-                the disk is full; the message says why.
+                the disk is full, or a signal handler has interrupted another call of the same
+                thread; the message says why.
             StoreClosed: the store was closed.
             EventReadException: the store could not be read.
         """
         compact = one_of("compact", compact, (True, False))
         target = folder_of(path, links=False)
-        environment = self._after_writes()
-        if not compact and environment.writer.writing_here:
-            raise EventWriteException(
-                "a backup without compact=True cannot be made from within a write of the same "
-                "thread (from a signal handler, say); make it when that has returned"
-            )
+        environment = self._current()
+        environment.check_outside()
+        self._after_writes()
         total = needed(statistics(environment), compact=compact)
         return back_up(self._copying(environment, total, progress), target, compact=compact)
 
@@ -206,8 +211,10 @@ class Upkeep(LMDBView):
 
         The store is copied without them into a new file, which is flushed, verified, and takes the
         place of the old one. That needs free space for it. No other process may have the store
-        open. In this process writers wait meanwhile, and readers while the files are exchanged;
-        searches go on afterwards. Killed at any moment, it leaves the old file or the new one.
+        open. In this process writers wait meanwhile, and so do forking, and opening and closing any
+        store; readers only wait while the files are exchanged. Searches go on afterwards. Killed at
+        any moment, it leaves the old file or the new one, and the next one sweeps away what was
+        being made. Interrupted as the files are exchanged, it leaves the store closed.
 
         Args:
             progress: Is called with how many entries of the databases are written, and of how many.
@@ -215,10 +222,13 @@ class Upkeep(LMDBView):
         Raises:
             StoreInUse: another process has the store open; the message names it.
             StoreClosed, ReadOnlyStore: as of `save`.
-            EventWriteException: a snapshot of this process is open, or it could not be done.
+            EventWriteException: a snapshot of this process is open, a signal handler has
+                interrupted another call of the same thread, or it could not be done.
         """
         self._check_writable()
-        environment = self._after_writes()
+        environment = self._current()
+        environment.check_outside()
+        self._after_writes()
         total = needed(statistics(environment), compact=True)
         return compact_in_place(self._copying(environment, total, progress))
 
