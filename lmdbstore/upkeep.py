@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .changes import Change, Sign, Turn
 from .compacting import Compacted, compact_in_place
 from .copying import Copying, back_up, needed
-from .errors import EventWriteException, StoreFull
+from .errors import EventReadException, StoreFull
 from .options import folder_of, one_of
 from .pages import page_findings
 from .purging import Purge, Purged, checked_retention
