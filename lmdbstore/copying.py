@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Copying", "back_up", "copy_verified", "making", "needed"]
 
 PIECE = 1 << 20  # bytes that are copied at once
+TOLD_EVERY = 0.05  # seconds between two calls of `progress`
 MARGIN = 1 << 20  # bytes; what a copy takes besides the pages of the databases
 
 
@@ -170,7 +171,7 @@ def _copy_entries(copying: Copying, made: str) -> None:
         for name in totals:
             place: tuple[bytes, bytes] = (b"", b"")
             while entries := view.run(_piece(name, place)):
-                copy.apply(_Entries(name, entries))
+                copy._write(_Entries(name, entries))  # noqa: SLF001  a store of our own making
                 place = entries[-1]
                 done += len(entries)
                 if copying.progress is not None:

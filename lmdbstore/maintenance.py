@@ -16,7 +16,7 @@ from .creation import DATA_FILE, check_plain
 from .databases import NAMES, is_store
 from .errors import InvalidOption, StoreDamaged, StoreInUse, StoreOpenError, shown
 from .findings import Finding, FindingKind
-from .options import folder_of, one_of
+from .options import checked_progress, folder_of, one_of
 from .pages import page_findings
 from .presence import Presence
 from .salvage import DataFile
@@ -41,13 +41,15 @@ def verify(
     not compared: a file that is cut off, a database that is missing.
 
     Raises:
+        InvalidOption: an argument has no such value.
         StoreOpenError: there is no store, or one that cannot be opened though it is not damaged;
             the message says why.
         StoreInUse: the store is being compacted or repaired.
         EventReadException: the store could not be read.
     """
-    pages = one_of("pages", pages, (True, False))
     folder = folder_of(path)
+    pages = one_of("pages", pages, (True, False))
+    progress = checked_progress(progress)
     check_plain(folder)
     if not os.path.exists(os.path.join(folder, DATA_FILE)):
         raise StoreOpenError(f"there is no store at {shown(folder)}")

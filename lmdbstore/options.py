@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .creation import FILE_MODE
 from .errors import InvalidOption, shown
 from .query import whole
 
-__all__ = ["between", "checked_mode", "folder_of", "one_of"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["between", "checked_mode", "checked_progress", "folder_of", "one_of"]
 
 T = TypeVar("T")
+F = TypeVar("F", bound="Callable[[int, int], None]")
 
 
 def folder_of(path: object, *, links: bool = True) -> str:
@@ -23,6 +27,7 @@ def folder_of(path: object, *, links: bool = True) -> str:
     """
     with suppress(TypeError, ValueError, OSError):  # the last: where the current folder is gone
         folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # what else it may be is refused
+        os.fsencode(folder)  # what no name of a file can be
         if folder and "\0" not in folder:
             return os.path.realpath(folder) if links else os.path.abspath(folder)
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
@@ -46,6 +51,15 @@ def checked_mode(mode: object) -> int:
     raise InvalidOption(
         f"mode: {known} are no rights of a file that its owner may read and write; pass 0o600, "
         "0o660 or the like"
+    )
+
+
+def checked_progress(progress: F | None) -> F | None:
+    """Return what is told how far work has come, if anything; raises InvalidOption."""
+    if progress is None or callable(progress):
+        return progress
+    raise InvalidOption(
+        f"progress: {shown(progress)} cannot be called; pass a function of two numbers"
     )
 
 

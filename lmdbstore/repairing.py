@@ -32,7 +32,7 @@ from .errors import (
 )
 from .event import checked
 from .findings import Finding, FindingKind
-from .options import folder_of
+from .options import checked_progress, folder_of, one_of
 from .presence import alone_in
 from .salvage import DataFile
 from .space import check_space
@@ -127,12 +127,15 @@ def repair(
         progress: Is called with how many events are done, and of how many, now and then.
 
     Raises:
+        InvalidOption: an argument has no such value.
         StoreInUse: a process has the store open, this one maybe.
         StoreOpenError: there is no store, or it is none that could be repaired: the message says
             why.
         EventWriteException: the new file could not be written, as on a full disk.
     """
     folder = folder_of(path)
+    keep_changed = one_of("keep_changed", keep_changed, (True, False))
+    progress = checked_progress(progress)
     check_plain(folder)
     name = os.path.join(folder, DATA_FILE)
     if not os.path.exists(name):
@@ -258,7 +261,7 @@ def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
         def restore(piece: list[_Kept]) -> None:
             nonlocal following
             change = Restore(piece, following)
-            store.apply(change)
+            store._write(change)  # noqa: SLF001  a store of our own making
             following = change.next_local_id
             homeless.extend(change.homeless)
             for twice in change.twice:

@@ -13,7 +13,7 @@ from .changes import Change, Sign, Turn
 from .compacting import Compacted, compact_in_place
 from .copying import Copying, back_up, needed
 from .errors import EventReadException, StoreFull
-from .options import folder_of, one_of
+from .options import checked_progress, folder_of, one_of
 from .pages import page_findings
 from .purging import Purge, Purged, checked_retention
 from .statistics import statistics
@@ -157,10 +157,12 @@ class Upkeep(LMDBView):
             progress: Is called with how many events are done, and of how many, now and then.
 
         Raises:
+            InvalidOption: an argument has no such value.
             StoreClosed: the store was closed.
             EventReadException: the store could not be read.
         """
         self._check_open()
+        progress = checked_progress(progress)
         if one_of("pages", pages, (True, False)):
             self._current().check_outside(EventReadException)
             if found := page_findings(self._path):
@@ -192,6 +194,7 @@ class Upkeep(LMDBView):
                 databases or, without `compact`, bytes.
 
         Raises:
+            InvalidOption: an argument has no such value.
             EventWriteException: it could not be made, as where something is at `path` already, or
                 the disk is full, or a signal handler has interrupted another call of the same
                 thread; the message says why.
@@ -199,6 +202,7 @@ class Upkeep(LMDBView):
             EventReadException: the store could not be read.
         """
         compact = one_of("compact", compact, (True, False))
+        progress = checked_progress(progress)
         target = folder_of(path, links=False)
         environment = self._current()
         environment.check_outside()
@@ -220,11 +224,13 @@ class Upkeep(LMDBView):
             progress: Is called with how many entries of the databases are written, and of how many.
 
         Raises:
+            InvalidOption: `progress` cannot be called.
             StoreInUse: another process has the store open; the message names it.
             StoreClosed, ReadOnlyStore: as of `save`.
             EventWriteException: a snapshot of this process is open, a signal handler has
                 interrupted another call of the same thread, or it could not be done.
         """
+        progress = checked_progress(progress)
         self._check_writable()
         environment = self._current()
         environment.check_outside()
@@ -241,10 +247,6 @@ class Upkeep(LMDBView):
             return found
         with self._open_at(folder) as store:
             return store.verify()
-
-    def apply(self, change: Change) -> None:
-        """Carry out a change of the package's own."""
-        self._write(change)
 
     def flush(self) -> None:
         """Flush to disk what was written with `durability="none"`.

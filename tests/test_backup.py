@@ -11,6 +11,8 @@ import stat
 import subprocess
 import sys
 import threading
+import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -33,12 +35,13 @@ from lmdbstore import (
     streaming,
     verify,
 )
+from lmdbstore.testing.helpers import in_threads
 from lmdbstore.upkeep import Upkeep
 from tests.indexes import assert_indexes_agree
 from tests.test_presence import opened_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LONG = 60  # seconds; ends a hang, decides nothing
@@ -249,7 +252,7 @@ def test_what_is_copied_is_looked_at(store: LMDBEventStore, target: Path) -> Non
     txn.commit()
 
 
-@pytest.mark.parametrize("work", ["backup", "compact"])
+@pytest.mark.parametrize("work", ["backup", "copy", "compact"])
 def test_a_copy_that_is_interrupted_leaves_nothing(
     store: LMDBEventStore, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
@@ -263,13 +266,62 @@ def test_a_copy_that_is_interrupted_leaves_nothing(
         if done > 1000:
             raise KeyboardInterrupt
 
+    copies: dict[str, Callable[[], object]] = {
+        "backup": lambda: store.backup(target, progress=stop),
+        "copy": lambda: store.backup(target, compact=False, progress=stop),
+        "compact": lambda: store.compact(progress=stop),
+    }
     with pytest.raises(KeyboardInterrupt):
-        store.backup(target, progress=stop) if work == "backup" else store.compact(progress=stop)
+        copies[work]()
     assert sorted(os.listdir(path)) == before
     assert not target.exists()
     assert list(store.search()) == events
     store.save(Event("more"))
     assert store.backup(target)
+
+
+def fork(_: LMDBEventStore) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork
+        pid = os.fork()
+    if not pid:
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def write_until_it_is_closed(store: LMDBEventStore) -> None:
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    with suppress(StoreClosed):
+        while True:
+            store.save(Event())
+    closing.join(LONG)
+
+
+@pytest.mark.parametrize(
+    "act", [LMDBEventStore.close, LMDBEventStore.compact, fork, write_until_it_is_closed]
+)
+def test_what_a_plain_copy_tells_its_progress_may_wait_for_the_copy(
+    store: LMDBEventStore,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[LMDBEventStore], object],
+) -> None:
+    """LMDB goes on writing meanwhile: if it waited for this code, both would wait for ever."""
+    monkeypatch.setattr(copying, "PIECE", 1 << 12)
+    monkeypatch.setattr(copying, "TOLD_EVERY", 0.0, raising=False)
+    events = fill(store)
+    told: list[int] = []
+
+    def progress(done: int, _: int) -> None:
+        told.append(done)
+        if len(told) == 1:
+            act(store)
+
+    in_threads(lambda: store.backup(target, compact=False, progress=progress))
+    assert told == sorted(told)
+    with LMDBEventStore(target) as copy:
+        assert list(copy.search())[: len(events)] == events
 
 
 @pytest.mark.parametrize("limit", [1 << 17, 1 << 19])  # bytes: in the lock file; in the events

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -129,6 +130,22 @@ def test_a_line_that_is_too_long_is_left_out(
     assert [notice.split(": ")[1] for notice in report.notices()] == [
         f"line {number}" for number in (2, 4, 6, 8)
     ]
+
+
+def test_a_line_that_unpacks_to_far_more_is_never_held(
+    memory: MemoryEventStore, tmp_path: Path
+) -> None:
+    """A gzip file of a tenth of a megabyte holds one line of 100 MiB: six times the longest."""
+    bomb = written(tmp_path / "a.gz", gzip.compress(bytes(100 << 20), 1) + gzip.compress(b"\nok"))
+    tracemalloc.start()
+    try:
+        report = imported(memory, bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert contents(memory) == ["ok"]
+    assert report.unreadables == 1
+    assert peak < 3 * reading.LONGEST_LINE
 
 
 @pytest.mark.parametrize("damage", [slice(None, -20), slice(None, 30)])

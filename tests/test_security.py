@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lmdbstore
-from lmdbstore import Event, LMDBEventStore, StoreOpenError
+from lmdbstore import (
+    Event,
+    EventWriteException,
+    LMDBEventStore,
+    StoreOpenError,
+    creation,
+    repair,
+    verify,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,6 +113,42 @@ def test_a_new_store_is_not_made_through_links(tmp_path: Path, name: str) -> Non
         LMDBEventStore(folder)
     assert os.listdir(tmp_path) == ["events"]
     assert os.listdir(folder) == [name]
+
+
+@pytest.mark.parametrize("made", [as_link, as_pipe, as_folder])
+def test_upkeep_does_not_follow_links_either(tmp_path: Path, made: Callable[[Path], None]) -> None:
+    folder = tmp_path / "events"
+    LMDBEventStore(folder).close()
+    made(folder / "data.mdb")
+    target = tmp_path / "target"
+    before = target.read_bytes() if target.exists() else None
+    for work in (verify, lambda path: verify(path, pages=True), repair):
+        with pytest.raises(StoreOpenError, match=r"data\.mdb"):
+            work(folder)
+    assert (target.read_bytes() if target.exists() else None) == before
+
+
+@pytest.mark.parametrize("work", ["compact", "repair", "backup"])
+def test_what_is_swept_away_and_where_a_backup_goes_is_not_looked_for_behind_links(
+    path: Path, tmp_path: Path, work: str
+) -> None:
+    """Somebody may have put a link where the rest of a killed compaction lies, or a backup."""
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "precious").write_text("x")
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+        link = tmp_path / "backup" if work == "backup" else path / f"{creation.MAKING}0"
+        link.symlink_to(target)
+        if work == "backup":
+            with pytest.raises(EventWriteException, match="there already"):
+                store.backup(link)
+        elif work == "compact":
+            store.compact()
+    if work == "repair":
+        repair(path)
+    assert link.is_symlink() == (work == "backup")
+    assert os.listdir(target) == ["precious"]
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
