@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -14,18 +14,22 @@ from lmdbstore import (
     DuplicateEvent,
     Event,
     EventNotFound,
+    EventWriteException,
     InvalidEvent,
     InvalidOption,
     InvalidQuery,
     LMDBEventStore,
     MemoryEventStore,
     StoreOpenError,
+    repair,
+    verify,
 )
 from tests.indexes import assert_indexes_agree
 
 from .junk import (
     BAD,
     KNOWN,
+    Box,
     Callers,
     either,
     events,
@@ -67,6 +71,7 @@ class Call(NamedTuple):
 
     arguments: SearchStrategy[dict[str, Any]]
     run: Callable[[Any, dict[str, Any]], object]
+    refusals: tuple[type[Exception], ...] = REFUSALS
 
 
 class Argument(NamedTuple):
@@ -144,7 +149,10 @@ READS = {
 }
 CALLS: dict[str, Call] = {
     **READS,
-    **{f"snapshot, {name}": Call(of, in_snapshot(run)) for name, (of, run) in READS.items()},
+    **{
+        f"snapshot, {name}": call._replace(run=in_snapshot(call.run))
+        for name, call in READS.items()
+    },
     "save": Call(st.fixed_dictionaries({"event": events}), lambda store, of: store.save(**of)),
     "save_many": Call(
         st.fixed_dictionaries({"events": many_events}), lambda store, of: store.save_many(**of)
@@ -157,14 +165,25 @@ CALLS: dict[str, Call] = {
 }
 
 
-def opened(store: LMDBEventStore, options: dict[str, Any]) -> None:
-    """Open a store with options, and close it; the current folder is an empty one."""
-    before = _files(os.getcwd())
-    try:
-        LMDBEventStore(**{"path": store._path, **options}).close()
-    except BaseException:
-        assert _files(os.getcwd()) == before
-        raise
+def in_empty_folder(run: Callable[[Any, dict[str, Any]], object]) -> Callable[..., object]:
+    """Make what makes files do so in the current folder, and look that it makes none if it fails.
+
+    It is called as `run` is; what it has made is removed.
+    """
+
+    def inside(store: LMDBEventStore, arguments: dict[str, Any]) -> None:
+        before = _files(os.getcwd())
+        try:
+            run(store, arguments)
+        except BaseException:
+            assert _files(os.getcwd()) == before
+            raise
+        _empty_current_folder()
+
+    return inside
+
+
+def _empty_current_folder() -> None:
     for folder, _, names in os.walk(os.getcwd(), topdown=False):
         for name in names:
             os.unlink(os.path.join(folder, name))
@@ -172,8 +191,41 @@ def opened(store: LMDBEventStore, options: dict[str, Any]) -> None:
             os.rmdir(folder)
 
 
+def opened(store: LMDBEventStore, options: dict[str, Any]) -> None:
+    LMDBEventStore(**{"path": store._path, **options}).close()
+
+
+THERE = "a store that is closed"
+
+
+def closed(run: Callable[..., object]) -> Callable[[LMDBEventStore, dict[str, Any]], None]:
+    """Return what calls `run` on the folder of another store, which must stay as it is."""
+
+    def call(store: LMDBEventStore, arguments: dict[str, Any]) -> None:
+        other = f"{store._path} closed"
+        if not os.path.exists(other):
+            with LMDBEventStore(other, durability="none") as made:
+                refill(made)
+        before = _files(other)
+        try:
+            if arguments.get("path", THERE) is THERE:
+                arguments["path"] = other
+            run(**arguments)
+        finally:
+            assert _files(other) == before
+            assert verify(other, pages=True) == []
+            with LMDBEventStore(other) as same:
+                assert len(same) == len(KNOWN)
+
+    return call
+
+
 def _files(folder: str) -> list[tuple[bytes, list[bytes]]]:
     return [(inside, sorted(names)) for inside, _, names in os.walk(os.fsencode(folder))]
+
+
+def raises(_: int, __: int) -> NoReturn:
+    raise Callers
 
 
 def _no_way_out(path: object) -> bool:
@@ -184,6 +236,11 @@ paths = st.sampled_from(
     ["new", "no/where", "n\0", "\udcff", "\ud800", "é" * 300, ""]
 ) | junk.filter(
     _no_way_out  # tests write nowhere else
+)
+folders = Argument(st.just(THERE), paths)
+progress = Argument(
+    st.sampled_from([None, Box("a function", lambda: lambda _, __: None)]),
+    either(inert, st.just(Box("a function that raises", lambda: raises))),
 )
 ONLY_LMDB: dict[str, Call] = {
     "LMDBEventStore": Call(
@@ -206,12 +263,20 @@ ONLY_LMDB: dict[str, Call] = {
                 either(st.sampled_from([0o777, 0]), hostile(int), junk),
             ),
         ),
-        opened,
+        in_empty_folder(opened),
     ),
     "sign": Call(some(rebuild=switch), lambda store, of: store.sign(**of)),
     "stats": Call(some(), lambda store, _: store.stats()),
     "flush": Call(some(), lambda store, _: store.flush()),
-    "verify": Call(some(pages=switch), lambda store, of: store.verify(**of)),
+    "verify": Call(some(pages=switch, progress=progress), lambda store, of: store.verify(**of)),
+    "verify a folder": Call(some(path=folders, pages=switch, progress=progress), closed(verify)),
+    "repair": Call(some(path=folders, keep_changed=switch, progress=progress), closed(repair)),
+    "backup": Call(
+        every(path=Argument(st.just("new"), paths), compact=switch, progress=progress),
+        in_empty_folder(lambda store, of: store.backup(**of)),
+        (*REFUSALS, EventWriteException),  # where a backup cannot go to
+    ),
+    "compact": Call(some(progress=progress), lambda store, of: store.compact(**of)),
     "purge": Call(
         some(
             before=time,
@@ -220,7 +285,7 @@ ONLY_LMDB: dict[str, Call] = {
             flags=flags,
             keep_flags=flags,
             dry_run=switch,
-            progress=Argument(st.none(), inert),
+            progress=Argument(st.none(), inert),  # what it is told of is gone already
         ),
         lambda store, of: store.purge(**of),
     ),
@@ -269,13 +334,13 @@ def one_round(store: EventStore, calls: dict[str, Call], rounds: Rounds) -> None
         rounds.add("calls")
         try:
             calls[name].run(store, unboxed(arguments))
-        except REFUSALS as error:
+        except calls[name].refusals as error:
             refused = error
         else:
             rounds.add("accepted")
             return
         rounds.add("refused")
-        assert type(refused) in REFUSALS, repr(refused)
+        assert type(refused) in calls[name].refusals, repr(refused)
         assert str(refused).isprintable()
         assert state(store) == before, "a call that failed has changed the store"
 
