@@ -383,3 +383,36 @@ def test_junk_is_refused_and_nothing_is_written(fuzzed: EventStore, rounds: Roun
         if isinstance(fuzzed, LMDBEventStore):
             rounds.add("events compared with all indexes", assert_indexes_agree(fuzzed))
             assert fuzzed.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("work", "argument", "value"),
+    [
+        *(("repair", "keep_changed", value) for value in (1, 0, "no", None)),
+        *(("verify a folder", "pages", value) for value in (1, 0, "no", None)),
+        *(("verify", "pages", value) for value in (1, 0, "no", None)),
+        *(("backup", "compact", value) for value in (1, 0, "no", None)),
+        *(("backup", "path", value) for value in ("\ud800", "a\0b", "", None, 5)),
+        *(
+            (work, "progress", value)
+            for work in ("verify", "verify a folder", "repair", "backup", "compact")
+            for value in (5, "x", True)
+        ),
+    ],
+)
+def test_what_upkeep_is_given_is_checked_before_anything_is_done(
+    path: Path, tmp_path: Path, work: str, argument: str, value: object
+) -> None:
+    LMDBEventStore(tmp_path / "other").close()
+    with LMDBEventStore(path) as store:
+        calls: dict[str, Callable[..., object]] = {
+            "verify": store.verify,
+            "compact": store.compact,
+            "backup": lambda **of: store.backup(**{"path": tmp_path / "backup", **of}),
+            "verify a folder": lambda **of: verify(tmp_path / "other", **of),
+            "repair": lambda **of: repair(tmp_path / "other", **of),
+        }
+        before = _files(str(tmp_path))
+        with pytest.raises(InvalidOption, match=f"^{argument}: "):
+            calls[work](**{argument: value})
+        assert _files(str(tmp_path)) == before
