@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from lmdbstore import Event, LMDBEventStore
+from lmdbstore import Event, LMDBEventStore, verify
 from lmdbstore.cli.main import cli
 from tests.indexes import assert_indexes_agree
 
@@ -137,7 +138,8 @@ inputs = st.one_of(
     ),
 )
 # What an argument of a process can be: no NUL, and bytes that are no UTF-8 as lone surrogates.
-words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+# Nor a way out of the current folder.
+words = st.text(st.characters(exclude_characters="\0/.", exclude_categories=["Cs"]), max_size=8)
 words |= st.sampled_from(["\udcff", "", "-", "--", "a\udc80", "é" * 300, "9" * 5000, "nan", "-1d"])
 import_options = st.tuples(
     st.sampled_from([[], ["--format", "lines"], ["--format", "jsonl"]]),
@@ -162,6 +164,10 @@ OPTIONS = {
     "stats": ["--json"],
     "sign": ["--rebuild"],
     "purge": ["--before", "--max-events", "--max-bytes", "--flag", "--keep-flag", "--dry-run"],
+    "verify": ["--pages"],
+    "repair": ["--keep-changed"],
+    "backup": ["--no-compact", "new"],
+    "compact": ["--db"],
 }
 OPTIONS["search"] += ["--explain", "--"]
 times = st.sampled_from(
@@ -247,8 +253,14 @@ def test_an_import_of_anything_ends_and_adds_nothing_twice(
 
 
 @pytest.mark.endurance("commands with junk for arguments", rounds=4)
-def test_junk_arguments_are_refused_in_words(path: Path, rounds: Rounds) -> None:
-    """`search`, `stats`, `sign` and `purge` end with a status that they promise, and a message."""
+def test_junk_arguments_are_refused_in_words(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: Rounds
+) -> None:
+    """Every command ends with a status that it promises, and a message; none harms the store."""
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    (backups / "file").touch()  # an empty folder could itself become the backup
+    monkeypatch.chdir(backups)
 
     def work(arguments: list[str]) -> None:
         result = run([*arguments[:1], "--db", str(path), *arguments[1:]])
@@ -259,8 +271,13 @@ def test_junk_arguments_are_refused_in_words(path: Path, rounds: Rounds) -> None
 
     for _ in rounds:
         run(["import", "--db", str(path), "-"], b"\n".join(SAMPLE))
-        fuzz(rounds, 30, work, calls)
+        fuzz(rounds, 40, work, calls)
         assert_indexes_agree(path)
+        assert verify(path, pages=True) == []
+        for backup in set(backups.iterdir()) - {backups / "file"}:
+            assert verify(backup, pages=True) == []
+            shutil.rmtree(backup)
+            rounds.add("backups made, and right")
 
 
 @pytest.mark.parametrize("command", ["purge --max-bytes", "purge --max-events", "search --limit"])
