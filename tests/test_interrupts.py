@@ -185,7 +185,7 @@ UPKEEP: dict[str, Callable[[LMDBEventStore, str], object]] = {
     "compact": lambda store, _: store.compact(),
     "repair": lambda _, path: repair(path),
 }
-ANSWERED = {"verify", "backup"}
+ANSWERED = {"verify"}
 
 
 @pytest.mark.parametrize("name", UPKEEP)
