@@ -19,7 +19,7 @@ from .findings import Finding, FindingKind
 from .options import checked_progress, folder_of, one_of
 from .pages import page_findings
 from .presence import Presence
-from .salvage import DataFile
+from .states import last_state
 from .store import LMDBEventStore
 
 if TYPE_CHECKING:
@@ -71,18 +71,18 @@ def verify(
 def _missing(folder: str) -> list[Finding]:
     """Return what is missing of a store whose pages are sound."""
     with write_lock(folder, wait=True), open(os.path.join(folder, DATA_FILE), "rb") as file:
-        data = DataFile(file, lambda _: None)
-        if not is_store(data.trees):
+        pages, trees = last_state(file, lambda _: None)
+        if not is_store(trees):
             return []
         found = [
             Finding(FindingKind.DATABASE, name.decode(), "it is missing")
-            for name in sorted(NAMES - data.trees.keys())
+            for name in sorted(NAMES - trees.keys())
         ]
-        version = data.lookup(data.trees.get(fmt.META), fmt.FORMAT)
+        version = pages.lookup(trees.get(fmt.META), fmt.FORMAT)
     try:
         if version is not None:
             fmt.decode_number(version)  # another version is no damage
-        elif fmt.META in data.trees:
+        elif fmt.META in trees:
             found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), "there is none"))
     except StoreDamaged as error:
         found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), str(error)))

@@ -17,7 +17,7 @@ import stat
 import time
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from . import format as fmt
 from .changes import Change, Save
@@ -34,8 +34,8 @@ from .event import checked
 from .findings import Finding, FindingKind
 from .options import checked_progress, folder_of, one_of
 from .presence import alone_in
-from .salvage import DataFile
 from .space import check_space
+from .states import last_state
 from .store import LMDBEventStore
 from .verifying import pieces
 
@@ -160,14 +160,13 @@ def repair(
 class _Source:
     """The records of a damaged file, and what could not be kept."""
 
-    def __init__(self, file: object, name: str, *, keep_changed: bool) -> None:
+    def __init__(self, file: BinaryIO, name: str, *, keep_changed: bool) -> None:
         self.left_out: list[Finding] = []
         self._keep_changed = keep_changed
         try:
-            self._file = DataFile(file, self._unreadable, fmt.TIMELINE)  # type: ignore[arg-type]  # a file
+            self._pages, trees = last_state(file, self._unreadable, fmt.TIMELINE)
         except ValueError as error:
             raise StoreOpenError(f"{shown(name)} cannot be repaired: {error}") from error
-        trees = self._file.trees
         if fmt.TIMELINE not in trees:
             raise StoreOpenError(
                 f"{shown(name)} cannot be repaired: it has no timeline that could be read"
@@ -175,13 +174,13 @@ class _Source:
         self._timeline, self._ids, self._commits, meta, signatures = map(
             trees.get, (fmt.TIMELINE, fmt.IDS, fmt.COMMITS, fmt.META, fmt.SIGNATURES)
         )
-        version = _number(self._file.lookup(meta, fmt.FORMAT))
+        version = _number(self._pages.lookup(meta, fmt.FORMAT))
         if version not in (None, fmt.VERSION):
             raise StoreOpenError(
                 f"{shown(name)} has format version {version}, and this lmdbstore writes version "
                 f"{fmt.VERSION}; use the lmdbstore that wrote it"
             )
-        following = _number(self._file.lookup(meta, fmt.NEXT)) or 1
+        following = _number(self._pages.lookup(meta, fmt.NEXT)) or 1
         self.next_local_id = following if following < fmt.LOCAL_IDS else 1
         self.signed = signatures is not None and signatures.entries > 0
         self.total = self._timeline.entries if self._timeline else 0
@@ -195,7 +194,7 @@ class _Source:
     def kept(self) -> Iterator[_Kept]:
         """Give the records that are kept, mostly in the order of the timeline."""
         assert self._timeline is not None  # noqa: S101  see __init__
-        for key, record in self._file.walk(self._timeline):
+        for key, record in self._pages.walk(self._timeline.root):
             try:
                 event = fmt.decode_one(record)
                 if checked(event) != event or len(key) != fmt.KEY:
@@ -209,8 +208,8 @@ class _Source:
 
     def _true_key(self, key: bytes, event: Event, record: bytes) -> bytes | None:
         """Return where a record belongs, without a local id if it is not known; None: left out."""
-        entry = self._file.lookup(self._ids, fmt.text_key(event.id))
-        commit = self._file.lookup(self._commits, key[8:])
+        entry = self._pages.lookup(self._ids, fmt.text_key(event.id))
+        commit = self._pages.lookup(self._commits, key[8:])
         checksum, when = fmt.checksum(record), fmt.encode_time(event.timestamp)
         present = [found for found in (entry and entry[fmt.KEY :], commit and commit[8:]) if found]
         if checksum not in present and not self._keep_changed:
@@ -235,7 +234,7 @@ class _Source:
 
     def _is_elsewhere(self, entry: bytes) -> bool:
         """Whether the same record stands where an entry of `ids` leads to."""
-        record = self._file.lookup(self._timeline, fmt.key_in(entry))
+        record = self._pages.lookup(self._timeline, fmt.key_in(entry))
         return record is not None and fmt.checksum(record) == entry[fmt.KEY :]
 
 

@@ -1,4 +1,4 @@
-"""Reading a data file without LMDB: what can still be reached of it, whatever is damaged.
+"""Reading a data file without LMDB: what can still be reached of its trees, whatever is damaged.
 
 Rules: nothing in the file is trusted: numbers and offsets are checked against the file and the page
 before they are used, no page is visited twice, and what cannot be read is noted and left out. Only
@@ -21,21 +21,20 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["DataFile", "Tree"]
+__all__ = ["DB_ROOT", "Pages", "Tree", "number_at"]
 
 HEADER = 16  # bytes of a page's, and of a node 8
 NODE = 8
 BRANCH, LEAF, OVERFLOW = 1, 2, 4  # flags of pages
 BIG, SUBTREE = 1, 2  # flags of nodes: the value is in overflow pages; it is a named database
-MAGIC = 0xBEEFC0DE
-MAIN_AT, LAST_AT, TRANSACTION_AT, META_END = 88, 136, 144, 152  # in a meta page
-DB_FLAGS, DB_ENTRIES, DB_ROOT, DB_END = 4, 32, 40, 48  # in an MDB_db
+DB_ENTRIES, DB_ROOT, DB_END = 32, 40, 48  # in an MDB_db
+NO_ROOT = (1 << 64) - 1  # of an empty tree
 DEEPEST = 32  # levels of a tree (CURSOR_STACK)
 CACHED = 256  # pages
-LARGEST_PAGE = 1 << 16  # bytes
 
 
-def _number(data: bytes, at: int, size: int) -> int:
+def number_at(data: bytes, at: int, size: int) -> int:
+    """Return a number of the machine's byte order."""
     return int.from_bytes(data[at : at + size], sys.byteorder)
 
 
@@ -54,65 +53,41 @@ class _Node(NamedTuple):
     size: int  # of the value
 
 
-class DataFile:
-    """An LMDB data file that may be damaged."""
+class Pages:
+    """The pages of an LMDB data file that may be damaged."""
 
-    def __init__(self, file: BinaryIO, tell: Callable[[str], None], needed: bytes = b"") -> None:
-        """Read `file`; `tell` is told in words of what cannot be read.
-
-        Of its two states the later one is taken in which the database `needed` can be found.
-
-        Raises:
-            ValueError: there is no meta page that could be read.
-        """
+    def __init__(self, file: BinaryIO, page_size: int, tell: Callable[[str], None]) -> None:
+        """Read `file`; `tell` is told in words of what cannot be read."""
+        self.page_size = page_size
         self._file = file
-        self._tell = tell
         self._size = file.seek(0, 2)
-        metas = self._metas()
-        if not metas:
-            raise ValueError("neither of its meta pages can be read")
-        self.trees: dict[bytes, Tree] = {}
-        for transaction, main, page_size in metas:
-            self._page_size = page_size
-            self._nodes = lru_cache(CACHED)(self._read_nodes)  # those of another size are none
-            self.trees = self._named(main)
-            if needed in self.trees or (self.trees and not needed):
-                break
-            what = needed.decode() or "databases"
-            tell(f"the state of transaction {transaction} has no {what} that could be read")
+        self.count = self._size // page_size
+        self._tell = tell
+        self._nodes = lru_cache(CACHED)(self._read_nodes)
 
-    def _metas(self) -> list[tuple[int, int, int]]:
-        """Return of each meta page that is one: the transaction, the main root, the page size."""
-        found = []
-        sizes = {_number(self._read(0, META_END), 40, 4), 4096, 1 << 13, 1 << 14, 1 << 15, 1 << 16}
-        for page_size in sorted(sizes):
-            for at in (0, page_size):
-                page = self._read(at, META_END)
-                right = _number(page, HEADER, 4) == MAGIC and _number(page, 40, 4) == page_size
-                if len(page) == META_END and right and 256 <= page_size <= LARGEST_PAGE:  # noqa: PLR2004
-                    root = _number(page, MAIN_AT + DB_ROOT, 8)
-                    found.append((_number(page, TRANSACTION_AT, 8), root, page_size))
-        if len(set(found)) == 1:
-            self._tell("one of the two meta pages cannot be read; the other one is used")
-        return sorted(set(found), reverse=True)
+    def walk(self, root: int) -> Iterator[tuple[bytes, bytes]]:
+        """Give the entries of a tree that can be reached, in its order."""
+        return self._walk(root, 0)
 
-    def _named(self, root: int) -> dict[bytes, Tree]:
+    def trees(self, root: int) -> dict[bytes, Tree]:
+        """Return the named databases in the tree of them."""
         return {
-            name: Tree(_number(value, DB_ROOT, 8), _number(value, DB_ENTRIES, 8))
+            name: Tree(number_at(value, DB_ROOT, 8), number_at(value, DB_ENTRIES, 8))
             for name, value in self._walk(root, SUBTREE)
             if len(value) == DB_END
         }
 
-    def walk(self, tree: Tree) -> Iterator[tuple[bytes, bytes]]:
-        """Give the entries of a database that can be reached, in the order of the tree."""
-        return self._walk(tree.root, 0)
+    def names(self, number: int) -> set[bytes]:
+        """Return which named databases are in one page, where it is a leaf of the tree of them."""
+        is_branch, nodes = self._nodes(number) or (True, [])
+        return set() if is_branch else {node.key for node in nodes if node.flags == SUBTREE}
 
     def _walk(self, root: int, wanted: int) -> Iterator[tuple[bytes, bytes]]:
-        seen = bytearray(self._size // self._page_size // 8 + 1)
+        seen = bytearray(self.count // 8 + 1)
         places = [(root, 0)]
         while places:
             number, depth = places.pop()
-            if number == (1 << 64) - 1:  # an empty tree
+            if number == NO_ROOT:
                 continue
             if depth > DEEPEST or number // 8 >= len(seen) or seen[number // 8] >> number % 8 & 1:
                 self._tell(f"page {number} cannot belong where it is named")
@@ -151,9 +126,8 @@ class DataFile:
             number = node.page
         return None
 
-    # -- pages ------------------------------------------------------------------------------------
-
-    def _read(self, at: int, size: int) -> bytes:
+    def read(self, at: int, size: int) -> bytes:
+        """Return these bytes of the file, or as many as there are."""
         if not 0 <= at <= self._size:
             return b""
         self._file.seek(at)
@@ -164,14 +138,14 @@ class DataFile:
 
         Nodes that reach beyond the page are left out.
         """
-        page = self._read(number * self._page_size, self._page_size)
-        kind, lower = _number(page, 10, 2), _number(page, 12, 2)
-        whole = len(page) == self._page_size and _number(page, 0, 8) == number
-        if not whole or kind not in (BRANCH, LEAF) or not HEADER <= lower <= self._page_size:
+        page = self.read(number * self.page_size, self.page_size)
+        kind, lower = number_at(page, 10, 2), number_at(page, 12, 2)
+        whole = len(page) == self.page_size and number_at(page, 0, 8) == number
+        if not whole or kind not in (BRANCH, LEAF) or not HEADER <= lower <= self.page_size:
             return None
         nodes = []
         for at in range(HEADER, lower - 1, 2):
-            node = self._node(page, _number(page, at, 2), is_branch=kind == BRANCH)
+            node = self._node(page, number_at(page, at, 2), is_branch=kind == BRANCH)
             if node is None:
                 self._tell(f"an entry in page {number} cannot be read")
             else:
@@ -181,7 +155,7 @@ class DataFile:
     def _node(self, page: bytes, at: int, *, is_branch: bool) -> _Node | None:
         if not HEADER <= at <= len(page) - NODE:
             return None
-        low, high, flags, length = (_number(page, at + 2 * n, 2) for n in range(4))
+        low, high, flags, length = (number_at(page, at + 2 * n, 2) for n in range(4))
         begin = at + NODE + length
         key, size = page[at + NODE : begin], low | high << 16
         if is_branch:  # it leads to its page, though its key may be damaged
@@ -190,20 +164,20 @@ class DataFile:
         if end > len(page):
             return None
         value = page[begin:end]
-        return _Node(key, flags, value, _number(value, 0, 8) if flags & BIG else 0, size)
+        return _Node(key, flags, value, number_at(value, 0, 8) if flags & BIG else 0, size)
 
     def _value(self, node: _Node) -> bytes | None:
         if not node.flags & BIG:
             return node.value
-        at = node.page * self._page_size
-        head = self._read(at, HEADER)
-        room = _number(head, 12, 4) * self._page_size - HEADER
+        at = node.page * self.page_size
+        head = self.read(at, HEADER)
+        room = number_at(head, 12, 4) * self.page_size - HEADER
         if (
             len(head) < HEADER
-            or _number(head, 0, 8) != node.page
-            or _number(head, 10, 2) != OVERFLOW
+            or number_at(head, 0, 8) != node.page
+            or number_at(head, 10, 2) != OVERFLOW
             or room < node.size
         ):
             return None
-        value = self._read(at + HEADER, node.size)
+        value = self.read(at + HEADER, node.size)
         return value if len(value) == node.size else None

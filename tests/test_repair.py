@@ -324,7 +324,7 @@ def test_two_repairs_in_one_second_keep_both_files(
 
 STEPS: list[tuple[Any, str]] = [
     (repairing, "check_space"),
-    (salvage.DataFile, "walk"),
+    (salvage.Pages, "walk"),
     (repairing.Restore, "apply"),
     (LMDBEventStore, "sign"),
     (LMDBEventStore, "flush"),

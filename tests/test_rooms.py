@@ -31,7 +31,7 @@ ROOMS = [
     *("signing", "changes", "purging", "writer"),
     *("environment", "registry", "snapshot", "statistics", "pages", "verifying"),
     *("options", "space", "streaming", "copying", "compacting", "upkeep", "store"),
-    *("salvage", "maintenance", "repairing"),
+    *("salvage", "states", "maintenance", "repairing"),
 ]
 
 LIBRARIES = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import lmdb
 import pytest
 
-from lmdbstore.salvage import DataFile
+from lmdbstore.states import last_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def whole(tmp_path: Path) -> Whole:
                 txn.put(key, value, db=handle)
     data = (tmp_path / "data").read_bytes()
     with open(name, "rb") as file:
-        root = DataFile(file, pytest.fail).trees[b"t"].root * PAGE
+        root = last_state(file, pytest.fail)[1][b"t"].root * PAGE
     node = data.index(VICTIM + ENTRIES[VICTIM]) - 8
     leaf = node // PAGE * PAGE
     slot = next(at for at in range(leaf + 16, node, 2) if read(data, at, "H") == node - leaf)
@@ -58,13 +58,13 @@ def entries(path: Path, data: bytes) -> tuple[dict[bytes, bytes], list[str]]:
     told: list[str] = []
     (path / "data").write_bytes(data)
     with open(path / "data", "rb") as file:
-        found = DataFile(file, told.append, b"t")
-        tree = found.trees[b"t"]
-        reached = list(found.walk(tree))
+        pages, trees = last_state(file, told.append, b"t")
+        tree = trees[b"t"]
+        reached = list(pages.walk(tree.root))
         assert len(dict(reached)) == len(reached)
         for key, value in ENTRIES.items():
-            assert found.lookup(tree, key) in (None, value)
-        assert found.lookup(tree, b"none") is None
+            assert pages.lookup(tree, key) in (None, value)
+        assert pages.lookup(tree, b"none") is None
     return dict(reached), told
 
 
@@ -168,7 +168,7 @@ def test_hardly_anything_left(tmp_path: Path, whole: Whole, size: int) -> None:
     (tmp_path / "data").write_bytes(whole.data[:size])
     with open(tmp_path / "data", "rb") as file:
         try:
-            trees = DataFile(file, lambda _: None).trees
+            _, trees = last_state(file, lambda _: None)
         except ValueError as error:
             assert "neither" in str(error)  # noqa: PT017  it depends on the size
         else:
