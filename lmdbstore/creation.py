@@ -13,14 +13,14 @@ import errno
 import os
 import stat
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import lmdb
 
 from . import format as fmt
 from .barrier import BARRIER_FILE, create_barrier_file, write_lock
 from .errors import StoreOpenError, shown
-from .faults import advice
+from .faults import advice, map_advice
 from .holders import SNAPSHOTS_FILE, create_snapshots_file
 from .presence import LOCK_FILE
 
@@ -28,6 +28,7 @@ __all__ = [
     "DATA_FILE",
     "FILE_MODE",
     "MAKING",
+    "NewStore",
     "check_is_lmdb",
     "check_plain",
     "create_store",
@@ -53,12 +54,18 @@ FIRST_READERS = 126  # that LMDB makes room for in the first opening
 FIRST_MAP = 1 << 20  # bytes; room for the empty databases
 
 
-def create_store(
-    path: str, *, create: bool, readonly: bool, max_readers: int, mode: int = FILE_MODE
-) -> None:
+class NewStore(NamedTuple):
+    """What a store that is made is made with."""
+
+    mode: int  # the rights of its files
+    max_readers: int
+    map_size: int  # bytes; too many for the address space show here, before anything is there
+
+
+def create_store(path: str, new: NewStore, *, create: bool, readonly: bool) -> None:
     """Make an empty store at `path`, where none is, if that is allowed.
 
-    Its files get the rights of `mode`, and its folder, if it is made, the right to look into it
+    Its files get the rights of `new.mode`, and its folder, if it is made, the right to look into it
     for all who may read them, whatever the umask.
 
     Raises:
@@ -72,8 +79,8 @@ def create_store(
     try:
         try:
             os.mkdir(made, 0o700)
-            _fill(made, max(max_readers, FIRST_READERS))
-            _set_rights(made, mode)
+            _fill(made, new)
+            _set_rights(made, new.mode)
             if parent == path:
                 _move_in(made, path)
             else:
@@ -82,9 +89,8 @@ def create_store(
         finally:
             remove_flat(made)
     except (OSError, lmdb.Error) as error:
-        raise StoreOpenError(
-            f"the store {shown(path)} could not be made: {error}{advice(error)}"
-        ) from error
+        what = advice(error) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
+        raise StoreOpenError(f"the store {shown(path)} could not be made: {error}{what}") from error
 
 
 def sweep(folder: str) -> None:
@@ -286,10 +292,15 @@ def _allocate(name: str, readers: int, mode: int) -> None:
         os.close(descriptor)
 
 
-def _fill(folder: str, readers: int) -> None:
-    _allocate(os.path.join(folder, LOCK_FILE), readers, FILE_MODE)
+def _fill(folder: str, new: NewStore) -> None:
+    _allocate(os.path.join(folder, LOCK_FILE), max(new.max_readers, FIRST_READERS), FILE_MODE)
     environment = lmdb.open(
-        folder, map_size=FIRST_MAP, mode=FILE_MODE, max_dbs=8, create=False, sync=True
+        folder,
+        map_size=max(new.map_size, FIRST_MAP),
+        mode=FILE_MODE,
+        max_dbs=8,
+        create=False,
+        sync=True,
     )
     try:
         txn = environment.begin(write=True)

@@ -31,7 +31,7 @@ from .errors import (
     StoreOpenError,
     shown,
 )
-from .faults import TOO_MANY_READERS, code, read_error, write_error
+from .faults import TOO_MANY_READERS, code, map_advice, read_error, write_error
 from .gate import Gate
 from .holders import Notes, create_snapshots_file, readers_in
 from .opening import turn
@@ -342,14 +342,9 @@ def _open_lmdb(path: str, options: Options, *, locked: bool = False) -> lmdb.Env
             environment.reader_check()
             return environment
         except lmdb.Error as error:
-            too_large = isinstance(error, lmdb.MemoryError) or code(error) in _NO_ROOM
-            if not too_large or options.map_size or size <= LEAST_MAP_SIZE:
+            if not map_advice(error) or options.map_size or size <= LEAST_MAP_SIZE:
                 raise _open_error(path, options, error) from error
             size //= 2
-
-
-# What mapping a file fails with when the address space, or a limit on it, is too small.
-_NO_ROOM = (errno.ENOMEM, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW)
 
 
 def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
@@ -365,6 +360,6 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
         message += "; this process has opened the same files with lmdb itself"
     elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot look for the dead before it opens
         message = f"{message}; {TOO_MANY_READERS}; a read of any of them frees those of the dead"
-    elif isinstance(error, lmdb.MemoryError) or code(error) in _NO_ROOM:
-        message += "; the address space is too small for the map: pass a smaller map_size"
+    else:
+        message += map_advice(error)
     return StoreOpenError(message)

@@ -20,7 +20,7 @@ from .errors import (
     StoreFull,
 )
 
-__all__ = ["TOO_MANY_READERS", "advice", "code", "read_error", "write_error"]
+__all__ = ["TOO_MANY_READERS", "advice", "code", "map_advice", "read_error", "write_error"]
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -34,6 +34,8 @@ TOO_MANY_READERS = (
     "too many readers at once: all slots of the store's reader table are taken by processes that "
     "have it open; have every process open it with a larger max_readers"
 )
+# What mapping a file fails with when the address space, or a limit on it, is too small.
+_NO_ROOM = (errno.ENOMEM, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW)
 _CLOSED = "closed/deleted/dropped"  # py-lmdb's words for an environment that was closed
 
 
@@ -72,6 +74,13 @@ def write_error(error: lmdb.Error) -> EventStoreException:
         )
     message = f"the write failed and nothing was written: {error}{advice(error)}"
     return _common(error) or EventWriteException(message)
+
+
+def map_advice(error: lmdb.Error) -> str:
+    """Return what there is to be done about a map that does not fit; empty where it is not that."""
+    if isinstance(error, lmdb.MemoryError) or code(error) in _NO_ROOM:
+        return "; the address space is too small for the map: pass a smaller map_size"
+    return ""
 
 
 def advice(error: lmdb.Error | OSError) -> str:

@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from . import leaving
-from .creation import DATA_FILE, FILE_MODE, check_plain, create_store
+from .creation import DATA_FILE, FILE_MODE, NewStore, check_plain, create_store
 from .environment import Environment, Options
 from .errors import InvalidOption, StoreOpenError, shown
 
@@ -45,13 +45,8 @@ def open_environment(
         _release_dropped()
         check_plain(path)
         if _identity(path) is None:
-            create_store(
-                path,
-                create=create,
-                readonly=options.readonly,
-                max_readers=options.max_readers,
-                mode=mode,
-            )
+            new = NewStore(mode, options.max_readers, options.map_size or 0)
+            create_store(path, new, create=create, readonly=options.readonly)
         identity = _identity(path)
         if identity is None:
             raise StoreOpenError(f"the store {path!r} was removed while it was being opened")

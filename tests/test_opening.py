@@ -293,6 +293,7 @@ with lmdbstore.LMDBEventStore({str(path)!r}) as store:
 def test_a_map_that_is_too_large_is_an_error_with_the_remedy(path: Path) -> None:
     with pytest.raises(StoreOpenError, match="pass a smaller map_size"):
         LMDBEventStore(path, map_size=1 << 50)
+    assert not os.listdir(path.parent)  # and nothing was made
 
 
 def test_a_store_pickles_as_its_path_and_options(path: Path) -> None:
