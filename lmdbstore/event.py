@@ -75,9 +75,20 @@ def _as_list(tags: Any) -> Any:
     if isinstance(tags, (str, bytes)):
         return tags
     try:
-        return [] if tags is None else list(iter(tags))  # by no length that it claims to have
+        # By no length, which may be a lie: so it is no list(...).
+        return [] if tags is None else [tag for tag in members(tags)]  # noqa: C416
     except TypeError:
         return tags
+
+
+def members(value: Any) -> Iterator[Any]:
+    """Return an iterator; TypeError where there is none.
+
+    Of an object that only has `__getitem__` there is none here: it need never end.
+    """
+    if not hasattr(type(value), "__iter__"):
+        raise TypeError
+    return iter(value)
 
 
 def new_id() -> str:
@@ -334,7 +345,7 @@ def _tags(value: Any) -> list[str]:
     if isinstance(value, (str, bytes)):
         _refuse("tags", value, "give a list of strings, such as ['door', 'alarm']")
     try:
-        tags = [_text("tags", tag) for tag in value]
+        tags = [_text("tags", tag) for tag in members(value)]
     except TypeError:
         _refuse("tags", value, "give a list of strings")
     return tags if len(tags) < 2 else list(dict.fromkeys(tags))  # noqa: PLR2004

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from .errors import EventReadException, InvalidQuery, shown
-from .event import checked_id
+from .event import checked_id, members
 from .leaving import run_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from .pattern import Pattern
 
@@ -174,10 +174,9 @@ def checked_flags(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, (str, bytes)):
         refuse(name, value, remedy)
     try:
-        flags: Iterable[Any] = list(iter(value))  # by no length that it claims to have
+        return tuple(dict.fromkeys(_text(name, flag) for flag in members(value)))
     except TypeError:
         refuse(name, value, remedy)
-    return tuple(dict.fromkeys(_text(name, flag) for flag in flags))
 
 
 def _pattern(value: object) -> Pattern:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore import Event, InvalidQuery, LMDBEventStore, MemoryEventStore
+from lmdbstore import Event, InvalidEvent, InvalidQuery, LMDBEventStore, MemoryEventStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +97,42 @@ def test_an_event(filled: EventStore) -> None:
 def test_an_option(path: Path) -> None:
     with LMDBEventStore(path, map_size=number(1 << 20), mode=number(0o600)):
         assert (path / "data.mdb").stat().st_mode & 0o777 == 0o600
+
+
+class OnlyItems:
+    """Each of its items is the same, and it has no end."""
+
+    def __getitem__(self, _: int) -> str:
+        return "a"
+
+
+class OfNoLength:
+    """Iterates as it should, and lies when it is asked for its length."""
+
+    def __init__(self) -> None:
+        self._rest = ["a", "b"]
+
+    def __iter__(self) -> OfNoLength:
+        return self
+
+    def __next__(self) -> str:
+        if not self._rest:
+            raise StopIteration
+        return self._rest.pop(0)
+
+    __len__ = __length_hint__ = lies
+
+
+def test_tags_and_flags_that_never_end(filled: EventStore) -> None:
+    """What is iterable only by `__getitem__` is no list: it is refused and not read for ever."""
+    endless: Any = OnlyItems()
+    with pytest.raises(InvalidEvent, match="tags"):
+        filled.save(Event(tags=endless))
+    with pytest.raises(InvalidQuery, match="flags"):
+        filled.search(flags=endless)
+
+
+def test_a_length_is_not_asked_for(filled: EventStore) -> None:
+    filled.save(Event("2", tags=OfNoLength()))
+    assert filled.get("2").tags == ["a", "b"]
+    assert [event.id for event in filled.search(flags=OfNoLength())] == ["2"]
