@@ -295,7 +295,7 @@ def _allocate(name: str, readers: int, mode: int) -> None:
 def _fill(folder: str, new: NewStore) -> None:
     _allocate(os.path.join(folder, LOCK_FILE), max(new.max_readers, FIRST_READERS), FILE_MODE)
     environment = lmdb.open(
-        folder,
+        os.fsencode(folder),  # as str it would have to be UTF-8
         map_size=max(new.map_size, FIRST_MAP),
         mode=FILE_MODE,
         max_dbs=8,

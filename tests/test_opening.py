@@ -24,6 +24,8 @@ from lmdbstore import (
     StoreClosed,
     StoreOpenError,
     creation,
+    repair,
+    verify,
 )
 from lmdbstore import format as fmt
 from lmdbstore.environment import DEFAULT_MAP_SIZE
@@ -95,6 +97,31 @@ def test_a_path_need_not_be_text(path: Path) -> None:
         store.save(Event("a"))
     with LMDBEventStore(odd, readonly=True) as store:
         assert "a" in store
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_path_through_folders_whose_names_are_no_text(path: Path, inside: bool) -> None:
+    """In all that is done to a store: some of it makes another one inside of its folder."""
+    odd = os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe")
+    os.mkdir(odd)
+    place = os.path.join(odd, "events") if inside else odd
+    copy = os.path.join(path.parent if not inside else odd, "copy\udcff")
+    with LMDBEventStore(place) as store:
+        store.save_many(Event(f"e{n}") for n in range(9))
+        store.sign()
+        store.compact()
+        store.backup(copy)
+        store.backup(f"{copy} too", compact=True)
+        assert store.verify(pages=True) == []
+        with store.snapshot():
+            assert len(store.stats().snapshots) == 1
+        assert store.purge(max_events=5).events == 4
+    for made, events in ((place, 5), (copy, 9), (f"{copy} too", 9)):
+        assert verify(made, pages=True) == []
+        assert repair(made).events == events
+        with pytest.raises(StoreOpenError) as refused:
+            LMDBEventStore(f"{made}/none/none")
+        assert str(refused.value).isprintable()
 
 
 def test_what_was_saved_is_there_when_it_is_opened_again(path: Path) -> None:
