@@ -281,7 +281,7 @@ class Turn(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        txn.set(txn.databases.meta, fmt.NEXT, fmt.encode_number(txn.next_local_id))
+        txn.changed = True
         return None
 
 

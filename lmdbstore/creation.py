@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import sys
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import lmdb
 
@@ -173,25 +173,51 @@ def check_plain(path: str) -> None:
 
 
 def check_is_lmdb(path: str, *, readonly: bool, locked: bool = False) -> None:
-    """Raise StoreOpenError if the data file in a folder is not LMDB's, or is cut off.
+    """Raise StoreOpenError if the data file in a folder is not LMDB's, is cut off, or damaged.
 
     LMDB finds the first out for itself, but only when it has made a lock file beside it; by the
-    second the process would die (SIGBUS).
+    second the process would die (SIGBUS); by the third the last write can be missing.
     """
     name = os.path.join(path, DATA_FILE)
     try:
-        needed, size = _sizes(name)
-        if size < needed:
+        file = _look_at(name)
+        if file is not None and (file.size < file.needed or not file.follow):
             # Whom the barrier's lock belongs to would wait for itself.
             with contextlib.nullcontext() if locked else write_lock(path, wait=True):
-                _check_short(name, readonly=readonly)
+                _look_again(name, readonly=readonly)
     except OSError as error:
         raise StoreOpenError(f"the store {shown(path)} could not be opened: {error}") from error
-    if not needed:
+    if file is None:
         raise StoreOpenError(f"{shown(name)} is not an LMDB file, or a damaged one")
 
 
-def _check_short(name: str, *, readonly: bool) -> None:
+class _Look(NamedTuple):
+    """What a look at a data file has shown."""
+
+    size: int  # bytes
+    needed: int  # bytes; how long it must be by the newer of its meta pages
+    transactions: list[int]  # what its meta pages are of
+
+    @property
+    def follow(self) -> bool:
+        """Whether its two states follow each other, as they do but for that of a new file."""
+        return abs(self.transactions[0] - self.transactions[1]) == 1 or not any(self.transactions)
+
+
+def _look_again(name: str, *, readonly: bool) -> None:
+    """Look while nobody writes, and raise StoreOpenError if something is wrong with the file."""
+    file = _look_at(name)
+    if file is not None and not file.follow:
+        numbers = " and ".join(map(str, file.transactions))
+        raise StoreOpenError(
+            f"{shown(name)} is damaged: its meta pages are of the transactions {numbers}, which do "
+            "not follow each other, so the last write may be missing; repair it"
+        )
+    if file is not None and file.size < file.needed:
+        _check_short(name, file, readonly=readonly)
+
+
+def _check_short(name: str, file: _Look, *, readonly: bool) -> None:
     """Raise StoreOpenError if a file that is too short lacks more than free pages.
 
     A page at the end that was taken and given back in one transaction (of an event that was saved
@@ -199,40 +225,35 @@ def _check_short(name: str, *, readonly: bool) -> None:
     """
     from lmdb.verify import VerifyError, verify
 
-    needed, size = _sizes(name)
     try:
         whole = not verify(name, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
     except VerifyError:
         whole = False
     if not whole:
         raise StoreOpenError(
-            f"{shown(name)} is cut off: it has {size:,} bytes of {needed:,}; reading on would end "
-            "the process; take it from a backup"
+            f"{shown(name)} is cut off: it has {file.size:,} bytes of {file.needed:,}; reading on "
+            "would end the process; take it from a backup"
         )
     if not readonly:  # so that the next opening need not look through all of it
-        os.truncate(name, max(needed, size))
+        os.truncate(name, file.needed)
 
 
-def _sizes(name: str) -> tuple[int, int]:
-    """Return how long the file is by its meta pages (0 if it is not LMDB's), and how long it is."""
-    with open(name, "rb") as file:
-        return _size_in_use(file), os.fstat(file.fileno()).st_size
-
-
-def _size_in_use(file: BinaryIO) -> int:
-    """Return how long the file must be by the newer of its meta pages; 0 if it is not LMDB's."""
+def _look_at(name: str) -> _Look | None:
+    """Look at the meta pages of a file; None if it is not LMDB's."""
     metas = []
     page_size = 0
-    for number in (0, 1):
-        file.seek(number * page_size)
-        page = file.read(META_END)
-        if page[MAGIC_AT : MAGIC_AT + len(MAGIC)] != MAGIC or len(page) < META_END:
-            return 0
-        page_size, last_page, transaction = (
-            int.from_bytes(page[start:end], sys.byteorder) for start, end in META_FIELDS
-        )
-        metas.append((transaction, (last_page + 1) * page_size))
-    return max(metas)[1]
+    with open(name, "rb") as file:
+        for number in (0, 1):
+            file.seek(number * page_size)
+            page = file.read(META_END)
+            if page[MAGIC_AT : MAGIC_AT + len(MAGIC)] != MAGIC or len(page) < META_END:
+                return None
+            page_size, last_page, transaction = (
+                int.from_bytes(page[start:end], sys.byteorder) for start, end in META_FIELDS
+            )
+            metas.append((transaction, (last_page + 1) * page_size))
+        size = os.fstat(file.fileno()).st_size
+    return _Look(size, max(metas)[1], [transaction for transaction, _ in metas])
 
 
 def _check_free(path: str, *, create: bool, readonly: bool) -> None:
@@ -308,8 +329,12 @@ def _fill(folder: str, new: NewStore) -> None:
             environment.open_db(name, txn=txn)
         environment.open_db(fmt.FLAGS, txn=txn, dupsort=True, dupfixed=True)
         meta = environment.open_db(fmt.META, txn=txn)
-        for key, number in ((fmt.FORMAT, fmt.VERSION), (fmt.NEXT, 1)):
-            if not txn.put(key, fmt.encode_number(number), db=meta):
+        for key, value in (
+            (fmt.FORMAT, fmt.encode_number(fmt.VERSION)),
+            (fmt.NEXT, fmt.encode_number(1)),
+            (fmt.TRANSACTION, fmt.encode_transaction(txn.id())),
+        ):
+            if not txn.put(key, value, db=meta):
                 raise StoreOpenError(f"the store could not be made: {key!r} was not written")
         txn.commit()
         environment.sync(True)

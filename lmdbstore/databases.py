@@ -56,7 +56,7 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
     """Open the named databases of the store in `path`; with the right to write, no one else writes.
 
     Raises:
-        StoreOpenError: it is not a store, or one of another format version.
+        StoreOpenError: it is not a store, one of another format version, or in a former state.
     """
 
     def work() -> Databases:
@@ -68,6 +68,7 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
             txn.commit()
         with environment.begin() as txn:
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
+            _check_state(txn.get(fmt.TRANSACTION, db=handles.meta), txn.id(), path)
         return handles
 
     return _in_any_map(environment, path, work)
@@ -120,4 +121,13 @@ def _check_version(found: bytes | None, path: str) -> None:
         raise StoreOpenError(
             f"the store {path!r} has format version {version}, and this lmdbstore reads version "
             f"{fmt.VERSION}; use the lmdbstore that wrote it"
+        )
+
+
+def _check_state(found: bytes | None, transaction: int, path: str) -> None:
+    said = None if found is None else fmt.decode_transaction(found)
+    if said != transaction:
+        raise StoreOpenError(
+            f"the store {path!r} is damaged: LMDB reads it as of transaction {transaction}, and it "
+            f"notes that it is of {said}, so this may be a former state; repair it"
         )

@@ -17,6 +17,8 @@ class FindingKind(StrEnum):
     """The format version is missing, or another one."""
     NEXT_LOCAL_ID = "next local id"
     """The next local id is missing, or not above those that were given out."""
+    TRANSACTION = "transaction"
+    """The state does not note that it is of the last transaction: it may be a former one."""
     DATABASE = "database"
     """A named database is missing, or does not belong there."""
     ORDER = "order"

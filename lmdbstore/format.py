@@ -11,7 +11,7 @@ missing or removed. `data.mdb` holds these named databases:
 | `flags`    | text key of the flag       | timeline keys: the posting set    | DUPSORT, DUPFIXED |
 | `commits`  | local id (8 bytes)         | timestamp (8 bytes), checksum     |                   |
 | `signatures` | first key of a run       | a filter, and the run's end       |                   |
-| `meta`     | `format`, `next`, `signed` | the version; the next local id; a local id |          |
+| `meta`     | `format`, `next`, `signed`, `transaction` | numbers: see below |           |
 
 **Numbers** are unsigned, of 8 bytes, big-endian.
 
@@ -59,7 +59,14 @@ in no run. `signed` is a local id that spares a look at the timeline: behind the
 at most as many events as were given local ids from it on, but for those of a last run that was
 removed.
 
-**Versions**: 3, the only one so far (1 and 2 were never released). A store of another version is
+**Meta**: `format` is the version; `next` is the next local id; `signed` see above; `transaction` is
+LMDB's number of the transaction that wrote this state, which each write notes, and its checksum. A
+damaged meta page of LMDB can lead to a former state, with what was deleted since, all of it sound
+in itself: only this number tells. So a state whose number is another is refused. Transaction 7:
+
+    0000000000000007fb464aca
+
+**Versions**: 4, the only one so far (1 to 3 were never released). A store of another version is
 refused.
 """
 
@@ -97,6 +104,7 @@ __all__ = [
     "SIGNATURES",
     "SIGNED",
     "TIMELINE",
+    "TRANSACTION",
     "VERSION",
     "Row",
     "Rows",
@@ -111,10 +119,12 @@ __all__ = [
     "decode_number",
     "decode_one",
     "decode_time",
+    "decode_transaction",
     "encode",
     "encode_all",
     "encode_number",
     "encode_time",
+    "encode_transaction",
     "first_key",
     "flag_name",
     "key_in",
@@ -125,10 +135,10 @@ __all__ = [
     "timeline_key",
 ]
 
-VERSION = 3
+VERSION = 4
 TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
 SIGNATURES = b"signatures"
-FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
+FORMAT, NEXT, SIGNED, TRANSACTION = b"format", b"next", b"signed", b"transaction"  # keys of META
 FIRST_KEY = bytes(16)  # no event has it
 RUN_END = 16  # bytes of the end of a run, behind its filter
 KEY = 16  # bytes of a timeline key
@@ -184,6 +194,18 @@ def decode_number(data: bytes) -> int:
     except struct.error as error:
         raise StoreDamaged(f"{shown(data)} is not a number of 8 bytes") from error
     return number
+
+
+def encode_transaction(number: int) -> bytes:
+    """Encode the number of a transaction."""
+    data = encode_number(number)
+    return data + checksum(data)
+
+
+def decode_transaction(data: bytes) -> int | None:
+    """Decode the number of a transaction; None if it is damaged."""
+    number = int.from_bytes(data[:8])
+    return number if data == encode_transaction(number) else None
 
 
 def encode_time(seconds: float) -> bytes:

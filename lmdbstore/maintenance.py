@@ -70,20 +70,26 @@ def verify(
 
 def _missing(folder: str) -> list[Finding]:
     """Return what is missing of a store whose pages are sound."""
+    told: list[str] = []
     with write_lock(folder, wait=True), open(os.path.join(folder, DATA_FILE), "rb") as file:
-        pages, trees = last_state(file, lambda _: None)
+        pages, trees = last_state(file, told.append)
         if not is_store(trees):
             return []
-        found = [
-            Finding(FindingKind.DATABASE, name.decode(), "it is missing")
-            for name in sorted(NAMES - trees.keys())
-        ]
         version = pages.lookup(trees.get(fmt.META), fmt.FORMAT)
+    found = [
+        Finding(FindingKind.DATABASE, name.decode(), "it is missing")
+        for name in sorted(NAMES - trees.keys())
+    ]
+    return found + (_wrong_in_meta(version, told) if fmt.META in trees else [])
+
+
+def _wrong_in_meta(version: bytes | None, told: list[str]) -> list[Finding]:
+    found = []
     try:
-        if version is not None:
-            fmt.decode_number(version)  # another version is no damage
-        elif fmt.META in trees:
+        if version is None:
             found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), "there is none"))
+        elif fmt.decode_number(version) != fmt.VERSION:
+            return []  # which is no damage
     except StoreDamaged as error:
         found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), str(error)))
-    return found
+    return found + [Finding(FindingKind.TRANSACTION, fmt.META.decode(), what) for what in told]

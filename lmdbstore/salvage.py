@@ -4,7 +4,7 @@ Rules: nothing in the file is trusted: numbers and offsets are checked against t
 before they are used, no page is visited twice, and what cannot be read is noted and left out. Only
 a few pages are in memory at once.
 
-The layout is that of LMDB 0.9 (`mdb.c`: MDB_page, MDB_node, MDB_db, MDB_meta) on machines of 64
+The layout is that of LMDB 0.9 (`mdb.c`: MDB_page, MDB_node, MDB_db) on machines of 64
 bits. A page begins with its number (8 bytes), padding (2), flags (2), and the ends of its table of
 offsets and of its free space (2 each); of an overflow page, the number of its pages (4) in place of
 the last two. A node has the size of its value in two halves (2 each), flags (2), the length of its
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["DB_ROOT", "Pages", "Tree", "number_at"]
+__all__ = ["DB_ROOT", "NO_ROOT", "Pages", "Tree", "number_at"]
 
 HEADER = 16  # bytes of a page's, and of a node 8
 NODE = 8
@@ -30,7 +30,8 @@ BIG, SUBTREE = 1, 2  # flags of nodes: the value is in overflow pages; it is a n
 DB_ENTRIES, DB_ROOT, DB_END = 32, 40, 48  # in an MDB_db
 NO_ROOT = (1 << 64) - 1  # of an empty tree
 DEEPEST = 32  # levels of a tree (CURSOR_STACK)
-CACHED = 256  # pages
+CACHED = 1 << 20  # bytes of pages
+OVERLAPPING = 4  # times the bytes of a page that its entries may have, where they overlap
 
 
 def number_at(data: bytes, at: int, size: int) -> int:
@@ -63,7 +64,7 @@ class Pages:
         self._size = file.seek(0, 2)
         self.count = self._size // page_size
         self._tell = tell
-        self._nodes = lru_cache(CACHED)(self._read_nodes)
+        self._nodes = lru_cache(max(CACHED // page_size, 1))(self._read_nodes)
 
     def walk(self, root: int) -> Iterator[tuple[bytes, bytes]]:
         """Give the entries of a tree that can be reached, in its order."""
@@ -126,8 +127,7 @@ class Pages:
             number = node.page
         return None
 
-    def read(self, at: int, size: int) -> bytes:
-        """Return these bytes of the file, or as many as there are."""
+    def _read(self, at: int, size: int) -> bytes:
         if not 0 <= at <= self._size:
             return b""
         self._file.seek(at)
@@ -136,20 +136,24 @@ class Pages:
     def _read_nodes(self, number: int) -> tuple[bool, list[_Node]] | None:
         """Return whether a page is a branch, and its nodes; None if it is no page of a tree.
 
-        Nodes that reach beyond the page are left out.
+        Nodes that reach beyond the page, and those that can only be there because they overlap, are
+        left out.
         """
-        page = self.read(number * self.page_size, self.page_size)
+        page = self._read(number * self.page_size, self.page_size)
         kind, lower = number_at(page, 10, 2), number_at(page, 12, 2)
         whole = len(page) == self.page_size and number_at(page, 0, 8) == number
         if not whole or kind not in (BRANCH, LEAF) or not HEADER <= lower <= self.page_size:
             return None
         nodes = []
+        room = OVERLAPPING * self.page_size
         for at in range(HEADER, lower - 1, 2):
             node = self._node(page, number_at(page, at, 2), is_branch=kind == BRANCH)
-            if node is None:
+            taken = NODE + len(node.key) + len(node.value) if node else 0
+            if node is None or taken > room:
                 self._tell(f"an entry in page {number} cannot be read")
             else:
                 nodes.append(node)
+                room -= taken
         return (kind == BRANCH, nodes) if nodes else None
 
     def _node(self, page: bytes, at: int, *, is_branch: bool) -> _Node | None:
@@ -170,7 +174,7 @@ class Pages:
         if not node.flags & BIG:
             return node.value
         at = node.page * self.page_size
-        head = self.read(at, HEADER)
+        head = self._read(at, HEADER)
         room = number_at(head, 12, 4) * self.page_size - HEADER
         if (
             len(head) < HEADER
@@ -179,5 +183,5 @@ class Pages:
             or room < node.size
         ):
             return None
-        value = self.read(at + HEADER, node.size)
+        value = self._read(at + HEADER, node.size)
         return value if len(value) == node.size else None

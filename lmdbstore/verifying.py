@@ -179,6 +179,10 @@ class Verification:
         if version != fmt.encode_number(fmt.VERSION):
             was = "there is none" if version is None else f"it is {_hex(version)}"
             self._find(FindingKind.FORMAT, META, f"{was}, and should be {fmt.VERSION}")
+        noted = txn.get(fmt.TRANSACTION, db=databases.meta)
+        if noted != fmt.encode_transaction(txn.id()):
+            was = "there is none" if noted is None else f"it is {_hex(noted)}"
+            self._find(FindingKind.TRANSACTION, META, f"{was}, and should be of {txn.id()}")
         with txn.cursor() as cursor:
             for name in set(cursor.iternext(keys=True, values=False)) - NAMES:
                 self._find(FindingKind.DATABASE, shown(name), "it does not belong to a store")

@@ -38,6 +38,7 @@ from lmdbstore import (
 from lmdbstore.testing.helpers import in_threads
 from lmdbstore.upkeep import Upkeep
 from tests.indexes import assert_indexes_agree
+from tests.planting import writing
 from tests.test_presence import opened_elsewhere
 
 if TYPE_CHECKING:
@@ -237,19 +238,16 @@ def test_a_copy_that_does_not_verify_is_not_used(
 def test_what_is_copied_is_looked_at(store: LMDBEventStore, target: Path) -> None:
     """A record that the store itself has lost to a flipped bit."""
     store.save(Event("a", timestamp=1.0, content="right"))
-    databases, lmdb = store._environment.databases, store._environment.lmdb
-    txn = lmdb.begin(write=True)
-    with txn.cursor(db=databases.timeline) as cursor:
-        cursor.first()
-        key, record = cursor.item()
-    txn.put(key, record.replace(b"right", b"wrong"), db=databases.timeline)
-    txn.commit()
+    with writing(store) as (txn, databases):
+        with txn.cursor(db=databases.timeline) as cursor:
+            cursor.first()
+            key, record = cursor.item()
+        txn.put(key, record.replace(b"right", b"wrong"), db=databases.timeline)
     for work in (lambda: store.backup(target), store.compact):
         with pytest.raises(EventWriteException, match="record changed"):
             work()
-    txn = lmdb.begin(write=True)
-    txn.put(key, record, db=databases.timeline)
-    txn.commit()
+    with writing(store) as (txn, databases):
+        txn.put(key, record, db=databases.timeline)
 
 
 @pytest.mark.parametrize("work", ["backup", "copy", "compact"])
@@ -486,8 +484,13 @@ def test_a_file_that_lacks_free_pages_at_its_end_is_opened_again(
 ) -> None:
     """To see that it lacks no others, writers are kept out, which they are already."""
     events = fill(store)
-    sizes = creation._sizes
-    monkeypatch.setattr(creation, "_sizes", lambda name: (sizes(name)[0], sizes(name)[0] - 1))
+    look = creation._look_at
+
+    def short(name: str) -> Any:
+        found = look(name)
+        return found and found._replace(size=found.needed - 1)
+
+    monkeypatch.setattr(creation, "_look_at", short)
     store.compact()
     assert list(store.search()) == events
 

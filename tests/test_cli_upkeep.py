@@ -11,6 +11,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, verify
 from lmdbstore import format as fmt
+from tests.planting import writing
 from tests.test_presence import opened_elsewhere
 
 if TYPE_CHECKING:
@@ -66,18 +67,14 @@ def test_verify_does_not_open_damaged_pages(db: Path) -> None:
 
 
 def test_verify_says_where_records_were_not_compared(db: Path, tmp_path: Path) -> None:
-    with LMDBEventStore(db) as store:
-        txn = store._environment.lmdb.begin(write=True)
-        txn.drop(store._environment.databases.flags)
-        txn.commit()
+    with LMDBEventStore(db) as store, writing(store) as (txn, databases):
+        txn.drop(databases.flags)
     status, out, error = run("verify", "--db", db)
     assert (status, error) == (1, "")
     assert out.startswith("database in flags: it is missing\n0 events verified; 1 finding; ")
     assert "the records were not compared, since the store cannot be opened" in out
-    with LMDBEventStore(tmp_path / "empty") as store:
-        txn = store._environment.lmdb.begin(write=True)
-        txn.delete(fmt.NEXT, db=store._environment.databases.meta)
-        txn.commit()
+    with LMDBEventStore(tmp_path / "empty") as store, writing(store) as (txn, databases):
+        txn.delete(fmt.NEXT, db=databases.meta)
     status, out, error = run("verify", "--db", tmp_path / "empty")
     assert (status, error) == (1, "")
     assert "not compared" not in out

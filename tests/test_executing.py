@@ -30,6 +30,8 @@ from lmdbstore.pattern import matching_records
 from lmdbstore.query import Position
 from lmdbstore.search import Page, Search
 
+from .planting import writing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -222,61 +224,51 @@ def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
     """An index that contradicts the records is reported by a search, not passed over."""
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}", timestamp=1.0) for n in range(10))
-        environment = store._environment
         key = fmt.encode_time(1.0) + fmt.encode_number(5)[:-1] + b"\0"
-        txn = environment.lmdb.begin(write=True)
-        txn.put(b"ghost", key, db=environment.databases.flags)
-        txn.put(b"ghost-id", key, db=environment.databases.ids)
-        txn.commit()
+        with writing(store) as (txn, databases):
+            txn.put(b"ghost", key, db=databases.flags)
+            txn.put(b"ghost-id", key, db=databases.ids)
         with pytest.raises(StoreDamaged, match="a flag names an event"):
             list(store.search(flags=["ghost"]))
         with pytest.raises(StoreDamaged, match="not its event"):
             store.get("ghost-id")
-        txn = environment.lmdb.begin(write=True)
-        txn.delete(b"ghost", db=environment.databases.flags)
-        txn.delete(b"ghost-id", db=environment.databases.ids)
-        txn.commit()
+        with writing(store) as (txn, databases):
+            txn.delete(b"ghost", db=databases.flags)
+            txn.delete(b"ghost-id", db=databases.ids)
 
 
 def test_no_flipped_bit_of_a_record_is_passed_off_as_data(path: Path) -> None:
     """Neither by `get`, nor by a `delete`, which would leave postings of other flags behind."""
     with LMDBEventStore(path) as store:
         store.save(Event("a", timestamp=1.0, tags=["f"], content="all as it was"))
-        environment = store._environment
         key = fmt.encode_time(1.0) + fmt.encode_number(1)
         record = store._read(lambda txn, databases: txn.get(key, db=databases.timeline))
         assert record is not None
         for bit in range(len(record) * 8):
             flipped = bytearray(record)
             flipped[bit // 8] ^= 1 << bit % 8
-            put(environment.lmdb, key, bytes(flipped), environment.databases.timeline)
+            with writing(store) as (txn, databases):
+                assert txn.put(key, bytes(flipped), db=databases.timeline)
             with pytest.raises(StoreDamaged, match="checksum"):
                 store.get("a")
             with pytest.raises(StoreDamaged, match="checksum"):
                 store.delete("a")
-        put(environment.lmdb, key, record, environment.databases.timeline)
+        with writing(store) as (txn, databases):
+            assert txn.put(key, record, db=databases.timeline)
         assert store.get("a").content == "all as it was"
 
 
 def test_the_entry_of_another_id_is_not_passed_off_as_data(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a", timestamp=1.0))
-        environment = store._environment
-        ids = environment.databases.ids
         entry = store._read(lambda txn, databases: txn.get(b"a", db=databases.ids))
         assert entry is not None
-        put(environment.lmdb, b"b", entry, ids)
+        with writing(store) as (txn, databases):
+            assert txn.put(b"b", entry, db=databases.ids)
         with pytest.raises(StoreDamaged, match="'b'"):
             store.get("b")
-        txn = environment.lmdb.begin(write=True)
-        txn.delete(b"b", db=ids)
-        txn.commit()
-
-
-def put(environment: Any, key: bytes, value: bytes, database: Any) -> None:
-    txn = environment.begin(write=True)
-    assert txn.put(key, value, db=database)
-    txn.commit()
+        with writing(store) as (txn, databases):
+            txn.delete(b"b", db=databases.ids)
 
 
 def test_events_that_are_saved_together_are_in_memory_once(

@@ -31,6 +31,8 @@ from lmdbstore import format as fmt
 from lmdbstore.environment import DEFAULT_MAP_SIZE
 from lmdbstore.registry import _registry
 
+from .planting import writing
+
 
 def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:
     with LMDBEventStore(path):
@@ -185,14 +187,14 @@ def test_a_store_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) -> None:
     LMDBEventStore(path).close()
-    with lmdb.open(str(path), max_dbs=8) as environment:
-        meta = environment.open_db(fmt.META)
-        with environment.begin(write=True) as txn:
-            txn.put(fmt.FORMAT, fmt.encode_number(99), db=meta)
-    with pytest.raises(StoreOpenError, match=r"version 99.*version 3"):
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        txn.put(fmt.FORMAT, fmt.encode_number(99), db=databases.meta)
+    with pytest.raises(StoreOpenError, match=r"version 99.*version 4"):
         LMDBEventStore(path)
     with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
-        txn.put(fmt.FORMAT, fmt.encode_number(fmt.VERSION), db=environment.open_db(fmt.META, txn))
+        meta = environment.open_db(fmt.META, txn)
+        txn.put(fmt.FORMAT, fmt.encode_number(fmt.VERSION), db=meta)
+        txn.put(fmt.TRANSACTION, fmt.encode_transaction(txn.id()), db=meta)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from lmdbstore import (
 from lmdbstore import format as fmt
 
 from .indexes import assert_indexes_agree
+from .planting import writing
 from .test_pattern import examples
 from .test_signing import signed
 
@@ -425,18 +426,16 @@ def test_what_went_is_gone_when_it_is_cut_short_and_the_next_one_goes_on(
 
 def damage(store: LMDBEventStore, name: str, change: Any) -> None:
     """Change the record of an event behind the store's back."""
-    environment = store._environment
-    txn = environment.lmdb.begin(write=True)
-    entry = txn.get(fmt.text_key(name), db=environment.databases.ids)
-    assert entry is not None
-    record = txn.get(fmt.key_in(entry), db=environment.databases.timeline)
-    assert record is not None
-    made = change(record)
-    if made is None:
-        txn.delete(fmt.key_in(entry), db=environment.databases.timeline)
-    else:
-        txn.put(fmt.key_in(entry), made, db=environment.databases.timeline)
-    txn.commit()
+    with writing(store) as (txn, databases):
+        entry = txn.get(fmt.text_key(name), db=databases.ids)
+        assert entry is not None
+        record = txn.get(fmt.key_in(entry), db=databases.timeline)
+        assert record is not None
+        made = change(record)
+        if made is None:
+            txn.delete(fmt.key_in(entry), db=databases.timeline)
+        else:
+            txn.put(fmt.key_in(entry), made, db=databases.timeline)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from lmdbstore import (
 from lmdbstore import format as fmt
 from lmdbstore.changes import Save
 from tests.indexes import assert_indexes_agree
+from tests.planting import writing
 from tests.test_verify import (
     DAMAGES,
     EVENTS,
@@ -35,7 +36,6 @@ from tests.test_verify import (
     lose_id,
     lose_next,
     move_to_no_local_id,
-    writing,
 )
 
 if TYPE_CHECKING:
@@ -193,10 +193,8 @@ def test_every_byte_of_a_page_of_records(path: Path) -> None:
 @pytest.mark.parametrize("name", ["ids", "flags", "commits", "signatures", "meta"])
 def test_an_index_that_is_lost_whole_is_built_anew(path: Path, name: str) -> None:
     events = make(path)
-    with LMDBEventStore(path) as store:
-        txn = store._environment.lmdb.begin(write=True)
-        txn.drop(getattr(store._environment.databases, name), delete=False)
-        txn.commit()
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        txn.drop(getattr(databases, name), delete=False)
     repair(path)
     assert content(path)[0] == events
 
@@ -220,10 +218,8 @@ def test_one_of_the_meta_pages_suffices(path: Path) -> None:
 
 def test_the_state_before_is_used_where_the_last_one_has_no_timeline(path: Path) -> None:
     events = make(path)
-    with LMDBEventStore(path) as store:
-        txn: Any = store._environment.lmdb.begin(write=True)
-        txn.drop(store._environment.databases.timeline)
-        txn.commit()
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        txn.drop(databases.timeline)
     found = repair(path)
     assert ["no timeline" in finding.detail for finding in found.left_out] == [True]
     assert content(path)[0] == events

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import lmdb
 import pytest
 
+from lmdbstore import format as fmt
 from lmdbstore.states import last_state
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ class Whole(NamedTuple):
 def whole(tmp_path: Path) -> Whole:
     """Make a file with one named database."""
     name = str(tmp_path / "data")
-    with lmdb.open(name, subdir=False, max_dbs=1) as env:
-        handle = env.open_db(b"t")
-        with env.begin(write=True) as txn:
-            for key, value in ENTRIES.items():
-                txn.put(key, value, db=handle)
+    with lmdb.open(name, subdir=False, max_dbs=2) as env, env.begin(write=True) as txn:
+        number, meta = fmt.encode_transaction(txn.id()), env.open_db(fmt.META, txn=txn)
+        assert txn.put(fmt.TRANSACTION, number, db=meta)
+        handle = env.open_db(b"t", txn=txn)
+        for key, value in ENTRIES.items():
+            txn.put(key, value, db=handle)
     data = (tmp_path / "data").read_bytes()
     with open(name, "rb") as file:
         root = last_state(file, pytest.fail)[1][b"t"].root * PAGE

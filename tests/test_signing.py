@@ -16,6 +16,7 @@ from lmdbstore.pattern import matching_records
 from lmdbstore.runs import RUN
 
 from .indexes import assert_indexes_agree
+from .planting import writing
 from .test_pattern import examples
 
 if TYPE_CHECKING:
@@ -175,10 +176,8 @@ def test_a_signature_that_denies_an_event_would_be_noticed(path: Path) -> None:
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(numbered(0, RUN))
         (low, end), = signed(store)  # fmt: skip
-        environment = store._environment
-        txn = environment.lmdb.begin(write=True)
-        txn.put(low, bytes(128) + end, db=environment.databases.signatures)
-        txn.commit()
+        with writing(store) as (txn, databases):
+            txn.put(low, bytes(128) + end, db=databases.signatures)
         assert store.count(match="rareword") == 0
         assert store.sign(rebuild=True) == RUN
         assert store.count(match="rareword") == 6

@@ -1,24 +1,43 @@
-"""A damaged meta page brings back nothing that was deleted: free pages tell which root is true."""
+"""A damaged meta page brings back nothing that was deleted: each state notes of what it is."""
 
 from __future__ import annotations
 
+import io
+import resource
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import lmdb
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, Repaired, repair, verify
+from lmdbstore import (
+    Event,
+    FindingKind,
+    LMDBEventStore,
+    Repaired,
+    StoreOpenError,
+    repair,
+    verify,
+)
+from lmdbstore import format as fmt
+from lmdbstore.salvage import NO_ROOT, Pages
 from lmdbstore.states import last_state
 
+from .planting import writing
+from .test_processes import in_child
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
 PAGE = 4096
-FREE_ROOT, MAIN_ROOT, TRANSACTION = 80, 128, 144  # in a meta page
+MAIN_ROOT, TRANSACTION = 128, 144  # in a meta page
 
 
 class Whole(NamedTuple):
-    """The bytes of a store, what is in it, and where the last meta page and that before begin."""
+    """The bytes of a store, what is in it, and where its last meta page and that before begin."""
 
     data: bytes
     events: list[Event]
@@ -28,20 +47,21 @@ class Whole(NamedTuple):
     def number(self, at: int) -> int:
         return int(struct.unpack_from("Q", self.data, at)[0])
 
+    @property
+    def main(self) -> int:
+        return self.number(self.last + MAIN_ROOT)
+
     def former(self) -> list[int]:
         """Return the pages with the named databases of former states."""
-        true = self.number(self.last + MAIN_ROOT)
-        return [
-            n
-            for n in range(2, len(self.data) // PAGE)
-            if n != true and {b"timeline", b"commits"} <= named(self.data[n * PAGE :][:PAGE])
-        ]
+        pages = Pages(io.BytesIO(self.data), PAGE, lambda _: None)
+        found = {n for n in range(2, pages.count) if {b"meta", b"timeline"} <= pages.names(n)}
+        return sorted(found - {self.main})
 
-
-def named(page: bytes) -> set[bytes]:
-    """Return the names of databases in the bytes of a page."""
-    is_leaf = page[10:12] == b"\x02\x00"
-    return {name for name in (b"timeline", b"commits") if is_leaf and name in page}
+    def noted(self) -> int:
+        """Return where the last state notes of which transaction it is."""
+        number = fmt.encode_transaction(self.number(self.last + TRANSACTION))
+        assert self.data.count(fmt.TRANSACTION + number) == 1
+        return self.data.index(fmt.TRANSACTION + number) + len(fmt.TRANSACTION)
 
 
 @pytest.fixture
@@ -57,6 +77,12 @@ def whole(path: Path) -> Whole:
     return Whole(data, events, metas[1], metas[0])
 
 
+def changed(whole: Whole, at: int, number: int) -> bytearray:
+    data = bytearray(whole.data)
+    struct.pack_into("Q", data, at, number)
+    return data
+
+
 def repaired(path: Path, data: bytes | bytearray) -> tuple[Repaired, list[Event]]:
     """Repair a store of these bytes; return what that says, and the events."""
     (path / "data.mdb").write_bytes(data)
@@ -66,138 +92,278 @@ def repaired(path: Path, data: bytes | bytearray) -> tuple[Repaired, list[Event]
         return found, list(store.search())
 
 
-def changed(whole: Whole, at: int, number: int) -> bytearray:
-    data = bytearray(whole.data)
-    struct.pack_into("Q", data, at, number)
-    return data
+def refused(path: Path, whole: Whole, data: bytes | bytearray) -> None:
+    """See that a store of these bytes is not opened, but to show what it holds."""
+    (path / "data.mdb").write_bytes(data)
+
+    def child() -> None:
+        for readonly in (False, True):
+            try:
+                with LMDBEventStore(path, readonly=readonly) as store:
+                    assert list(store.search()) == whole.events
+            except StoreOpenError as error:
+                assert "repair it" in str(error) or "could not be opened" in str(error)  # noqa: PT017
+
+    in_child(child)
+
+
+def last_deleted(events: list[Event]) -> list[Event]:
+    """Return the events without the one that the state before has and the last one has not."""
+    assert [event.id for event in events].count("e296") == 1
+    return [event for event in events if event.id != "e296"]
+
+
+def is_one_bit(a: int, b: int) -> bool:
+    return (a ^ b).bit_count() == 1
 
 
 def test_a_root_that_was_one_once_is_not_believed(path: Path, whole: Whole) -> None:
     former = whole.former()
-    assert former
+    assert {is_one_bit(number, whole.main) for number in former} == {True, False}
     for number in former:
         data = changed(whole, whole.last + MAIN_ROOT, number)
+        refused(path, whole, data)
         (path / "data.mdb").write_bytes(data)
         assert verify(path, pages=True)
         found, events = repaired(path, data)
-        assert events == whole.events
-        assert [f"leads to page {number}," in left.detail for left in found.left_out] == [True]
+        details = [left.detail for left in found.left_out]
+        if is_one_bit(number, whole.main):
+            assert events == whole.events
+            assert [f"leads to page {number}," in detail for detail in details] == [True]
+        else:
+            assert last_deleted(events) == whole.events
+            assert "notes that it is of" in details[0]
 
 
-def test_a_root_that_never_was_one_costs_nothing(path: Path, whole: Whole) -> None:
+@pytest.mark.parametrize("bit", range(64))
+def test_one_flipped_bit_of_a_root_costs_nothing(path: Path, whole: Whole, bit: int) -> None:
     """Not even the last write."""
-    for number in (0, 1, len(whole.data) // PAGE, 1 << 63, whole.number(whole.last + FREE_ROOT)):
-        data = changed(whole, whole.last + MAIN_ROOT, number)
-        found, events = repaired(path, data)
-        assert events == whole.events
-        assert len(found.left_out) == 1
-
-
-def free_pages(data: bytes, root: int) -> list[int]:
-    """Return where the numbers of free pages stand in a list whose tree is one leaf."""
-    page = root * PAGE
-    assert data[page + 10] == 2
-    (end,) = struct.unpack_from("H", data, page + 12)
-    places: list[int] = []
-    for slot in range(page + 16, page + end, 2):
-        node = page + int(struct.unpack_from("H", data, slot)[0])
-        size, flags = struct.unpack_from("I", data, node)[0], data[node + 4]
-        assert not flags
-        places += range(node + 24, node + 16 + size, 8)
-    return places
-
-
-def test_a_list_of_free_pages_that_names_the_root_is_not_believed(path: Path, whole: Whole) -> None:
-    """One number in it is damaged: then there is no other root."""
-    places = free_pages(whole.data, whole.number(whole.last + FREE_ROOT))
-    former = whole.former()
-    true = whole.number(whole.last + MAIN_ROOT)
-    (at, *_) = (at for at in places if whole.number(at) not in former)
-    found, events = repaired(path, changed(whole, at, true))
-    assert events == whole.events
-    assert not found.left_out
-
-
-def test_the_free_pages_of_another_state_are_not_believed(path: Path, whole: Whole) -> None:
-    """The main page was among them, and that before was not."""
-    before = whole.number(whole.before + FREE_ROOT)
-    at = free_pages(whole.data, before)[0]
-    data = changed(whole, whole.last + FREE_ROOT, before)
-    struct.pack_into("Q", data, at, whole.number(whole.last + MAIN_ROOT))
+    data = changed(whole, whole.last + MAIN_ROOT, whole.main ^ 1 << bit)
     found, events = repaired(path, data)
     assert events == whole.events
-    assert not found.left_out
+    assert [f"page {whole.main} is meant" in left.detail for left in found.left_out] == [True]
 
 
-@pytest.mark.parametrize("damage", ["count", "pages"])
-def test_without_a_list_of_free_pages_the_state_before_is_used(
-    path: Path, whole: Whole, damage: str
+def test_with_a_root_that_leads_nowhere_the_state_before_is_used(path: Path, whole: Whole) -> None:
+    timeline = last_state(io.BytesIO(whole.data), pytest.fail)[1][b"timeline"].root
+    for number in (0, 1, timeline, len(whole.data) // PAGE + 3, 0x7777777777777777, NO_ROOT):
+        if is_one_bit(number, whole.main):
+            continue
+        found, events = repaired(path, changed(whole, whole.last + MAIN_ROOT, number))
+        assert last_deleted(events) == whole.events
+        assert found.left_out or number == NO_ROOT
+
+
+@pytest.mark.parametrize("bit", range(64))
+@pytest.mark.parametrize("meta", ["last", "before"])
+def test_one_flipped_bit_of_a_transaction_costs_nothing(
+    path: Path, whole: Whole, meta: str, bit: int
 ) -> None:
-    """As no root can then be told from one of a former state."""
-    free = whole.number(whole.last + FREE_ROOT)
-    data = changed(whole, whole.last + MAIN_ROOT, 1)
-    at = free_pages(whole.data, free)[0] - 8 if damage == "count" else free * PAGE + 8
-    data[at] ^= 0xFF
-    data[at + 2] ^= 0xFF
+    """Of a meta page: LMDB may take that of the state before for the last one then.
+
+    Where the number is that of a neighbour then, what the state notes is another one.
+    """
+    at = getattr(whole, meta) + TRANSACTION
+    data = changed(whole, at, whole.number(at) ^ 1 << bit)
+    (path / "data.mdb").write_bytes(data)
+    for readonly in (False, True):
+        with pytest.raises(StoreOpenError, match=r"(do not follow|it notes) .*repair it"):
+            LMDBEventStore(path, readonly=readonly)
+    assert {finding.kind for finding in verify(path)} <= {FindingKind.PAGE, FindingKind.TRANSACTION}
     found, events = repaired(path, data)
-    assert [event for event in events if event.id != "e296"] == whole.events
-    assert len(events) == len(whole.events) + 1
+    assert events == whole.events
+    assert "notes that it is of" in found.left_out[0].detail
+
+
+@pytest.mark.parametrize("bit", range(96))
+def test_one_flipped_bit_of_what_is_noted_costs_nothing(path: Path, whole: Whole, bit: int) -> None:
+    data = bytearray(whole.data)
+    data[whole.noted() + bit // 8] ^= 1 << bit % 8
+    (path / "data.mdb").write_bytes(data)
+    for readonly in (False, True):
+        with pytest.raises(StoreOpenError, match="may be a former state; repair it"):
+            LMDBEventStore(path, readonly=readonly)
+    for pages in (False, True):
+        (finding,) = verify(path, pages=pages)
+        assert finding[:2] == (FindingKind.TRANSACTION, "meta")
+    found, events = repaired(path, data)
+    assert events == whole.events
+    assert len(found.left_out) == 1
+
+
+@pytest.mark.parametrize("damage", ["lost", "short", "page"])
+def test_a_state_that_notes_nothing_is_believed(path: Path, whole: Whole, damage: str) -> None:
+    """As the rest of it is as it should be, it is likely that only this is damaged."""
+    if damage == "page":
+        data = bytearray(whole.data)
+        data[whole.noted() // PAGE * PAGE] ^= 1
+    else:
+        (path / "data.mdb").write_bytes(whole.data)
+        with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+            txn.delete(fmt.TRANSACTION, db=databases.meta)
+            if damage == "short":
+                txn.put(fmt.TRANSACTION, b"7", db=databases.meta)
+        data = bytearray((path / "data.mdb").read_bytes())
+    refused(path, whole, data)
+    found, events = repaired(path, data)
+    assert events == whole.events
     assert found.left_out
 
 
-def test_a_list_that_is_not_read_whole_tells_nothing(path: Path, whole: Whole) -> None:
-    """A former root would be the only one that is in use, where the true one is lost as well."""
-    true = whole.number(whole.last + MAIN_ROOT)
-    page = whole.number(whole.last + FREE_ROOT) * PAGE
-    tried = 0
-    for number in set(whole.former()) - {whole.number(whole.before + MAIN_ROOT)}:
-        data = changed(whole, true * PAGE, 77)
-        (place,) = (at for at in free_pages(whole.data, page // PAGE) if whole.number(at) == number)
-        slots = range(page + 16, page + struct.unpack_from("H", whole.data, page + 12)[0], 2)
-        nodes = {slot: page + struct.unpack_from("H", whole.data, slot)[0] for slot in slots}
-        slot = max((slot for slot in slots if nodes[slot] < place), key=lambda slot: nodes[slot])
-        struct.pack_into("H", data, slot, PAGE - 1)
-        found, events = repaired(path, data)
-        assert [event for event in events if event.id != "e296"] == whole.events
-        assert "no timeline" in " ".join(left.detail for left in found.left_out)
-        tried += 1
-    assert tried
+def test_what_is_noted_wrongly_is_not_believed(path: Path, whole: Whole) -> None:
+    """Another number: that is how a former state looks."""
+    data = bytearray(whole.data)
+    data[whole.noted() : whole.noted() + 12] = fmt.encode_transaction(0)
+    found, events = repaired(path, data)
+    assert last_deleted(events) == whole.events
+    assert "notes that it is of 0" in found.left_out[0].detail
 
 
-@pytest.mark.parametrize("field", ["last page", "free page"])
-def test_numbers_beyond_all_pages(path: Path, whole: Whole, field: str) -> None:
-    data = changed(whole, whole.last + MAIN_ROOT, 1)
-    free = free_pages(whole.data, whole.number(whole.last + FREE_ROOT))
-    at = whole.last + 136 if field == "last page" else free[0]
-    struct.pack_into("Q", data, at, 1 << 62)
-    assert repaired(path, data)[1] == whole.events
+@pytest.mark.parametrize("state", ["last", "before"])
+def test_a_lost_page_of_databases_costs_its_state(path: Path, whole: Whole, state: str) -> None:
+    root = whole.number(getattr(whole, state) + MAIN_ROOT)
+    data = bytearray(whole.data)
+    data[root * PAGE : (root + 1) * PAGE] = bytes(PAGE)
+    found, events = repaired(path, data)
+    assert (events if state == "before" else last_deleted(events)) == whole.events
+    assert found.left_out
 
 
-def test_two_pages_that_could_be_the_root_are_none(path: Path, whole: Whole) -> None:
-    """A record could look like one."""
-    data = changed(whole, whole.last + MAIN_ROOT, 1)
-    last = len(data) // PAGE
-    page = bytearray(whole.data[whole.number(whole.last + MAIN_ROOT) * PAGE :][:PAGE])
-    struct.pack_into("Q", page, 0, last)
-    struct.pack_into("Q", data, whole.last + 136, last)
-    found, events = repaired(path, data + page)
-    assert [event for event in events if event.id != "e296"] == whole.events
-    assert "no timeline" in " ".join(left.detail for left in found.left_out)
+def test_a_store_that_lmdb_has_compacted_is_repaired(path: Path, tmp_path: Path) -> None:
+    """It counts its transactions from one again; so both of its states are in doubt."""
+    with LMDBEventStore(path) as store:
+        events = [Event(f"e{n}", timestamp=float(n), tags=["all"]) for n in range(20)]
+        for event in events:
+            store.save(event)
+        (tmp_path / "copy").mkdir()
+        copied: Any = store._environment.lmdb
+        copied.copy(str(tmp_path / "copy"), compact=True)
+    with pytest.raises(StoreOpenError, match=r"transaction 1, .* of 21, .*repair it"):
+        LMDBEventStore(tmp_path / "copy")
+    repair(tmp_path / "copy")
+    with LMDBEventStore(tmp_path / "copy") as store:
+        assert list(store.search()) == events
 
 
-def test_what_lies_behind_the_last_page_is_no_root(path: Path, whole: Whole) -> None:
-    """A writer that was killed may have left anything there."""
-    data = changed(whole, whole.last + MAIN_ROOT, 1)
-    page = bytearray(whole.data[whole.number(whole.last + MAIN_ROOT) * PAGE :][:PAGE])
-    used = whole.number(whole.last + 136) + 1
-    data = data[: used * PAGE]
-    data += bytes(used * PAGE - len(data))
-    struct.pack_into("Q", page, 0, used)
-    _, events = repaired(path, data + page)
-    assert events == whole.events
+def test_a_file_that_something_else_wrote_to_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    LMDBEventStore(path).close()
+    with lmdb.open(str(path), max_dbs=8) as environment:
+        environment.open_db(b"other")
+    with pytest.raises(StoreOpenError, match=r"transaction 2, .* of 1, .*repair it"):
+        LMDBEventStore(path)
 
 
-def test_a_sound_store_is_read_as_it_says(path: Path, whole: Whole) -> None:
-    with open(path / "data.mdb", "rb") as file:
-        _, trees = last_state(file, pytest.fail, b"timeline")
+def test_every_write_notes_its_transaction(path: Path) -> None:
+    """Seen by opening the store after each."""
+    work: tuple[Callable[[LMDBEventStore], object], ...] = (
+        lambda store: store.save(Event("a", tags=["f"])),
+        lambda store: store.save_many(Event(f"e{n}") for n in range(1000)),
+        lambda store: store.delete("a"),
+        lambda store: store.sign(rebuild=True),
+        lambda store: store.purge(max_events=10),
+        lambda store: store.compact(),
+        lambda store: store.delete("e999"),
+    )
+    for step in work:
+        with LMDBEventStore(path) as store:
+            step(store)
+        with LMDBEventStore(path) as store:
+            number = store._environment.lmdb.info()["last_txnid"]
+            assert store.verify(pages=True) == []
+        data = (path / "data.mdb").read_bytes()
+        assert fmt.TRANSACTION + fmt.encode_transaction(number) in data
+
+
+def test_an_empty_store_is_repaired_without_a_finding(path: Path) -> None:
+    LMDBEventStore(path).close()
+    found, events = repaired(path, (path / "data.mdb").read_bytes())
+    assert (found.left_out, events) == ([], [])
+
+
+def test_a_sound_store_is_read_as_it_says(whole: Whole) -> None:
+    _, trees = last_state(io.BytesIO(whole.data), pytest.fail, b"timeline")
     assert trees[b"timeline"].entries == len(whole.events)
+
+
+# -- files that are made by hand ------------------------------------------------------------------
+
+
+def leaf(size: int, number: int, entries: dict[bytes, bytes], *, flags: int) -> bytes:
+    """Return a leaf page of LMDB."""
+    page, at = bytearray(size), size
+    struct.pack_into("QHHHH", page, 0, number, 0, 2, 16 + 2 * len(entries), 0)
+    for place, (key, value) in enumerate(sorted(entries.items())):
+        node = struct.pack("HHHH", len(value), 0, flags, len(key)) + key + value
+        at -= len(node) + len(node) % 2
+        page[at : at + len(node)] = node
+        struct.pack_into("H", page, 16 + 2 * place, at)
+    return bytes(page)
+
+
+def tree(root: int, entries: int) -> bytes:
+    return struct.pack("IHHQQQQQ", 0, 0, 1, 0, 1, 0, entries, root)
+
+
+def made_by_hand(size: int, transaction: int) -> bytearray:
+    """Return a file of pages of another size, with a state and an empty one before it."""
+    data = bytearray(2 * size)
+    for number, (at, root) in enumerate([(transaction - 1, NO_ROOT), (transaction, 4)]):
+        struct.pack_into("QHHI", data, number * size, number, 0, 8, 0)
+        struct.pack_into("II", data, number * size + 16, 0xBEEFC0DE, 1)
+        struct.pack_into("I", data, number * size + 40, size)
+        struct.pack_into("Q", data, number * size + MAIN_ROOT, root)
+        struct.pack_into("QQ", data, number * size + TRANSACTION - 8, 4, at)
+    data += leaf(size, 2, {b"a": b"1"}, flags=0)
+    data += leaf(size, 3, {fmt.TRANSACTION: fmt.encode_transaction(transaction)}, flags=0)
+    data += leaf(size, 4, {b"timeline": tree(2, 1), b"meta": tree(3, 1)}, flags=2)
+    return data
+
+
+@pytest.mark.parametrize("size", [1 << n for n in range(8, 16)])
+def test_pages_of_every_size(size: int) -> None:
+    pages, trees = last_state(io.BytesIO(made_by_hand(size, 2)), pytest.fail, b"timeline")
+    assert (pages.page_size, list(pages.walk(trees[b"timeline"].root))) == (size, [(b"a", b"1")])
+
+
+@pytest.mark.parametrize("size", [1 << n for n in range(12, 16)])
+def test_the_size_of_pages_is_found_where_the_first_meta_page_is_lost(size: int) -> None:
+    data = made_by_hand(size, 2)
+    data[:size] = bytes(size)
+    told: list[str] = []
+    pages, trees = last_state(io.BytesIO(data), told.append, b"timeline")
+    assert (pages.page_size, list(pages.walk(trees[b"timeline"].root))) == (size, [(b"a", b"1")])
+    assert told == ["one of the two meta pages cannot be read; the other one is used"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 128, 1 << 16, 1 << 31])
+def test_a_size_that_no_page_has(size: int) -> None:
+    data = made_by_hand(4096, 2)
+    struct.pack_into("I", data, 40, size)
+    struct.pack_into("I", data, 4096 + 40, size)
+    with pytest.raises(ValueError, match="neither"):
+        last_state(io.BytesIO(data), pytest.fail, b"timeline")
+
+
+@pytest.mark.parametrize(("size", "pages"), [(4096, 300), (32768, 35)])
+def test_entries_that_overlap_take_no_memory(size: int, pages: int) -> None:
+    """Each of the page's offsets leads to an entry that is nearly as long as the page."""
+    slots = (size - 16) // 2 - 8
+    data = bytearray(made_by_hand(size, 2))
+    for number in range(5, 5 + pages):
+        page = bytearray(size)
+        struct.pack_into("QHHHH", page, 0, number, 0, 2, 16 + 2 * slots, 0)
+        at = 16 + 2 * slots
+        struct.pack_into(f"{slots}H", page, 16, *[at - 2 * slots + 8] * slots)
+        struct.pack_into("HHHH", page, 24, size - 64, 0, 0, 8)
+        data += page
+
+    def child() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        told: list[str] = []
+        read = Pages(io.BytesIO(data), size, told.append)
+        for number in range(5, 5 + pages):
+            assert read.names(number) == set()
+        assert told
+
+    in_child(child)

@@ -7,7 +7,6 @@ import itertools
 import os
 import threading
 import tracemalloc
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -31,6 +30,7 @@ from lmdbstore.databases import Databases
 from lmdbstore.presence import alone_in
 from lmdbstore.signature import signature
 
+from .planting import writing
 from .test_processes import in_child
 
 if TYPE_CHECKING:
@@ -52,13 +52,6 @@ def damaged(tmp_path: Path) -> Iterator[LMDBEventStore]:
         )
         assert store.verify(pages=True) == []
         yield store
-
-
-@contextmanager
-def writing(store: LMDBEventStore) -> Iterator[tuple[Any, Any]]:
-    txn: Any = store._environment.lmdb.begin(write=True)
-    yield txn, store._environment.databases
-    txn.commit()
 
 
 def key(n: int) -> bytes:
@@ -320,9 +313,8 @@ def test_each_kind_of_damage_is_found_as_exactly_that(
 
 
 def test_a_database_that_does_not_belong_there_is_found(damaged: LMDBEventStore) -> None:
-    txn = damaged._environment.lmdb.begin(write=True)
-    damaged._environment.lmdb.open_db(b"foreign", txn=txn)
-    txn.commit()
+    with writing(damaged) as (txn, _):
+        damaged._environment.lmdb.open_db(b"foreign", txn=txn)
     (finding,) = damaged.verify()
     assert finding.kind is FindingKind.DATABASE
     assert "foreign" in finding.where

@@ -28,6 +28,7 @@ from lmdbstore import format as fmt
 from lmdbstore.transaction import WriteTransaction
 
 from .indexes import assert_indexes_agree
+from .planting import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -360,35 +361,24 @@ def test_a_failed_write_leaves_no_transaction_behind(
 
 def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEventStore) -> None:
     store.save(Event("a", timestamp=1.0, tags=["f"]))
-    environment = store._environment
     key = fmt.encode_time(1.0) + fmt.encode_number(2)
-    txn = environment.lmdb.begin(write=True)
-    txn.put(key, b"stray", db=environment.databases.timeline)
-    txn.commit()
+    with writing(store) as (txn, databases):
+        txn.put(key, b"stray", db=databases.timeline)
     for write in (
         lambda: store.save(Event("b", timestamp=1.0)),
         lambda: store.save_many([Event("b", timestamp=1.0)]),
     ):
         with pytest.raises(StoreDamaged, match="index"):
             write()
-    txn = environment.lmdb.begin(write=True)
-    txn.delete(key, db=environment.databases.timeline)
-    txn.delete(
-        fmt.text_key("f"),
-        fmt.encode_time(1.0) + fmt.encode_number(1),
-        db=environment.databases.flags,
-    )
-    txn.commit()
+    posting = fmt.text_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1)
+    with writing(store) as (txn, databases):
+        txn.delete(key, db=databases.timeline)
+        txn.delete(*posting, db=databases.flags)
     with pytest.raises(StoreDamaged, match="missing in an index"):
         store.delete("a")
     assert "a" in store
-    txn = environment.lmdb.begin(write=True)
-    txn.put(
-        fmt.text_key("f"),
-        fmt.encode_time(1.0) + fmt.encode_number(1),
-        db=environment.databases.flags,
-    )
-    txn.commit()
+    with writing(store) as (txn, databases):
+        txn.put(*posting, db=databases.flags)
 
 
 def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(

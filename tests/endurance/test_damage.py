@@ -16,6 +16,7 @@ from lmdbstore import Event, LMDBEventStore, StoreOpenError, repair
 from lmdbstore import format as fmt
 from lmdbstore.databases import Databases
 from tests.indexes import assert_indexes_agree
+from tests.planting import writing
 
 if TYPE_CHECKING:
     import random
@@ -75,27 +76,29 @@ def changed(data: bytes, chance: random.Random) -> bytes:
 
 def damage(store: LMDBEventStore, chance: random.Random) -> None:
     """Change some entries of some databases."""
-    env, dbs = store._environment.lmdb, store._environment.databases
-    txn: Any = env.begin(write=True)
-    for _ in range(chance.choice([1, 1, 1, 2, 5])):
-        name = chance.choice(Databases._fields)
-        db, pairs = getattr(dbs, name), name == "flags"
-        entries = list(txn.cursor(db=db))
-        if not entries:
-            continue
-        (key, value), (other, other_value) = chance.choice(entries), chance.choice(entries)
-        new = changed(value, chance)[:16].ljust(16, b"?") if pairs else changed(value, chance)
-        what = chance.choice(["lose", "value", "key", "copy", "swap"])
-        if what in {"lose", "key"} or pairs:
-            txn.delete(key, value if pairs else b"", db=db)
-        if what == "value":
-            txn.put(key, new, db=db)
-        elif what in {"key", "copy"}:
-            txn.put(changed(key, chance)[:LONGEST], value, db=db)
-        elif what == "swap":
-            txn.put(key, other_value, db=db)
-            txn.put(other, value, db=db)
-    txn.commit()
+    with writing(store) as (txn, databases):
+        for _ in range(chance.choice([1, 1, 1, 2, 5])):
+            _damage_once(txn, databases, chance)
+
+
+def _damage_once(txn: Any, dbs: Databases, chance: random.Random) -> None:
+    name = chance.choice(Databases._fields)
+    db, pairs = getattr(dbs, name), name == "flags"
+    entries = list(txn.cursor(db=db))
+    if not entries:
+        return
+    (key, value), (other, other_value) = chance.choice(entries), chance.choice(entries)
+    new = changed(value, chance)[:16].ljust(16, b"?") if pairs else changed(value, chance)
+    what = chance.choice(["lose", "value", "key", "copy", "swap"])
+    if what in {"lose", "key"} or pairs:
+        txn.delete(key, value if pairs else b"", db=db)
+    if what == "value":
+        txn.put(key, new, db=db)
+    elif what in {"key", "copy"}:
+        txn.put(changed(key, chance)[:LONGEST], value, db=db)
+    elif what == "swap":
+        txn.put(key, other_value, db=db)
+        txn.put(other, value, db=db)
 
 
 def is_known(state: State, key: bytes, record: bytes) -> bool:
