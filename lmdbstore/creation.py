@@ -330,9 +330,9 @@ def _fill(folder: str, new: NewStore) -> None:
         environment.open_db(fmt.FLAGS, txn=txn, dupsort=True, dupfixed=True)
         meta = environment.open_db(fmt.META, txn=txn)
         for key, value in (
-            (fmt.FORMAT, fmt.encode_number(fmt.VERSION)),
+            (fmt.FORMAT, fmt.encode_checked(fmt.VERSION)),
             (fmt.NEXT, fmt.encode_number(1)),
-            (fmt.TRANSACTION, fmt.encode_transaction(txn.id())),
+            (fmt.TRANSACTION, fmt.encode_checked(txn.id())),
         ):
             if not txn.put(key, value, db=meta):
                 raise StoreOpenError(f"the store could not be made: {key!r} was not written")

@@ -116,7 +116,11 @@ def _handles(environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None)
 
 
 def _check_version(found: bytes | None, path: str) -> None:
-    version = None if found is None else fmt.decode_number(found)
+    version = None if found is None else fmt.decode_checked(found)
+    if version is None:
+        raise StoreOpenError(
+            f"the store {path!r} is damaged: its format version is lost; repair it"
+        )
     if version != fmt.VERSION:
         raise StoreOpenError(
             f"the store {path!r} has format version {version}, and this lmdbstore reads version "
@@ -125,9 +129,9 @@ def _check_version(found: bytes | None, path: str) -> None:
 
 
 def _check_state(found: bytes | None, transaction: int, path: str) -> None:
-    said = None if found is None else fmt.decode_transaction(found)
-    if said != transaction:
+    noted = None if found is None else fmt.decode_checked(found)
+    if noted != transaction:
         raise StoreOpenError(
             f"the store {path!r} is damaged: LMDB reads it as of transaction {transaction}, and it "
-            f"notes that it is of {said}, so this may be a former state; repair it"
+            f"notes that it is of {noted}, so this may be a former state; repair it"
         )

@@ -59,10 +59,12 @@ in no run. `signed` is a local id that spares a look at the timeline: behind the
 at most as many events as were given local ids from it on, but for those of a last run that was
 removed.
 
-**Meta**: `format` is the version; `next` is the next local id; `signed` see above; `transaction` is
-LMDB's number of the transaction that wrote this state, which each write notes, and its checksum. A
-damaged meta page of LMDB can lead to a former state, with what was deleted since, all of it sound
-in itself: only this number tells. So a state whose number is another is refused. Transaction 7:
+**Meta**: `format` is the version, a checked number; `next` is the next local id; `signed` see
+above; `transaction`, a checked number, is LMDB's of the transaction that wrote this state: each
+write notes it. A damaged meta page of LMDB can lead to a former state, with what was deleted since,
+all of it sound in itself: only this number tells. So a state with another number is refused.
+
+**Checked number** (12 bytes): a number, and its checksum. Checked, 7 is
 
     0000000000000007fb464aca
 
@@ -114,17 +116,17 @@ __all__ = [
     "checksum",
     "contents_of",
     "decode",
+    "decode_checked",
     "decode_found",
     "decode_key",
     "decode_number",
     "decode_one",
     "decode_time",
-    "decode_transaction",
     "encode",
     "encode_all",
+    "encode_checked",
     "encode_number",
     "encode_time",
-    "encode_transaction",
     "first_key",
     "flag_name",
     "key_in",
@@ -196,16 +198,16 @@ def decode_number(data: bytes) -> int:
     return number
 
 
-def encode_transaction(number: int) -> bytes:
-    """Encode the number of a transaction."""
+def encode_checked(number: int) -> bytes:
+    """Encode a checked number."""
     data = encode_number(number)
     return data + checksum(data)
 
 
-def decode_transaction(data: bytes) -> int | None:
-    """Decode the number of a transaction; None if it is damaged."""
+def decode_checked(data: bytes) -> int | None:
+    """Decode a checked number; None if it is damaged."""
     number = int.from_bytes(data[:8])
-    return number if data == encode_transaction(number) else None
+    return number if data == encode_checked(number) else None
 
 
 def encode_time(seconds: float) -> bytes:

@@ -14,7 +14,7 @@ from . import format as fmt
 from .barrier import write_lock
 from .creation import DATA_FILE, check_plain
 from .databases import NAMES, is_store
-from .errors import InvalidOption, StoreDamaged, StoreInUse, StoreOpenError, shown
+from .errors import InvalidOption, StoreInUse, StoreOpenError, shown
 from .findings import Finding, FindingKind
 from .options import checked_progress, folder_of, one_of
 from .pages import page_findings
@@ -84,12 +84,9 @@ def _missing(folder: str) -> list[Finding]:
 
 
 def _wrong_in_meta(version: bytes | None, told: list[str]) -> list[Finding]:
-    found = []
-    try:
-        if version is None:
-            found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), "there is none"))
-        elif fmt.decode_number(version) != fmt.VERSION:
-            return []  # which is no damage
-    except StoreDamaged as error:
-        found.append(Finding(FindingKind.FORMAT, fmt.META.decode(), str(error)))
-    return found + [Finding(FindingKind.TRANSACTION, fmt.META.decode(), what) for what in told]
+    found = [Finding(FindingKind.TRANSACTION, fmt.META.decode(), what) for what in told]
+    number = None if version is None else fmt.decode_checked(version)
+    if number is None:
+        was = "there is none" if version is None else f"it is {shown(version)}"
+        return [Finding(FindingKind.FORMAT, fmt.META.decode(), was), *found]
+    return found if number == fmt.VERSION else []  # another version is no damage

@@ -174,8 +174,8 @@ class _Source:
         self._timeline, self._ids, self._commits, meta, signatures = map(
             trees.get, (fmt.TIMELINE, fmt.IDS, fmt.COMMITS, fmt.META, fmt.SIGNATURES)
         )
-        version = _number(self._pages.lookup(meta, fmt.FORMAT))
-        if version not in (None, fmt.VERSION):
+        version = fmt.decode_checked(self._pages.lookup(meta, fmt.FORMAT) or b"")
+        if version not in (None, fmt.VERSION):  # where it is lost, it may be ours
             raise StoreOpenError(
                 f"{shown(name)} has format version {version}, and this lmdbstore writes version "
                 f"{fmt.VERSION}; use the lmdbstore that wrote it"

@@ -118,7 +118,7 @@ def _noted(pages: Pages, root: int) -> int | None:
     if fmt.META not in pages.names(root):
         return None
     value = pages.lookup(pages.trees(root).get(fmt.META), fmt.TRANSACTION)
-    return None if value is None else fmt.decode_transaction(value)
+    return None if value is None else fmt.decode_checked(value)
 
 
 def _number(state: _State, noted: int | None, sure: set[int]) -> int:

@@ -196,7 +196,7 @@ class WriteTransaction:
             self._live.put(fmt.NEXT, fmt.encode_number(self.next_local_id), db=meta)
         if self.changed:
             # Last, so that it stands over what a copy brought along.
-            self._live.put(fmt.TRANSACTION, fmt.encode_transaction(self.number), db=meta)
+            self._live.put(fmt.TRANSACTION, fmt.encode_checked(self.number), db=meta)
             self._live.commit()
         self._txn = None
 

@@ -176,11 +176,11 @@ class Verification:
     def _look_at_meta(self, txn: Txn, databases: Databases) -> None:
         self._total = txn.stat(databases.timeline)["entries"]
         version = txn.get(fmt.FORMAT, db=databases.meta)
-        if version != fmt.encode_number(fmt.VERSION):
+        if version != fmt.encode_checked(fmt.VERSION):
             was = "there is none" if version is None else f"it is {_hex(version)}"
             self._find(FindingKind.FORMAT, META, f"{was}, and should be {fmt.VERSION}")
         noted = txn.get(fmt.TRANSACTION, db=databases.meta)
-        if noted != fmt.encode_transaction(txn.id()):
+        if noted != fmt.encode_checked(txn.id()):
             was = "there is none" if noted is None else f"it is {_hex(noted)}"
             self._find(FindingKind.TRANSACTION, META, f"{was}, and should be of {txn.id()}")
         with txn.cursor() as cursor:

@@ -50,16 +50,16 @@ def test_the_documented_checksum_is_what_is_written() -> None:
     assert fmt.checksum(record) == bytes.fromhex("c704a7a0")
 
 
-def test_the_documented_transaction_is_what_is_written() -> None:
-    noted = example("Transaction 7:\n\n")
-    assert fmt.encode_transaction(7) == noted
-    assert fmt.decode_transaction(noted) == 7
+def test_the_documented_checked_number_is_what_is_written() -> None:
+    noted = example("Checked, 7 is\n\n")
+    assert fmt.encode_checked(7) == noted
+    assert fmt.decode_checked(noted) == 7
     for bit in range(len(noted) * 8):
         damaged = bytearray(noted)
         damaged[bit // 8] ^= 1 << bit % 8
-        assert fmt.decode_transaction(bytes(damaged)) is None
+        assert fmt.decode_checked(bytes(damaged)) is None
     for other in (b"", noted[:8], noted[:-1], noted + b"\0"):
-        assert fmt.decode_transaction(other) is None
+        assert fmt.decode_checked(other) is None
 
 
 def test_the_documented_key_of_the_empty_text_is_what_is_written() -> None:

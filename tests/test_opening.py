@@ -188,13 +188,13 @@ def test_a_store_that_is_not_there(tmp_path: Path) -> None:
 def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) -> None:
     LMDBEventStore(path).close()
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
-        txn.put(fmt.FORMAT, fmt.encode_number(99), db=databases.meta)
+        txn.put(fmt.FORMAT, fmt.encode_checked(99), db=databases.meta)
     with pytest.raises(StoreOpenError, match=r"version 99.*version 4"):
         LMDBEventStore(path)
     with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
         meta = environment.open_db(fmt.META, txn)
-        txn.put(fmt.FORMAT, fmt.encode_number(fmt.VERSION), db=meta)
-        txn.put(fmt.TRANSACTION, fmt.encode_transaction(txn.id()), db=meta)
+        txn.put(fmt.FORMAT, fmt.encode_checked(fmt.VERSION), db=meta)
+        txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()), db=meta)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def whole(tmp_path: Path) -> Whole:
     """Make a file with one named database."""
     name = str(tmp_path / "data")
     with lmdb.open(name, subdir=False, max_dbs=2) as env, env.begin(write=True) as txn:
-        number, meta = fmt.encode_transaction(txn.id()), env.open_db(fmt.META, txn=txn)
+        number, meta = fmt.encode_checked(txn.id()), env.open_db(fmt.META, txn=txn)
         assert txn.put(fmt.TRANSACTION, number, db=meta)
         handle = env.open_db(b"t", txn=txn)
         for key, value in ENTRIES.items():

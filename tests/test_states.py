@@ -59,7 +59,7 @@ class Whole(NamedTuple):
 
     def noted(self) -> int:
         """Return where the last state notes of which transaction it is."""
-        number = fmt.encode_transaction(self.number(self.last + TRANSACTION))
+        number = fmt.encode_checked(self.number(self.last + TRANSACTION))
         assert self.data.count(fmt.TRANSACTION + number) == 1
         return self.data.index(fmt.TRANSACTION + number) + len(fmt.TRANSACTION)
 
@@ -213,7 +213,7 @@ def test_a_state_that_notes_nothing_is_believed(path: Path, whole: Whole, damage
 def test_what_is_noted_wrongly_is_not_believed(path: Path, whole: Whole) -> None:
     """Another number: that is how a former state looks."""
     data = bytearray(whole.data)
-    data[whole.noted() : whole.noted() + 12] = fmt.encode_transaction(0)
+    data[whole.noted() : whole.noted() + 12] = fmt.encode_checked(0)
     found, events = repaired(path, data)
     assert last_deleted(events) == whole.events
     assert "notes that it is of 0" in found.left_out[0].detail
@@ -272,7 +272,7 @@ def test_every_write_notes_its_transaction(path: Path) -> None:
             number = store._environment.lmdb.info()["last_txnid"]
             assert store.verify(pages=True) == []
         data = (path / "data.mdb").read_bytes()
-        assert fmt.TRANSACTION + fmt.encode_transaction(number) in data
+        assert fmt.TRANSACTION + fmt.encode_checked(number) in data
 
 
 def test_an_empty_store_is_repaired_without_a_finding(path: Path) -> None:
@@ -315,7 +315,7 @@ def made_by_hand(size: int, transaction: int) -> bytearray:
         struct.pack_into("Q", data, number * size + MAIN_ROOT, root)
         struct.pack_into("QQ", data, number * size + TRANSACTION - 8, 4, at)
     data += leaf(size, 2, {b"a": b"1"}, flags=0)
-    data += leaf(size, 3, {fmt.TRANSACTION: fmt.encode_transaction(transaction)}, flags=0)
+    data += leaf(size, 3, {fmt.TRANSACTION: fmt.encode_checked(transaction)}, flags=0)
     data += leaf(size, 4, {b"timeline": tree(2, 1), b"meta": tree(3, 1)}, flags=2)
     return data
 

@@ -22,6 +22,7 @@ from lmdbstore import (
     StoreDamaged,
     StoreInUse,
     StoreOpenError,
+    repair,
     verify,
     verifying,
 )
@@ -68,7 +69,7 @@ def lose_version(txn: Any, dbs: Any) -> None:
 
 
 def change_version(txn: Any, dbs: Any) -> None:
-    txn.put(fmt.FORMAT, fmt.encode_number(77), db=dbs.meta)
+    txn.put(fmt.FORMAT, fmt.encode_checked(77), db=dbs.meta)
 
 
 def lose_next(txn: Any, dbs: Any) -> None:
@@ -385,15 +386,26 @@ def test_databases_that_are_missing_are_found(
         LMDBEventStore(path)
 
 
-@pytest.mark.parametrize("version", [None, b"x"])
-def test_a_format_version_that_is_lost_is_found(tmp_path: Path, version: bytes | None) -> None:
+@pytest.mark.parametrize("bit", [None, *range(96)])
+def test_a_format_version_that_is_lost_is_found_and_repaired(
+    tmp_path: Path, bit: int | None
+) -> None:
+    """It is not taken for another version, which would be neither opened nor repaired."""
     path = tmp_path / "events"
-    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
-        txn.delete(fmt.FORMAT, db=databases.meta)
-        if version is not None:
-            txn.put(fmt.FORMAT, version, db=databases.meta)
-    (finding,) = verify(path)
-    assert finding[:2] == (FindingKind.FORMAT, "meta")
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+        with writing(store) as (txn, databases):
+            version = txn.pop(fmt.FORMAT, db=databases.meta)
+            if bit is not None:
+                txn.put(fmt.FORMAT, flipped(version, bit // 8, 1 << bit % 8), db=databases.meta)
+    with pytest.raises(StoreOpenError, match="format version is lost; repair it"):
+        LMDBEventStore(path)
+    for pages in (False, True):
+        (finding,) = verify(path, pages=pages)
+        assert finding[:2] == (FindingKind.FORMAT, "meta")
+    assert repair(path).left_out == []
+    with LMDBEventStore(path) as store:
+        assert "a" in store
 
 
 def test_a_store_that_is_being_replaced_is_not_waited_for(path: Path) -> None:
