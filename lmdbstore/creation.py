@@ -51,6 +51,7 @@ META_FIELDS = (40, 44), (136, 144), (144, 152)  # md_pad of the first MDB_db is 
 META_END = 152
 LOCK_HEAD, LOCK_SLOT = 128, 64  # bytes of its beginning, and for each reader
 FIRST_READERS = 126  # that LMDB makes room for in the first opening
+LOOKS = 4  # at a data file that looks damaged, before one that keeps its writers waiting
 FIRST_MAP = 1 << 20  # bytes; room for the empty databases
 
 
@@ -180,8 +181,11 @@ def check_is_lmdb(path: str, *, readonly: bool, locked: bool = False) -> None:
     """
     name = os.path.join(path, DATA_FILE)
     try:
-        file = _look_at(name)
-        if file is not None and (file.size < file.needed or not file.follow):
+        for _ in range(LOOKS):  # others may write meanwhile
+            file = _look_at(name)
+            if file is None or (file.follow and file.size >= file.needed):
+                break
+        else:
             # Whom the barrier's lock belongs to would wait for itself.
             with contextlib.nullcontext() if locked else write_lock(path, wait=True):
                 _look_again(name, readonly=readonly)
@@ -329,12 +333,12 @@ def _fill(folder: str, new: NewStore) -> None:
             environment.open_db(name, txn=txn)
         environment.open_db(fmt.FLAGS, txn=txn, dupsort=True, dupfixed=True)
         meta = environment.open_db(fmt.META, txn=txn)
-        for key, value in (
-            (fmt.FORMAT, fmt.encode_checked(fmt.VERSION)),
-            (fmt.NEXT, fmt.encode_number(1)),
-            (fmt.TRANSACTION, fmt.encode_checked(txn.id())),
+        for key, value, database in (
+            (fmt.FORMAT, fmt.encode_checked(fmt.VERSION), meta),
+            (fmt.NEXT, fmt.encode_number(1), meta),
+            (fmt.TRANSACTION, fmt.encode_checked(txn.id()), None),
         ):
-            if not txn.put(key, value, db=meta):
+            if not txn.put(key, value, db=database):
                 raise StoreOpenError(f"the store could not be made: {key!r} was not written")
         txn.commit()
         environment.sync(True)

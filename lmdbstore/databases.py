@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from lmdb import _Database as Database
 
-__all__ = ["NAMES", "Databases", "bytes_in_use", "check_is_store", "is_store", "open_databases"]
+__all__ = [
+    "NAMES",
+    "Databases",
+    "bytes_in_use",
+    "check_is_store",
+    "is_store",
+    "noted_in",
+    "open_databases",
+]
 
 T = TypeVar("T")
 
@@ -68,7 +76,7 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
             txn.commit()
         with environment.begin() as txn:
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
-            _check_state(txn.get(fmt.TRANSACTION, db=handles.meta), txn.id(), path)
+            _check_state(txn, path)
         return handles
 
     return _in_any_map(environment, path, work)
@@ -116,7 +124,7 @@ def _handles(environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None)
 
 
 def _check_version(found: bytes | None, path: str) -> None:
-    version = None if found is None else fmt.decode_checked(found)
+    version = fmt.decode_checked(found or b"")
     if version is None:
         raise StoreOpenError(
             f"the store {path!r} is damaged: its format version is lost; repair it"
@@ -128,10 +136,19 @@ def _check_version(found: bytes | None, path: str) -> None:
         )
 
 
-def _check_state(found: bytes | None, transaction: int, path: str) -> None:
-    noted = None if found is None else fmt.decode_checked(found)
-    if noted != transaction:
+def _check_state(txn: lmdb.Transaction[bytes], path: str) -> None:
+    noted = noted_in(txn)
+    if noted is None or noted < txn.id():
         raise StoreOpenError(
-            f"the store {path!r} is damaged: LMDB reads it as of transaction {transaction}, and it "
+            f"the store {path!r} is damaged: LMDB reads it as of transaction {txn.id()}, and it "
             f"notes that it is of {noted}, so this may be a former state; repair it"
         )
+
+
+def noted_in(txn: lmdb.Transaction[bytes]) -> int | None:
+    """Return of which transaction a state notes that it is; None if that is lost.
+
+    It may be a later one than LMDB says: a transaction gets its number first and its state then,
+    which others may have written meanwhile.
+    """
+    return fmt.decode_checked(txn.get(fmt.TRANSACTION) or b"")

@@ -11,7 +11,7 @@ missing or removed. `data.mdb` holds these named databases:
 | `flags`    | text key of the flag       | timeline keys: the posting set    | DUPSORT, DUPFIXED |
 | `commits`  | local id (8 bytes)         | timestamp (8 bytes), checksum     |                   |
 | `signatures` | first key of a run       | a filter, and the run's end       |                   |
-| `meta`     | `format`, `next`, `signed`, `transaction` | numbers: see below |           |
+| `meta`     | `format`, `next`, `signed` | numbers: see below                |                   |
 
 **Numbers** are unsigned, of 8 bytes, big-endian.
 
@@ -60,9 +60,12 @@ at most as many events as were given local ids from it on, but for those of a la
 removed.
 
 **Meta**: `format` is the version, a checked number; `next` is the next local id; `signed` see
-above; `transaction`, a checked number, is LMDB's of the transaction that wrote this state: each
-write notes it. A damaged meta page of LMDB can lead to a former state, with what was deleted since,
-all of it sound in itself: only this number tells. So a state with another number is refused.
+above.
+
+**Transaction**: each write notes of which of LMDB's transactions it is, as a checked number, under
+the key `transaction` beside the names of the databases, in the page that LMDB's meta page leads to.
+A damaged meta page can lead to that of a former state, with what was deleted since, all of it sound
+in itself: only this number tells. So a state that notes an older one is refused.
 
 **Checked number** (12 bytes): a number, and its checksum. Checked, 7 is
 
@@ -140,7 +143,8 @@ __all__ = [
 VERSION = 4
 TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
 SIGNATURES = b"signatures"
-FORMAT, NEXT, SIGNED, TRANSACTION = b"format", b"next", b"signed", b"transaction"  # keys of META
+FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
+TRANSACTION = b"transaction"  # beside the names of the databases
 FIRST_KEY = bytes(16)  # no event has it
 RUN_END = 16  # bytes of the end of a run, behind its filter
 KEY = 16  # bytes of a timeline key

@@ -84,8 +84,8 @@ def _missing(folder: str) -> list[Finding]:
 
 
 def _wrong_in_meta(version: bytes | None, told: list[str]) -> list[Finding]:
-    found = [Finding(FindingKind.TRANSACTION, fmt.META.decode(), what) for what in told]
-    number = None if version is None else fmt.decode_checked(version)
+    found = [Finding(FindingKind.TRANSACTION, DATA_FILE, what) for what in told]
+    number = fmt.decode_checked(version or b"")
     if number is None:
         was = "there is none" if version is None else f"it is {shown(version)}"
         return [Finding(FindingKind.FORMAT, fmt.META.decode(), was), *found]

@@ -234,7 +234,7 @@ class _Source:
 
     def _is_elsewhere(self, entry: bytes) -> bool:
         """Whether the same record stands where an entry of `ids` leads to."""
-        record = self._pages.lookup(self._timeline, fmt.key_in(entry))
+        record = self._pages.lookup(self._timeline, fmt.key_in(entry), big=True)
         return record is not None and fmt.checksum(record) == entry[fmt.KEY :]
 
 

@@ -78,10 +78,11 @@ class Pages:
             if len(value) == DB_END
         }
 
-    def names(self, number: int) -> set[bytes]:
-        """Return which named databases are in one page, where it is a leaf of the tree of them."""
+    def noted(self, number: int, key: bytes) -> bytes:
+        """Return the value of a key that is no database, in one page of the tree of them."""
         is_branch, nodes = self._nodes(number) or (True, [])
-        return set() if is_branch else {node.key for node in nodes if node.flags == SUBTREE}
+        found = () if is_branch else (node for node in nodes if (node.key, node.flags) == (key, 0))
+        return next((node.value for node in found), b"")
 
     def _walk(self, root: int, wanted: int) -> Iterator[tuple[bytes, bytes]]:
         seen = bytearray(self.count // 8 + 1)
@@ -103,14 +104,19 @@ class Pages:
                 places += [(node.page, depth + 1) for node in reversed(nodes)]
                 continue
             for node in nodes:
+                if wanted and not node.flags:
+                    continue  # beside the names of the databases
                 value = self._value(node) if node.flags & ~BIG == wanted else None
                 if value is not None:
                     yield node.key, value
                 else:
                     self._tell(f"an entry in page {number} cannot be read")
 
-    def lookup(self, tree: Tree | None, key: bytes) -> bytes | None:
-        """Return the value of a key, or None where it is not found in what can be read."""
+    def lookup(self, tree: Tree | None, key: bytes, *, big: bool = False) -> bytes | None:
+        """Return the value of a key, or None where it is not found in what can be read.
+
+        `big` says that it may be a value that does not lie in its page.
+        """
         number = None if tree is None else tree.root
         for _ in range(DEEPEST):
             found = None if number is None else self._nodes(number)
@@ -123,7 +129,8 @@ class Pages:
                 return None
             node = nodes[place - 1]
             if not is_branch:
-                return self._value(node) if node.key == key and node.flags in (0, BIG) else None
+                right = node.key == key and node.flags in ((0, BIG) if big else (0,))
+                return self._value(node) if right else None
             number = node.page
         return None
 

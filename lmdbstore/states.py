@@ -2,8 +2,8 @@
 
 Rules: a file keeps its last two states, each with a meta page that says of which transaction it is
 and where its tree of named databases begins. A damaged meta page may lead to that tree as it once
-was, with what was deleted since, and all of it is sound. But each state notes its transaction
-itself (see `lmdbstore.format`): so what is noted decides which tree is read.
+was, with what was deleted since, and all of it is sound. But in the first page of that tree it is
+noted of which transaction it is (see `lmdbstore.format`): so what is noted decides.
 
 The layout is that of LMDB 0.9 (`mdb.c`: MDB_meta): behind the head of the page are a magic number
 and the version (4 bytes each), the address and the size of the map (8 each), the list of free pages
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["last_state"]
 
 MAGIC = 0xBEEFC0DE
-MAGIC_AT, SIZE_AT, MAIN_AT, TRANSACTION_AT, END = 16, 40, 88 + DB_ROOT, 144, 152
+MAGIC_AT, SIZE_AT, ROOT_AT, TRANSACTION_AT, END = 16, 40, 88 + DB_ROOT, 144, 152
 SMALLEST_PAGE, LARGEST_PAGE = 1 << 8, 1 << 15  # bytes
 META_PAGES = 2
 BITS = 64  # of a number
 
 
 class _State(NamedTuple):
-    """What a meta page says."""
+    """What a meta page says, or is meant to say."""
 
     transaction: int
-    main: int  # the root of the tree of named databases
+    root: int  # of the tree of named databases
     page_size: int
 
 
@@ -43,29 +43,34 @@ def last_state(
 ) -> tuple[Pages, dict[bytes, Tree]]:
     """Return the pages of a file, and the named databases of its last state that can be read.
 
-    Of its two states the later one is taken in which the database `needed` can be found; one whose
-    transaction is in doubt comes last. One flipped bit in a meta page, or in what is noted, does no
-    harm. `tell` is told in words of what cannot be read, now and when the pages are read.
+    Of its two states the later one is taken in which the database `needed` can be found. Nothing is
+    lost by one flipped bit in what a meta page says of its transaction and its root, nor by one in
+    what is noted. `tell` is told in words of what cannot be read, now and when the pages are read.
 
     Raises:
         ValueError: there is no meta page that could be read.
     """
-    states = _states(file)
-    if not states:
+    metas = _metas(file)
+    if not metas:
         raise ValueError("neither of its meta pages can be read")
-    if len(states) == 1:
+    if len(metas) == 1:
         tell("one of the two meta pages cannot be read; the other one is used")
-    for state in _later_first(file, states, tell):
+    elif metas[0].transaction - metas[1].transaction != 1:
+        numbers = f"{metas[1].transaction} and {metas[0].transaction}"
+        tell(f"the meta pages are of the transactions {numbers}, which do not follow each other")
+    following = {meta.transaction + 1 for meta in metas}
+    states = [_state(file, meta, following, tell) for meta in metas if meta.root != NO_ROOT]
+    for state in sorted(states, reverse=True):
         pages = Pages(file, state.page_size, tell)
-        trees = pages.trees(state.main)
+        trees = pages.trees(state.root)
         if needed in trees or (trees and not needed):
             return pages, trees
         what = needed.decode() or "databases"
         tell(f"the state of transaction {state.transaction} has no {what} that could be read")
-    return Pages(file, states[0].page_size, tell), {}
+    return Pages(file, metas[0].page_size, tell), {}
 
 
-def _states(file: BinaryIO) -> list[_State]:
+def _metas(file: BinaryIO) -> list[_State]:
     """Return what each meta page says that is one, the later one first."""
     found = set()
     for page_size in {number_at(_read(file, 0), SIZE_AT, 4), *(1 << n for n in range(12, 16))}:
@@ -75,8 +80,8 @@ def _states(file: BinaryIO) -> list[_State]:
             page = _read(file, number * page_size)
             right = number_at(page, MAGIC_AT, 4) == MAGIC
             if len(page) == END and right and number_at(page, SIZE_AT, 4) == page_size:
-                transaction, main = (number_at(page, at, 8) for at in (TRANSACTION_AT, MAIN_AT))
-                found.add(_State(transaction, main, page_size))
+                transaction, root = (number_at(page, at, 8) for at in (TRANSACTION_AT, ROOT_AT))
+                found.add(_State(transaction, root, page_size))
     return sorted(found, reverse=True)
 
 
@@ -86,45 +91,27 @@ def _read(file: BinaryIO, at: int) -> bytes:
     return file.read(END)
 
 
-def _later_first(file: BinaryIO, states: list[_State], tell: Callable[[str], None]) -> list[_State]:
-    """Return the states that are not empty, put right, and in the order of what they note."""
-    noted = {}
-    for state in states:
-        if state.main != NO_ROOT:
-            put_right, number = _put_right(file, state, tell)
-            noted[put_right] = number
-    sure = {state.transaction for state, number in noted.items() if number == state.transaction}
-    return sorted(noted, key=lambda state: _number(state, noted[state], sure), reverse=True)
+def _state(
+    file: BinaryIO, meta: _State, following: set[int], tell: Callable[[str], None]
+) -> _State:
+    """Return the state that a meta page leads to, or is meant to lead to.
 
+    `following` has the transactions that follow those of the meta pages.
+    """
+    pages = Pages(file, meta.page_size, lambda _: None)  # what is looked for may be anywhere
 
-def _put_right(
-    file: BinaryIO, state: _State, tell: Callable[[str], None]
-) -> tuple[_State, int | None]:
-    """Return a state with the root that is meant, and the transaction that is noted there."""
-    pages = Pages(file, state.page_size, lambda _: None)  # what is looked for may be anywhere
-    for root in (state.main, *(state.main ^ 1 << bit for bit in range(BITS))):
-        noted = _noted(pages, root)
-        if noted == state.transaction:
-            if root != state.main:
-                tell(f"a meta page leads to page {state.main}, and page {root} is meant")
-            return state._replace(main=root), noted
-    noted = _noted(pages, state.main)
-    tell(f"the state of transaction {state.transaction} notes that it is of {noted}")
-    return state, noted
+    def noted(root: int) -> int | None:
+        return fmt.decode_checked(pages.noted(root, fmt.TRANSACTION))
 
-
-def _noted(pages: Pages, root: int) -> int | None:
-    """Return the transaction that is noted in a state whose tree of databases is this one page."""
-    if fmt.META not in pages.names(root):
-        return None
-    value = pages.lookup(pages.trees(root).get(fmt.META), fmt.TRANSACTION)
-    return None if value is None else fmt.decode_checked(value)
-
-
-def _number(state: _State, noted: int | None, sure: set[int]) -> int:
-    """Return of which transaction a state is; -1 if that is in doubt."""
-    # Where what is noted is damaged, the meta page may be right; where it is another number, the
-    # meta page is damaged: in its number, or in that of a root, which leads to a former state then.
-    number = state.transaction if noted is None else noted
-    # The two states of a file follow each other.
-    return number if noted == state.transaction or number - 1 in sure else -1
+    found = noted(meta.root)
+    if found is None or found < meta.transaction:  # as a former state does
+        for root in (meta.root ^ 1 << bit for bit in range(BITS)):
+            if noted(root) == meta.transaction:
+                tell(f"a meta page leads to page {meta.root}, and page {root} is meant")
+                return meta._replace(root=root)
+    if found != meta.transaction:
+        tell(f"the state of transaction {meta.transaction} notes that it is of {found}")
+    # A later number that does not follow the other state is of before LMDB compacted the file.
+    if found is not None and (found < meta.transaction or found in following):
+        return meta._replace(transaction=found)
+    return meta

@@ -191,12 +191,10 @@ class WriteTransaction:
 
     def commit(self) -> None:
         """Commit what was changed: flushed to disk when this returns, with `durability="full"`."""
-        meta = self.databases.meta
         if self.next_local_id != self._first_local_id:
-            self._live.put(fmt.NEXT, fmt.encode_number(self.next_local_id), db=meta)
+            self._live.put(fmt.NEXT, fmt.encode_number(self.next_local_id), db=self.databases.meta)
         if self.changed:
-            # Last, so that it stands over what a copy brought along.
-            self._live.put(fmt.TRANSACTION, fmt.encode_checked(self.number), db=meta)
+            self._live.put(fmt.TRANSACTION, fmt.encode_checked(self.number))
             self._live.commit()
         self._txn = None
 

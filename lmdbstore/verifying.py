@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 import lmdb
 
 from . import format as fmt
-from .databases import NAMES
+from .creation import DATA_FILE
+from .databases import NAMES, noted_in
 from .errors import InvalidEvent, StoreDamaged, shown
 from .event import checked
 from .findings import Finding, FindingKind
@@ -179,12 +180,13 @@ class Verification:
         if version != fmt.encode_checked(fmt.VERSION):
             was = "there is none" if version is None else f"it is {_hex(version)}"
             self._find(FindingKind.FORMAT, META, f"{was}, and should be {fmt.VERSION}")
-        noted = txn.get(fmt.TRANSACTION, db=databases.meta)
-        if noted != fmt.encode_checked(txn.id()):
-            was = "there is none" if noted is None else f"it is {_hex(noted)}"
-            self._find(FindingKind.TRANSACTION, META, f"{was}, and should be of {txn.id()}")
+        noted = noted_in(txn)
+        if noted is None or noted < txn.id():
+            detail = f"LMDB reads transaction {txn.id()}, and it notes that it is of {noted}"
+            self._find(FindingKind.TRANSACTION, DATA_FILE, detail)
         with txn.cursor() as cursor:
-            for name in set(cursor.iternext(keys=True, values=False)) - NAMES:
+            names = set(cursor.iternext(keys=True, values=False)) - {fmt.TRANSACTION}
+            for name in names - NAMES:
                 self._find(FindingKind.DATABASE, shown(name), "it does not belong to a store")
 
     def _look_at_next(self, txn: Txn, databases: Databases) -> None:

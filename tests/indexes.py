@@ -49,7 +49,7 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
     assert next_id < b"\x40" + bytes(7)
     assert all(bytes(8) < local_id < next_id for local_id in commits)
     assert txn.get(fmt.FORMAT, db=databases.meta) == fmt.encode_checked(fmt.VERSION)
-    assert txn.get(fmt.TRANSACTION, db=databases.meta) == fmt.encode_checked(txn.id())
+    assert txn.get(fmt.TRANSACTION) == fmt.encode_checked(txn.id())
     return len(ids)
 
 

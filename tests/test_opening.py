@@ -194,7 +194,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
     with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
         meta = environment.open_db(fmt.META, txn)
         txn.put(fmt.FORMAT, fmt.encode_checked(fmt.VERSION), db=meta)
-        txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()), db=meta)
+        txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()))
 
 
 @pytest.mark.parametrize(

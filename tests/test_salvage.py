@@ -35,9 +35,8 @@ class Whole(NamedTuple):
 def whole(tmp_path: Path) -> Whole:
     """Make a file with one named database."""
     name = str(tmp_path / "data")
-    with lmdb.open(name, subdir=False, max_dbs=2) as env, env.begin(write=True) as txn:
-        number, meta = fmt.encode_checked(txn.id()), env.open_db(fmt.META, txn=txn)
-        assert txn.put(fmt.TRANSACTION, number, db=meta)
+    with lmdb.open(name, subdir=False, max_dbs=1) as env, env.begin(write=True) as txn:
+        assert txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()))
         handle = env.open_db(b"t", txn=txn)
         for key, value in ENTRIES.items():
             txn.put(key, value, db=handle)
