@@ -194,7 +194,9 @@ class _Source:
     def kept(self) -> Iterator[_Kept]:
         """Give the records that are kept, mostly in the order of the timeline."""
         assert self._timeline is not None  # noqa: S101  see __init__
+        found = 0
         for key, record in self._pages.walk(self._timeline.root):
+            found += 1
             try:
                 event = fmt.decode_one(record)
                 if checked(event) != event or len(key) != fmt.KEY:
@@ -205,6 +207,9 @@ class _Source:
             true_key = self._true_key(key, event, record)
             if true_key is not None:
                 yield _Kept(true_key, event, record)
+        if found != self.total:  # also where a damaged root leads to the timeline as it once was
+            detail = f"{self.total:,} records are counted, and {found:,} can be reached"
+            self.leave_out(FindingKind.COUNT, detail)
 
     def _true_key(self, key: bytes, event: Event, record: bytes) -> bytes | None:
         """Return where a record belongs, without a local id if it is not known; None: left out."""

@@ -23,7 +23,7 @@ from lmdbstore import (
 )
 from lmdbstore import format as fmt
 from lmdbstore.barrier import write_lock
-from lmdbstore.salvage import NO_ROOT, Pages
+from lmdbstore.salvage import DB_ROOT, NO_ROOT, Pages
 from lmdbstore.states import last_state
 
 from .planting import writing
@@ -85,6 +85,11 @@ def whole_of(path: Path, events: int, deletes: list[int]) -> Whole:
         store.save_many(Event(f"e{n}", timestamp=n, tags=["all"]) for n in range(events))
         for n in deletes:
             store.delete(f"e{n}")
+    return whole_in(path)
+
+
+def whole_in(path: Path) -> Whole:
+    with LMDBEventStore(path) as store:
         left = list(store.search())
     data = (path / "data.mdb").read_bytes()
     metas = sorted((0, PAGE), key=lambda at: struct.unpack_from("Q", data, at + TRANSACTION)[0])
@@ -337,6 +342,28 @@ def test_what_is_noted_wrongly_is_not_believed(path: Path, whole: Whole) -> None
     found, events = repaired(path, data)
     assert last_deleted(events) == whole.events
     assert "notes that it is of 0" in found.left_out[0].detail
+
+
+@pytest.mark.parametrize("change", ["saved", "deleted"])
+def test_a_timeline_as_it_once_was_is_told_of(path: Path, change: str) -> None:
+    """Where the number of its first page is damaged, and not that of all databases."""
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}", timestamp=n) for n in range(50))
+        if change == "saved":
+            store.save(Event("late"))
+        else:
+            store.delete("e7")
+    whole = whole_in(path)
+    last, before = whole.states()
+    place = whole.data.index(b"timeline", whole.main * PAGE) + len(b"timeline") + DB_ROOT
+    assert whole.number(place) == last[b"timeline"] != before[b"timeline"]
+    data = changed(whole, place, before[b"timeline"])
+    (path / "data.mdb").write_bytes(data)
+    assert verify(path)
+    found, events = repaired(path, data)
+    assert events == [event for event in whole.events if event.id != "late"]
+    assert FindingKind.COUNT in {left.kind for left in found.left_out}
+    assert found.old_file is not None
 
 
 @pytest.mark.parametrize("state", ["last", "before"])
