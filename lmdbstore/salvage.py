@@ -79,10 +79,9 @@ class Pages:
         }
 
     def noted(self, number: int, key: bytes) -> bytes:
-        """Return the value of a key that is no database, in one page of the tree of them."""
-        is_branch, nodes = self._nodes(number) or (True, [])
-        found = () if is_branch else (node for node in nodes if (node.key, node.flags) == (key, 0))
-        return next((node.value for node in found), b"")
+        """Return what lies in one page under a key, where it is a leaf; or nothing."""
+        _, nodes = self._nodes(number) or (True, [])
+        return next((node.value for node in nodes if node.key == key), b"")
 
     def _walk(self, root: int, wanted: int) -> Iterator[tuple[bytes, bytes]]:
         seen = bytearray(self.count // 8 + 1)

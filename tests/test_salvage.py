@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,6 +88,26 @@ def the_big_one(_: Whole) -> set[bytes]:
 def test_a_sound_file_is_read_whole(tmp_path: Path, whole: Whole) -> None:
     assert entries(tmp_path, whole.data) == (ENTRIES, [])
     assert len(in_leaf(whole)) > 50
+
+
+def test_a_big_value_is_looked_up_where_it_is_asked_for(whole: Whole) -> None:
+    """Else a file that was made for it could fill the memory with what should be short."""
+    pages, trees = last_state(io.BytesIO(whole.data), pytest.fail)
+    assert pages.lookup(trees[b"t"], b"big") is None
+    assert pages.lookup(trees[b"t"], b"big", big=True) == ENTRIES[b"big"]
+    assert pages.lookup(trees[b"t"], VICTIM, big=True) == ENTRIES[VICTIM]
+
+
+def test_an_entry_that_overlaps_with_others_costs_no_other(whole: Whole) -> None:
+    """Though the entries of the page are longer than the page then."""
+    data = bytearray(whole.data)
+    room = whole.leaf + PAGE - whole.node - 8 - len(VICTIM)
+    assert len(in_leaf(whole)) * 20 + room > PAGE
+    struct.pack_into("H", data, whole.node, room)
+    pages, trees = last_state(io.BytesIO(data), pytest.fail)
+    reached = dict(pages.walk(trees[b"t"].root))
+    assert len(reached.pop(VICTIM)) == room
+    assert reached == {key: value for key, value in ENTRIES.items() if key != VICTIM}
 
 
 @pytest.mark.parametrize(
