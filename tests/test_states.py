@@ -280,6 +280,28 @@ def test_a_state_that_notes_nothing_is_believed(path: Path, damage: str) -> None
     assert found.left_out
 
 
+@pytest.mark.parametrize(("older", "kinds"), [(1, [FindingKind.TRANSACTION]), (0, []), (-2, [])])
+def test_an_older_number_is_found_while_the_store_is_open(
+    path: Path, older: int, kinds: list[FindingKind]
+) -> None:
+    """A later one is what LMDB shows while others write."""
+    with LMDBEventStore(path) as store:
+        with writing(store) as (txn, _):
+            txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id() - older))
+        assert [finding.kind for finding in store.verify()] == kinds
+        store.save(Event())
+        assert store.verify() == []
+
+
+def test_another_version_is_no_damage_whatever_it_notes(tmp_path: Path) -> None:
+    with LMDBEventStore(tmp_path / "other") as store, writing(store) as (txn, databases):
+        txn.put(fmt.FORMAT, fmt.encode_checked(77), db=databases.meta)
+        txn.delete(fmt.TRANSACTION)
+    for work in (verify, repair, LMDBEventStore):
+        with pytest.raises(StoreOpenError, match="format version 77"):
+            work(tmp_path / "other")
+
+
 def test_a_meta_page_that_was_not_written_is_found(path: Path) -> None:
     """That before it is still there, where a snapshot has kept its pages from being used again."""
     with LMDBEventStore(path) as store:
