@@ -23,7 +23,7 @@ from .errors import EventStoreException, EventWriteException, StoreOpenError, sh
 from .faults import advice
 from .space import check_space
 from .streaming import copy_file
-from .verifying import behind
+from .walking import behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .store import LMDBEventStore
     from .transaction import WriteTransaction
     from .upkeep import Upkeep
-    from .verifying import Progress
+    from .walking import Progress
 
 __all__ = ["Copying", "back_up", "copy_verified", "making", "needed"]
 

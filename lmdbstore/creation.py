@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import stat
-import sys
 from typing import NamedTuple
 
 import lmdb
@@ -22,6 +21,7 @@ from .barrier import BARRIER_FILE, create_barrier_file, write_lock
 from .errors import StoreOpenError, shown
 from .faults import advice, map_advice
 from .holders import SNAPSHOTS_FILE, create_snapshots_file
+from .metas import meta_at
 from .presence import LOCK_FILE
 
 __all__ = [
@@ -43,12 +43,6 @@ DATA_FILE = "data.mdb"
 MAKING = ".lmdbstore-"  # how the name of a folder begins in which a store is being made
 OURS = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # what may be in a folder before its data file is
 FILE_MODE = 0o600  # for their owner alone: events may hold secrets
-# LMDB's first meta page: a page header of 16 bytes, then MDB_MAGIC in the machine's byte order
-# (`mdb.c`, struct MDB_meta).
-MAGIC_AT, MAGIC = 16, (0xBEEFC0DE).to_bytes(4, sys.byteorder)
-META_FIELDS = (40, 44), (136, 144), (144, 152)  # md_pad of the first MDB_db is the page size; then
-# mm_last_pg and mm_txnid, as they lie on machines of 64 bits
-META_END = 152
 LOCK_HEAD, LOCK_SLOT = 128, 64  # bytes of its beginning, and for each reader
 FIRST_READERS = 126  # that LMDB makes room for in the first opening
 LOOKS = 4  # at a data file that looks damaged, before one that keeps its writers waiting
@@ -211,13 +205,15 @@ class _Look(NamedTuple):
 def _look_again(name: str, *, readonly: bool) -> None:
     """Look while nobody writes, and raise StoreOpenError if something is wrong with the file."""
     file = _look_at(name)
-    if file is not None and not file.follow:
+    if file is None:
+        return  # as was seen before
+    if not file.follow:
         numbers = " and ".join(map(str, file.transactions))
         raise StoreOpenError(
             f"{shown(name)} is damaged: its meta pages are of the transactions {numbers}, which do "
             "not follow each other, so the last write may be missing; repair it"
         )
-    if file is not None and file.size < file.needed:
+    if file.size < file.needed:
         _check_short(name, file, readonly=readonly)
 
 
@@ -244,20 +240,17 @@ def _check_short(name: str, file: _Look, *, readonly: bool) -> None:
 
 def _look_at(name: str) -> _Look | None:
     """Look at the meta pages of a file; None if it is not LMDB's."""
-    metas = []
-    page_size = 0
     with open(name, "rb") as file:
-        for number in (0, 1):
-            file.seek(number * page_size)
-            page = file.read(META_END)
-            if page[MAGIC_AT : MAGIC_AT + len(MAGIC)] != MAGIC or len(page) < META_END:
-                return None
-            page_size, last_page, transaction = (
-                int.from_bytes(page[start:end], sys.byteorder) for start, end in META_FIELDS
-            )
-            metas.append((transaction, (last_page + 1) * page_size))
-        size = os.fstat(file.fileno()).st_size
-    return _Look(size, max(metas)[1], [transaction for transaction, _ in metas])
+        first = meta_at(file, 0)
+        second = first and meta_at(file, first.page_size)
+        if first is None or second is None:
+            return None
+        later = max(first, second)
+        return _Look(
+            os.fstat(file.fileno()).st_size,
+            (later.last_page + 1) * later.page_size,
+            [first.transaction, second.transaction],
+        )
 
 
 def _check_free(path: str, *, create: bool, readonly: bool) -> None:

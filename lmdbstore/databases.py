@@ -24,8 +24,8 @@ __all__ = [
     "Databases",
     "bytes_in_use",
     "check_is_store",
+    "doubt_of",
     "is_store",
-    "noted_in",
     "open_databases",
 ]
 
@@ -137,18 +137,20 @@ def _check_version(found: bytes | None, path: str) -> None:
 
 
 def _check_state(txn: lmdb.Transaction[bytes], path: str) -> None:
-    noted = noted_in(txn)
-    if noted is None or noted < txn.id():
-        raise StoreOpenError(
-            f"the store {path!r} is damaged: LMDB reads it as of transaction {txn.id()}, and it "
-            f"notes that it is of {noted}, so this may be a former state; repair it"
-        )
+    if doubt := doubt_of(txn):
+        raise StoreOpenError(f"the store {path!r} is damaged: {doubt}; repair it")
 
 
-def noted_in(txn: lmdb.Transaction[bytes]) -> int | None:
-    """Return of which transaction a state notes that it is; None if that is lost.
+def doubt_of(txn: lmdb.Transaction[bytes]) -> str | None:
+    """Return in words why a state may be a former one; None if it is the last one.
 
-    It may be a later one than LMDB says: a transaction gets its number first and its state then,
-    which others may have written meanwhile.
+    What it notes may be later than what LMDB says: a transaction gets its number first and its
+    state then, which others may have written meanwhile.
     """
-    return fmt.decode_checked(txn.get(fmt.TRANSACTION) or b"")
+    noted = fmt.decode_checked(txn.get(fmt.TRANSACTION) or b"")
+    if noted is not None and noted >= txn.id():
+        return None
+    return (
+        f"LMDB reads it as of transaction {txn.id()}, and it notes that it is of {noted}, so this "
+        "may be a former state"
+    )

@@ -23,7 +23,7 @@ from .states import last_state
 from .store import LMDBEventStore
 
 if TYPE_CHECKING:
-    from .verifying import Progress
+    from .walking import Progress
 
 __all__ = ["verify"]
 

@@ -37,14 +37,14 @@ from .presence import alone_in
 from .space import check_space
 from .states import last_state
 from .store import LMDBEventStore
-from .verifying import pieces
+from .walking import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .event import Event
     from .transaction import WriteTransaction
-    from .verifying import Progress
+    from .walking import Progress
 
 __all__ = ["Repaired", "repair"]
 

@@ -13,15 +13,16 @@ key (2), the key, and the value; in a branch the first six bytes are the number 
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from .metas import number_at
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["DB_ROOT", "NO_ROOT", "Pages", "Tree", "number_at"]
+__all__ = ["NO_ROOT", "Pages", "Tree"]
 
 HEADER = 16  # bytes of a page's, and of a node 8
 NODE = 8
@@ -32,11 +33,6 @@ NO_ROOT = (1 << 64) - 1  # of an empty tree
 DEEPEST = 32  # levels of a tree (CURSOR_STACK)
 CACHED = 1 << 20  # bytes of pages
 OVERLAPPING = 4  # times the bytes of a page that its entries may have, where they overlap
-
-
-def number_at(data: bytes, at: int, size: int) -> int:
-    """Return a number of the machine's byte order."""
-    return int.from_bytes(data[at : at + size], sys.byteorder)
 
 
 class Tree(NamedTuple):

@@ -4,38 +4,23 @@ Rules: a file keeps its last two states, each with a meta page that says of whic
 and where its tree of named databases begins. A damaged meta page may lead to that tree as it once
 was, with what was deleted since, and all of it is sound. But in the first page of that tree it is
 noted of which transaction it is (see `lmdbstore.format`): so what is noted decides.
-
-The layout is that of LMDB 0.9 (`mdb.c`: MDB_meta): behind the head of the page are a magic number
-and the version (4 bytes each), the address and the size of the map (8 each), the list of free pages
-and the tree of named databases (an MDB_db each; the padding of the first is the page size), the
-last page, and the transaction (8 each).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from . import format as fmt
-from .salvage import DB_ROOT, NO_ROOT, Pages, Tree, number_at
+from .metas import META_PAGES, Meta, meta_at
+from .salvage import NO_ROOT, Pages, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["last_state"]
 
-MAGIC = 0xBEEFC0DE
-MAGIC_AT, SIZE_AT, ROOT_AT, TRANSACTION_AT, END = 16, 40, 88 + DB_ROOT, 144, 152
-SMALLEST_PAGE, LARGEST_PAGE = 1 << 8, 1 << 15  # bytes
-META_PAGES = 2
+POSSIBLE = range(1 << 8, (1 << 15) + 1)  # bytes of a page
 BITS = 64  # of a number
-
-
-class _State(NamedTuple):
-    """What a meta page says, or is meant to say."""
-
-    transaction: int
-    root: int  # of the tree of named databases
-    page_size: int
 
 
 def last_state(
@@ -70,30 +55,20 @@ def last_state(
     return Pages(file, metas[0].page_size, tell), {}
 
 
-def _metas(file: BinaryIO) -> list[_State]:
+def _metas(file: BinaryIO) -> list[Meta]:
     """Return what each meta page says that is one, the later one first."""
     found = set()
-    for page_size in {number_at(_read(file, 0), SIZE_AT, 4), *(1 << n for n in range(12, 16))}:
-        if not SMALLEST_PAGE <= page_size <= LARGEST_PAGE:
-            continue
+    first = meta_at(file, 0)
+    sizes = {1 << n for n in range(12, 16)} | ({first.page_size} if first else set())
+    for page_size in filter(POSSIBLE.__contains__, sizes):
         for number in range(META_PAGES):
-            page = _read(file, number * page_size)
-            right = number_at(page, MAGIC_AT, 4) == MAGIC
-            if len(page) == END and right and number_at(page, SIZE_AT, 4) == page_size:
-                transaction, root = (number_at(page, at, 8) for at in (TRANSACTION_AT, ROOT_AT))
-                found.add(_State(transaction, root, page_size))
+            meta = meta_at(file, number * page_size)
+            if meta is not None and meta.page_size == page_size:
+                found.add(meta)
     return sorted(found, reverse=True)
 
 
-def _read(file: BinaryIO, at: int) -> bytes:
-    """Return what a meta page says, or less where the file ends."""
-    file.seek(at)
-    return file.read(END)
-
-
-def _state(
-    file: BinaryIO, meta: _State, following: set[int], tell: Callable[[str], None]
-) -> _State:
+def _state(file: BinaryIO, meta: Meta, following: set[int], tell: Callable[[str], None]) -> Meta:
     """Return the state that a meta page leads to, or is meant to lead to.
 
     `following` has the transactions that follow those of the meta pages.

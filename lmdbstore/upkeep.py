@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .findings import Finding
     from .snapshot import Snapshot
     from .store import LMDBEventStore
-    from .verifying import Progress
+    from .walking import Progress
 
 __all__ = ["Upkeep"]
 

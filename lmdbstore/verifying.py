@@ -19,27 +19,28 @@ import lmdb
 
 from . import format as fmt
 from .creation import DATA_FILE
-from .databases import NAMES, noted_in
+from .databases import NAMES, doubt_of
 from .errors import InvalidEvent, StoreDamaged, shown
 from .event import checked
 from .findings import Finding, FindingKind
 from .signature import holds
+from .walking import PIECE, behind, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
-    from lmdb import Cursor, Transaction
+    from lmdb import Transaction
 
     from .databases import Databases
     from .event import Event
+    from .walking import Progress
 
     Txn = Transaction[bytes]
 
-__all__ = ["Progress", "Verification", "behind", "pieces"]
+__all__ = ["Verification"]
 
 T = TypeVar("T")
 
-PIECE, PIECE_BYTES = 1000, 1 << 20  # entries that are looked at in one go, and bytes of records
 NO_LOCAL_ID, NO_MORE_LOCAL_IDS = fmt.encode_number(0), fmt.encode_number(fmt.LOCAL_IDS)
 TIMELINE, IDS, FLAGS, COMMITS, SIGNATURES, META = (
     name.decode()
@@ -52,13 +53,6 @@ class Reads(Protocol):
 
     def __call__(self, work: Callable[[Txn, Databases], T], /) -> T:
         """Run it."""
-
-
-class Progress(Protocol):
-    """Is told how many of how many are done."""
-
-    def __call__(self, done: int, total: int, /) -> None:
-        """Take note."""
 
 
 class _Seen(NamedTuple):
@@ -180,10 +174,8 @@ class Verification:
         if version != fmt.encode_checked(fmt.VERSION):
             was = "there is none" if version is None else f"it is {_hex(version)}"
             self._find(FindingKind.FORMAT, META, f"{was}, and should be {fmt.VERSION}")
-        noted = noted_in(txn)
-        if noted is None or noted < txn.id():
-            detail = f"LMDB reads transaction {txn.id()}, and it notes that it is of {noted}"
-            self._find(FindingKind.TRANSACTION, DATA_FILE, detail)
+        if doubt := doubt_of(txn):
+            self._find(FindingKind.TRANSACTION, DATA_FILE, doubt)
         with txn.cursor() as cursor:
             names = set(cursor.iternext(keys=True, values=False)) - {fmt.TRANSACTION}
             for name in names - NAMES:
@@ -327,38 +319,6 @@ class Verification:
                         return
 
         self._walk(SIGNATURES, look)
-
-
-def pieces(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Give items in lists that take little memory, but for the last item of each."""
-    piece, weight = list[T](), 0
-    for item in items:
-        piece.append(item)
-        weight += size(item)
-        if len(piece) >= PIECE or weight >= PIECE_BYTES:
-            yield piece
-            piece, weight = [], 0
-    if piece:
-        yield piece
-
-
-def behind(
-    cursor: Cursor[bytes], place: tuple[bytes, bytes] | None, *, pairs: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Give the entries behind a place, which is an entry; from the first one if it is empty."""
-    if not place or place == (b"", b""):
-        return iter(cursor.iternext()) if cursor.first() else iter(())
-    if pairs:
-        if not cursor.set_range_dup(*place) and not (
-            cursor.set_range(place[0]) and cursor.next_nodup()
-        ):
-            return iter(())
-    elif not cursor.set_range(place[0]):
-        return iter(())
-    entries = iter(cursor.iternext())
-    if cursor.item() == place:
-        next(entries, None)
-    return entries
 
 
 def _is_misplaced(txn: Txn, databases: Databases, seen: _Seen) -> bool:

@@ -27,8 +27,8 @@ from lmdbstore import (
     environment,
     writer,
 )
-from lmdbstore.creation import META_FIELDS
 from lmdbstore.databases import check_is_store
+from lmdbstore.metas import meta_at
 from lmdbstore.transaction import WriteTransaction
 
 from .endurance.nursery import until
@@ -162,14 +162,12 @@ def test_the_store_may_get_a_larger_map_while_it_is_opened(
 
 def last_commit(path: Path) -> int:
     """Return the number of the last transaction that stands in a meta page."""
-    data = (path / "data.mdb").read_bytes()
-    size = _number(data, *META_FIELDS[0])
-    start, end = META_FIELDS[-1]
-    return max(_number(data, start, end), _number(data, size + start, size + end))
-
-
-def _number(data: bytes, start: int, end: int) -> int:
-    return int.from_bytes(data[start:end], sys.byteorder)
+    with open(path / "data.mdb", "rb") as file:
+        first = meta_at(file, 0)
+        assert first is not None
+        second = meta_at(file, first.page_size)
+        assert second is not None
+    return max(first, second).transaction
 
 
 @needs_strace
