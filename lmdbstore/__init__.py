@@ -10,8 +10,16 @@ with LMDBEventStore("events") as store:
 
 from __future__ import annotations
 
-from .api import EventStore, EventView
-from .compacting import Compacted
+from .care.compact import Compacted
+from .care.purge import Purged
+from .care.statistics import StoreStatistics
+from .check.findings import Finding, FindingKind
+from .check.repair import Repaired, repair
+from .check.verify import verify
+from .contract.api import EventStore, EventView
+from .contract.event import Event
+from .contract.memory import MemoryEventStore
+from .contract.search import Search
 from .errors import (
     DuplicateEvent,
     EventNotFound,
@@ -28,15 +36,7 @@ from .errors import (
     StoreInUse,
     StoreOpenError,
 )
-from .event import Event
-from .findings import Finding, FindingKind
-from .holders import SnapshotInfo
-from .maintenance import verify
-from .memory import MemoryEventStore
-from .purging import Purged
-from .repairing import Repaired, repair
-from .search import Search
-from .statistics import StoreStatistics
+from .processes.snapshot_notes import SnapshotInfo
 from .store import LMDBEventStore
 
 __all__ = [

@@ -12,17 +12,17 @@ import weakref
 from os import getpid
 from typing import TYPE_CHECKING, TypeVar
 
-from .api import EventStore
-from .changes import Delete, Save, SaveMany
-from .creation import FILE_MODE
-from .environment import Environment, Options
+from .care.statistics import StoreStatistics, statistics
+from .care.upkeep import Upkeep
+from .contract.api import EventStore
+from .contract.event import checked_id
+from .engine.create import FILE_MODE
+from .engine.environment import Environment, Options
+from .engine.options import between, checked_mode, folder_of, one_of
+from .engine.registry import dropped, open_environment, release
+from .engine.snapshot import Snapshot
 from .errors import ReadOnlyStore
-from .event import checked_id
-from .options import between, checked_mode, folder_of, one_of
-from .registry import dropped, open_environment, release
-from .snapshot import Snapshot
-from .statistics import StoreStatistics, statistics
-from .upkeep import Upkeep
+from .write.changes import Delete, Save, SaveMany
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from lmdb import Transaction
 
-    from .changes import Change
-    from .databases import Databases
-    from .event import Event
+    from .contract.event import Event
+    from .disk.databases import Databases
+    from .write.changes import Change
 
 __all__ = ["LMDBEventStore"]
 

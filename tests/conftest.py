@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import LMDBEventStore
-from lmdbstore.registry import _registry
+from lmdbstore.engine.registry import _registry
 
 from .indexes import assert_indexes_agree
 from .rounds import Rounds, make_rounds, table

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreDamaged, repair
-from lmdbstore.event import checked
+from lmdbstore.contract.event import checked
 
 from .indexes import assert_indexes_agree
 

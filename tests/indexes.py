@@ -6,14 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from lmdbstore import LMDBEventStore
-from lmdbstore import format as fmt
-from lmdbstore.event import checked
-from lmdbstore.signature import PRIMES, grams
+from lmdbstore.contract.event import checked
+from lmdbstore.disk import format as fmt
+from lmdbstore.patterns.signature import PRIMES, grams
 
 if TYPE_CHECKING:
     from lmdb import Transaction
 
-    from lmdbstore.databases import Databases
+    from lmdbstore.disk.databases import Databases
 
 
 def assert_indexes_agree(store: LMDBEventStore | str | os.PathLike[str]) -> int:

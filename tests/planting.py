@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lmdbstore import format as fmt
+from lmdbstore.disk import format as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmdbstore import LMDBEventStore
-    from lmdbstore.databases import Databases
+    from lmdbstore.disk.databases import Databases
 
 __all__ = ["writing"]
 

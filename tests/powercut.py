@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore import Event, LMDBEventStore
-from lmdbstore.event import checked
+from lmdbstore.contract.event import checked
 
 from .disk import WAYS, Disk, play
 from .indexes import assert_indexes_agree

@@ -29,14 +29,14 @@ from lmdbstore import (
     StoreDamaged,
     StoreInUse,
     StoreOpenError,
-    copying,
-    creation,
-    environment,
-    streaming,
     verify,
 )
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
+from lmdbstore.care.upkeep import Upkeep
+from lmdbstore.engine import create as creation
+from lmdbstore.engine import environment
 from lmdbstore.testing.helpers import in_threads
-from lmdbstore.upkeep import Upkeep
 from tests.indexes import assert_indexes_agree
 from tests.planting import writing
 from tests.test_presence import opened_elsewhere

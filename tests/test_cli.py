@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 import lmdbstore
 from lmdbstore import Event, LMDBEventStore, StoreFull
-from lmdbstore.cli import importer
 from lmdbstore.cli.main import cli
+from lmdbstore.ingest import importer
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -485,7 +485,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None
     ("code", "absent"),
     [
         ("import lmdbstore", ("click", "rich")),
-        ("import lmdbstore.cli.main, lmdbstore.cli.searching, lmdbstore.cli.stats", ("rich",)),
+        ("import lmdbstore.cli.main, lmdbstore.cli.search, lmdbstore.cli.stats", ("rich",)),
         ("import lmdbstore.cli.signing", ("rich",)),
     ],
 )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, StoreDamaged, purging
+from lmdbstore import Event, LMDBEventStore, StoreDamaged
+from lmdbstore.care import purge as purging
 
 from .indexes import assert_indexes_agree
 from .test_cli import on_terminal, process, run
@@ -15,7 +16,7 @@ from .test_cli import on_terminal, process, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore.changes import Change
+    from lmdbstore.write.changes import Change
 
 
 @pytest.fixture

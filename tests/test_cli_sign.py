@@ -17,7 +17,7 @@ from .test_cli import ENVIRONMENT, on_terminal, process, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore.changes import Change
+    from lmdbstore.write.changes import Change
 
 RUN = 512
 RUNS = 3
@@ -43,7 +43,7 @@ def signed_runs(path: Path) -> int:
 
 def stop_at_the_second_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the store write so few events at once that it writes thrice, and fail in between."""
-    monkeypatch.setattr("lmdbstore.changes.PART", RUN)
+    monkeypatch.setattr("lmdbstore.write.changes.PART", RUN)
     write, calls = LMDBEventStore._write, []
 
     def failing(store: LMDBEventStore, change: Change) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, verify
-from lmdbstore import format as fmt
+from lmdbstore.disk import format as fmt
 from tests.planting import writing
 from tests.test_presence import opened_elsewhere
 

@@ -23,16 +23,16 @@ from lmdbstore import (
     LMDBEventStore,
     StoreClosed,
     StoreInUse,
-    compacting,
-    copying,
-    creation,
-    environment,
-    streaming,
     verify,
 )
-from lmdbstore.barrier import Barrier, write_lock
-from lmdbstore.gate import Gate
-from lmdbstore.presence import Presence
+from lmdbstore.care import compact as compacting
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
+from lmdbstore.engine import create as creation
+from lmdbstore.engine import environment
+from lmdbstore.processes.barrier import Barrier, write_lock
+from lmdbstore.processes.presence import Presence
+from lmdbstore.threads.gate import Gate
 from tests.indexes import assert_indexes_agree
 from tests.strace import Call, in_child, needs_strace, read_trace, traced
 from tests.test_backup import fill
@@ -46,7 +46,9 @@ LIMIT = 60  # seconds; ends a hang, decides nothing
 # More than a pipe holds, so that LMDB is still at it when the first piece is told.
 BEGIN = """
 import os, signal, sys, threading
-from lmdbstore import Event, EventStoreException, LMDBEventStore, copying, streaming
+from lmdbstore import Event, EventStoreException, LMDBEventStore
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
 path, target = sys.argv[1:]
 streaming.PIECE = copying.PIECE = 4096
 store = LMDBEventStore(path, durability="none")
@@ -159,7 +161,7 @@ def test_a_handler_that_has_interrupted_a_write_is_refused(
     """It would wait for itself, or give away the lock under the write."""
     code = f"""
 import fcntl
-from lmdbstore.transaction import WriteTransaction
+from lmdbstore.write.transaction import WriteTransaction
 begin = WriteTransaction.begin
 
 def handler(*_):
@@ -507,9 +509,10 @@ def test_ctrl_c_ends_the_commands_with_130(
     code = """
 import os, signal, sys
 from contextlib import contextmanager
-from lmdbstore import copying, streaming
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
 from lmdbstore.__main__ import main
-from lmdbstore.cli import looking_after
+from lmdbstore.cli import care as looking_after
 
 @contextmanager
 def counted(*_):

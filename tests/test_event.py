@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import Event, InvalidEvent, InvalidQuery
-from lmdbstore import format as fmt
+from lmdbstore.contract.event import checked, checked_all, checked_columns, checked_id, new_id
+from lmdbstore.disk import format as fmt
 from lmdbstore.errors import SHOWN, shown
-from lmdbstore.event import checked, checked_all, checked_columns, checked_id, new_id
 
 from .test_pattern import examples
 

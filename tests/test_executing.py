@@ -21,14 +21,14 @@ from lmdbstore import (
     LMDBEventStore,
     MemoryEventStore,
     StoreDamaged,
-    changes,
-    pager,
-    plan,
 )
-from lmdbstore import format as fmt
-from lmdbstore.pattern import matching_records
-from lmdbstore.query import Position
-from lmdbstore.search import Page, Search
+from lmdbstore.contract.query import Position
+from lmdbstore.contract.search import Page, Search
+from lmdbstore.disk import format as fmt
+from lmdbstore.patterns.pattern import matching_records
+from lmdbstore.read import executor as pager
+from lmdbstore.read import plan
+from lmdbstore.write import changes
 
 from .planting import writing
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lmdbstore.transaction import WriteTransaction
+    from lmdbstore.write.transaction import WriteTransaction
 
 EVENTS = 3000
 
@@ -187,7 +187,11 @@ def test_an_interrupted_search_goes_on_where_it_was(
     """An interrupt loses no page, wherever it strikes in turning to it."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(300))
-        for place in ("pager._page", "pattern.matching_records", "pager._Place"):
+        for place in (
+            "read.executor._page",
+            "patterns.pattern.matching_records",
+            "read.executor._Place",
+        ):
             search = store.search(match="x")
             found = [next(search).id for _ in range(3)]
             token = search.token
@@ -212,7 +216,7 @@ def test_counting_stops_at_the_limit(path: Path, monkeypatch: pytest.MonkeyPatch
         read.append(len(records))
         return matching(pattern, records)
 
-    monkeypatch.setattr("lmdbstore.pattern.matching_records", noted)
+    monkeypatch.setattr("lmdbstore.patterns.pattern.matching_records", noted)
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(content="x", tags=["f"]) for n in range(500))
         assert store.count(match="x", limit=5) == 5
@@ -338,7 +342,7 @@ def test_what_a_signal_handler_cannot_have_yet_is_an_error_of_ours(
 ) -> None:
     """It may have interrupted the import of what the first pattern or the first long id needs."""
     with LMDBEventStore(path) as store:
-        for half_imported in ("lmdbstore.pattern", "hashlib"):
+        for half_imported in ("lmdbstore.patterns.pattern", "hashlib"):
             monkeypatch.setitem(sys.modules, half_imported, ModuleType(half_imported))
         with pytest.raises(EventReadException, match="signal handler"):
             store.search(match="x")

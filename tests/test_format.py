@@ -1,4 +1,4 @@
-"""The bytes on disk: the examples of `lmdbstore.format`, and the order of what it encodes."""
+"""The bytes on disk: the examples of `lmdbstore.disk.format`, and the order of what it encodes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import Event, StoreDamaged
-from lmdbstore import format as fmt
-from lmdbstore.event import checked
-from lmdbstore.query import Position
+from lmdbstore.contract.event import checked
+from lmdbstore.contract.query import Position
+from lmdbstore.disk import format as fmt
 
 DOC = fmt.__doc__ or ""
 finite = st.floats(allow_nan=False, allow_infinity=False)

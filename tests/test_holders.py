@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, SnapshotInfo, holders
-from lmdbstore.holders import SLOT, Reader, readers_in, snapshots
+from lmdbstore import Event, LMDBEventStore, SnapshotInfo
+from lmdbstore.processes import snapshot_notes as holders
+from lmdbstore.processes.snapshot_notes import SLOT, Reader, readers_in, snapshots
 
 from .test_cli import on_terminal, process
 from .test_security import rights
@@ -32,7 +33,8 @@ LONG = 60  # seconds; ends a hang, decides nothing
 
 HOLDER = """
 import sys
-from lmdbstore import LMDBEventStore, holders
+from lmdbstore import LMDBEventStore
+from lmdbstore.processes import snapshot_notes as holders
 path, number, prepare = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 holders.PATIENCE = 60.0
 exec(prepare)

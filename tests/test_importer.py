@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import DuplicateEvent, Event, InvalidEvent, LMDBEventStore, MemoryEventStore
-from lmdbstore.cli import importer, reading
-from lmdbstore.cli.importer import Importer, LineIds
-from lmdbstore.cli.reading import open_input
+from lmdbstore.ingest import importer
+from lmdbstore.ingest import inputs as reading
+from lmdbstore.ingest.importer import Importer, LineIds
+from lmdbstore.ingest.inputs import open_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from lmdbstore.cli.report import Report
+    from lmdbstore.ingest.report import Report
 
 MTIME = 1_700_000_000.0
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore import Event, EventStoreException, LMDBEventStore, pager, repair, verify
-from lmdbstore.barrier import write_lock
-from lmdbstore.changes import Save
-from lmdbstore.gate import Gate
+from lmdbstore import Event, EventStoreException, LMDBEventStore, repair, verify
+from lmdbstore.processes.barrier import write_lock
+from lmdbstore.read import executor as pager
+from lmdbstore.threads.gate import Gate
+from lmdbstore.write.changes import Save
 
 from .test_processes import in_child
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from lmdbstore.transaction import WriteTransaction
+    from lmdbstore.write.transaction import WriteTransaction
 
 ROUNDS = 400
 LONG = 60  # seconds; ends a hang, decides nothing

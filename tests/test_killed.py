@@ -19,17 +19,12 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from lmdbstore import (
-    Event,
-    EventReadException,
-    EventWriteException,
-    LMDBEventStore,
-    environment,
-    writer,
-)
-from lmdbstore.databases import check_is_store
-from lmdbstore.metas import meta_at
-from lmdbstore.transaction import WriteTransaction
+from lmdbstore import Event, EventReadException, EventWriteException, LMDBEventStore
+from lmdbstore.disk.databases import check_is_store
+from lmdbstore.disk.meta_page import meta_at
+from lmdbstore.engine import environment
+from lmdbstore.write import writer
+from lmdbstore.write.transaction import WriteTransaction
 
 from .endurance.nursery import until
 from .test_growth import grow
@@ -224,7 +219,7 @@ def test_the_lock_of_a_writer_that_is_killed_does_not_live_on_in_what_it_forked(
 ) -> None:
     code = """
 from lmdbstore import Event, LMDBEventStore
-from lmdbstore.transaction import WriteTransaction
+from lmdbstore.write.transaction import WriteTransaction
 
 store = LMDBEventStore(sys.argv[1])
 if not os.fork():

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event, EventReadException, LMDBEventStore, leaving
-from lmdbstore.leaving import _Engine, _leave, run_engine
+from lmdbstore import Event, EventReadException, LMDBEventStore
+from lmdbstore.threads import re2_gate as leaving
+from lmdbstore.threads.re2_gate import _Engine, _leave, run_engine
 
 from .test_processes import in_child
 

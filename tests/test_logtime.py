@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmdbstore.cli.logtime import LogClock, log_time
 from lmdbstore.cli.times import TimeError, instant
+from lmdbstore.ingest.times import LogClock, log_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

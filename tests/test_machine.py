@@ -32,7 +32,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lmdbstore import Event, EventStoreException, LMDBEventStore, MemoryEventStore, pager, plan
+from lmdbstore import Event, EventStoreException, LMDBEventStore, MemoryEventStore
+from lmdbstore.read import executor as pager
+from lmdbstore.read import plan
 
 from .indexes import assert_indexes_agree
 

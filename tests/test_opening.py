@@ -23,13 +23,13 @@ from lmdbstore import (
     ReadOnlyStore,
     StoreClosed,
     StoreOpenError,
-    creation,
     repair,
     verify,
 )
-from lmdbstore import format as fmt
-from lmdbstore.environment import DEFAULT_MAP_SIZE
-from lmdbstore.registry import _registry
+from lmdbstore.disk import format as fmt
+from lmdbstore.engine import create as creation
+from lmdbstore.engine.environment import DEFAULT_MAP_SIZE
+from lmdbstore.engine.registry import _registry
 
 from .planting import writing
 

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from lmdbstore import pattern as engines
 from lmdbstore.errors import InvalidQuery
-from lmdbstore.pattern import Pattern, compile_pattern
+from lmdbstore.patterns import pattern as engines
+from lmdbstore.patterns.pattern import Pattern, compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable

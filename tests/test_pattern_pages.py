@@ -1,6 +1,6 @@
 r"""Search by pages finds the records whose content matches, no more and no fewer.
 
-The proof in words is in `lmdbstore.pattern`; here it is tried: whatever the pattern, the contents
+The proof in words is in `patterns.pattern`; here it is tried: whatever the pattern, the contents
 and the headers, `matching_records` says what testing each content alone says. The headers hold
 texts that the pattern hits, the constants are made so small that every fall-back is taken, and
 contents look like headers. LMDBSTORE_EXAMPLES multiplies the number of examples.
@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lmdbstore import pattern as engines
-from lmdbstore.pattern import Pattern, compile_pattern, matching_records
+from lmdbstore.patterns import pattern as engines
+from lmdbstore.patterns.pattern import Pattern, compile_pattern, matching_records
 
 from .test_pattern import ALPHABET, compiled, examples, patterns
 

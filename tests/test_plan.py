@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lmdbstore.pattern import compile_pattern
-from lmdbstore.plan import make_plan
-from lmdbstore.query import Position, Query
+from lmdbstore.contract.query import Position, Query
+from lmdbstore.patterns.pattern import compile_pattern
+from lmdbstore.read.plan import make_plan
 
 POSTINGS = {"rare": 10, "some": 150, "many": 20_000, "half": 50_000, "none": 0}
 

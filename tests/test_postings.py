@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import LMDBEventStore
-from lmdbstore.postings import leap, merged, number, postings
+from lmdbstore.read.postings import leap, merged, number, postings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import LMDBEventStore, StoreInUse
-from lmdbstore.presence import LOCKS, alone_in
+from lmdbstore.processes.presence import LOCKS, alone_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +114,7 @@ def test_locks_on_other_file_systems_do_not_count(
             f"3: POSIX  ADVISORY  READ 1 {device}:{lock} 0 0\n"
         )
 
-    monkeypatch.setattr("lmdbstore.presence.LOCKS", str(locks))
+    monkeypatch.setattr("lmdbstore.processes.presence.LOCKS", str(locks))
     locks.write_text(listed("00:28"))
     with alone_in(str(path)):
         pass

@@ -22,10 +22,10 @@ from lmdbstore import (
     StoreClosed,
     StoreDamaged,
     StoreFull,
-    purging,
-    signing,
 )
-from lmdbstore import format as fmt
+from lmdbstore.care import purge as purging
+from lmdbstore.disk import format as fmt
+from lmdbstore.write import sign as signing
 
 from .indexes import assert_indexes_agree
 from .planting import writing
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lmdbstore.changes import Change
+    from lmdbstore.write.changes import Change
 
 
 def event(n: int, *tags: str, at: float | None = None, text: str = "common") -> Event:
@@ -200,7 +200,7 @@ def test_what_is_left_is_what_the_model_says(
         patched.setattr(purging, "PIECE", 5)
         patched.setattr(purging, "SPAN", 3)
         patched.setattr(signing, "RUN", 4)
-        patched.setattr("lmdbstore.changes.RUN", 4)
+        patched.setattr("lmdbstore.write.changes.RUN", 4)
         with LMDBEventStore(folder + "/events", durability="none") as store:
             for batch, how, sign in rounds:
                 store.save_many(
@@ -522,7 +522,7 @@ def test_signatures_of_nothing_go_and_those_of_something_stay(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "RUN", 8)
-    monkeypatch.setattr("lmdbstore.changes.RUN", 8)
+    monkeypatch.setattr("lmdbstore.write.changes.RUN", 8)
     store.save_many(event(n, *["odd"] * (n % 2), text=f"common {n:06d}") for n in range(80))
     before = signed(store)
     assert len(before) == 10
@@ -544,7 +544,7 @@ def test_retention_goes_on_for_ever_in_the_same_space(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "RUN", 16)
-    monkeypatch.setattr("lmdbstore.changes.RUN", 16)
+    monkeypatch.setattr("lmdbstore.write.changes.RUN", 16)
     runs, model = list[int](), MemoryEventStore()
     for n in range(60):
         made = [event(100 * n + m, text=f"common {m:04d}") for m in range(100)]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import Event, EventNotFound, InvalidQuery, LMDBEventStore, MemoryEventStore
-from lmdbstore.pattern import compile_pattern
-from lmdbstore.query import Position, Query, checked_query
+from lmdbstore.contract.query import Position, Query, checked_query
+from lmdbstore.patterns.pattern import compile_pattern
 from lmdbstore.testing.queries import INVALID
 
 if TYPE_CHECKING:

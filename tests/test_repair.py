@@ -19,12 +19,12 @@ from lmdbstore import (
     StoreInUse,
     StoreOpenError,
     repair,
-    repairing,
-    salvage,
     verify,
 )
-from lmdbstore import format as fmt
-from lmdbstore.changes import Save
+from lmdbstore.check import repair as repairing
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk import raw_pages as salvage
+from lmdbstore.write.changes import Save
 from tests.indexes import assert_indexes_agree
 from tests.planting import writing
 from tests.test_verify import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import lmdb
 import pytest
 
-from lmdbstore import format as fmt
-from lmdbstore.states import last_state
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.last_state import last_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable

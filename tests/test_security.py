@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lmdbstore
-from lmdbstore import (
-    Event,
-    EventWriteException,
-    LMDBEventStore,
-    StoreOpenError,
-    creation,
-    repair,
-    verify,
-)
+from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreOpenError, repair, verify
+from lmdbstore.engine import create as creation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

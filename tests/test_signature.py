@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmdbstore import signature as signatures
 from lmdbstore.errors import InvalidQuery
-from lmdbstore.pattern import compile_pattern
-from lmdbstore.signature import grams, signature
+from lmdbstore.patterns import signature as signatures
+from lmdbstore.patterns.pattern import compile_pattern
+from lmdbstore.patterns.signature import grams, signature
 
 from .test_pattern import ALPHABET, SMALL, examples, patterns, spelled
 

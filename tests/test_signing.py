@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmdbstore import Event, InvalidOption, LMDBEventStore, MemoryEventStore, signing
-from lmdbstore import format as fmt
-from lmdbstore.pattern import matching_records
-from lmdbstore.runs import RUN
+from lmdbstore import Event, InvalidOption, LMDBEventStore, MemoryEventStore
+from lmdbstore.disk import format as fmt
+from lmdbstore.patterns.pattern import matching_records
+from lmdbstore.read.runs import RUN
+from lmdbstore.write import sign as signing
 
 from .indexes import assert_indexes_agree
 from .planting import writing
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lmdbstore.pattern import Pattern
+    from lmdbstore.patterns.pattern import Pattern
 
 WORDS = ["alpha", "betas", "Gamma", "DELTA", "größe", "1234567", "10.0.0.1", "x"]
 PATTERNS = [
@@ -57,7 +58,7 @@ def numbered(first: int, last: int) -> list[Event]:
 @pytest.fixture
 def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signing, "RUN", 8)
-    monkeypatch.setattr("lmdbstore.changes.RUN", 8)
+    monkeypatch.setattr("lmdbstore.write.changes.RUN", 8)
 
 
 # --- which runs get a signature --------------------------------------------------------------
@@ -153,7 +154,7 @@ def test_a_rare_pattern_reads_few_records(path: Path, monkeypatch: pytest.Monkey
             read.append(len(records))
             return matching_records(pattern, records)
 
-        monkeypatch.setattr("lmdbstore.pattern.matching_records", counted)
+        monkeypatch.setattr("lmdbstore.patterns.pattern.matching_records", counted)
         for order in ("asc", "desc"):
             read.clear()
             assert [event.id for event in store.search(match="005123", order=order)] == ["e5123"]
@@ -259,8 +260,8 @@ def test_whatever_is_written_searches_find_what_is_there(
     patch = pytest.MonkeyPatch()
     with patch.context() as patched, tempfile.TemporaryDirectory() as folder:
         patched.setattr(signing, "RUN", 4)
-        patched.setattr("lmdbstore.changes.RUN", 4)
-        patched.setattr("lmdbstore.runs.MOST_RUNS", 3)
+        patched.setattr("lmdbstore.write.changes.RUN", 4)
+        patched.setattr("lmdbstore.read.runs.MOST_RUNS", 3)
         path = folder + "/events"
         with (
             LMDBEventStore(path, durability="none") as store,

@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import lmdb
 import pytest
 
-from lmdbstore import (
-    Event,
-    FindingKind,
-    LMDBEventStore,
-    Repaired,
-    StoreOpenError,
-    creation,
-    repair,
-    verify,
-)
-from lmdbstore import format as fmt
-from lmdbstore.barrier import write_lock
-from lmdbstore.salvage import DB_ROOT, NO_ROOT, Pages
-from lmdbstore.states import last_state
+from lmdbstore import Event, FindingKind, LMDBEventStore, Repaired, StoreOpenError, repair, verify
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.last_state import last_state
+from lmdbstore.disk.raw_pages import DB_ROOT, NO_ROOT, Pages
+from lmdbstore.engine import create as creation
+from lmdbstore.processes.barrier import write_lock
 
 from .planting import writing
 from .test_processes import in_child

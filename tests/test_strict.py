@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreClosed
-from lmdbstore.transaction import WriteTransaction
+from lmdbstore.write.transaction import WriteTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,7 +172,7 @@ def test_closing_ends_the_wait_of_a_reader(path: Path, store: LMDBEventStore) ->
 CHILD = """
 import os, signal, sys
 from lmdbstore import Event, LMDBEventStore
-from lmdbstore.transaction import WriteTransaction
+from lmdbstore.write.transaction import WriteTransaction
 
 path, how = sys.argv[1:]
 commit = WriteTransaction.commit

@@ -24,13 +24,13 @@ from lmdbstore import (
     StoreOpenError,
     repair,
     verify,
-    verifying,
-    walking,
 )
-from lmdbstore import format as fmt
-from lmdbstore.databases import Databases
-from lmdbstore.presence import alone_in
-from lmdbstore.signature import signature
+from lmdbstore.check import comparison as verifying
+from lmdbstore.check import walk as walking
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import Databases
+from lmdbstore.patterns.signature import signature
+from lmdbstore.processes.presence import alone_in
 
 from .planting import writing
 from .test_processes import in_child

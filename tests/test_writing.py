@@ -22,10 +22,10 @@ from lmdbstore import (
     LMDBEventStore,
     StoreClosed,
     StoreDamaged,
-    writer,
 )
-from lmdbstore import format as fmt
-from lmdbstore.transaction import WriteTransaction
+from lmdbstore.disk import format as fmt
+from lmdbstore.write import writer
+from lmdbstore.write.transaction import WriteTransaction
 
 from .indexes import assert_indexes_agree
 from .planting import writing

@@ -16,7 +16,7 @@ import lmdb
 import orjson
 
 from lmdbstore import Event
-from lmdbstore import format as fmt
+from lmdbstore.disk import format as fmt
 
 from .base import Peer
 

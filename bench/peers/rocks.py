@@ -27,7 +27,7 @@ from rocksdict import (
 )
 
 from lmdbstore import Event
-from lmdbstore import format as fmt
+from lmdbstore.disk import format as fmt
 
 from .base import Peer
 

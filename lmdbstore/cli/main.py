@@ -17,6 +17,7 @@ import click
 from lmdbstore import __version__
 from lmdbstore.errors import EventStoreException
 
+from .care import back_up_store, compact_store, repair_store, verify_store
 from .help import (
     BACKUP_HELP,
     CLI_HELP,
@@ -29,11 +30,10 @@ from .help import (
     STATS_HELP,
     VERIFY_HELP,
 )
-from .importing import import_files
-from .looking_after import back_up_store, compact_store, repair_store, verify_store
-from .purging import Conditions, purge_events, size
-from .searching import Sought, run_search
-from .signing import sign_runs
+from .import_files import import_files
+from .purge import Conditions, purge_events, size
+from .search import Sought, run_search
+from .sign import sign_runs
 from .stats import print_stats
 from .terminal import complain, discard_output, is_terminal, prepare_output
 from .times import TimeError, instant

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .reading import STDIN
+from lmdbstore.ingest.inputs import STDIN
+
 from .terminal import is_terminal, visible
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ Subclass `EventStoreContract` and give it a fixture `store`, a new and empty sto
                 yield store
 
 pytest then runs every test of the contract on it. What a test demands stands in the docstrings of
-`lmdbstore.api`. A failing test may be overridden with a comment on why the store does otherwise.
+`EventStore`. A failing test may be overridden with a comment on why the store does otherwise.
 
 Rules: a test uses the public API only, and nothing that a particular store does. None depends on
 how fast the machine is; the waits have a limit that only ends a hang. It needs pytest installed.

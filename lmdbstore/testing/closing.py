@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lmdbstore.contract.event import Event
 from lmdbstore.errors import EventNotFound, EventReadException, EventWriteException, StoreClosed
-from lmdbstore.event import Event
 
 from .helpers import ids, in_threads, save_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lmdbstore.api import EventStore
+    from lmdbstore.contract.api import EventStore
 
 EVENTS = [Event(str(n), "s", float(n), ["a", str(n)], f"text {n}") for n in range(5)]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lmdbstore.contract.event import Event
 from lmdbstore.errors import EventWriteException, InvalidEvent
-from lmdbstore.event import Event
 
 from .helpers import LONE, assert_empty, ids, like
 
 if TYPE_CHECKING:
-    from lmdbstore.api import EventStore
+    from lmdbstore.contract.api import EventStore
 
 LONG = "x" * 600
 

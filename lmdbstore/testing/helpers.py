@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lmdbstore.api import EventStore, EventView
-    from lmdbstore.event import Event
+    from lmdbstore.contract.api import EventStore, EventView
+    from lmdbstore.contract.event import Event
 
 __all__ = ["LONE", "assert_empty", "ids", "in_threads", "like", "save_all"]
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lmdbstore.contract.event import Event
+from lmdbstore.contract.search import Search
 from lmdbstore.errors import EventNotFound
-from lmdbstore.event import Event
-from lmdbstore.search import Search
 
 from .helpers import ids, save_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmdbstore.api import EventStore, EventView
+    from lmdbstore.contract.api import EventStore, EventView
 
 ORDERS = pytest.mark.parametrize("order", ["asc", "desc"])
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lmdbstore.contract.event import Event
 from lmdbstore.errors import EventReadException, InvalidQuery
-from lmdbstore.event import Event
 
 from .helpers import LONE, assert_empty, ids, save_all
 
 if TYPE_CHECKING:
-    from lmdbstore.api import EventStore, EventView
+    from lmdbstore.contract.api import EventStore, EventView
 
 EVENTS = [
     Event("1", "door", 2.0, ["a"], "opened by force"),

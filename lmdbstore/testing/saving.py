@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from lmdbstore.contract.event import Event
 from lmdbstore.errors import (
     DuplicateEvent,
     EventNotFound,
@@ -14,14 +15,13 @@ from lmdbstore.errors import (
     InvalidEvent,
     InvalidQuery,
 )
-from lmdbstore.event import Event
 
 from .helpers import LONE, assert_empty, ids, like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmdbstore.api import EventStore
+    from lmdbstore.contract.api import EventStore
 
 FIRST = Event("first", "door", 1.5, ["x", "y"], "opened")
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lmdbstore.contract.event import Event
 from lmdbstore.errors import DuplicateEvent, EventNotFound
-from lmdbstore.event import Event
 
 from .helpers import assert_empty, ids, in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lmdbstore.api import EventStore
+    from lmdbstore.contract.api import EventStore
 
 THREADS = 8
 EACH = 30  # events saved by each thread

@@ -13,11 +13,11 @@ import atheris
 
 with atheris.instrument_imports(include=["lmdbstore"]):
     from lmdbstore import InvalidQuery, StoreDamaged
-    from lmdbstore import format as fmt
-    from lmdbstore.cli.logtime import log_time
-    from lmdbstore.pattern import compile_pattern
-    from lmdbstore.pattern_needs import needs
-    from lmdbstore.pattern_parse import render
+    from lmdbstore.disk import format as fmt
+    from lmdbstore.ingest.times import log_time
+    from lmdbstore.patterns.needs import needs
+    from lmdbstore.patterns.parse import render
+    from lmdbstore.patterns.pattern import compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable

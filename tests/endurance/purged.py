@@ -6,7 +6,8 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
-from lmdbstore import Event, LMDBEventStore, purging
+from lmdbstore import Event, LMDBEventStore
+from lmdbstore.care import purge as purging
 
 if TYPE_CHECKING:
     from collections.abc import Callable

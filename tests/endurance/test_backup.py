@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, copying, streaming, verify
+from lmdbstore import Event, LMDBEventStore, verify
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
 from tests.indexes import assert_indexes_agree
 from tests.strace import in_child
 

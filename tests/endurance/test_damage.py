@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreOpenError, repair
-from lmdbstore import format as fmt
-from lmdbstore.databases import Databases
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import Databases
 from tests.indexes import assert_indexes_agree
 from tests.planting import writing
 

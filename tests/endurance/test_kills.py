@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, writer
+from lmdbstore import Event, LMDBEventStore
+from lmdbstore.write import writer
 from tests.indexes import assert_indexes_agree
 
 from .history import LANES, Known, Told, probed

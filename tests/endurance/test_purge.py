@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, signing
+from lmdbstore import Event, LMDBEventStore
+from lmdbstore.write import sign as signing
 from tests.indexes import assert_indexes_agree
 from tests.test_purge import expected
 
@@ -141,7 +142,7 @@ MOST_RUNS = 2 * KEPT // 64
 def test_retention(path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
     """File and signatures keep their size for ever."""
     monkeypatch.setattr(signing, "RUN", 64)
-    monkeypatch.setattr("lmdbstore.changes.RUN", 64)
+    monkeypatch.setattr("lmdbstore.write.changes.RUN", 64)
     with LMDBEventStore(path, durability="none") as store:
         for number in rounds:
             first = number * BATCH

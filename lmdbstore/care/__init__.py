@@ -1,0 +1,1 @@
+"""Keeping a store in shape: copies, compaction, purging, and statistics."""

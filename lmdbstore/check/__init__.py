@@ -1,0 +1,1 @@
+"""Whether a store is sound, and making a damaged one sound again."""

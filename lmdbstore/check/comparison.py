@@ -1,0 +1,364 @@
+"""Comparing every record with every index, and back, and all orders and counts.
+
+Rules: one state of the store is looked at, in pieces, each of which is read in one go; memory does
+not grow with the store, only with what is found. Nothing is stopped at.
+
+Each record is looked up in the indexes, and each entry that belongs to it is counted. Then each
+index is walked and its entries counted. Entries of different records are different ones (one of
+`ids`, one of `commits` and a pair of `flags` each tell of one timeline key), so where both counts
+are the same no entry is left that belongs to none; only where they are not, each entry's record is
+looked up. What a damaged record seems to say of its indexes is not believed, and not reported.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice, takewhile
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+import lmdb
+
+from lmdbstore.contract.event import checked
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import NAMES, doubt_of
+from lmdbstore.engine.create import DATA_FILE
+from lmdbstore.errors import InvalidEvent, StoreDamaged, shown
+from lmdbstore.patterns.signature import holds
+
+from .findings import Finding, FindingKind
+from .walk import PIECE, behind, pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmdb import Transaction
+
+    from lmdbstore.contract.event import Event
+    from lmdbstore.disk.databases import Databases
+
+    from .walk import Progress
+
+    Txn = Transaction[bytes]
+
+__all__ = ["Verification"]
+
+T = TypeVar("T")
+
+NO_LOCAL_ID, NO_MORE_LOCAL_IDS = fmt.encode_number(0), fmt.encode_number(fmt.LOCAL_IDS)
+TIMELINE, IDS, FLAGS, COMMITS, SIGNATURES, META = (
+    name.decode()
+    for name in (fmt.TIMELINE, fmt.IDS, fmt.FLAGS, fmt.COMMITS, fmt.SIGNATURES, fmt.META)
+)
+
+
+class Reads(Protocol):
+    """Runs a piece of work in the one read transaction, and returns what it returns."""
+
+    def __call__(self, work: Callable[[Txn, Databases], T], /) -> T:
+        """Run it."""
+
+
+class _Seen(NamedTuple):
+    """A record that can be read, and what the indexes say of it."""
+
+    key: bytes
+    event: Event
+    checksum: bytes
+    entry: bytes | None  # in `ids`
+    commit: bytes | None  # in `commits`
+
+    @property
+    def time(self) -> bytes:
+        """The event's timestamp, as it stands in keys."""
+        return fmt.encode_time(self.event.timestamp)
+
+    @property
+    def checksums(self) -> dict[str, bytes]:
+        """What is noted as its checksum, and where."""
+        noted = {IDS: (self.entry, fmt.KEY), COMMITS: (self.commit, 8)}
+        return {name: value[at:] for name, (value, at) in noted.items() if value is not None}
+
+
+class Verification:
+    """One look through a store; `run` it once."""
+
+    def __init__(self, reads: Reads, progress: Progress | None) -> None:
+        """Read by `reads`; tell `progress` of events."""
+        self._reads = reads
+        self._progress = progress
+        self._findings: list[Finding] = []
+        self._highest = b""  # local id of a record
+        self._events = self._total = 0
+        self._belonging = dict.fromkeys((IDS, FLAGS, COMMITS), 0)  # entries of some record
+        # Of what is damaged, and was told of: timeline keys, keys of `ids` and of `commits`.
+        self._told: set[bytes] = set()
+        self._told_ids: set[bytes] = set()
+        self._told_commits: set[bytes] = set()
+
+    def run(self) -> list[Finding]:
+        """Return all that is wrong."""
+        self._guarded(META, self._look_at_meta)
+        self._walk(META, None)
+        self._walk(TIMELINE, self._look_at_record)
+        self._guarded(META, self._look_at_next)
+        for name, strays in (
+            (IDS, self._look_at_id),
+            (FLAGS, self._look_at_posting),
+            (COMMITS, self._look_at_commit),
+        ):
+            if self._walk(name, None) != self._belonging[name]:
+                self._walk(name, strays, ordered=True)
+        self._walk_runs()
+        return self._findings
+
+    # -- going through ----------------------------------------------------------------------------
+
+    def _find(
+        self, kind: FindingKind, where: str, detail: str, event_id: str | None = None
+    ) -> None:
+        self._findings.append(Finding(kind, where, detail, event_id))
+
+    def _guarded(self, where: str, work: Callable[[Txn, Databases], T]) -> T | None:
+        """Run `work`; None where LMDB cannot read on."""
+
+        def guarded(txn: Txn, databases: Databases) -> T | None:
+            try:
+                return work(txn, databases)
+            except lmdb.Error as error:
+                self._find(FindingKind.PAGE, where, f"it cannot be read on: {error}")
+                return None
+
+        return self._reads(guarded)
+
+    def _walk(
+        self,
+        name: str,
+        look: Callable[[Txn, Databases, bytes, bytes], None] | None,
+        *,
+        ordered: bool = False,
+    ) -> int:
+        """Look at each entry; return how many there are. `ordered`: that was seen before."""
+        place: tuple[bytes, bytes] | None = (b"", b"")
+        walked = 0
+
+        def piece(txn: Txn, databases: Databases) -> tuple[bytes, bytes] | None:
+            nonlocal walked
+            before = place
+            most = PIECE + txn.stat(getattr(databases, name))["entries"]
+            with txn.cursor(db=getattr(databases, name)) as cursor:
+                for entry in islice(behind(cursor, place, pairs=name == FLAGS), PIECE):
+                    if before is not None and entry <= before and walked and not ordered:
+                        self._find(FindingKind.ORDER, name, f"{_hex(entry[0])} is out of its order")
+                    if look is not None:
+                        look(txn, databases, *entry)
+                    walked += 1
+                    before = entry
+            # Where the order is broken, going on behind an entry may lead back to it.
+            return before if before != place and walked <= most else None
+
+        while place is not None:
+            place = self._guarded(name, piece)
+            if name == TIMELINE and self._progress is not None:
+                self._progress(walked, max(self._total, walked))
+        if not ordered:
+            self._guarded(name, lambda txn, databases: self._count(txn, databases, name, walked))
+        return walked
+
+    def _count(self, txn: Txn, databases: Databases, name: str, walked: int) -> None:
+        counted = txn.stat(getattr(databases, name))["entries"]
+        if counted != walked:
+            self._find(FindingKind.COUNT, name, f"{counted:,} are counted and {walked:,} are there")
+
+    # -- meta -------------------------------------------------------------------------------------
+
+    def _look_at_meta(self, txn: Txn, databases: Databases) -> None:
+        self._total = txn.stat(databases.timeline)["entries"]
+        version = txn.get(fmt.FORMAT, db=databases.meta)
+        if version != fmt.encode_checked(fmt.VERSION):
+            was = "there is none" if version is None else f"it is {_hex(version)}"
+            self._find(FindingKind.FORMAT, META, f"{was}, and should be {fmt.VERSION}")
+        if doubt := doubt_of(txn):
+            self._find(FindingKind.TRANSACTION, DATA_FILE, doubt)
+        with txn.cursor() as cursor:
+            names = set(cursor.iternext(keys=True, values=False)) - {fmt.TRANSACTION}
+            for name in names - NAMES:
+                self._find(FindingKind.DATABASE, shown(name), "it does not belong to a store")
+
+    def _look_at_next(self, txn: Txn, databases: Databases) -> None:
+        following = txn.get(fmt.NEXT, db=databases.meta)
+        if following is None:
+            self._find(FindingKind.NEXT_LOCAL_ID, META, "there is none")
+        elif not self._highest < following < NO_MORE_LOCAL_IDS:
+            detail = f"it is {_hex(following)}, and {_hex(self._highest)} was given out"
+            self._find(FindingKind.NEXT_LOCAL_ID, META, detail)
+
+    # -- records ----------------------------------------------------------------------------------
+
+    def _look_at_record(self, txn: Txn, databases: Databases, key: bytes, record: bytes) -> None:
+        try:
+            event = _saved_event(key, record)
+        except (StoreDamaged, InvalidEvent) as error:
+            self._highest = max(self._highest, key[8:])
+            self._tell_of(key)
+            self._find(FindingKind.RECORD_UNREADABLE, TIMELINE, f"{_hex(key)}: {error}")
+            return
+        seen = _Seen(
+            key,
+            event,
+            fmt.checksum(record),
+            txn.get(fmt.text_key(event.id), db=databases.ids),
+            txn.get(key[8:], db=databases.commits),
+        )
+        checksums = seen.checksums
+        if checksums and seen.checksum not in checksums.values():
+            self._highest = max(self._highest, key[8:])
+            self._tell_of(key)
+            detail = "it does not agree with its checksum"
+            self._find(FindingKind.RECORD_CHANGED, TIMELINE, detail, event.id)
+        elif _is_misplaced(txn, databases, seen):
+            self._tell_of(key, seen.time + key[8:], fmt.key_in(seen.entry or key))
+            detail = f"it stands at {_hex(key)}"
+            self._find(FindingKind.RECORD_MISPLACED, TIMELINE, detail, event.id)
+        else:
+            self._highest = max(self._highest, key[8:])
+            for where, found in checksums.items():
+                if found != seen.checksum:
+                    detail = f"{_hex(found)} for {_hex(seen.checksum)}"
+                    self._find(FindingKind.CHECKSUM_WRONG, where, detail, event.id)
+            self._look_for_id(txn, databases, seen)
+            self._look_for_commit(seen)
+            self._look_for_flags(txn, databases, key, event)
+
+    def _tell_of(self, *keys: bytes) -> None:
+        self._told.update(keys)
+        self._told_commits.update(key[8:] for key in keys)
+
+    def _look_for_id(self, txn: Txn, databases: Databases, seen: _Seen) -> None:
+        event_id = seen.event.id
+        if seen.entry is None:
+            self._find(FindingKind.ID_MISSING, IDS, "it is not there", event_id)
+            return
+        found = fmt.key_in(seen.entry)
+        if found == seen.key:
+            self._belonging[IDS] += 1
+            return
+        other = txn.get(found, db=databases.timeline) if found else None
+        if other is not None and _id(other) == event_id:
+            detail = f"at {_hex(seen.key)} and at {_hex(found)}"
+            self._find(FindingKind.ID_TWICE, TIMELINE, detail, event_id)
+            return
+        self._told_ids.add(fmt.text_key(event_id))
+        detail = f"it leads to {_hex(found)} in place of {_hex(seen.key)}"
+        self._find(FindingKind.ID_WRONG, IDS, detail, event_id)
+
+    def _look_for_commit(self, seen: _Seen) -> None:
+        local_id, commit = fmt.decode_number(seen.key[8:]), seen.commit
+        if commit is None:
+            detail = f"{local_id:,} is not there"
+            self._find(FindingKind.COMMIT_MISSING, COMMITS, detail, seen.event.id)
+        elif commit[:8] == seen.time:
+            self._belonging[COMMITS] += 1
+        else:
+            self._told_commits.add(seen.key[8:])
+            detail = f"{local_id:,} has the timestamp {_hex(commit[:8])} for {_hex(seen.time)}"
+            self._find(FindingKind.COMMIT_WRONG, COMMITS, detail, seen.event.id)
+
+    def _look_for_flags(self, txn: Txn, databases: Databases, key: bytes, event: Event) -> None:
+        with txn.cursor(db=databases.flags) as cursor:
+            for tag in event.tags:
+                if cursor.set_key_dup(fmt.text_key(tag), key):
+                    self._belonging[FLAGS] += 1
+                else:
+                    self._find(FindingKind.FLAG_MISSING, FLAGS, f"in that of {tag!r}", event.id)
+
+    # -- entries that belong to no record ---------------------------------------------------------
+
+    def _look_at_id(self, txn: Txn, databases: Databases, id_key: bytes, entry: bytes) -> None:
+        key = fmt.key_in(entry)
+        if key in self._told or id_key in self._told_ids:
+            return
+        event = _event(txn.get(key, db=databases.timeline) if key else None)
+        if event is None or fmt.text_key(event.id) != id_key:
+            self._find(FindingKind.ID_STRAY, IDS, f"{shown(id_key)} leads to {_hex(key)}")
+
+    def _look_at_posting(self, txn: Txn, databases: Databases, flag_key: bytes, key: bytes) -> None:
+        if key in self._told:
+            return
+        event = _event(txn.get(key, db=databases.timeline))
+        if event is None or flag_key not in map(fmt.text_key, event.tags):
+            event_id = None if event is None else event.id
+            self._find(
+                FindingKind.FLAG_STRAY, FLAGS, f"{shown(flag_key)} names {_hex(key)}", event_id
+            )
+
+    def _look_at_commit(
+        self, txn: Txn, databases: Databases, local_id: bytes, entry: bytes
+    ) -> None:
+        if local_id in self._told_commits:
+            return
+        if txn.get(entry[:8] + local_id, db=databases.timeline) is None:
+            self._find(FindingKind.COMMIT_STRAY, COMMITS, f"{_hex(local_id)} at {_hex(entry[:8])}")
+
+    # -- signatures -------------------------------------------------------------------------------
+
+    def _walk_runs(self) -> None:
+        end = fmt.FIRST_KEY
+
+        def look(txn: Txn, databases: Databases, first: bytes, value: bytes) -> None:
+            nonlocal end
+            filter_, run_end = value[: -fmt.RUN_END], fmt.run_end(value)
+            if first < end or run_end < first:
+                detail = f"{_hex(first)} to {_hex(run_end)}, behind {_hex(end)}"
+                self._find(FindingKind.RUN_WRONG, SIGNATURES, detail)
+            end = max(end, run_end)
+            with txn.cursor(db=databases.timeline) as cursor:
+                items = iter(cursor.iternext()) if cursor.set_range(first) else iter(())
+                run = takewhile(lambda item: item[0] < run_end, items)
+                for piece in chain(([],), pieces(run, lambda item: len(item[1]))):
+                    inside = [record for key, record in piece if key not in self._told]
+                    if not holds(filter_, fmt.contents_of(inside)):
+                        detail = f"that of the run from {_hex(first)} on"
+                        self._find(FindingKind.SIGNATURE_WRONG, SIGNATURES, detail)
+                        return
+
+        self._walk(SIGNATURES, look)
+
+
+def _is_misplaced(txn: Txn, databases: Databases, seen: _Seen) -> bool:
+    """Whether the key of a record is damaged, and not what the indexes say of it.
+
+    Its timestamp or local id cannot be right; or `ids` tells of another local id, under which there
+    is nothing, and `commits` does not speak for the one in the key.
+    """
+    key, entry, commit = seen.key, seen.entry, seen.commit
+    if key[:8] != seen.time or not NO_LOCAL_ID < key[8:] < NO_MORE_LOCAL_IDS:
+        return True
+    if entry is None or entry != entry[: fmt.KEY] + seen.checksum or entry[:8] != seen.time:
+        return False
+    vouched = commit is not None and commit[8:] == seen.checksum
+    return not vouched and txn.get(fmt.key_in(entry), db=databases.timeline) is None
+
+
+def _saved_event(key: bytes, record: bytes) -> Event:
+    """Return the event of an entry of `timeline`; raises what is wrong with it."""
+    event = fmt.decode_one(record)
+    if checked(event) != event:
+        raise StoreDamaged("it is not as it would have been saved")
+    if len(key) != fmt.KEY:
+        raise StoreDamaged("its key does not have 16 bytes")
+    return event
+
+
+def _event(record: bytes | None) -> Event | None:
+    try:
+        return None if record is None else fmt.decode_one(record)
+    except StoreDamaged:
+        return None
+
+
+def _id(record: bytes) -> str | None:
+    event = _event(record)
+    return None if event is None else event.id
+
+
+def _hex(data: bytes) -> str:
+    return data.hex() or "nothing"

@@ -1,0 +1,43 @@
+"""The page level: whether a data file is made of pages as LMDB writes them, without opening it.
+
+LMDB trusts its file: a damaged page can make it read beyond the map, and end the process. So a file
+that may be damaged, or that comes from elsewhere, is looked at here first, by a walk in Python
+through all pages (`lmdb.verify`), which nothing in the file can lead astray.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lmdbstore.engine.create import DATA_FILE
+from lmdbstore.engine.registry import writing_here
+from lmdbstore.errors import EventReadException, StoreOpenError, shown
+from lmdbstore.processes.barrier import write_lock
+
+from .findings import Finding, FindingKind
+
+__all__ = ["page_findings"]
+
+
+def page_findings(folder: str) -> list[Finding]:
+    """Return what is wrong with the pages of the store in a folder; writers wait meanwhile.
+
+    Raises:
+        StoreOpenError: there is no file that could be read.
+        EventReadException: this thread is in the middle of a write to it.
+    """
+    from lmdb.verify import VerifyError, verify  # nobody else needs it
+
+    if writing_here(folder):
+        raise EventReadException(
+            "pages cannot be looked at from within a write of the same thread (from a signal "
+            "handler, say), which keeps others out; do it when that has returned"
+        )
+    try:
+        with write_lock(folder, wait=True):
+            errors = verify(os.path.join(folder, DATA_FILE), subdir=False)  # type: ignore[no-untyped-call]  # it has no types
+    except VerifyError as error:
+        errors = [str(error)]
+    except OSError as error:
+        raise StoreOpenError(f"the store {shown(folder)} could not be read: {error}") from error
+    return [Finding(FindingKind.PAGE, DATA_FILE, str(error)) for error in errors]

@@ -1,0 +1,322 @@
+"""Making a damaged store sound: all indexes are built anew from the records, into a fresh file.
+
+Rules: the damaged file is read page by page without LMDB, which it could lead astray, and is not
+written to. Of a record and its two checksums the majority is believed: one that agrees with either
+was not changed; one that agrees with none is not known to be what was written. A local id belongs
+to one record; another that claims it is given a new one. The fresh file is a store like any other,
+made in a folder inside the old one's; it takes the old file's name only when it is flushed and has
+been verified. What could not be kept is told, and then the old file stays
+beside under another name. Memory does not grow with the store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from lmdbstore.contract.event import checked
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.last_state import last_state
+from lmdbstore.disk.space import check_space
+from lmdbstore.engine.create import DATA_FILE, MAKING, check_plain, flush_folder, sweep
+from lmdbstore.engine.options import checked_progress, folder_of, one_of
+from lmdbstore.errors import (
+    EventStoreException,
+    EventWriteException,
+    InvalidEvent,
+    StoreDamaged,
+    StoreOpenError,
+    shown,
+)
+from lmdbstore.processes.presence import alone_in
+from lmdbstore.store import LMDBEventStore
+from lmdbstore.write.changes import Change, Save
+
+from .findings import Finding, FindingKind
+from .walk import pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lmdbstore.contract.event import Event
+    from lmdbstore.write.transaction import WriteTransaction
+
+    from .walk import Progress
+
+__all__ = ["Repaired", "repair"]
+
+NO_LOCAL_ID = fmt.encode_number(0)
+TIMELINE = fmt.TIMELINE.decode()
+
+
+class Repaired(NamedTuple):
+    """What `repair` did."""
+
+    events: int  # that were kept
+    left_out: list[Finding]  # what could not be kept, or not be read
+    old_file: str | None  # where the damaged file is now, if anything was left out
+
+
+class _Kept(NamedTuple):
+    """A record that is kept, and where it belongs."""
+
+    key: bytes
+    event: Event
+    record: bytes
+
+
+class Restore(Change):
+    """Put records at the timeline keys that they had."""
+
+    alone = True
+
+    def __init__(self, kept: list[_Kept], next_local_id: int) -> None:
+        """Let new events get local ids from `next_local_id` on, or behind those of the records."""
+        self._kept = kept
+        self.next_local_id = next_local_id
+        self.twice: list[_Kept] = []  # of an id that is taken
+        self.homeless: list[_Kept] = []  # without a local id, or of one that is taken
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        flag_keys = fmt.TextKeys()
+        for kept in self._kept:
+            local_id = fmt.decode_number(kept.key[8:])
+            if (
+                not 0 < local_id < fmt.LOCAL_IDS
+                or txn.get(txn.databases.commits, kept.key[8:]) is not None
+            ):
+                self.homeless.append(kept)
+                continue
+            row = fmt.encode(kept.event, flag_keys)._replace(
+                record=kept.record, checksum=fmt.checksum(kept.record)
+            )
+            if not txn.claim(txn.databases.ids, row.id_key, kept.key + row.checksum):
+                self.twice.append(kept)
+                continue
+            Save.put(txn, kept.key, row, append=False)
+            self.next_local_id = max(self.next_local_id, local_id + 1)
+        txn.next_local_id = max(txn.next_local_id, self.next_local_id)
+        txn.changed = True
+        return None
+
+
+def repair(
+    path: str | os.PathLike[str], *, keep_changed: bool = False, progress: Progress | None = None
+) -> Repaired:
+    """Build all indexes of a store anew, from its records.
+
+    Nobody may have the store open, and nobody can open it meanwhile. The new file replaces the old
+    one only when it is flushed and `verify` finds nothing in it; until then, and if this fails or
+    is interrupted, the old one is untouched. Events keep their order and their local ids; only
+    where two claim the same one, one of them gets a new one. It needs as much free space as the old
+    file takes.
+
+    A record is left out if it cannot be read, or agrees with neither of its checksums (a flipped
+    bit), or both of these are lost. Then the old file is kept in the folder, as `damaged-<time in
+    UTC>.mdb`: to see what was left out, copy it to a folder of its own as `data.mdb`, and repair it
+    there with `keep_changed`.
+
+    Args:
+        path: The store's folder.
+        keep_changed: Keep records that can be read and are not known to be what was written. Look
+            at them: they then pass for it.
+        progress: Is called with how many events are done, and of how many, now and then.
+
+    Raises:
+        InvalidOption: an argument has no such value.
+        StoreInUse: a process has the store open, this one maybe.
+        StoreOpenError: there is no store, or it is none that could be repaired: the message says
+            why.
+        EventWriteException: the new file could not be written, as on a full disk.
+    """
+    folder = folder_of(path)
+    keep_changed = one_of("keep_changed", keep_changed, (True, False))
+    progress = checked_progress(progress)
+    check_plain(folder)
+    name = os.path.join(folder, DATA_FILE)
+    if not os.path.exists(name):
+        raise StoreOpenError(f"there is no store at {shown(folder)}")
+    with alone_in(folder):
+        made = os.path.join(folder, f"{MAKING}{os.urandom(8).hex()}")
+        try:
+            sweep(folder)
+            check_space(folder, os.stat(name).st_size)
+            with open(name, "rb") as file:
+                source = _Source(file, name, keep_changed=keep_changed)
+                events = _rebuild(source, made, progress)
+            return _replace(folder, made, events, source.left_out)
+        except OSError as error:
+            raise EventWriteException(
+                f"the store {shown(folder)} could not be repaired, and is as it was: {error}"
+            ) from error
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+class _Source:
+    """The records of a damaged file, and what could not be kept."""
+
+    def __init__(self, file: BinaryIO, name: str, *, keep_changed: bool) -> None:
+        self.left_out: list[Finding] = []
+        self._keep_changed = keep_changed
+        try:
+            self._pages, trees = last_state(file, self._unreadable, fmt.TIMELINE)
+        except ValueError as error:
+            raise StoreOpenError(f"{shown(name)} cannot be repaired: {error}") from error
+        if fmt.TIMELINE not in trees:
+            raise StoreOpenError(
+                f"{shown(name)} cannot be repaired: it has no timeline that could be read"
+            )
+        self._timeline, self._ids, self._commits, meta, signatures = map(
+            trees.get, (fmt.TIMELINE, fmt.IDS, fmt.COMMITS, fmt.META, fmt.SIGNATURES)
+        )
+        version = fmt.decode_checked(self._pages.lookup(meta, fmt.FORMAT) or b"")
+        if version not in (None, fmt.VERSION):  # where it is lost, it may be ours
+            raise StoreOpenError(
+                f"{shown(name)} has format version {version}, and this lmdbstore writes version "
+                f"{fmt.VERSION}; use the lmdbstore that wrote it"
+            )
+        following = _number(self._pages.lookup(meta, fmt.NEXT)) or 1
+        self.next_local_id = following if following < fmt.LOCAL_IDS else 1
+        self.signed = signatures is not None and signatures.entries > 0
+        self.total = self._timeline.entries if self._timeline else 0
+
+    def _unreadable(self, what: str) -> None:
+        self.left_out.append(Finding(FindingKind.PAGE, DATA_FILE, what))
+
+    def leave_out(self, kind: FindingKind, detail: str, event_id: str | None = None) -> None:
+        self.left_out.append(Finding(kind, TIMELINE, detail, event_id))
+
+    def kept(self) -> Iterator[_Kept]:
+        """Give the records that are kept, mostly in the order of the timeline."""
+        assert self._timeline is not None  # noqa: S101  see __init__
+        found = 0
+        for key, record in self._pages.walk(self._timeline.root):
+            found += 1
+            try:
+                event = fmt.decode_one(record)
+                if checked(event) != event or len(key) != fmt.KEY:
+                    raise StoreDamaged("it is not as it would have been saved")  # noqa: TRY301
+            except (StoreDamaged, InvalidEvent) as error:
+                self.leave_out(FindingKind.RECORD_UNREADABLE, f"{key.hex()}: {error}")
+                continue
+            true_key = self._true_key(key, event, record)
+            if true_key is not None:
+                yield _Kept(true_key, event, record)
+        if found != self.total:  # also where a damaged root leads to the timeline as it once was
+            detail = f"{self.total:,} records are counted, and {found:,} can be reached"
+            self.leave_out(FindingKind.COUNT, detail)
+
+    def _true_key(self, key: bytes, event: Event, record: bytes) -> bytes | None:
+        """Return where a record belongs, without a local id if it is not known; None: left out."""
+        entry = self._pages.lookup(self._ids, fmt.text_key(event.id))
+        commit = self._pages.lookup(self._commits, key[8:])
+        checksum, when = fmt.checksum(record), fmt.encode_time(event.timestamp)
+        present = [found for found in (entry and entry[fmt.KEY :], commit and commit[8:]) if found]
+        if checksum not in present and not self._keep_changed:
+            kind, detail = FindingKind.RECORD_CHANGED, "it does not agree with its checksum"
+            if not present:
+                kind, detail = FindingKind.RECORD_UNCHECKED, "both of its checksums are lost"
+            self.leave_out(kind, detail, event.id)
+            return None
+        of_another = commit is not None and commit[8:] != checksum and commit[:8] != when
+        by_key = when + (NO_LOCAL_ID if of_another else key[8:])
+        if entry is None or entry[fmt.KEY :] != checksum:
+            return by_key
+        if fmt.key_in(entry) == key:
+            return when + key[8:]
+        if self._is_elsewhere(entry):
+            self.leave_out(FindingKind.ID_TWICE, f"the one at {key.hex()}", event.id)
+            return None
+        vouched = commit is not None and commit[8:] == checksum
+        if vouched or entry[:8] != when:
+            return by_key
+        return fmt.key_in(entry)  # the local id in the key is the damaged one
+
+    def _is_elsewhere(self, entry: bytes) -> bool:
+        """Whether the same record stands where an entry of `ids` leads to."""
+        record = self._pages.lookup(self._timeline, fmt.key_in(entry), big=True)
+        return record is not None and fmt.checksum(record) == entry[fmt.KEY :]
+
+
+def _number(data: bytes | None) -> int | None:
+    """Return a number; None where there is none, or it is damaged."""
+    try:
+        return None if data is None else fmt.decode_number(data)
+    except StoreDamaged:
+        return None
+
+
+def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
+    """Write what is kept into a new store in the folder `made`; return how many events it has."""
+    try:
+        # Flushed once, at the end: nobody sees it before.
+        store = LMDBEventStore(made, durability="none", signatures=False)
+    except StoreOpenError as error:
+        raise EventWriteException(f"nothing was repaired: {error}") from error
+    with store:
+        read, following = 0, source.next_local_id
+        homeless: list[_Kept] = []  # few: what is damaged so
+
+        def restore(piece: list[_Kept]) -> None:
+            nonlocal following
+            change = Restore(piece, following)
+            store._write(change)  # noqa: SLF001  a store of our own making
+            following = change.next_local_id
+            homeless.extend(change.homeless)
+            for twice in change.twice:
+                source.leave_out(FindingKind.ID_TWICE, f"at {twice.key.hex()}", twice.event.id)
+
+        for piece in pieces(source.kept(), lambda record: len(record.record)):
+            restore(piece)
+            read += len(piece)
+            if progress is not None:
+                progress(read, max(source.total, read))
+        restore(  # also where there is none: so the next local id is written where no event is left
+            [
+                record._replace(key=record.key[:8] + fmt.encode_number(local_id))
+                for local_id, record in enumerate(homeless, following)
+            ]
+        )
+        if source.signed:
+            store.sign()
+        store.flush()
+        if findings := store.verify(pages=True):
+            raise EventWriteException(
+                f"the repaired file does not verify, and the store is as it was: {findings[0]}"
+            )
+        return len(store)
+
+
+def _replace(folder: str, made: str, events: int, left_out: list[Finding]) -> Repaired:
+    old, new = os.path.join(folder, DATA_FILE), os.path.join(made, DATA_FILE)
+    status = os.stat(old)
+    os.chmod(new, stat.S_IMODE(status.st_mode))
+    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(new, status.st_uid, status.st_gid)
+    kept_as = _kept_aside(folder, old) if left_out else None
+    try:
+        os.replace(new, old)
+        flush_folder(folder)
+    except BaseException:
+        if kept_as is not None and os.path.samefile(old, kept_as):  # nothing was replaced
+            os.unlink(kept_as)
+        raise
+    return Repaired(events, left_out, kept_as)
+
+
+def _kept_aside(folder: str, old: str) -> str:
+    """Give the damaged file a second name that is free, and return it."""
+    when = time.strftime("damaged-%Y%m%dT%H%M%S", time.gmtime())
+    for number in count():
+        name = os.path.join(folder, f"{when}-{number}.mdb" if number else f"{when}.mdb")
+        with suppress(FileExistsError):
+            os.link(old, name)
+            return name
+    raise AssertionError  # there is always a number

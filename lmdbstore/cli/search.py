@@ -1,0 +1,106 @@
+"""A search: what was asked for goes to the store, and the events come out as lines.
+
+Rules: a pipe gets the bytes of the contents as they are; a terminal gets nothing that could steer
+it. A line of JSON holds exactly the fields of an event, so that `import` reads it back.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, TypedDict
+
+import orjson
+
+from lmdbstore.patterns.pattern import compile_pattern
+
+from .opening import open_to_read
+from .terminal import colourful, highlighted, is_terminal, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lmdbstore import Event, EventView
+
+__all__ = ["Sought", "run_search"]
+
+FOUND, NOTHING = 0, 1  # exit statuses, as of grep
+# Characters. To find all matches of a text may take a time that grows with its square.
+LONGEST_COLOURED = 10_000
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+class Sought(TypedDict):
+    """The conditions of a search, in the words of `EventView.search`."""
+
+    ts_start: float | None
+    ts_end: float | None
+    flags: tuple[str, ...]
+    match: str | None
+    order: str
+    source: str | None
+    limit: int | None
+
+
+def run_search(db: Path, sought: Sought, mode: str) -> int:
+    """Print what `mode` ("text", "json", "count" or "explain") asks for; return the exit status."""
+    with open_to_read(db) as store:
+        if mode == "explain":
+            print(store.explain(**sought))  # noqa: T201
+            return FOUND
+        if mode == "count":
+            number = store.count(**sought)
+            print(number)  # noqa: T201
+            return FOUND if number else NOTHING
+        return _print_events(store, sought, _line_maker(sought["match"], mode))
+
+
+def _print_events(view: EventView, sought: Sought, line: Callable[[Event], bytes]) -> int:
+    status = NOTHING
+    write = sys.stdout.buffer.write
+    for event in view.search(**sought):
+        status = FOUND
+        write(line(event))
+    return status
+
+
+def _line_maker(match: str | None, mode: str) -> Callable[[Event], bytes]:
+    """Return what makes an event into the bytes of its line."""
+    terminal = is_terminal(sys.stdout)
+    if mode == "json":
+        return _safe_json_line if terminal else _json_line
+    if not terminal:
+        return _plain_line
+    if not match or not colourful():
+        return _visible_line
+    pattern = compile_pattern(match)
+
+    def coloured(event: Event) -> bytes:
+        if len(event.content) > LONGEST_COLOURED:
+            return _visible_line(event)
+        return _encoded(highlighted(event.content, pattern.spans(event.content)))
+
+    return coloured
+
+
+def _plain_line(event: Event) -> bytes:
+    return event.content.encode() + b"\n"
+
+
+def _visible_line(event: Event) -> bytes:
+    return _encoded(visible(event.content))
+
+
+def _encoded(text: str) -> bytes:
+    # A terminal of another encoding shows what it can; nothing it lacks may end the search.
+    return text.encode(sys.stdout.encoding or "utf-8", "backslashreplace") + b"\n"
+
+
+def _json_line(event: Event) -> bytes:
+    return orjson.dumps(event._asdict(), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _safe_json_line(event: Event) -> bytes:
+    text = _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", _json_line(event).decode())
+    return _encoded(text[:-1])

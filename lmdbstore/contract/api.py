@@ -1,0 +1,220 @@
+"""The contract: what an event store does, whoever implements it.
+
+`EventStore` has the names and parameters of `theia.storeapi.EventStore`, settles what that API
+leaves open, and adds to it. `lmdbstore.testing` holds the tests that an implementation passes.
+A store must define the abstract methods; the others are defined here by means of those, and a
+store overrides them where it can do better.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self, TypeVar, overload
+
+from lmdbstore.errors import EventNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+    from uuid import UUID
+
+    from .event import Event
+    from .search import Search
+
+__all__ = ["EventStore", "EventView"]
+
+T = TypeVar("T")
+
+
+class EventView(ABC):
+    """What can be asked of a store, and of one frozen state of it (`EventStore.snapshot`)."""
+
+    @overload
+    def get(self, event_id: str | UUID) -> Event: ...
+    @overload
+    def get(self, event_id: str | UUID, default: T) -> Event | T: ...
+    @abstractmethod
+    def get(self, event_id: str | UUID, default: object = ...) -> object:
+        """Return the event with this id, or `default` if one is given and there is no such event.
+
+        Raises:
+            EventNotFound: there is no such event, and no default.
+            InvalidQuery: the id is not a string.
+            StoreClosed: the store was closed.
+            EventReadException: the store could not be read.
+        """
+
+    @abstractmethod
+    def search(  # noqa: PLR0913  the parameters of the contract
+        self,
+        ts_start: float | None = None,
+        ts_end: float | None = None,
+        flags: Iterable[str] | None = None,
+        match: str | None = None,
+        order: str = "asc",
+        *,
+        source: str | None = None,
+        limit: int | None = None,
+        after: Event | str | None = None,
+    ) -> Search:
+        r"""Return an iterator over the events that meet every condition given.
+
+        Args:
+            ts_start: Seconds since 1970, inclusive; None (or -inf) for no bound.
+            ts_end: The same for the end. A range that is reversed holds no events.
+            flags: Tags that an event must all carry, compared exactly.
+            match: A regular expression found anywhere in the content; anchor it with `^` and `$`.
+                The subset and its meaning stand in `lmdbstore.patterns.pattern`.
+            order: `"asc"` or `"desc"`, by timestamp. Events with equal timestamps come in the
+                order they were saved, and exactly reversed in `"desc"`.
+            source: The exact source of the events.
+            limit: At most this many events.
+            after: An event of this store, or the token of an earlier search: continue behind it
+                in the order asked for, with no event lost or repeated among equal timestamps.
+
+        The arguments are checked, and the pattern is compiled, before this returns. What was
+        saved after the call is not found, and neither is what was deleted before its page was
+        read. The first events come at once, and the memory used does not grow with the result.
+
+        Raises:
+            InvalidQuery: an argument cannot be searched with.
+            EventNotFound: `after` is an event that is not in the store.
+            StoreClosed: the store was closed; raised by the iterator too.
+            EventReadException: the store could not be read; raised by the iterator too.
+        """
+
+    def count(  # noqa: PLR0913
+        self,
+        ts_start: float | None = None,
+        ts_end: float | None = None,
+        flags: Iterable[str] | None = None,
+        match: str | None = None,
+        order: str = "asc",
+        *,
+        source: str | None = None,
+        limit: int | None = None,
+        after: Event | str | None = None,
+    ) -> int:
+        """Return how many events `search` would give for the same arguments; raises the same."""
+        found = self.search(
+            ts_start, ts_end, flags, match, order, source=source, limit=limit, after=after
+        )
+        return sum(1 for _ in found)
+
+    def explain(  # noqa: PLR0913
+        self,
+        ts_start: float | None = None,
+        ts_end: float | None = None,
+        flags: Iterable[str] | None = None,
+        match: str | None = None,
+        order: str = "asc",
+        *,
+        source: str | None = None,
+        limit: int | None = None,
+        after: Event | str | None = None,
+    ) -> str:
+        """Return the plan of a search for the same arguments, as text; raises the same."""
+        self.search(
+            ts_start, ts_end, flags, match, order, source=source, limit=limit, after=after
+        ).close()
+        return f"{type(self).__name__} does not say how it searches"
+
+    def flags(self) -> dict[str, int]:
+        """Return every flag with the number of events that carry it."""
+        numbers: dict[str, int] = {}
+        for event in self.search():
+            for flag in event.tags:
+                numbers[flag] = numbers.get(flag, 0) + 1
+        return numbers
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return self.count()
+
+    def __bool__(self) -> bool:
+        """A store is true, also when it is empty."""
+        return True
+
+    def __contains__(self, event_id: str | UUID) -> bool:
+        """Whether there is an event with this id; raises as `get` does."""
+        try:
+            self.get(event_id)
+        except EventNotFound:
+            return False
+        return True
+
+
+class EventStore(EventView):
+    """A store of events: atomic, thread-safe, strictly consistent.
+
+    Strict consistency: a `get` or a `search` that begins while a write, of another thread or
+    another process, is under way and not committed waits for it to commit or to fail, and then
+    sees the outcome. A write that begins after the read did may or may not be seen by a `get`,
+    and is not seen by a `search`. A store that cannot do this must say so in its docstring.
+    """
+
+    @abstractmethod
+    def save(self, event: Event) -> None:
+        """Save one event: all of it or nothing.
+
+        When this returns the event is visible, and as durable as the store says.
+
+        `event` may be any object with the attributes `id`, `source`, `timestamp`, `tags` and
+        `content`, such as a `theia.model.Event`.
+
+        Raises:
+            InvalidEvent: the event cannot be stored; nothing was written.
+            DuplicateEvent: its id is in the store already; the stored event is untouched.
+            StoreClosed: the store was closed.
+            EventWriteException: the write failed; nothing was written.
+        """
+
+    @abstractmethod
+    def save_many(self, events: Iterable[Event]) -> int:
+        """Save all of the events or, when anything is wrong with one of them, none.
+
+        Returns how many. `events` may be a generator; it is read to its end before anything is
+        written, so it may itself read or write the store. Raises what `save` raises, and what
+        the generator raises; if more than one event is wrong, for any one of them.
+        """
+
+    @abstractmethod
+    def delete(self, event_id: str | UUID) -> None:
+        """Delete one event: the event and every trace of it, or nothing.
+
+        Raises:
+            EventNotFound: there is no such event.
+            InvalidQuery: the id is not a string.
+            StoreClosed: the store was closed.
+            EventWriteException: the write failed; nothing was deleted.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[EventView]:
+        """Return a view of the store as it is now, to be used in a `with` block.
+
+        What is written later, by anybody, does not show in it. It ends with the block, or with
+        the store, and then raises `StoreClosed`. It may be used by several threads, and may hold
+        back the reuse of space while it is open.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the store. Every later call raises `StoreClosed`; closing again does nothing.
+
+        A search that has not said that it is at its end then raises `StoreClosed`.
+        """
+
+    def __enter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        self.close()

@@ -1,0 +1,226 @@
+"""The query: the arguments of a search, checked and turned into plain data.
+
+Rules: everything that can be wrong with an argument is found here, before a store is touched,
+and named in an `InvalidQuery`. A `Query` knows no store. The order of events is that of their
+`Position`: by timestamp, and by the order of saving among equal timestamps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from uuid import UUID
+
+from lmdbstore.errors import EventReadException, InvalidQuery, shown
+from lmdbstore.threads.re2_gate import run_engine
+
+from .event import checked_id, members
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmdbstore.patterns.pattern import Pattern
+
+__all__ = [
+    "Position",
+    "Query",
+    "checked_flags",
+    "checked_number",
+    "checked_query",
+    "checked_seconds",
+    "refuse",
+    "whole",
+]
+
+LOCAL_IDS = 1 << 64  # they have 8 bytes on disk
+
+
+class Position(NamedTuple):
+    """Where an event stands in the timeline: unique in its store, and never used again."""
+
+    timestamp: float
+    local_id: int
+
+    @property
+    def token(self) -> str:
+        """The position as a short string, exact and the same on every machine."""
+        return f"{self.local_id}@{self.timestamp!r}"
+
+    @classmethod
+    def from_token(cls, token: str) -> Position:
+        """Read a token back.
+
+        Raises:
+            InvalidQuery: it is not the token of a search.
+        """
+        local_id, _, timestamp = token.partition("@")
+        try:
+            position = cls(float(timestamp), int(local_id))
+        except ValueError:
+            position = None
+        # Only what was written by `token` is one: " 7_0@1" and "1@nan" would read as numbers too.
+        if position is None or not position.possible or position.token != token:
+            refuse("after", token, "pass the token of an earlier search, or one of its events")
+        return position
+
+    @property
+    def possible(self) -> bool:
+        """Whether an event can stand there."""
+        timestamp, local_id = self
+        negative_zero = timestamp == 0 and math.copysign(1, timestamp) < 0
+        return math.isfinite(timestamp) and not negative_zero and 0 < local_id < LOCAL_IDS
+
+
+class Query(NamedTuple):
+    """What is searched for; every condition must hold. Both time bounds are inclusive."""
+
+    ts_start: float = -math.inf
+    ts_end: float = math.inf
+    flags: tuple[str, ...] = ()
+    pattern: Pattern | None = None
+    descending: bool = False
+    source: str | None = None
+    limit: int | None = None
+    after: Position | None = None
+
+    @property
+    def impossible(self) -> bool:
+        """Whether no event can answer it, whatever the store holds."""
+        return self.ts_start > self.ts_end or self.limit == 0
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether telling a match needs more than the event's position and flags."""
+        return self.pattern is not None or self.source is not None
+
+
+def checked_query(  # noqa: PLR0913  the parameters of the contract
+    ts_start: object,
+    ts_end: object,
+    flags: object,
+    match: object,
+    order: object,
+    *,
+    source: object,
+    limit: object,
+    after: object,
+    locate: Callable[[str], Position],
+) -> Query:
+    """Check the arguments of a search and return them as a `Query`.
+
+    `locate` returns the position of an event of the store by its id; it is called only when
+    `after` is an event.
+
+    Raises:
+        InvalidQuery: naming the argument, its value and the remedy.
+        EventNotFound: `after` is an event that is not in the store.
+    """
+    descending = _descending(order)
+    return Query(
+        ts_start=-math.inf if ts_start is None else checked_seconds("ts_start", ts_start),
+        ts_end=math.inf if ts_end is None else checked_seconds("ts_end", ts_end),
+        flags=checked_flags("flags", flags),
+        pattern=None if match is None else _pattern(match),
+        descending=descending,
+        source=None if source is None else _text("source", source),
+        limit=checked_number("limit", limit),
+        after=_after(after, locate),
+    )
+
+
+def refuse(name: str, value: object, remedy: str) -> NoReturn:
+    """Raise InvalidQuery for an argument."""
+    raise InvalidQuery(f"{name}: {shown(value)} cannot be used; {remedy}")
+
+
+def checked_seconds(name: str, value: Any) -> float:
+    """Return a time as a number, maybe infinite; raises InvalidQuery."""
+    remedy = "pass seconds since 1970 as a number, or None for no bound"
+    if isinstance(value, str):
+        remedy += " (a pattern is passed as match=)"
+    if isinstance(value, (str, bytes, bytearray, bool)):
+        refuse(name, value, remedy)
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        refuse(name, value, remedy)
+    if math.isnan(seconds):
+        refuse(name, value, remedy)
+    return seconds + 0.0  # -0.0 becomes 0.0
+
+
+def _descending(order: object) -> bool:
+    plain = str.__str__(order) if isinstance(order, str) else None
+    if plain not in ("asc", "desc"):
+        refuse("order", order, "pass 'asc' or 'desc'")
+    return plain == "desc"
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        refuse(name, value, "pass a str")
+    text = str.__str__(value)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        refuse(name, value, "it has a lone surrogate, which no event can carry")
+    return text
+
+
+def checked_flags(name: str, value: Any) -> tuple[str, ...]:
+    """Return flags, each once; raises InvalidQuery."""
+    if value is None:
+        return ()
+    remedy = "pass a list of strings, such as ['door', 'alarm']"
+    if isinstance(value, (str, bytes)):
+        refuse(name, value, remedy)
+    try:
+        return tuple(dict.fromkeys(_text(name, flag) for flag in members(value)))
+    except TypeError:
+        refuse(name, value, remedy)
+
+
+def _pattern(value: object) -> Pattern:
+    if not isinstance(value, str):
+        refuse("match", value, "pass a regular expression as a str")
+    return run_engine(_compiled, value)
+
+
+def _compiled(match: str) -> Pattern:
+    try:
+        from lmdbstore.patterns.pattern import (
+            compile_pattern,  # RE2 is loaded when there is a pattern
+        )
+    except ImportError as error:
+        raise EventReadException(
+            f"patterns cannot be used now: {error}; from a signal handler that has interrupted the "
+            "first search for one, search when that has returned"
+        ) from error
+    return compile_pattern(match)
+
+
+def checked_number(name: str, value: object) -> int | None:
+    """Return a number of things, or None for no limit; raises InvalidQuery."""
+    if value is None:
+        return None
+    number = whole(value)
+    if number is None or number < 0:
+        refuse(name, value, "pass a whole number, 0 or more, or None for no limit")
+    return min(number, LOCAL_IDS)  # no store has more events, or bytes
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number as a plain int; None if it is none."""
+    # What a subclass makes of its operators has no say.
+    return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _after(value: Any, locate: Callable[[str], Position]) -> Position | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return Position.from_token(str.__str__(value))
+    event_id = getattr(value, "id", None)
+    if not isinstance(event_id, (str, UUID)):
+        refuse("after", value, "pass the token of an earlier search, or one of its events")
+    return locate(checked_id(event_id))

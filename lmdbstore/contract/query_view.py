@@ -1,0 +1,171 @@
+"""What our own stores and their snapshots share: arguments in, a checked `Query` out; and the end.
+
+Rules: an argument is refused in the same words everywhere; what is left to a view is to answer a
+`Query`. A view that is closed closes what was opened on it: searches that were not read to their
+end, and snapshots.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Self, TypeVar
+from weakref import WeakSet
+
+from lmdbstore.errors import StoreClosed
+from lmdbstore.threads.fork_lock import ForkLock
+
+from .api import EventView
+from .query import Position, Query, checked_query
+from .search import Search
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from .event import Event
+
+__all__ = ["QueryView"]
+
+Opened = TypeVar("Opened", bound="Search | QueryView")
+
+
+class QueryView(EventView):
+    """A view that answers queries."""
+
+    def __init__(self) -> None:
+        """Make an open view."""
+        self._closed = False
+        self._opening = ForkLock()
+        self._opened: WeakSet[Search | QueryView] = WeakSet()
+
+    def _track(self, opened: Opened) -> Opened:
+        """Remember what has to end with this view."""
+        with self._opening.lock:
+            self._check_open()
+            self._opened.add(opened)
+        return opened
+
+    def _end(self) -> bool:
+        """Close the view and what was opened on it; False if that was done before."""
+        with self._opening.lock:
+            if self._closed:
+                return False
+            self._closed = True
+            opened = list(self._opened)
+        for item in opened:
+            if isinstance(item, Search):
+                item.stop(self._no_page)
+            else:
+                item._end()  # noqa: SLF001  a view of this class
+        return True
+
+    def close(self) -> None:
+        """Close the view. Doing it again does nothing."""
+        self._end()
+
+    def __enter__(self) -> Self:
+        """Return the view itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the view."""
+        self.close()
+
+    def _no_page(self) -> None:
+        self._check_open()
+
+    def _check_open(self) -> None:
+        """Raise StoreClosed if the view was closed."""
+        if self._closed:
+            raise StoreClosed(f"{self!r} is closed; open it again")
+
+    @abstractmethod
+    def _locate(self, event_id: str) -> Position:
+        """Return where an event stands; EventNotFound where there is none."""
+
+    @abstractmethod
+    def _search(self, query: Query) -> Search: ...
+
+    @abstractmethod
+    def _count(self, query: Query) -> int: ...
+
+    @abstractmethod
+    def _explain(self, query: Query) -> str: ...
+
+    def search(  # noqa: PLR0913
+        self,
+        ts_start: float | None = None,
+        ts_end: float | None = None,
+        flags: Iterable[str] | None = None,
+        match: str | None = None,
+        order: str = "asc",
+        *,
+        source: str | None = None,
+        limit: int | None = None,
+        after: Event | str | None = None,
+    ) -> Search:
+        """See `EventView.search`."""
+        return self._search(
+            self._query(ts_start, ts_end, flags, match, order, source, limit, after)
+        )
+
+    def count(  # noqa: PLR0913
+        self,
+        ts_start: float | None = None,
+        ts_end: float | None = None,
+        flags: Iterable[str] | None = None,
+        match: str | None = None,
+        order: str = "asc",
+        *,
+        source: str | None = None,
+        limit: int | None = None,
+        after: Event | str | None = None,
+    ) -> int:
+        """See `EventView.count`."""
+        return self._count(self._query(ts_start, ts_end, flags, match, order, source, limit, after))
+
+    def explain(  # noqa: PLR0913
+        self,
+        ts_start: float | None = None,
+        ts_end: float | None = None,
+        flags: Iterable[str] | None = None,
+        match: str | None = None,
+        order: str = "asc",
+        *,
+        source: str | None = None,
+        limit: int | None = None,
+        after: Event | str | None = None,
+    ) -> str:
+        """See `EventView.explain`."""
+        return self._explain(
+            self._query(ts_start, ts_end, flags, match, order, source, limit, after)
+        )
+
+    def _query(  # noqa: PLR0913, PLR0917
+        self,
+        ts_start: object,
+        ts_end: object,
+        flags: object,
+        match: object,
+        order: object,
+        source: object,
+        limit: object,
+        after: object,
+    ) -> Query:
+        self._check_open()
+        return checked_query(
+            ts_start,
+            ts_end,
+            flags,
+            match,
+            order,
+            source=source,
+            limit=limit,
+            after=after,
+            locate=self._locate,
+        )

@@ -1,0 +1,165 @@
+"""What a search returns: an iterator over pages, with a token for the place it has come to.
+
+Rules: a page is a list of events that was read at once; between two pages nothing is held open.
+The events of a page are handed out by the list's own iterator, in C, which several threads may
+share; turning to the next page is done by one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from operator import length_hint
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from lmdbstore.errors import EventReadException
+from lmdbstore.threads.fork_lock import ForkLock
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .event import Event
+    from .query import Position
+
+__all__ = ["Page", "Search"]
+
+
+class Page:
+    """Events that were read at once (at least one), and where each of them stands."""
+
+    __slots__ = ("events", "position", "rest")
+
+    def __init__(self, events: list[Event], position: Callable[[int], Position]) -> None:
+        """Hold `events`; `position` tells where the one with a number stands."""
+        self.events = events
+        self.position = position
+        self.rest = iter(events)  # what was not given yet
+
+    @property
+    def given(self) -> int:
+        """Return how many were given; none, or less, once the events were dropped."""
+        left = length_hint(self.rest)  # first: they may be dropped by another thread meanwhile
+        return len(self.events) - left
+
+
+class Search(Iterator["Event"]):
+    """The events that a search finds, one after the other.
+
+    It may be made in one thread and read in another, and in several at once: each event is given
+    once. It costs nothing to forget one: no transaction is open while the caller has control.
+    """
+
+    def __init__(self, next_page: Callable[[], Page | None], token: str | None = None) -> None:
+        """Read pages from `next_page`, until it returns None; `token` is where it starts."""
+        self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
+        self._token = token
+        self._behind: Callable[[], Position] | None = None  # in place of the token, from a page on
+        self._page = Page([], _nowhere)
+        self._turning = ForkLock()
+        self._busy = False  # whether a thread that has the lock is turning to a page
+
+    @property
+    def token(self) -> str | None:
+        """The position behind the last event given, as a short string for `after=`.
+
+        It stays good across restarts, and when that event is deleted. Before the first event it
+        is the token that the search began with, or None.
+        """
+        position = self._position()
+        return self._token if position is None else position().token
+
+    def _position(self) -> Callable[[], Position] | None:
+        """Return what tells where the last event given stands, if one was: few will ask."""
+        page = self._page  # once: another thread may turn to the next
+        given = page.given
+        return partial(page.position, given - 1) if given > 0 else self._behind
+
+    def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
+        """Give the events that were not given yet."""
+        return chain.from_iterable(self._rests())  # in C, as the iterator of a page is
+
+    def _rests(self) -> Iterator[Iterator[Event]]:
+        while self._turn():
+            yield self._page.rest
+
+    def __next__(self) -> Event:
+        """Give the next event.
+
+        Raises:
+            StoreClosed: the store was closed before the search was read to its end.
+            EventReadException: the store could not be read.
+        """
+        for event in self._page.rest:
+            return event
+        while self._turn():
+            for event in self._page.rest:
+                return event
+        raise StopIteration
+
+    def close(self) -> None:
+        """Give no more events. Calling it again does nothing."""
+        self.stop(None)
+
+    def stop(self, next_page: Callable[[], Page | None] | None) -> None:
+        """Drop the events that were not given, and go on with `next_page` (for stores).
+
+        A search that is at its end stays there.
+        """
+        with self._turning.lock:
+            if self._next_page is None:
+                return
+            page = self._page
+            self._behind = self._position()
+            self._next_page = next_page
+            self._page = Page([], _nowhere)
+            page.events.clear()  # ends every iterator that still reads the page
+
+    def _turn(self) -> bool:
+        """Open a page that has an event left to give; False at the end."""
+        if length_hint(self._page.rest):
+            return True
+        with self._turning.lock:
+            if self._busy:
+                raise EventReadException(
+                    "this search is being read by the call of the same thread that was interrupted "
+                    "(by a signal handler, say); read on when that has returned"
+                )
+            try:
+                self._busy = True
+                return self._open_next()
+            finally:
+                self._busy = False
+
+    def _open_next(self) -> bool:
+        while not length_hint(self._page.rest):
+            self._behind = self._position()
+            next_page = self._next_page
+            if next_page is None:
+                return False
+            # What gives pages has gone on when it returns one, so nothing may come in between.
+            page = next_page()
+            if self._next_page is not next_page:
+                continue  # a signal handler has stopped the search
+            if page is None:
+                self._next_page = None
+            else:
+                self._page = page
+        return True
+
+    def __enter__(self) -> Self:
+        """Return the search itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the search."""
+        self.close()
+
+
+def _nowhere(_: int) -> NoReturn:
+    raise IndexError("an empty page has no positions")

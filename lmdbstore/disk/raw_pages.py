@@ -1,0 +1,189 @@
+"""Reading a data file without LMDB: what can still be reached of its trees, whatever is damaged.
+
+Rules: nothing in the file is trusted: numbers and offsets are checked against the file and the page
+before they are used, no page is visited twice, and what cannot be read is noted and left out. Only
+a few pages are in memory at once.
+
+The layout is that of LMDB 0.9 (`mdb.c`: MDB_page, MDB_node, MDB_db) on machines of 64
+bits. A page begins with its number (8 bytes), padding (2), flags (2), and the ends of its table of
+offsets and of its free space (2 each); of an overflow page, the number of its pages (4) in place of
+the last two. A node has the size of its value in two halves (2 each), flags (2), the length of its
+key (2), the key, and the value; in a branch the first six bytes are the number of a page.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from .meta_page import number_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["NO_ROOT", "Pages", "Tree"]
+
+HEADER = 16  # bytes of a page's, and of a node 8
+NODE = 8
+BRANCH, LEAF, OVERFLOW = 1, 2, 4  # flags of pages
+BIG, SUBTREE = 1, 2  # flags of nodes: the value is in overflow pages; it is a named database
+DB_ENTRIES, DB_ROOT, DB_END = 32, 40, 48  # in an MDB_db
+NO_ROOT = (1 << 64) - 1  # of an empty tree
+DEEPEST = 32  # levels of a tree (CURSOR_STACK)
+CACHED = 1 << 20  # bytes of pages
+OVERLAPPING = 4  # times the bytes of a page that its entries may have, where they overlap
+
+
+class Tree(NamedTuple):
+    """A named database: the page it begins at, and how many entries LMDB counted."""
+
+    root: int
+    entries: int
+
+
+class _Node(NamedTuple):
+    key: bytes
+    flags: int
+    value: bytes  # of a branch: empty
+    page: int  # of a branch: where it leads; of a big value: where that begins
+    size: int  # of the value
+
+
+class Pages:
+    """The pages of an LMDB data file that may be damaged."""
+
+    def __init__(self, file: BinaryIO, page_size: int, tell: Callable[[str], None]) -> None:
+        """Read `file`; `tell` is told in words of what cannot be read."""
+        self.page_size = page_size
+        self._file = file
+        self._size = file.seek(0, 2)
+        self.count = self._size // page_size
+        self._tell = tell
+        self._nodes = lru_cache(max(CACHED // page_size, 1))(self._read_nodes)
+
+    def walk(self, root: int) -> Iterator[tuple[bytes, bytes]]:
+        """Give the entries of a tree that can be reached, in its order."""
+        return self._walk(root, 0)
+
+    def trees(self, root: int) -> dict[bytes, Tree]:
+        """Return the named databases in the tree of them."""
+        return {
+            name: Tree(number_at(value, DB_ROOT, 8), number_at(value, DB_ENTRIES, 8))
+            for name, value in self._walk(root, SUBTREE)
+            if len(value) == DB_END
+        }
+
+    def noted(self, number: int, key: bytes) -> bytes:
+        """Return what lies in one page under a key, where it is a leaf; or nothing."""
+        _, nodes = self._nodes(number) or (True, [])
+        return next((node.value for node in nodes if node.key == key), b"")
+
+    def _walk(self, root: int, wanted: int) -> Iterator[tuple[bytes, bytes]]:
+        seen = bytearray(self.count // 8 + 1)
+        places = [(root, 0)]
+        while places:
+            number, depth = places.pop()
+            if number == NO_ROOT:
+                continue
+            if depth > DEEPEST or number // 8 >= len(seen) or seen[number // 8] >> number % 8 & 1:
+                self._tell(f"page {number} cannot belong where it is named")
+                continue
+            seen[number // 8] |= 1 << number % 8
+            found = self._nodes(number)
+            if found is None:
+                self._tell(f"page {number} cannot be read")
+                continue
+            is_branch, nodes = found
+            if is_branch:
+                places += [(node.page, depth + 1) for node in reversed(nodes)]
+                continue
+            for node in nodes:
+                if wanted and not node.flags:
+                    continue  # beside the names of the databases
+                value = self._value(node) if node.flags & ~BIG == wanted else None
+                if value is not None:
+                    yield node.key, value
+                else:
+                    self._tell(f"an entry in page {number} cannot be read")
+
+    def lookup(self, tree: Tree | None, key: bytes, *, big: bool = False) -> bytes | None:
+        """Return the value of a key, or None where it is not found in what can be read.
+
+        `big` says that it may be a value that does not lie in its page.
+        """
+        number = None if tree is None else tree.root
+        for _ in range(DEEPEST):
+            found = None if number is None else self._nodes(number)
+            if found is None:
+                return None
+            is_branch, nodes = found
+            # The first key of a branch page is never compared: it may be empty.
+            place = bisect_right(nodes, key, lo=1 if is_branch else 0, key=lambda node: node.key)
+            if not place:
+                return None
+            node = nodes[place - 1]
+            if not is_branch:
+                right = node.key == key and node.flags in ((0, BIG) if big else (0,))
+                return self._value(node) if right else None
+            number = node.page
+        return None
+
+    def _read(self, at: int, size: int) -> bytes:
+        if not 0 <= at <= self._size:
+            return b""
+        self._file.seek(at)
+        return self._file.read(min(size, self._size - at))
+
+    def _read_nodes(self, number: int) -> tuple[bool, list[_Node]] | None:
+        """Return whether a page is a branch, and its nodes; None if it is no page of a tree.
+
+        Nodes that reach beyond the page, and those that can only be there because they overlap, are
+        left out.
+        """
+        page = self._read(number * self.page_size, self.page_size)
+        kind, lower = number_at(page, 10, 2), number_at(page, 12, 2)
+        whole = len(page) == self.page_size and number_at(page, 0, 8) == number
+        if not whole or kind not in (BRANCH, LEAF) or not HEADER <= lower <= self.page_size:
+            return None
+        nodes = []
+        room = OVERLAPPING * self.page_size
+        for at in range(HEADER, lower - 1, 2):
+            node = self._node(page, number_at(page, at, 2), is_branch=kind == BRANCH)
+            taken = NODE + len(node.key) + len(node.value) if node else 0
+            if node is None or taken > room:
+                self._tell(f"an entry in page {number} cannot be read")
+            else:
+                nodes.append(node)
+                room -= taken
+        return (kind == BRANCH, nodes) if nodes else None
+
+    def _node(self, page: bytes, at: int, *, is_branch: bool) -> _Node | None:
+        if not HEADER <= at <= len(page) - NODE:
+            return None
+        low, high, flags, length = (number_at(page, at + 2 * n, 2) for n in range(4))
+        begin = at + NODE + length
+        key, size = page[at + NODE : begin], low | high << 16
+        if is_branch:  # it leads to its page, though its key may be damaged
+            return _Node(key, 0, b"", size | flags << 32, 0)
+        end = begin + (8 if flags & BIG else size)
+        if end > len(page):
+            return None
+        value = page[begin:end]
+        return _Node(key, flags, value, number_at(value, 0, 8) if flags & BIG else 0, size)
+
+    def _value(self, node: _Node) -> bytes | None:
+        if not node.flags & BIG:
+            return node.value
+        at = node.page * self.page_size
+        head = self._read(at, HEADER)
+        room = number_at(head, 12, 4) * self.page_size - HEADER
+        if (
+            len(head) < HEADER
+            or number_at(head, 0, 8) != node.page
+            or number_at(head, 10, 2) != OVERFLOW
+            or room < node.size
+        ):
+            return None
+        value = self._read(at + HEADER, node.size)
+        return value if len(value) == node.size else None

@@ -1,0 +1,74 @@
+"""Checking the options of a store: what is not acceptable is told with its name and a remedy."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from lmdbstore.contract.query import whole
+from lmdbstore.errors import InvalidOption, shown
+
+from .create import FILE_MODE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["between", "checked_mode", "checked_progress", "folder_of", "one_of"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound="Callable[[int, int], None]")
+
+
+def folder_of(path: object, *, links: bool = True) -> str:
+    """Return the folder that a path names, with or without following links.
+
+    Raises:
+        InvalidOption: it is not a path.
+    """
+    with suppress(TypeError, ValueError, OSError):  # the last: where the current folder is gone
+        folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # what else it may be is refused
+        os.fsencode(folder)  # what no name of a file can be
+        if folder and "\0" not in folder:
+            return os.path.realpath(folder) if links else os.path.abspath(folder)
+    raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
+
+
+def one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:
+    """Return a value that is one of those allowed; raises InvalidOption."""
+    for known in allowed:
+        if type(value) is type(known) and value == known:
+            return known
+    choices = " or ".join(map(repr, allowed))
+    raise InvalidOption(f"{name}: {shown(value)} is not known; pass {choices}")
+
+
+def checked_mode(mode: object) -> int:
+    """Return the rights of files; raises InvalidOption."""
+    number = whole(mode)
+    if number is not None and number & ~0o066 == FILE_MODE:
+        return number
+    known = shown(mode) if number is None else oct(number)
+    raise InvalidOption(
+        f"mode: {known} are no rights of a file that its owner may read and write; pass 0o600, "
+        "0o660 or the like"
+    )
+
+
+def checked_progress(progress: F | None) -> F | None:
+    """Return what is told how far work has come, if anything; raises InvalidOption."""
+    if progress is None or callable(progress):
+        return progress
+    raise InvalidOption(
+        f"progress: {shown(progress)} cannot be called; pass a function of two numbers"
+    )
+
+
+def between(name: str, value: object, least: int, most: int) -> int:
+    """Return a whole number in a range; raises InvalidOption."""
+    number = whole(value)
+    if number is not None and least <= number <= most:
+        return number
+    raise InvalidOption(
+        f"{name}: {shown(value)} is not acceptable; pass a whole number from {least:,} to {most:,}"
+    )

@@ -1,0 +1,1 @@
+"""From the lines of log files to events in any store."""

@@ -1,0 +1,174 @@
+r"""What a content must hold for a pattern to match in it: the grams of `signature`.
+
+Rules: pure. It reads a pattern as `pattern_parse` renders it for RE2 (`single`), in which there is
+nothing but characters, sets of characters, groups, alternatives, repeats and assertions. What it
+returns is necessary for a match and seldom sufficient: wherever it is in doubt it asks for less.
+
+Each piece of a pattern is `exact`, the few texts of which one must stand there, or else only its
+needs are known. Pieces in a row multiply their exact texts for as long as they stay few; the grams
+of what has come together are then needed. That follows Russ Cox, "Regular Expression Matching with
+a Trigram Index" (2012), with pieces of four bytes in place of three, and without his prefixes and
+suffixes.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from typing import NamedTuple
+
+from .signature import ANYTHING, Needs, fold, grams
+
+__all__ = ["needs"]
+
+FEW_TEXTS = 16  # alternatives that are told apart
+FEW_CHARACTERS = 24  # of a set that is taken for its members
+LONG_TEXT = 64  # bytes; a longer text is taken piece by piece
+MANY_NEEDS = 64  # alternatives
+
+_ASSERTION = re.compile(r"\\[AzbB]|\(\?m:[$^]\)")
+_CHARACTER = re.compile(r"\\x\{([0-9a-f]+)\}|\\([^A-Za-z0-9])|([^\\\[\](){}|*+?.^$])")
+_REPEAT = re.compile(r"([*+?]|\{([0-9]+)(?:,[0-9]*)?\})\??")
+
+Texts = frozenset[bytes]
+
+
+class _Piece(NamedTuple):
+    """What is known of a piece of a pattern: its exact texts, folded, or else its needs."""
+
+    exact: Texts | None
+    needs: Needs = ANYTHING
+
+    @property
+    def needed(self) -> Needs:
+        """All that it needs, with exact texts turned into grams."""
+        return self.needs if self.exact is None else _any(frozenset(map(grams, self.exact)))
+
+
+EMPTY: Texts = frozenset([b""])
+NOTHING_THERE = _Piece(EMPTY)
+UNKNOWN = _Piece(None)
+
+
+def needs(rendered: str) -> Needs:
+    """Return what a content must hold for a pattern, rendered for RE2, to match in it."""
+    return _Reader(rendered).alternatives().needed
+
+
+class _Reader:
+    """One pass over a rendered pattern."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def alternatives(self) -> _Piece:
+        """Read to the end of a group."""
+        piece = self._row()
+        while self._skip("|"):
+            piece = _either(piece, self._row())
+        return piece
+
+    def _row(self) -> _Piece:
+        # The needs of what is behind, and the exact texts of what is at hand, which is the whole
+        # row as long as nothing had to be left behind.
+        behind, texts, whole = ANYTHING, EMPTY, True
+        while self.at < len(self.text) and self.text[self.at] not in "|)":
+            piece = self._repeated(self._element())
+            if piece.exact is not None and (longer := _products(texts, piece.exact)):
+                texts = longer
+                continue
+            whole = False
+            behind = _both(behind, _Piece(texts).needed)
+            behind = _both(behind, piece.needs)
+            texts = EMPTY if piece.exact is None else piece.exact
+        if whole:
+            return _Piece(texts)
+        return _Piece(None, _both(behind, _Piece(texts).needed))
+
+    def _element(self) -> _Piece:
+        if self._take(_ASSERTION):
+            return NOTHING_THERE
+        if self._skip("(?s:.)"):
+            return UNKNOWN
+        if self._skip("(?:"):
+            piece = self.alternatives()
+            self._skip(")")
+            return piece
+        if self._skip("["):
+            return self._set()
+        return _character_piece([(self._character(), self._last)])
+
+    def _set(self) -> _Piece:
+        if self._skip("^"):  # of all characters, which stands for the empty set
+            self.at = self.text.index("]", self.at) + 1
+            return UNKNOWN
+        ranges = []
+        while not self._skip("]"):
+            low = self._character()
+            ranges.append((low, self._character() if self._skip("-") else low))
+        return _character_piece(ranges)
+
+    def _character(self) -> int:
+        found = self._take(_CHARACTER)
+        if found is None:
+            raise AssertionError(f"{self.text!r} is not a rendered pattern at {self.at}")
+        self._last = int(found[1], 16) if found[1] else ord(found[2] or found[3])
+        return self._last
+
+    def _repeated(self, piece: _Piece) -> _Piece:
+        found = self._take(_REPEAT)
+        if found is None:
+            return piece
+        least = int(found[2]) if found[2] else int(found[1] == "+")
+        return _Piece(None, piece.needed) if least else UNKNOWN
+
+    def _skip(self, text: str) -> bool:
+        if self.text.startswith(text, self.at):
+            self.at += len(text)
+            return True
+        return False
+
+    def _take(self, what: re.Pattern[str]) -> re.Match[str] | None:
+        found = what.match(self.text, self.at)
+        if found:
+            self.at = found.end()
+        return found
+
+
+def _character_piece(ranges: list[tuple[int, int]]) -> _Piece:
+    if sum(high - low + 1 for low, high in ranges) > FEW_CHARACTERS:
+        return UNKNOWN
+    codes = (code for low, high in ranges for code in range(low, high + 1))
+    texts = frozenset(fold(chr(code).encode("utf-8", "surrogatepass")) for code in codes)
+    return _Piece(texts) if len(texts) <= FEW_TEXTS else UNKNOWN
+
+
+def _products(texts: Texts, others: Texts) -> Texts | None:
+    """Return all texts with all others behind them; None if that is too much."""
+    if len(texts) * len(others) > FEW_TEXTS:
+        return None
+    found = frozenset(a + b for a, b in product(texts, others))
+    return found if max(map(len, found)) <= LONG_TEXT else None
+
+
+def _either(one: _Piece, other: _Piece) -> _Piece:
+    if one.exact is not None and other.exact is not None:
+        texts = one.exact | other.exact
+        if len(texts) <= FEW_TEXTS:
+            return _Piece(texts)
+    return _Piece(None, _any(one.needed | other.needed))
+
+
+def _any(alternatives: Needs) -> Needs:
+    """Return the alternatives, but those that ask for more than another does."""
+    if not all(alternatives) or len(alternatives) > MANY_NEEDS:
+        return ANYTHING
+    return frozenset(a for a in alternatives if not any(b < a for b in alternatives))
+
+
+def _both(one: Needs, other: Needs) -> Needs:
+    """Return what has both needs; where that would be too much, the one that excludes more."""
+    if len(one) * len(other) > MANY_NEEDS:
+        return max(one, other, key=lambda needed: min(map(len, needed)))
+    return _any(frozenset(a | b for a, b in product(one, other)))

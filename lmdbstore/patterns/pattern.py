@@ -1,0 +1,321 @@
+r"""Patterns: the subset of regular expressions that `match` takes, what it means, and its engines.
+
+The subset: literals and the escapes for them that `re` has, `.`, classes with ranges and
+`\d \w \s \D \W \S`, `|`, groups (capturing, named, or `(?:…)`), the flags i, m and s at the start
+of the pattern or for a group (`(?i:…)`, `(?-i:…)`), the repeats `* + ? {m} {m,n} {m,}`, greedy or
+lazy, with bounds up to 1000, and `^ $ \A \b \B`. Everything else is refused by name and position.
+
+The meaning: a pattern is found anywhere in the content.
+
+* `\d \w \s` and `\b` are ASCII; `\s` is `[ \t\n\r\f\v]`. `(?i)` adds nothing to these.
+* `.` is any character but a newline; under `s` any.
+* `^` and `\A` are the start of the text; under `m`, `^` is also behind each newline. `$` is the
+  end of the text and nowhere else; under `m` also before each newline.
+* `\b` is where of two neighbours one is a word character and one is not; beyond the ends of the
+  text there is none. `\B` is everywhere else between characters, the empty text included.
+* Under `i` characters are equal that are cases of each other, as `re` has it for `str`: `(?i)é`
+  finds É, `(?i)k` finds the Kelvin sign, `(?i)ß` finds ẞ and not SS. A negated class leaves out
+  all cases of its members. Letters newer than Unicode 14 have the cases that the running Python
+  knows.
+
+Two engines run it. RE2, called with UTF-8, takes time linear in the text whatever the pattern.
+The standard library's `re`, which the memory store uses and the tests hold RE2 to, may take much
+longer on a hostile pattern. `pattern_parse` renders a pattern for both so that they agree.
+
+Search by pages: RE2 is called once for many events, on their records joined by newlines, with the
+page rendering, in which `^`, `\A` and `$` are those of lines. Claim: if a content matches alone,
+then a match in the page starts in that content or at its end, whatever stands before it. The
+content stands in the page unchanged, with a newline or an end of the page on either side. So the
+characters that the match takes are there, and each assertion in it holds there too:
+
+* `^` and `\A`, at the content's start: a newline is before it. Inside of it, the same newlines.
+* `$`, at the content's end: a newline, or the end of the page, is behind it. Inside likewise.
+* `\b` and `\B` look at the two neighbours: the same ones inside; a newline and no character at all
+  are alike to them at the ends.
+
+A match in the page need not be one in a content: it may begin in a header, run on, or start
+between the bytes of a character (RE2 sees `\B` there). So the record in which it starts is tested
+alone, and the search goes on at the next record. Leftmost matches are found, so no record that was
+passed over matches: its match would have been further left. The claim holds for every pattern of
+the subset. `by_page` is False only where it does not pay: if a pattern can match everywhere, or
+compiles to so much that RE2 may be slow on long texts.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from functools import lru_cache, partial
+from itertools import accumulate, count
+from operator import add, itemgetter, methodcaller
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import re2
+
+from lmdbstore.errors import InvalidQuery, shown
+
+from .charset import JOINT
+from .needs import needs
+from .parse import ALWAYS, render
+from .signature import Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Pattern", "compile_pattern", "matching_records"]
+
+# Instructions. Where RE2's automaton grows too fast, it tries all of them on each byte instead: ten
+# times `.{1000}`, four times as large as the largest, took a quarter of a millisecond for each.
+# Only a set never does so; patterns over PAGE_PROGRAM are not searched for by page.
+LARGEST_PROGRAM = 20_000
+PAGE_PROGRAM = 2000
+# When a page is hit so often, or its headers are, searching from hit to hit is given up.
+FREE_HITS = 8  # any page may have as many hits
+FREE_HITS_THAT_RUN = 1  # each may have looked at the page to its end
+FALSE_HITS = 4
+DENSE = 4  # of so many records, one may be hit: a hit costs about as much as three tests
+
+SPECIAL = frozenset("\\.^$*+?{}[]|()")  # characters that are not just themselves
+
+_split = methodcaller("partition", b"\n")
+_content = itemgetter(2)
+
+
+class _Match(Protocol):
+    def span(self) -> tuple[int, int]: ...
+
+
+class _Compiled(Protocol):
+    programsize: int
+
+    def search(self, text: bytes, pos: int = 0) -> _Match | None: ...
+    def finditer(self, text: bytes) -> Iterator[_Match]: ...
+
+
+class _Set(Protocol):
+    def Match(self, text: bytes) -> list[int] | None: ...  # noqa: N802
+
+
+class Pattern:
+    """A compiled pattern; made by `compile_pattern`, immutable, shared between threads."""
+
+    __slots__ = (
+        "_find",
+        "_oracle",
+        "_single",
+        "_test",
+        "by_page",
+        "literal",
+        "probe",
+        "runs",
+        "text",
+    )
+
+    text: str  # as the user wrote it
+    by_page: bool  # whether `next_hit` is worth calling; False: test event by event
+    literal: bytes | None  # what is looked for, where that is one text and nothing else
+    probe: Probe  # tells from the signature of many contents whether any of them may match
+    runs: bool  # whether a match may run on over many records, so that a hit costs a whole page
+
+    def __init__(self, text: str) -> None:
+        """Compile `text`; see `compile_pattern`."""
+        rendered = render(text)
+        page = _compiled(rendered.page, text)
+        self.text = text
+        plain = SPECIAL.isdisjoint(text)
+        self.literal = text.encode("utf-8", "surrogatepass") if plain else None
+        self.by_page = rendered.empty != ALWAYS and page.programsize <= PAGE_PROGRAM
+        self.probe = Probe(needs(rendered.single))
+        self.runs = rendered.runs
+        self._oracle = rendered.oracle
+        self._single = _compiled(rendered.single, text)
+        self._test = _tester(_compiled_set(rendered.test, text))
+        self._find = _finder(page)
+
+    def matches(self, content: bytes) -> bool:
+        """Whether the pattern is found in a content in UTF-8."""
+        return bool(self._test(content))
+
+    def next_hit(self, page: bytes, start: int) -> int:
+        """Return where the leftmost match at or behind `start` begins in a page, or -1.
+
+        A page is records joined by newlines; a record is a header without a newline, a newline,
+        and the content.
+        """
+        return self._find(page, start)
+
+    def found_in(self, content: str) -> bool:
+        """Whether the pattern is found by the standard library's `re`; the same as `matches`."""
+        return _standard(self._oracle).search(content) is not None
+
+    def spans(self, content: str) -> list[tuple[int, int]]:
+        """Return where the pattern matches, as offsets in `content`; empty matches are left out."""
+        data = content.encode()
+        spans: list[tuple[int, int]] = []
+        at = bytes_at = 0
+        for found in self._single.finditer(data):
+            low, high = found.span()
+            if low < high:  # such a match begins and ends between characters
+                start = at + len(data[bytes_at:low].decode())
+                at, bytes_at = start + len(data[low:high].decode()), high
+                spans.append((start, at))
+        return spans
+
+    def __repr__(self) -> str:
+        """Return the call that makes it."""
+        return f"compile_pattern({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        """Patterns of one text are equal."""
+        return isinstance(other, Pattern) and other.text == self.text
+
+    def __hash__(self) -> int:
+        """Hash the text."""
+        return hash(self.text)
+
+
+def compile_pattern(match: str) -> Pattern:
+    """Compile a pattern.
+
+    Raises:
+        InvalidQuery: it is not a str, not in the subset, or too large for RE2; the message says
+            what is wrong, and where.
+    """
+    if not isinstance(match, str):
+        raise InvalidQuery(f"match: {shown(match)} is not a str; pass a regular expression as one")
+    return _pattern(str.__str__(match))
+
+
+_pattern = lru_cache(maxsize=32)(Pattern)
+
+
+def matching_records(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
+    """Return the indexes of the records whose content the pattern is found in, in order.
+
+    A page without a hit costs joining it and one search. If it has many hits, or its headers have
+    some, the contents alone are searched; if those have many, each is tested. A pattern that is one
+    text is looked for in each content at once then.
+    """
+    found: list[int] = []
+    done = 0
+    if pattern.by_page:
+        done = _by_hits(pattern, records, b"\n", _content_of, found)
+        if done == len(records):
+            return found
+    contents = list(map(_content, map(_split, records[done:] if done else records)))
+    if (literal := pattern.literal) is not None:  # a sixth of the time that RE2 takes
+        return found + [n for n, content in enumerate(contents, done) if literal in content]
+    if pattern.by_page:
+        more: list[int] = []
+        passed = _by_hits(pattern, contents, JOINT, bytes, more)
+        found.extend(map(done.__add__, more))
+        contents, done = contents[passed:], done + passed
+    test = pattern._test  # noqa: SLF001  `matches` without its call
+    return found + [n for n, content in enumerate(contents, done) if test(content)]
+
+
+def _by_hits(
+    pattern: Pattern,
+    parts: Sequence[bytes],
+    joint: bytes,
+    content_of: Callable[[bytes], bytes],
+    found: list[int],
+) -> int:
+    """Test the parts that are hit; return how many were passed: all, or until it ceased to pay."""
+    page = joint.join(parts)
+    hit = pattern.next_hit(page, 0)
+    if hit < 0 or not parts:
+        return len(parts)
+    # Where each part ends that is followed by its joint; a hit in the joint belongs to the part.
+    ends = list(map(add, accumulate(map(len, parts)), count(len(joint), len(joint))))
+    budget = FREE_HITS_THAT_RUN if pattern.runs else FREE_HITS
+    hits = missed = 0
+    while hit >= 0:
+        n = bisect_right(ends, hit)
+        if pattern.matches(content_of(parts[n])):
+            found.append(n)
+        else:
+            missed += 1
+        hits += 1
+        n += 1
+        if n == len(parts):
+            break
+        if missed >= FALSE_HITS or hits >= (budget if pattern.runs else budget + n // DENSE):
+            return n
+        hit = pattern.next_hit(page, ends[n - 1])
+    return len(parts)
+
+
+def _content_of(record: bytes) -> bytes:
+    return record.partition(b"\n")[2]
+
+
+# --- RE2 -------------------------------------------------------------------------------------
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return options
+
+
+def _compiled(rendered: str, text: str) -> _Compiled:
+    try:
+        compiled = cast("_Compiled", re2.compile(rendered.encode(), _options()))
+    except re2.error as error:
+        raise _too_large(text, str(error)) from error
+    if compiled.programsize > LARGEST_PROGRAM:
+        raise _too_large(text, f"{compiled.programsize} instructions, of {LARGEST_PROGRAM}")
+    return compiled
+
+
+def _compiled_set(rendered: str, text: str) -> _Set:
+    """Compile a pattern for a yes or no; RE2 refuses a set that its memory would not do for."""
+    found = re2.Set.SearchSet(_options())
+    try:
+        found.Add(rendered.encode())
+        found.Compile()
+    except re2.error as error:
+        raise _too_large(text, str(error)) from error
+    return cast("_Set", found)
+
+
+def _too_large(text: str, why: str) -> InvalidQuery:
+    return InvalidQuery(
+        f"match: {shown(text)} is too large for RE2; write it with fewer or smaller repeats ({why})"
+    )
+
+
+# The public methods of `re2` make objects and generators for each call, which takes as long again
+# as the search of a content. What they call is called here, as long as it is where it is known.
+
+
+def _tester(compiled: _Set) -> Callable[[bytes], object]:
+    """Return a function that returns something true just if a text has a match."""
+    match = getattr(getattr(compiled, "_set", None), "Match", compiled.Match)
+    return cast("Callable[[bytes], object]", match)
+
+
+def _finder(compiled: _Compiled) -> Callable[[bytes, int], int]:
+    """Return a function from a text and an offset to where the next match starts, or to -1."""
+    try:
+        match: Any = cast("Any", compiled)._regexp.Match  # noqa: SLF001
+        unanchored = re2._Anchor.UNANCHORED  # noqa: SLF001
+    except AttributeError:
+        return partial(_public_find, compiled)
+
+    def find(text: bytes, start: int) -> int:
+        place: int = match(unanchored, text, start, len(text))[0][0]
+        return place
+
+    return find
+
+
+def _public_find(compiled: _Compiled, text: bytes, start: int) -> int:
+    found = compiled.search(text, start)
+    return -1 if found is None else found.span()[0]
+
+
+@lru_cache(maxsize=32)
+def _standard(oracle: str) -> re.Pattern[str]:
+    return re.compile(oracle)

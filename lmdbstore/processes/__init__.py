@@ -1,0 +1,1 @@
+"""Between processes: the barrier, who has a store open, and who holds a snapshot."""

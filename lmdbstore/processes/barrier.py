@@ -1,0 +1,222 @@
+"""The barrier: how a strict read waits for the write that is under way, in any process.
+
+LMDB's readers never wait for its writer; strict consistency asks them to. So every store has a
+side file, `barrier`, of one byte that is mapped into memory, and a lock (`flock`) on that file:
+
+- A writer takes the lock exclusively, makes the byte odd, begins its transaction, works, commits,
+  makes the byte even, and lets the lock go.
+- A reader looks at the byte. Even: it goes on. Odd: it waits until the byte has changed.
+
+Why that is right: the byte is made odd before the transaction begins and even after it has been
+committed or dropped, so a reader that sees an even byte sees everything that was committed, and
+one that saw an odd byte goes on only when the write it saw has ended. The byte counts, so that a
+reader waits for one write and not for all that follow without a gap: waiting for the lock itself
+was measured at 1.6 ms in the median and 69 ms at worst behind one busy writer, and 16 ms behind
+two, where this waits 0.7 ms, the length of one write.
+
+A writer that died leaves the byte odd. The kernel has dropped its lock, so a waiting reader that
+can take the lock shared while the byte is still the same knows it, and settles the write: it takes
+the lock exclusively, runs an empty write transaction, which also completes a commit that was cut
+off half-way, and makes the byte even. A reader without the right to write goes on at once: the
+write was never acknowledged.
+
+The side file is never removed or replaced while the store lives. Reader and writer hold separate
+descriptions of it, for `flock` belongs to the description. On processors that reorder stores, the
+locks and system calls of a commit stand between the byte and the data.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lmdbstore.disk.lmdb_errors import advice
+from lmdbstore.errors import StoreClosed, StoreOpenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["BARRIER_FILE", "Barrier", "create_barrier_file", "write_lock"]
+
+BARRIER_FILE = "barrier"
+
+# Seconds between two looks at the byte: a durable write takes about a millisecond, so the first
+# waits are a fraction of that; they grow for the sake of long writes.
+FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
+
+
+def create_barrier_file(folder: str, mode: int) -> None:
+    """Make the side file of a store, if it is not there; raises StoreOpenError."""
+    path = os.path.join(folder, BARRIER_FILE)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            if os.fstat(descriptor).st_size == 0:
+                os.write(descriptor, b"\0")
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreOpenError(
+            f"{path!r} of the store could not be made: {error}{advice(error)}"
+        ) from error
+
+
+@contextmanager
+def write_lock(folder: str, *, wait: bool) -> Iterator[bool]:
+    """Keep all processes from writing to a store, through its own description of the side file.
+
+    With `wait` others may do the same at once; without, nobody else does, and it gives False where
+    somebody writes. A folder without the side file needs no lock: nobody
+    has that store open.
+
+    Raises:
+        StoreOpenError: the side file may not be opened.
+    """
+    path = os.path.join(folder, BARRIER_FILE)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield True
+        return
+    except OSError as error:
+        raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
+    try:
+        yield _locked(descriptor, wait=wait)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, *, wait: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class Barrier:
+    """The barrier of one open store in one process."""
+
+    def __init__(self, folder: str, *, readonly: bool) -> None:
+        """Open the side file of the store in `folder`.
+
+        Raises:
+            StoreOpenError: it is not there, or may not be opened.
+        """
+        path = os.path.join(folder, BARRIER_FILE)
+        flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptors: list[int] = []
+        # One thread of the process watches the byte; its signal handlers may watch it too.
+        self._waiting = threading.RLock()
+        self._closed = False
+        self._readonly = readonly
+        try:
+            self._descriptors += [os.open(path, flags), os.open(path, flags)]
+            self.byte = _mapped(path, flags, readonly=readonly)
+        except (OSError, ValueError) as error:
+            self.abandon()
+            raise StoreOpenError(
+                f"{path!r} cannot be opened ({error}); it belongs to the store and is made by "
+                "opening it with the right to write"
+            ) from error
+        self._writer, self._reader = self._descriptors
+        # Let other processes write. A built-in call, so that no interrupt can come before it.
+        self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
+
+    # -- the writer ---------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Wait until no other process writes, and keep them from it; Ctrl-C ends the wait."""
+        fcntl.flock(self._writer, fcntl.LOCK_EX)
+
+    def raised(self, begin: Callable[[], None]) -> None:
+        """Make readers wait from now on, and begin the transaction; the lock is held.
+
+        A byte that is odd already was left by a writer that died, and its readers must not go on
+        before `begin` has settled that write.
+        """
+        byte = self.byte
+        if byte[0] & 1:
+            begin()
+            byte[0] = (byte[0] + 2) & 0xFF
+        else:
+            byte[0] += 1
+            begin()
+
+    # -- the reader ---------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        """Whether a write is under way."""
+        try:
+            return self.byte[0] & 1 == 1
+        except ValueError:  # the map is closed
+            raise StoreClosed("the store is closed; open it again") from None
+
+    def _look(self) -> int:
+        try:
+            return self.byte[0]
+        except ValueError:  # the map is closed
+            raise StoreClosed("the store is closed; open it again") from None
+
+    def wait(self, settle: Callable[[], None]) -> None:
+        """Return when the write that is under way has ended; at once if there is none.
+
+        `settle` runs an empty write transaction as a writer does; it is called when the writer
+        has died. The thread that writes must not wait here.
+        """
+        seen = self._look()
+        if not seen & 1:
+            return
+        with self._waiting:
+            pause = FIRST_WAIT
+            while self._look() == seen:
+                if self._closed:
+                    raise StoreClosed("the store is closed; open it again")
+                if self._writer_died(seen):
+                    if self._readonly:
+                        return
+                    settle()
+                    continue
+                time.sleep(pause)
+                pause = min(pause * GROWTH, LONGEST_WAIT)
+
+    def _writer_died(self, seen: int) -> bool:
+        try:
+            fcntl.flock(self._reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            return self.byte[0] == seen
+        finally:
+            fcntl.flock(self._reader, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the side file; nobody writes. Readers that wait raise StoreClosed."""
+        self._closed = True
+        with self._waiting:
+            self.byte.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the side file in a forked child, where the lock stays with the parent."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:
+    # A description of its own: the map keeps it open for as long as it lives, in a forked child
+    # too, and a lock on it would live as long.
+    descriptor = os.open(path, flags)
+    try:
+        access = mmap.ACCESS_READ if readonly else mmap.ACCESS_WRITE
+        return mmap.mmap(descriptor, 1, access=access)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,229 @@
+"""Who holds a snapshot, and since when: notes in a side file of the store, `snapshots`.
+
+LMDB's reader table tells which process reads which state, and not since when. So each snapshot
+leaves a note in the file: a slot of 24 bytes with three numbers (as in `disk.format`), which
+are the process id, LMDB's number of the transaction whose state it holds, and the nanoseconds of
+the machine's monotonic clock when it was taken. A free slot is all zeros.
+
+Rules:
+- The reader table decides. A note that has no reader there is of a snapshot that has ended, by a
+  kill for instance: it is passed over, and its slot is taken again. So the file does not grow
+  beyond what was ever open at once, and nothing hangs on a note being removed.
+- No snapshot fails because of the file. Where it cannot be written (by a user without the right,
+  on a medium that is read only, on a full disk) a snapshot goes without a note.
+- A note is removed before its transaction ends: else another might have taken its slot by then.
+- A slot is chosen under a lock (`flock`), outside of LMDB, and not waited for longer than
+  `PATIENCE`. Removing a note takes none, so that a finalizer can do it.
+- A forked child leaves the notes of its parent alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from lmdbstore.disk.format import decode_number, encode_number
+from lmdbstore.threads.fork_lock import ForkLock
+
+from .presence import command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "SNAPSHOTS_FILE",
+    "Note",
+    "Notes",
+    "Reader",
+    "SnapshotInfo",
+    "create_snapshots_file",
+    "readers_in",
+    "snapshots",
+]
+
+SNAPSHOTS_FILE = "snapshots"
+NUMBER, SLOT = 8, 24  # bytes
+MOST = 1 << 16  # slots; what lies behind is not ours
+PATIENCE, PAUSE = 0.5, 0.0005  # seconds
+
+
+class SnapshotInfo(NamedTuple):
+    """A snapshot that is open, in this process or another."""
+
+    process: int
+    command: str | None  # the name of what runs there; None where the system does not tell
+    age: float | None  # seconds; None where it could not be noted
+    behind: int  # commits since then: what they freed may not be used again
+
+
+class Reader(NamedTuple):
+    """One that LMDB has in its reader table."""
+
+    process: int
+    transaction: int  # whose state it reads
+
+
+def readers_in(table: str) -> Counter[Reader]:
+    """Return the readers of LMDB's table that have a transaction open."""
+    # A line for each slot, under a heading; it ends with "-" where no transaction is open.
+    lines = [line.split() for line in table.splitlines()[1:]]
+    return Counter(Reader(int(pid), int(txn)) for pid, _, txn in lines if txn != "-")
+
+
+def create_snapshots_file(folder: str, mode: int) -> None:
+    """Make the side file of a store, if it is not there and can be made."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with suppress(OSError):  # then snapshots go without notes
+        descriptor = os.open(os.path.join(folder, SNAPSHOTS_FILE), flags, 0o600)
+        try:
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
+
+
+class _File:
+    """A descriptor, closed with the last who needs it."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, path: str) -> None:
+        """Open a file, to write it if that is allowed; raises OSError."""
+        self.descriptor = -1
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # the last: if it is a pipe
+        try:
+            self.descriptor = os.open(path, flags | os.O_RDWR)
+        except OSError:
+            self.descriptor = os.open(path, flags | os.O_RDONLY)
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if self.descriptor >= 0:
+            close(self.descriptor)
+
+
+class Note:
+    """A note in the file, for as long as this object lives."""
+
+    __slots__ = ("_data", "_file", "_place", "_process")
+
+    def __init__(self, file: _File, place: int, data: bytes) -> None:
+        """Own the slot at a place, which holds `data`."""
+        self._file, self._place, self._data = file, place, data
+        self._process = os.getpid()
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        """Remove it, unless the process ends anyway or is a child of the one that made it."""
+        if is_finalizing() or os.getpid() != self._process:
+            return
+        descriptor = self._file.descriptor
+        with suppress(OSError):
+            if os.pread(descriptor, SLOT, self._place) == self._data:
+                os.pwrite(descriptor, bytes(SLOT), self._place)
+
+
+class Notes:
+    """The side file of one open store in one process."""
+
+    def __init__(self, folder: str) -> None:
+        """Open the file, if it is there and may be opened."""
+        self._file: _File | None = None
+        self._turn = ForkLock()
+        with suppress(OSError):
+            self._file = _File(os.path.join(folder, SNAPSHOTS_FILE))
+
+    def note(self, transaction: int, readers: Callable[[], Counter[Reader]]) -> Note | None:
+        """Note that this process holds the state of a transaction from now on.
+
+        Returns None where it cannot. `readers` tells who is in the reader table.
+        """
+        began = time.monotonic_ns()
+        data = b"".join(map(encode_number, (os.getpid(), transaction, began)))
+        with self._turn.lock, suppress(OSError):
+            file = self._file
+            if file is None:
+                return None
+            try:
+                if _lock(file.descriptor):
+                    place = _free_place(_slots(file.descriptor), readers)
+                    if place < MOST and os.pwrite(file.descriptor, data, place * SLOT) == SLOT:
+                        return Note(file, place * SLOT, data)
+            finally:
+                fcntl.flock(file.descriptor, fcntl.LOCK_UN)
+        return None
+
+    def began(self) -> dict[Reader, list[int]]:
+        """Return when the snapshots of each reader began, as far as it was noted."""
+        found: dict[Reader, list[int]] = {}
+        file = self._file
+        with suppress(OSError):
+            for slot in _slots(file.descriptor) if file else ():
+                reader, moment = _decoded(slot)
+                found.setdefault(reader, []).append(moment)
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file = None
+
+
+def _lock(descriptor: int) -> bool:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:  # somebody was stopped in the middle
+                return False
+            time.sleep(PAUSE)
+        else:
+            return True
+
+
+def _slots(descriptor: int) -> list[bytes]:
+    data = os.pread(descriptor, min(os.fstat(descriptor).st_size, MOST * SLOT), 0)
+    return [data[at : at + SLOT] for at in range(0, len(data) // SLOT * SLOT, SLOT)]
+
+
+def _free_place(slots: list[bytes], readers: Callable[[], Counter[Reader]]) -> int:
+    with suppress(ValueError):
+        return slots.index(bytes(SLOT))
+    if not slots:
+        return 0
+    present = readers()
+    for place, slot in enumerate(slots):
+        if not present[_decoded(slot)[0]]:
+            return place
+    return len(slots)
+
+
+def _decoded(slot: bytes) -> tuple[Reader, int]:
+    process, transaction, began = (
+        decode_number(slot[at : at + NUMBER]) for at in range(0, SLOT, NUMBER)
+    )
+    return Reader(process, transaction), began
+
+
+def snapshots(
+    began: dict[Reader, list[int]], before: Counter[Reader], after: Counter[Reader], last: int
+) -> tuple[SnapshotInfo, ...]:
+    """Return the snapshots that are open, the oldest state first.
+
+    `began` is what was noted, `before` and `after` are what the reader table held at two moments,
+    and `last` is the number of the last commit. A reader without a note is taken for a snapshot if
+    it was there at both and something was committed since it began: other reads are short.
+    """
+    now, found = time.monotonic_ns(), list[SnapshotInfo]()
+    for reader, number in sorted(after.items(), key=lambda item: item[0][::-1]):
+        behind = max(0, last - reader.transaction)
+        # More notes than readers: some have ended. The newest are the likelier.
+        noted = sorted(began.get(reader, ()))[-number:]
+        ages: list[float | None] = [max(0, now - moment) / 1e9 for moment in noted]
+        if behind:
+            ages += [None] * (min(number, before[reader]) - len(noted))
+        name = command(reader.process) if ages else None
+        found += [SnapshotInfo(reader.process, name, age, behind) for age in ages]
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Within one process: the gate, the lock that survives a fork, the fork hooks, and RE2's gate."""

@@ -1,0 +1,1 @@
+"""Writing: what a change does, the write transaction, and the writer with its group commit."""

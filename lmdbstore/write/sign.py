@@ -1,0 +1,114 @@
+"""Making signatures of runs, and removing those that are no longer right, in a write transaction.
+
+Rules: a signature is made of a run that is complete in the timeline; the tail behind the last run
+is left until it holds `RUN` events. Who puts a record calls `unsign` with its key in the same
+transaction. Deleting changes nothing: a signature may say more than there is. But who deletes many
+calls `unsign_empty`, so that no signatures of nothing pile up.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+from lmdbstore.disk import format as fmt
+from lmdbstore.patterns.signature import signature
+from lmdbstore.read.runs import RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .transaction import WriteTransaction
+
+__all__ = ["Signed", "sign", "unsign", "unsign_empty", "unsigned_since"]
+
+
+class Signed(NamedTuple):
+    """What `sign` did."""
+
+    events: int
+    next_key: bytes | None  # where to go on; None when there is nothing left
+    tail: int  # events behind the last run, where the end was reached
+
+
+def unsigned_since(txn: WriteTransaction) -> int:
+    """Return how many events may wait for a signature at the end of the timeline, at most."""
+    mark = txn.get(txn.databases.meta, fmt.SIGNED)
+    return txn.next_local_id - (fmt.decode_number(mark) if mark else 0)
+
+
+def unsign(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
+    """Remove the signatures of the runs that any of the sorted timeline keys falls into."""
+    for first, _ in _runs_of(txn, keys):
+        txn.remove(txn.databases.signatures, first)
+
+
+def unsign_empty(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
+    """Remove the signatures of those runs that hold no event any more; else as `unsign`."""
+    for first, end in _runs_of(txn, keys):
+        event = txn.first_key(txn.databases.timeline, first)
+        if not event or event >= end:
+            txn.remove(txn.databases.signatures, first)
+
+
+def _runs_of(txn: WriteTransaction, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Give the first key and the end of each run that any of the sorted keys falls into."""
+    signatures = txn.databases.signatures
+    place = 0
+    while place < len(keys) and keys[place] < txn.signed_end:
+        key = keys[place]
+        run = txn.floor(signatures, key)
+        if run is not None and key < fmt.run_end(run[1]):
+            end = fmt.run_end(run[1])
+            yield run[0], end
+            place = bisect_left(keys, end, place)
+            continue
+        behind = txn.ceiling(signatures, key)
+        if behind is None:
+            return
+        place = bisect_left(keys, behind[0], place)
+
+
+def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed:
+    """Sign runs from where `key` is on, up to about `most` events.
+
+    `whole` says that what is left between two runs shall be signed though it is short, but not
+    where nothing is left.
+    """
+    signatures = txn.databases.signatures
+    before = txn.floor(signatures, key)
+    at = fmt.FIRST_KEY if before is None else fmt.run_end(before[1])
+    signed = 0
+    while signed < most:
+        behind = txn.ceiling(signatures, at)
+        if behind is not None and behind[0] == at:  # no gap
+            at = fmt.run_end(behind[1])
+            continue
+        end = None if behind is None else behind[0]
+        items = txn.first_items(txn.databases.timeline, at, end, RUN)
+        if len(items) < RUN:
+            if behind is None:
+                _mark(txn, len(items))
+                return Signed(signed, None, len(items))
+            if not whole or not items:
+                at = fmt.run_end(behind[1])
+                continue
+        short = len(items) < RUN
+        run_end = end if short and end is not None else fmt.after_key(items[-1][0])
+        _put(txn, at, run_end, items)
+        signed += len(items)
+        at = run_end
+    return Signed(signed, at, 0)
+
+
+def _put(
+    txn: WriteTransaction, first: bytes, end: bytes, items: Sequence[tuple[bytes, bytes]]
+) -> None:
+    contents = fmt.contents_of([record for _, record in items])
+    txn.put(txn.databases.signatures, first, signature(contents) + end)
+    txn.signed_end = max(txn.signed_end, end)
+
+
+def _mark(txn: WriteTransaction, tail: int) -> None:
+    """Note which local ids are past, so that a look at the tail is taken when it has grown."""
+    txn.set(txn.databases.meta, fmt.SIGNED, fmt.encode_number(txn.next_local_id - tail))

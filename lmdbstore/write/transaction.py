@@ -1,0 +1,228 @@
+"""The write transaction: the only holder of LMDB's transaction while a write is under way.
+
+Rules: it begins, works and ends on one thread. It is committed explicitly. It is abandoned by
+dropping the last reference to LMDB's transaction and its cursors, never by `abort()`, which does
+not return while other threads of the process keep reading, and holds the write lock of every
+process meanwhile. So nobody else keeps a reference: changes go through the methods here, and the
+frames of an exception are cleared before the transaction is dropped.
+"""
+
+from __future__ import annotations
+
+import traceback
+from bisect import bisect_left
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import bytes_in_use
+from lmdbstore.errors import StoreDamaged, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmdb import _Database as Database
+
+    from lmdbstore.disk.databases import Databases
+
+__all__ = ["WriteTransaction"]
+
+# Bytes of the map that only deleting may use: a delete copies each page that it changes, and what
+# it frees is not used again before the next transaction but one. Without a reserve a store that is
+# full to the last page could not be emptied.
+RESERVE = 1 << 18
+FAR = 1 << 30  # bytes that were never used; with so many a few events need no closer look
+
+
+class WriteTransaction:
+    """One write transaction of LMDB, and the local ids that it gives out."""
+
+    def __init__(self, environment: lmdb.Environment, databases: Databases) -> None:
+        """Prepare a transaction; `begin` begins it."""
+        self.databases = databases
+        self._environment = environment
+        self._txn: lmdb.Transaction[bytes] | None = None
+        self.number = 0  # LMDB's, of this transaction; 0 until it has begun
+        self._first_local_id = self.next_local_id = 0
+        self.changed = False
+        self._signed_end: bytes | None = None
+
+    def begin(self) -> None:
+        """Begin; the lock of the barrier is held, so that this does not wait."""
+        self._txn = self._environment.begin(write=True)
+        self.number = self._txn.id()
+        found = self._txn.get(fmt.NEXT, db=self.databases.meta)
+        if found is None:
+            raise StoreDamaged("the store's next local id is missing")
+        self._first_local_id = self.next_local_id = fmt.decode_number(found)
+        if not 0 < self.next_local_id < fmt.LOCAL_IDS:
+            raise StoreDamaged(
+                f"the store's next local id is {self.next_local_id:,}, which no store comes near; "
+                "repair it"
+            )
+
+    @property
+    def _live(self) -> lmdb.Transaction[bytes]:
+        assert self._txn is not None, "a change outside of its transaction"  # noqa: S101
+        return self._txn
+
+    # -- changes: each says whether it happened, or that the indexes contradict one another -------
+
+    def get(self, database: Database, key: bytes) -> bytes | None:
+        """Return the value of a key."""
+        return self._live.get(key, db=database)
+
+    def claim(self, database: Database, key: bytes, value: bytes) -> bool:
+        """Put a key that may be taken; False if it is, and nothing was changed then."""
+        done = self._live.put(key, value, overwrite=False, db=database)
+        self.changed |= done
+        return done
+
+    def put(self, database: Database, key: bytes, value: bytes, *, append: bool = False) -> None:
+        """Put a key, or a pair of `flags`, that must be new."""
+        self.changed = True
+        posting = database is self.databases.flags
+        if not self._live.put(
+            key, value, overwrite=posting, dupdata=not posting, append=append, db=database
+        ):
+            raise StoreDamaged(f"the key {shown(key)} stands in an index, but not its event")
+
+    def put_many(
+        self, database: Database, items: Sequence[tuple[bytes, bytes]], *, append: bool = False
+    ) -> int:
+        """Put pairs in their order, but those whose key is taken; return how many were new."""
+        posting = database is self.databases.flags
+        with self._live.cursor(db=database) as cursor:
+            _, added = cursor.putmulti(items, overwrite=posting, dupdata=not posting, append=append)
+        self.changed |= added > 0
+        return added
+
+    def take(self, database: Database, key: bytes) -> bytes | None:
+        """Remove a key, and return what it held."""
+        self.changed = True
+        return self._live.pop(key, db=database)
+
+    def remove(self, database: Database, key: bytes, value: bytes = b"") -> None:
+        """Remove a key, or a pair of `flags`, that must be there."""
+        self.changed = True
+        if not self._live.delete(key, value, db=database):
+            raise StoreDamaged(f"the key {shown(key)} is missing in an index of its event")
+
+    def last_key(self, database: Database) -> bytes:
+        """Return the last key, or an empty one."""
+        with self._live.cursor(db=database) as cursor:
+            return cursor.key() if cursor.last() else b""
+
+    def last_posting(self, flag_key: bytes) -> bytes:
+        """Return the last key of a posting set, or an empty one."""
+        with self._live.cursor(db=self.databases.flags) as cursor:
+            return cursor.value() if cursor.set_key(flag_key) and cursor.last_dup() else b""
+
+    def set(self, database: Database, key: bytes, value: bytes) -> None:
+        """Put a key that may be there or not."""
+        self.changed = True
+        self._live.put(key, value, db=database)
+
+    def floor(self, database: Database, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return the last item whose key is not over `key`."""
+        with self._live.cursor(db=database) as cursor:
+            if not cursor.set_range(key):
+                return cursor.item() if cursor.last() else None
+            return cursor.item() if cursor.key() == key or cursor.prev() else None
+
+    def ceiling(self, database: Database, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first item whose key is not below `key`."""
+        with self._live.cursor(db=database) as cursor:
+            return cursor.item() if cursor.set_range(key) else None
+
+    def first_key(self, database: Database, key: bytes) -> bytes:
+        """Return the first key that is not below `key`, or an empty one."""
+        with self._live.cursor(db=database) as cursor:
+            return cursor.key() if cursor.set_range(key) else b""
+
+    def bytes_in_use(self) -> int:
+        """Return the bytes in the pages of all databases, as they are by now."""
+        return sum(bytes_in_use(self._live, self.databases).values())
+
+    def check_room(self, *, many: bool) -> None:
+        """Raise MapFullError if what was changed would leave too little room to delete in.
+
+        `many` says that it may be more than a few events.
+        """
+        info, page = self._environment.info(), self._environment.stat()["psize"]
+        far = info["map_size"] - info["last_pgno"] * page >= FAR
+        if not self.changed or (far and not many):
+            return
+        if self.bytes_in_use() > info["map_size"] - RESERVE:
+            raise lmdb.MapFullError("the rest of the map is kept for deleting")
+
+    def first_items(
+        self, database: Database, key: bytes, end: bytes | None, most: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the first items from `key` on, below `end` if one is given."""
+        with self._live.cursor(db=database) as cursor:
+            if not cursor.set_range(key):
+                return []
+            items = list(islice(cursor.iternext(), most))
+        if end is not None and items[-1][0] >= end:
+            del items[bisect_left(items, (end, b"")) :]
+        return items
+
+    def clear(self, database: Database) -> None:
+        """Remove all items."""
+        self.changed = True
+        self._live.drop(database, delete=False)
+
+    @property
+    def signed_end(self) -> bytes:
+        """The end of the last run that has a signature; empty where there is none."""
+        if self._signed_end is None:
+            with self._live.cursor(db=self.databases.signatures) as cursor:
+                self._signed_end = fmt.run_end(cursor.value()) if cursor.last() else b""
+        return self._signed_end
+
+    @signed_end.setter
+    def signed_end(self, end: bytes) -> None:
+        self._signed_end = end
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Commit what was changed: flushed to disk when this returns, with `durability="full"`."""
+        if self.next_local_id != self._first_local_id:
+            self._live.put(fmt.NEXT, fmt.encode_number(self.next_local_id), db=self.databases.meta)
+        if self.changed:
+            self._live.put(fmt.TRANSACTION, fmt.encode_checked(self.number))
+            self._live.commit()
+        self._txn = None
+
+    def is_committed(self) -> bool:
+        """Whether the commit happened, also when an interrupt struck as it returned.
+
+        Asked while the barrier's lock is held, so that no later commit can be taken for this one.
+        """
+        return self.changed and self._environment.info()["last_txnid"] >= self.number > 0
+
+    def outcome_is_unknown(self) -> bool:
+        """Whether a commit that failed left LMDB in the state in which it refuses all work."""
+        try:
+            with self._environment.begin():
+                return False
+        except lmdb.PanicError:
+            return True
+        except lmdb.Error:
+            return False
+
+    def settle(self) -> None:
+        """Commit nothing: what a writer that died has left half-way is completed by that."""
+        self._live.commit()
+        self._txn = None
+
+    def drop(self, error: BaseException | None = None) -> None:
+        """Abandon what was not committed; `error` is why."""
+        while error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error = error.__cause__ or error.__context__
+        self._txn = None

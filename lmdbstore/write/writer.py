@@ -1,0 +1,370 @@
+"""The writer: group commit. Threads that write at the same moment share a transaction and a flush.
+
+Rules: a caller queues its change and becomes the leader if nobody leads. The leader takes its own
+change and those that wait, commits them together, tells each caller its own outcome, and wakes
+the next to lead: no thread of our own is needed (after the writer queue of LevelDB). Leading means
+holding `Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of
+the barrier, LMDB's transaction. No change waits for one that came after it, but together with it.
+
+A change that is refused (a duplicate id) fails its caller alone. If the transaction breaks while
+it is being filled, each change is tried alone, so that one that cannot be written does not fail
+the others; if the commit fails, all of its changes fail, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from lmdbstore.disk.lmdb_errors import read_error, write_error
+from lmdbstore.errors import (
+    EventReadException,
+    EventStoreException,
+    EventWriteException,
+    StoreClosed,
+)
+
+from .changes import apply_all
+from .transaction import WriteTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmdbstore.disk.databases import Databases
+    from lmdbstore.processes.barrier import Barrier
+    from lmdbstore.threads.gate import Gate
+
+    from .changes import Change
+
+__all__ = ["Writer"]
+
+LONGEST_BATCH = 1024  # changes; bounds what a caller waits for, and the pages a commit makes dirty
+
+# Seconds. A waiting caller is woken when its change is done or it shall lead; it looks by itself
+# after so long only in case that the one who should have woken it was cut short by Ctrl-C.
+PATIENCE = 1.0
+
+# Callers that were answered a moment ago are likely to come again. Without waiting for them half of
+# the threads queue while the other half is written: 8 changes a flush from 16 threads, and a third
+# less throughput. So a leader waits, a fraction of the time that a flush takes, and not at all if
+# they did not come lately.
+GATHER_WAIT, GATHER_WAITS = 0.00005, 4  # seconds; how often, at most
+GATHER_WITHIN = 0.002  # seconds since they were answered
+GATHER_REST = 16  # batches without waiting, after waiting was in vain
+
+
+# Seconds between two looks for reader slots of processes that died. LMDB takes such a reader for a
+# living one: it would not use again what was deleted since, and the file would grow and grow.
+SLOTS_CHECK = 1.0
+
+
+class _Job:
+    """A change that waits for a leader, and what came of it."""
+
+    __slots__ = ("_latch", "_woken", "change", "done", "error", "thread")
+
+    def __init__(self, change: Change) -> None:
+        self.thread = threading.get_ident()
+        self.change = change
+        self.done = False
+        self.error: EventStoreException | None = None
+        self._latch: threading.Lock | None = None
+        self._woken = False
+
+    def wait(self) -> None:
+        """Sleep until woken; a wake that came before counts too."""
+        if self._latch is None:
+            latch = threading.Lock()
+            latch.acquire()
+            self._latch = latch
+        if not self._woken:
+            self._latch.acquire(timeout=PATIENCE)
+        self._woken = False
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._latch is not None:
+            with contextlib.suppress(RuntimeError):  # it was not asleep
+                self._latch.release()
+
+    def end(self, error: EventStoreException | None) -> None:
+        self.error = error
+        self.done = True  # last: who sees it reads the error
+
+
+class _BrokenTransaction(Exception):
+    """A change could not be applied, and nothing of its transaction may be kept."""
+
+    def __init__(self, error: EventStoreException | lmdb.Error) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Writer:
+    """Carries out changes, one transaction at a time."""
+
+    def __init__(
+        self,
+        environment: lmdb.Environment,
+        databases: Databases,
+        gate: Gate,
+        barrier: Barrier,
+        adopt_map: Callable[[], None],
+    ) -> None:
+        """Write to `environment`; `adopt_map` takes over a larger map of another process."""
+        self._environment = environment
+        self._databases = databases
+        self._gate = gate
+        self._barrier = barrier
+        self._adopt_map = adopt_map
+        # Held by the thread that leads a write. An RLock, since only its holder can release it:
+        # an interrupted thread may try to without knowing whether it holds it.
+        self._leading = threading.RLock()
+        self._queue: deque[_Job] = deque()
+        self._leader = 0
+        self._companions: set[int] = set()  # the threads whose changes were in the last batch
+        self._answered = 0.0  # when, by the monotonic clock
+        self._slots_check = 0.0  # when they are looked at again, by the same clock
+        self._resting = 0  # batches to come for which nobody is waited for
+
+    def use(self, environment: lmdb.Environment, databases: Databases) -> None:
+        """Write to another file from now on; nobody writes."""
+        self._environment = environment
+        self._databases = databases
+
+    def write(self, change: Change) -> None:
+        """Carry out a change; when this returns it is committed.
+
+        Interrupted (Ctrl-C) while it waits, the change may be carried out or not, but never in
+        part.
+
+        Raises:
+            StoreClosed: the environment was closed before it was carried out.
+            EventWriteException, EventNotFound: it was refused, or could not be written.
+        """
+        if self.writing_here or self._gate.barred_here:
+            raise EventWriteException(
+                "a write from within a write or a fork of the same thread (from a signal handler, "
+                "say) would wait for itself; write after it"
+            )
+        job = _Job(change)
+        try:
+            self._queue.append(job)
+            while not job.done:
+                self._lead_or_wait(job)
+        except BaseException:
+            with contextlib.suppress(ValueError):  # a leader has it already
+                self._queue.remove(job)
+            with contextlib.suppress(RuntimeError):  # interrupted before it could be released
+                self._leading.release()
+            self._wake_next()
+            raise
+        if job.error is not None:
+            raise job.error
+
+    @property
+    def writing_here(self) -> bool:
+        """Whether this thread is in the middle of a write: a signal handler asks."""
+        return self._leader == threading.get_ident()
+
+    def hold_up(self, work: Callable[[], None]) -> None:
+        """Run `work` while nobody of this process writes, and then let the next one go on."""
+        try:
+            with self._leading:
+                try:
+                    self._leader = threading.get_ident()
+                    work()
+                finally:
+                    self._leader = 0
+        finally:
+            self._wake_next()
+
+    def settle(self) -> None:
+        """End the write of a process that died, with an empty transaction.
+
+        Raises:
+            StoreClosed: the store was closed.
+            EventReadException: it could not be done.
+        """
+        try:
+            self.hold_up(lambda: self._transact(WriteTransaction.settle))
+        except lmdb.Error as error:
+            raise read_error(error) from error
+        except OSError as error:
+            raise EventReadException(
+                f"the write of a process that died could not be settled: {error}"
+            ) from error
+
+    def _lead_or_wait(self, job: _Job) -> None:
+        if not (self._may_lead(job) and self._leading.acquire(blocking=False)):
+            job.wait()
+            return
+        try:
+            self._lead(job)
+        finally:
+            self._leading.release()
+        self._wake_next()
+
+    def _may_lead(self, job: _Job) -> bool:
+        """Whether a job may lead now: it has waited longest, or takes along who has.
+
+        A thread that writes without a pause is quicker to lead again than the one that was woken
+        to; so it could keep a change that is alone, and all that wait behind it, out for ever. A
+        signal handler does not wait for the change that it interrupted.
+        """
+        try:
+            first = self._queue[0]
+        except IndexError:
+            return True
+        return first.thread == job.thread or not (first.change.alone or job.change.alone)
+
+    def _wake_next(self) -> None:
+        with contextlib.suppress(IndexError):
+            self._queue[0].wake()
+
+    def _lead(self, own: _Job) -> None:
+        batch: list[_Job] = []
+        try:
+            self._leader = threading.get_ident()
+            if own.done:  # by a signal handler that came in before
+                return
+            self._gather(own)
+            batch = self._batch(own)
+            self._companions = {job.thread for job in batch}
+            self._carry_out(batch)
+            self._answered = time.monotonic()
+        finally:
+            self._leader = 0
+            for job in reversed(batch[1:]):
+                if job.done:
+                    job.wake()
+                else:  # this leader was interrupted; another takes what it leaves
+                    self._queue.appendleft(job)
+
+    def _gather(self, own: _Job) -> None:
+        """Wait a little for those who were answered last, where they are likely to come again."""
+        if own.change.alone or time.monotonic() > self._answered + GATHER_WITHIN:
+            return
+        if self._resting:
+            self._resting -= 1
+            return
+        present = list(self._queue)
+        expected = self._companions.union([job.thread for job in present])
+        if len(expected) <= len(present):
+            return
+        for _ in range(GATHER_WAITS):
+            time.sleep(GATHER_WAIT)
+            if len(self._queue) >= len(expected):
+                return
+        if len(self._queue) <= len(present):
+            self._resting = GATHER_REST
+
+    def _batch(self, own: _Job) -> list[_Job]:
+        with contextlib.suppress(ValueError):  # an interrupted leader may have taken it out
+            self._queue.remove(own)
+        batch = [own]
+        while not own.change.alone and self._queue and len(batch) < LONGEST_BATCH:
+            with contextlib.suppress(IndexError):  # its caller was interrupted and withdrew it
+                if self._queue[0].change.alone:
+                    break
+                batch.append(self._queue.popleft())
+        return batch
+
+    def _carry_out(self, batch: list[_Job]) -> None:
+        try:
+            self._transact(lambda txn: _commit(txn, batch))
+        except _BrokenTransaction as broken:
+            if len(batch) == 1:
+                batch[0].end(_own(broken.error))
+            else:
+                for job in batch:
+                    self._carry_out([job])
+        except (EventStoreException, lmdb.Error, OSError) as error:
+            for job in batch:
+                job.end(_own(error))
+
+    def _transact(self, work: Callable[[WriteTransaction], None]) -> None:
+        """Run `work`, which ends its transaction, with every other writer kept out."""
+        while True:
+            try:
+                self._transact_once(work)
+                return
+            except lmdb.MapResizedError:
+                self._adopt_map()
+
+    def _transact_once(self, work: Callable[[WriteTransaction], None]) -> None:
+        if self._gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        try:
+            self._barrier.lock()
+            self._gate.run(lambda: self._inside(work))
+        finally:
+            self._barrier.unlock()  # to unlock what an interrupt left unlocked does nothing
+
+    def _inside(self, work: Callable[[WriteTransaction], None]) -> None:
+        self._free_slots()
+        byte = self._barrier.byte
+        left_odd = byte[0] & 1  # by a writer that died
+        txn = WriteTransaction(self._environment, self._databases)
+        try:
+            self._barrier.raised(txn.begin)
+            work(txn)
+        except BaseException as error:
+            txn.drop(error)
+            raise
+        finally:
+            # Even, so that readers go on; without a call, so that no interrupt can come before.
+            # But where this could not begin, what a writer that died left is not settled yet.
+            byte[0] = byte[0] if left_odd and not txn.number else (byte[0] + 1) & 0xFE
+
+    def _free_slots(self) -> None:
+        """Now and then, free the reader slots of processes that died: see `SLOTS_CHECK`."""
+        now = time.monotonic()
+        if now >= self._slots_check:
+            self._slots_check = now + SLOTS_CHECK
+            self._environment.reader_check()
+
+
+def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
+    try:
+        refusals = apply_all(txn, [job.change for job in batch])
+        if not all(job.change.frees for job in batch):
+            txn.check_room(many=batch[0].change.alone)
+    except (EventStoreException, lmdb.Error) as error:
+        raise _BrokenTransaction(error) from error
+    try:
+        txn.commit()
+        _end(batch, refusals)
+    except lmdb.Error as error:
+        if txn.outcome_is_unknown():
+            raise EventWriteException(
+                "the write of the file's meta page failed, so it is not known whether the change "
+                f"was written; close the store, see to the disk, open it again and look ({error})"
+            ) from error
+        raise
+    except BaseException:
+        if txn.is_committed():  # an interrupt struck as the commit returned
+            _end(batch, refusals)
+        raise
+
+
+def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
+    for job, refusal in zip(batch, refusals, strict=True):
+        job.end(refusal)
+
+
+def _own(error: EventStoreException | lmdb.Error | OSError) -> EventStoreException:
+    """Return an exception for one caller: a traceback is not shared between threads."""
+    if isinstance(error, lmdb.Error):
+        own = write_error(error)
+    elif isinstance(error, EventStoreException):
+        own = type(error)(*error.args)
+    else:
+        own = EventWriteException(f"the write failed and nothing was written: {error}")
+    own.__cause__ = error
+    return own
