@@ -1,22 +1,27 @@
 """Compacting in place: the free pages of a store's file go, and the disk gets their space back.
 
-Rules: nobody else has the store open, and nobody can open it meanwhile; writers of this process
-wait for the whole time, readers only while the files are exchanged. At every moment the data file
-is the old one or the new one, whole.
+Rules: no other process has the store open, and none can open it before the end; writers of this
+process wait for the whole time, readers only while the files are exchanged. At every moment the
+data file is the old one or the new one, whole.
 """
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.disk.files import check_space, remove_temporary, temporary_folder
+from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
-from lmdbstore.disk.space import check_space
-from lmdbstore.engine.create import DATA_FILE, sweep
-from lmdbstore.engine.registry import registry_lock, renamed
+from lmdbstore.engine.registry import opening_and_closing, renamed
 from lmdbstore.errors import EventWriteException, StoreClosed, shown
 
-from .copy import Copying, copy_verified, making
+from .copy import copy_verified, needed
+
+if TYPE_CHECKING:
+    from lmdbstore.check.walk import Progress
+    from lmdbstore.engine.environment import Environment
+    from lmdbstore.engine.session import Session
 
 __all__ = ["Compacted", "compact_in_place"]
 
@@ -28,46 +33,57 @@ class Compacted(NamedTuple):
     after: int
 
 
-def compact_in_place(copying: Copying) -> Compacted:
+def compact_in_place(session: Session, progress: Progress | None) -> Compacted:
     """Replace the data file by a compacted copy; see `LMDBEventStore.compact`."""
-    environment = copying.environment
-    sizes: list[int] = []
+    session.check_writable()
+    environment = session.current()
+    environment.check_outside("a compaction", EventWriteException)
+    session.after_writes()
+    total = needed(session)
+    try:
+        return _compacted(session, environment, total, progress)
+    except OSError as error:
+        raise EventWriteException(
+            f"the store {shown(session.path)} could not be compacted: {error}{advice(error)}"
+        ) from error
+
+
+def _compacted(
+    session: Session, environment: Environment, total: int, progress: Progress | None
+) -> Compacted:
+    sizes: list[Compacted] = []
 
     def work() -> None:
         try:
             environment.barrier.lock()
             with environment.presence.alone():
-                sizes.extend(_exchange(copying))
+                sizes.append(_exchange(session, environment, total, progress))
         finally:
             environment.barrier.unlock()  # also where an interrupt struck as it was locked
 
-    try:
-        with registry_lock():
-            if environment.gate.closed:  # while this waited for the lock, which closing takes too
-                raise StoreClosed("the store is closed; open it again")
-            environment.check_no_snapshot()
+    with opening_and_closing():
+        if environment.gate.closed:  # while this waited for the lock, which closing takes too
+            raise StoreClosed("the store is closed; open it again")
+        environment.check_none_held()
+        try:
+            environment.writer.while_idle(work)
+        finally:
             try:
-                environment.writer.hold_up(work)
-            finally:
-                try:
-                    renamed(environment)
-                except BaseException:  # Ctrl-C: its file would be opened a second time
-                    renamed(environment)
-                    raise
-    except OSError as error:
-        raise EventWriteException(
-            f"the store {shown(environment.path)} could not be compacted: {error}{advice(error)}"
-        ) from error
-    return Compacted(*sizes)
+                renamed(environment)
+            except BaseException:  # Ctrl-C: its file would be opened a second time
+                renamed(environment)
+                raise
+    return sizes[0]
 
 
-def _exchange(copying: Copying) -> tuple[int, int]:
-    environment = copying.environment
-    old = os.path.join(environment.path, DATA_FILE)
-    sweep(environment.path)
-    check_space(environment.path, copying.total)
-    with making(environment.path) as made:
-        copy_verified(copying, made, compact=True)
-        before = os.stat(old).st_size
-        environment.replace_file(os.path.join(made, DATA_FILE))
-    return before, os.stat(old).st_size
+def _exchange(
+    session: Session, environment: Environment, total: int, progress: Progress | None
+) -> Compacted:
+    folder = environment.folder
+    remove_temporary(folder.path)
+    check_space(folder.path, total)
+    with temporary_folder(folder.path) as made:
+        copy_verified(session, made, progress)
+        before = os.stat(folder.data).st_size
+        environment.replace_file(StoreFolder(made).data)
+    return Compacted(before, os.stat(folder.data).st_size)

@@ -1,66 +1,50 @@
 """Copying a store while others read and write: one state of it, whole or not at all.
 
 Rules: a copy is made in a folder beside its place, flushed, and verified before it is given its
-name; nothing that is there is ever written over. All that was made goes if anything fails, or on
-Ctrl-C.
+name; nothing that is there is ever written over. All that was made is removed if anything fails, or
+on Ctrl-C.
 
-A compact copy is made entry by entry, in the order of the keys, so that pages are full: LMDB's own
-compaction (0.9.36) crashes on databases of pairs of one size (MDB_DUPFIXED), as the posting sets
-are. A plain one is what LMDB itself writes (see `lmdbstore.care.streaming`).
+It is made entry by entry, in the order of the keys, so that pages are full: LMDB's own compaction
+(0.9.36) crashes on databases of pairs of one size (MDB_DUPFIXED), as the posting sets are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from lmdbstore.check.walk import behind
+from lmdbstore.check.page_check import page_findings
+from lmdbstore.check.verify import verify_session
+from lmdbstore.check.walk import after
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.files import check_space, flush_folder, temporary_folder
+from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
-from lmdbstore.disk.space import check_space
-from lmdbstore.engine.create import DATA_FILE, FILE_MODE, MAKING, flush_folder, remove_flat
+from lmdbstore.engine.options import Options
+from lmdbstore.engine.session import Session
 from lmdbstore.errors import EventStoreException, EventWriteException, StoreOpenError, shown
-from lmdbstore.processes.barrier import BARRIER_FILE, create_barrier_file
-from lmdbstore.write.changes import Change
+from lmdbstore.write.change import Change
 
-from .streaming import copy_file
+from .statistics import statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from lmdb import Transaction
 
     from lmdbstore.check.findings import Finding
     from lmdbstore.check.walk import Progress
     from lmdbstore.disk.databases import Databases
-    from lmdbstore.engine.environment import Environment
-    from lmdbstore.store import LMDBEventStore
     from lmdbstore.write.transaction import WriteTransaction
 
-    from .statistics import StoreStatistics
-    from .upkeep import Upkeep
+__all__ = ["back_up", "copy_verified", "needed"]
 
-__all__ = ["Copying", "back_up", "copy_verified", "making", "needed"]
-
-PIECE = 1 << 20  # bytes that are copied at once
-TOLD_EVERY = 0.05  # seconds between two calls of `progress`
+COPY_BYTES = 1 << 20  # of entries that one transaction copies
 MARGIN = 1 << 20  # bytes; what a copy takes besides the pages of the databases
 
 
-class Copying(NamedTuple):
-    """What is copied, and by what means."""
-
-    store: Upkeep
-    environment: Environment
-    build: Callable[[str], LMDBEventStore]  # makes an empty store in a folder that is not there
-    verify: Callable[[str], list[Finding]]  # returns what is wrong with the store in a folder
-    total: int  # bytes that it will take, about
-    progress: Progress | None
-
-
-class _Entries(Change):
-    """Put entries behind those that are there."""
+class _Append(Change):
+    """Put entries after those that are there."""
 
     alone = True
 
@@ -85,18 +69,21 @@ class _Entries(Change):
         return None
 
 
-def back_up(copying: Copying, target: str, *, compact: bool) -> int:
+def back_up(session: Session, target: str, progress: Progress | None) -> int:
     """Make the folder `target` a copy of the store; return the bytes of its file.
 
     Raises:
         EventWriteException: it could not be made; nothing is left of it.
     """
+    environment = session.current()
+    environment.check_outside("a backup", EventWriteException)
+    session.after_writes()
     parent = os.path.dirname(target)
     try:
-        _check_free(target, copying.environment.path)
-        check_space(parent, copying.total)
-        with making(parent) as made:
-            size = copy_verified(copying, made, compact=compact)
+        _check_free(target, session.path)
+        check_space(parent, needed(session))
+        with temporary_folder(parent) as made:
+            size = copy_verified(session, made, progress)
             os.rename(made, target)  # over an empty folder at most
             try:
                 flush_folder(parent)
@@ -110,27 +97,13 @@ def back_up(copying: Copying, target: str, *, compact: bool) -> int:
     return size
 
 
-def needed(figures: StoreStatistics, *, compact: bool) -> int:
+def needed(session: Session) -> int:
     """Return about how many bytes a copy will take."""
-    used = figures.map_used
-    return min(used, sum(figures.databases.values())) + MARGIN if compact else used
+    figures = statistics(session.current())
+    return min(figures.map_used, sum(figures.databases.values())) + MARGIN
 
 
-@contextlib.contextmanager
-def making(parent: str) -> Iterator[str]:
-    """Give the name of a new folder in `parent`; what is there after the `with` block goes."""
-    made = os.path.join(parent, f"{MAKING}{os.urandom(8).hex()}")
-    try:
-        yield made
-    finally:
-        try:
-            remove_flat(made)
-        except BaseException:  # Ctrl-C in the middle of it
-            remove_flat(made)
-            raise
-
-
-def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
+def copy_verified(session: Session, made: str, progress: Progress | None) -> int:
     """Copy the store into the folder `made`, flush it, and verify it; return its bytes.
 
     Raises:
@@ -138,13 +111,8 @@ def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
         EventWriteException: what was copied does not verify.
     """
     try:
-        if compact:
-            _copy_entries(copying, made)
-        else:
-            os.mkdir(made, 0o700)
-            _stream(copying, os.path.join(made, DATA_FILE))
-            create_barrier_file(made, FILE_MODE)
-        findings = copying.verify(made)
+        _copy_entries(session, made, progress)
+        findings = _verified(StoreFolder(made))
     except StoreOpenError as error:  # as where the disk is full
         raise EventWriteException(f"the copy could not be made: {error}") from error
     if findings:
@@ -152,18 +120,24 @@ def copy_verified(copying: Copying, made: str, *, compact: bool) -> int:
             f"the store was copied, and the copy is not sound, so it was removed: {findings[0]}; "
             "verify the store itself"
         )
-    for other in set(os.listdir(made)) - {DATA_FILE, BARRIER_FILE}:  # of the look at it
+    for other in set(os.listdir(made)) - {DATA_FILE, BARRIER_FILE}:  # made by the verification
         os.unlink(os.path.join(made, other))
     flush_folder(made)
-    return os.stat(os.path.join(made, DATA_FILE)).st_size
+    return os.stat(StoreFolder(made).data).st_size
 
 
-# -- entry by entry -------------------------------------------------------------------------------
+def _verified(made: StoreFolder) -> list[Finding]:
+    """Return what is wrong with a copy: its pages first, and then its records."""
+    if found := page_findings(made):
+        return found
+    with Session(made.path, Options(readonly=True)) as copy:
+        return verify_session(copy)
 
 
-def _copy_entries(copying: Copying, made: str) -> None:
-    with copying.build(made) as copy, copying.store.snapshot() as view:
-        totals = view.run(
+def _copy_entries(session: Session, made: str, progress: Progress | None) -> None:
+    # Flushed once, at the end: nobody sees it before.
+    with Session(made, Options(durability="none"), create=True) as copy, session.hold() as held:
+        totals = held.read(
             lambda txn, databases: {
                 name.encode(): txn.stat(database)["entries"]
                 for name, database in databases._asdict().items()
@@ -172,39 +146,31 @@ def _copy_entries(copying: Copying, made: str) -> None:
         done = 0
         for name in totals:
             place: tuple[bytes, bytes] = (b"", b"")
-            while entries := view.run(_piece(name, place)):
-                copy._write(_Entries(name, entries))  # noqa: SLF001  a store of our own making
+            while entries := held.read(_entries_after(name, place)):
+                copy.write(_Append(name, entries))
                 place = entries[-1]
                 done += len(entries)
-                if copying.progress is not None:
-                    copying.progress(done, sum(totals.values()))
-        copy.flush()
+                if progress is not None:
+                    progress(done, sum(totals.values()))
+        copy.current().flush()
 
 
-def _piece(
+def _entries_after(
     name: bytes, place: tuple[bytes, bytes]
 ) -> Callable[[Transaction[bytes], Databases], list[tuple[bytes, bytes]]]:
-    """Return what reads the entries behind a place, up to PIECE bytes of them."""
+    """Return what reads the entries after a place, up to COPY_BYTES of them."""
 
     def work(txn: Transaction[bytes], databases: Databases) -> list[tuple[bytes, bytes]]:
         entries, size = [], 0
         with txn.cursor(db=getattr(databases, name.decode())) as cursor:
-            for entry in behind(cursor, place, pairs=name == fmt.FLAGS):
+            for entry in after(cursor, place, pairs=name == fmt.FLAGS):
                 entries.append(entry)
                 size += len(entry[0]) + len(entry[1])
-                if size >= PIECE:
+                if size >= COPY_BYTES:
                     break
         return entries
 
     return work
-
-
-def _stream(copying: Copying, name: str) -> None:
-    def watch(done: int) -> None:
-        if copying.progress is not None:
-            copying.progress(done, max(copying.total, done))
-
-    copy_file(copying.environment, name, FILE_MODE, watch)
 
 
 def _check_free(target: str, store: str) -> None:

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.contract.query import checked_flags, checked_number, checked_seconds, refuse
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import bytes_in_use
+from lmdbstore.disk.databases import bytes_in_use, next_local_id
 from lmdbstore.errors import StoreDamaged, StoreFull, shown
-from lmdbstore.read.postings import leap, merged, number, postings
-from lmdbstore.write.changes import Change, erase
+from lmdbstore.read.cursor import duplicates, entries
+from lmdbstore.read.postings import leap, merged, number
+from lmdbstore.write.change import Change
+from lmdbstore.write.delete import erase
 from lmdbstore.write.sign import unsign_empty
 
 if TYPE_CHECKING:
@@ -29,18 +31,18 @@ if TYPE_CHECKING:
 
     from lmdb import Transaction
 
+    from lmdbstore.check.walk import Progress
     from lmdbstore.contract.event import Event
-    from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.databases import Databases, Reads
+    from lmdbstore.engine.session import Session
     from lmdbstore.errors import EventStoreException
-    from lmdbstore.read.executor import Reads
     from lmdbstore.write.transaction import WriteTransaction
 
-__all__ = ["Purge", "Purged", "Retention", "checked_retention"]
+__all__ = ["Purged", "Retention", "checked_retention", "purge"]
 
-PIECE = 1000  # events that one transaction deletes, at most
-PIECE_BYTES = 4 << 20  # of their records; the one that reaches so many is the last of its piece
+PURGE_EVENTS = 1000  # that one transaction deletes, at most
+PURGE_BYTES = 4 << 20  # of their records; the one that reaches so many is the last of its piece
 SPAN = 1000  # keys that one read transaction looks at
-LAST_KEY = b"\xff" * 16
 
 
 class Purged(NamedTuple):
@@ -120,13 +122,13 @@ def _span(
     with txn.cursor(db=databases.flags) as cursor:
         if flags:
             rarest, *others = sorted(flags, key=partial(number, cursor))
-            low, high = leap(cursor, others, low, LAST_KEY, descending=False)
-            keys = postings(cursor, rarest, low, high, SPAN, descending=False)
+            low, high = leap(cursor, others, low, fmt.LAST_KEY, descending=False)
+            keys = duplicates(cursor, rarest, low, high, SPAN, descending=False)
         else:
             others = []
             with txn.cursor(db=databases.timeline) as timeline:
-                found = timeline.set_range(low)
-                keys = list(islice(timeline.iternext(values=False), SPAN)) if found else []
+                found = entries(timeline, low, fmt.LAST_KEY, descending=False, values=False)
+                keys = list(islice(found, SPAN))
         behind = fmt.after_key(keys[-1]) if len(keys) == SPAN else None
         keys = merged(cursor, [(flag, True) for flag in others], keys)
         for flag in keep_flags:
@@ -149,9 +151,7 @@ def _spans(
 
 
 def _measure(txn: Transaction[bytes], databases: Databases, retention: Retention) -> _Reach:
-    watermark = txn.get(fmt.NEXT, db=databases.meta)
-    if watermark is None:
-        raise StoreDamaged("the store's next local id is missing")
+    watermark = next_local_id(txn, databases)
     surplus = 0
     if retention.max_events is not None:
         surplus = _counted(txn, databases, retention) - retention.max_events
@@ -216,7 +216,7 @@ class _Erase(Change):
         erased: list[bytes] = []
         for key in self._keys:
             enough = key >= self._end and txn.bytes_in_use() <= self._max_bytes
-            if enough or size >= PIECE_BYTES:
+            if enough or size >= PURGE_BYTES:
                 break
             handled += 1
             record = txn.take(txn.databases.timeline, key)
@@ -236,7 +236,7 @@ def _event(txn: WriteTransaction, key: bytes, record: bytes) -> Event:
     try:
         event = fmt.decode_one(record)
         entry = txn.get(txn.databases.ids, fmt.text_key(event.id))
-        if entry == key + fmt.checksum(record):
+        if entry == fmt.id_entry(key, fmt.checksum(record)):
             return event
         what = f"the event {shown(event.id)}"
     except StoreDamaged:
@@ -246,7 +246,7 @@ def _event(txn: WriteTransaction, key: bytes, record: bytes) -> Event:
 
 def _check_deleted(txn: WriteTransaction, key: bytes) -> None:
     """Fail where an index still has an event that is not in the timeline."""
-    if txn.get(txn.databases.commits, key[8:]) is not None:
+    if txn.get(txn.databases.commits, fmt.local_id_of(key)) is not None:
         raise _damaged("an event", key)
 
 
@@ -260,7 +260,18 @@ def _damaged(what: str, key: bytes) -> StoreDamaged:
 # -- the purge -------------------------------------------------------------------------------------
 
 
-class Purge:
+def purge(
+    session: Session, retention: Retention, progress: Progress | None, *, dry_run: bool
+) -> Purged:
+    """Delete what shall go, or with `dry_run` return what would; see `LMDBEventStore.purge`."""
+    if not dry_run:
+        session.check_writable()
+    session.after_writes()
+    work = _Purge(session.read, session.write_freeing, retention, progress)
+    return work.rehearse() if dry_run else work.run()
+
+
+class _Purge:
     """One purge of a store, in many transactions."""
 
     def __init__(
@@ -268,7 +279,7 @@ class Purge:
         reads: Reads,
         write: Callable[[Change], None],
         retention: Retention,
-        progress: Callable[[int, int], None] | None,
+        progress: Progress | None,
     ) -> None:
         """Read and write by these; `progress` is told how many events went, of about how many."""
         self._reads = reads
@@ -307,10 +318,10 @@ class Purge:
             keys, low = self._span(low)
             if not reach.guess:
                 keys = keys[: bisect_left(keys, reach.end)]
-            piece += [key for key in keys if key[8:] < reach.watermark]
-            if len(piece) >= PIECE:
-                yield piece[:PIECE]
-                piece = piece[PIECE:]
+            piece += [keys[n] for n in fmt.below_watermark(keys, reach.watermark)]
+            if len(piece) >= PURGE_EVENTS:
+                yield piece[:PURGE_EVENTS]
+                piece = piece[PURGE_EVENTS:]
         if piece:
             yield piece
 

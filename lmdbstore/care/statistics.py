@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use
-from lmdbstore.engine.create import DATA_FILE
 from lmdbstore.errors import EventReadException
 from lmdbstore.processes.snapshot_notes import SnapshotInfo, readers_in, snapshots
 
@@ -45,7 +44,7 @@ def statistics(environment: Environment) -> StoreStatistics:
     )
     after = readers_in(table)
     try:
-        size = os.stat(os.path.join(environment.path, DATA_FILE)).st_size
+        size = os.stat(environment.folder.data).st_size
     except OSError as error:
         raise EventReadException(f"the store's file cannot be looked at: {error}") from error
     return figures._replace(

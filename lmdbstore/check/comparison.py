@@ -13,19 +13,20 @@ looked up. What a damaged record seems to say of its indexes is not believed, an
 from __future__ import annotations
 
 from itertools import chain, islice, takewhile
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
-from lmdbstore.contract.event import checked
+from lmdbstore.contract.checking import checked
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import NAMES, doubt_of
-from lmdbstore.engine.create import DATA_FILE
+from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.errors import InvalidEvent, StoreDamaged, shown
 from lmdbstore.patterns.signature import holds
 
+from .evidence import Evidence
 from .findings import Finding, FindingKind
-from .walk import PIECE, behind, pieces
+from .walk import PIECE_ENTRIES, after, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,52 +34,23 @@ if TYPE_CHECKING:
     from lmdb import Transaction
 
     from lmdbstore.contract.event import Event
-    from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.databases import Databases, Reads
 
     from .walk import Progress
 
     Txn = Transaction[bytes]
 
-__all__ = ["Verification"]
+__all__ = ["Comparison"]
 
 T = TypeVar("T")
 
-NO_LOCAL_ID, NO_MORE_LOCAL_IDS = fmt.encode_number(0), fmt.encode_number(fmt.LOCAL_IDS)
 TIMELINE, IDS, FLAGS, COMMITS, SIGNATURES, META = (
     name.decode()
     for name in (fmt.TIMELINE, fmt.IDS, fmt.FLAGS, fmt.COMMITS, fmt.SIGNATURES, fmt.META)
 )
 
 
-class Reads(Protocol):
-    """Runs a piece of work in the one read transaction, and returns what it returns."""
-
-    def __call__(self, work: Callable[[Txn, Databases], T], /) -> T:
-        """Run it."""
-
-
-class _Seen(NamedTuple):
-    """A record that can be read, and what the indexes say of it."""
-
-    key: bytes
-    event: Event
-    checksum: bytes
-    entry: bytes | None  # in `ids`
-    commit: bytes | None  # in `commits`
-
-    @property
-    def time(self) -> bytes:
-        """The event's timestamp, as it stands in keys."""
-        return fmt.encode_time(self.event.timestamp)
-
-    @property
-    def checksums(self) -> dict[str, bytes]:
-        """What is noted as its checksum, and where."""
-        noted = {IDS: (self.entry, fmt.KEY), COMMITS: (self.commit, 8)}
-        return {name: value[at:] for name, (value, at) in noted.items() if value is not None}
-
-
-class Verification:
+class Comparison:
     """One look through a store; `run` it once."""
 
     def __init__(self, reads: Reads, progress: Progress | None) -> None:
@@ -143,9 +115,9 @@ class Verification:
         def piece(txn: Txn, databases: Databases) -> tuple[bytes, bytes] | None:
             nonlocal walked
             before = place
-            most = PIECE + txn.stat(getattr(databases, name))["entries"]
+            most = PIECE_ENTRIES + txn.stat(getattr(databases, name))["entries"]
             with txn.cursor(db=getattr(databases, name)) as cursor:
-                for entry in islice(behind(cursor, place, pairs=name == FLAGS), PIECE):
+                for entry in islice(after(cursor, place, pairs=name == FLAGS), PIECE_ENTRIES):
                     if before is not None and entry <= before and walked and not ordered:
                         self._find(FindingKind.ORDER, name, f"{_hex(entry[0])} is out of its order")
                     if look is not None:
@@ -187,7 +159,7 @@ class Verification:
         following = txn.get(fmt.NEXT, db=databases.meta)
         if following is None:
             self._find(FindingKind.NEXT_LOCAL_ID, META, "there is none")
-        elif not self._highest < following < NO_MORE_LOCAL_IDS:
+        elif following <= self._highest or not fmt.is_local_id(following):
             detail = f"it is {_hex(following)}, and {_hex(self._highest)} was given out"
             self._find(FindingKind.NEXT_LOCAL_ID, META, detail)
 
@@ -197,42 +169,44 @@ class Verification:
         try:
             event = _saved_event(key, record)
         except (StoreDamaged, InvalidEvent) as error:
-            self._highest = max(self._highest, key[8:])
+            self._highest = max(self._highest, fmt.local_id_of(key))
             self._tell_of(key)
             self._find(FindingKind.RECORD_UNREADABLE, TIMELINE, f"{_hex(key)}: {error}")
             return
-        seen = _Seen(
+        seen = Evidence(
             key,
             event,
             fmt.checksum(record),
             txn.get(fmt.text_key(event.id), db=databases.ids),
-            txn.get(key[8:], db=databases.commits),
+            txn.get(fmt.local_id_of(key), db=databases.commits),
         )
         checksums = seen.checksums
-        if checksums and seen.checksum not in checksums.values():
-            self._highest = max(self._highest, key[8:])
+        if checksums and not seen.is_vouched_for:
+            self._highest = max(self._highest, fmt.local_id_of(key))
             self._tell_of(key)
             detail = "it does not agree with its checksum"
             self._find(FindingKind.RECORD_CHANGED, TIMELINE, detail, event.id)
         elif _is_misplaced(txn, databases, seen):
-            self._tell_of(key, seen.time + key[8:], fmt.key_in(seen.entry or key))
+            self._tell_of(
+                key, fmt.join_key(seen.time, seen.local_id), fmt.key_in(seen.entry or key)
+            )
             detail = f"it stands at {_hex(key)}"
             self._find(FindingKind.RECORD_MISPLACED, TIMELINE, detail, event.id)
         else:
-            self._highest = max(self._highest, key[8:])
+            self._highest = max(self._highest, fmt.local_id_of(key))
             for where, found in checksums.items():
                 if found != seen.checksum:
                     detail = f"{_hex(found)} for {_hex(seen.checksum)}"
-                    self._find(FindingKind.CHECKSUM_WRONG, where, detail, event.id)
+                    self._find(FindingKind.CHECKSUM_WRONG, where.decode(), detail, event.id)
             self._look_for_id(txn, databases, seen)
             self._look_for_commit(seen)
             self._look_for_flags(txn, databases, key, event)
 
     def _tell_of(self, *keys: bytes) -> None:
         self._told.update(keys)
-        self._told_commits.update(key[8:] for key in keys)
+        self._told_commits.update(map(fmt.local_id_of, keys))
 
-    def _look_for_id(self, txn: Txn, databases: Databases, seen: _Seen) -> None:
+    def _look_for_id(self, txn: Txn, databases: Databases, seen: Evidence) -> None:
         event_id = seen.event.id
         if seen.entry is None:
             self._find(FindingKind.ID_MISSING, IDS, "it is not there", event_id)
@@ -250,16 +224,16 @@ class Verification:
         detail = f"it leads to {_hex(found)} in place of {_hex(seen.key)}"
         self._find(FindingKind.ID_WRONG, IDS, detail, event_id)
 
-    def _look_for_commit(self, seen: _Seen) -> None:
-        local_id, commit = fmt.decode_number(seen.key[8:]), seen.commit
+    def _look_for_commit(self, seen: Evidence) -> None:
+        local_id, commit = fmt.decode_number(seen.local_id), seen.commit
         if commit is None:
             detail = f"{local_id:,} is not there"
             self._find(FindingKind.COMMIT_MISSING, COMMITS, detail, seen.event.id)
-        elif commit[:8] == seen.time:
+        elif (time := fmt.time_in_commit(commit)) == seen.time:
             self._belonging[COMMITS] += 1
         else:
-            self._told_commits.add(seen.key[8:])
-            detail = f"{local_id:,} has the timestamp {_hex(commit[:8])} for {_hex(seen.time)}"
+            self._told_commits.add(seen.local_id)
+            detail = f"{local_id:,} has the timestamp {_hex(time)} for {_hex(seen.time)}"
             self._find(FindingKind.COMMIT_WRONG, COMMITS, detail, seen.event.id)
 
     def _look_for_flags(self, txn: Txn, databases: Databases, key: bytes, event: Event) -> None:
@@ -295,8 +269,9 @@ class Verification:
     ) -> None:
         if local_id in self._told_commits:
             return
-        if txn.get(entry[:8] + local_id, db=databases.timeline) is None:
-            self._find(FindingKind.COMMIT_STRAY, COMMITS, f"{_hex(local_id)} at {_hex(entry[:8])}")
+        time = fmt.time_in_commit(entry)
+        if txn.get(fmt.join_key(time, local_id), db=databases.timeline) is None:
+            self._find(FindingKind.COMMIT_STRAY, COMMITS, f"{_hex(local_id)} at {_hex(time)}")
 
     # -- signatures -------------------------------------------------------------------------------
 
@@ -305,7 +280,7 @@ class Verification:
 
         def look(txn: Txn, databases: Databases, first: bytes, value: bytes) -> None:
             nonlocal end
-            filter_, run_end = value[: -fmt.RUN_END], fmt.run_end(value)
+            filter_, run_end = value[: fmt.filter_length(value)], fmt.run_end(value)
             if first < end or run_end < first:
                 detail = f"{_hex(first)} to {_hex(run_end)}, behind {_hex(end)}"
                 self._find(FindingKind.RUN_WRONG, SIGNATURES, detail)
@@ -323,19 +298,20 @@ class Verification:
         self._walk(SIGNATURES, look)
 
 
-def _is_misplaced(txn: Txn, databases: Databases, seen: _Seen) -> bool:
+def _is_misplaced(txn: Txn, databases: Databases, seen: Evidence) -> bool:
     """Whether the key of a record is damaged, and not what the indexes say of it.
 
     Its timestamp or local id cannot be right; or `ids` tells of another local id, under which there
     is nothing, and `commits` does not speak for the one in the key.
     """
-    key, entry, commit = seen.key, seen.entry, seen.commit
-    if key[:8] != seen.time or not NO_LOCAL_ID < key[8:] < NO_MORE_LOCAL_IDS:
+    if fmt.time_of(seen.key) != seen.time or not fmt.is_local_id(seen.local_id):
         return True
-    if entry is None or entry != entry[: fmt.KEY] + seen.checksum or entry[:8] != seen.time:
+    if seen.entry is None or not seen.id_vouches:
         return False
-    vouched = commit is not None and commit[8:] == seen.checksum
-    return not vouched and txn.get(fmt.key_in(entry), db=databases.timeline) is None
+    elsewhere = fmt.key_in(seen.entry)
+    if fmt.time_of(elsewhere) != seen.time or seen.commit_vouches:
+        return False
+    return txn.get(elsewhere, db=databases.timeline) is None
 
 
 def _saved_event(key: bytes, record: bytes) -> Event:
@@ -343,7 +319,7 @@ def _saved_event(key: bytes, record: bytes) -> Event:
     event = fmt.decode_one(record)
     if checked(event) != event:
         raise StoreDamaged("it is not as it would have been saved")
-    if len(key) != fmt.KEY:
+    if not fmt.is_timeline_key(key):
         raise StoreDamaged("its key does not have 16 bytes")
     return event
 

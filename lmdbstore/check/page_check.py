@@ -7,19 +7,23 @@ through all pages (`lmdb.verify`), which nothing in the file can lead astray.
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
-from lmdbstore.engine.create import DATA_FILE
+from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.engine.registry import writing_here
 from lmdbstore.errors import EventReadException, StoreOpenError, shown
 from lmdbstore.processes.barrier import write_lock
+from lmdbstore.threads.reentry import reentry
 
 from .findings import Finding, FindingKind
+
+if TYPE_CHECKING:
+    from lmdbstore.disk.folder import StoreFolder
 
 __all__ = ["page_findings"]
 
 
-def page_findings(folder: str) -> list[Finding]:
+def page_findings(folder: StoreFolder) -> list[Finding]:
     """Return what is wrong with the pages of the store in a folder; writers wait meanwhile.
 
     Raises:
@@ -29,15 +33,14 @@ def page_findings(folder: str) -> list[Finding]:
     from lmdb.verify import VerifyError, verify  # nobody else needs it
 
     if writing_here(folder):
-        raise EventReadException(
-            "pages cannot be looked at from within a write of the same thread (from a signal "
-            "handler, say), which keeps others out; do it when that has returned"
-        )
+        raise reentry(EventReadException, "a check of the pages")
     try:
         with write_lock(folder, wait=True):
-            errors = verify(os.path.join(folder, DATA_FILE), subdir=False)  # type: ignore[no-untyped-call]  # it has no types
+            errors = verify(folder.data, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
     except VerifyError as error:
         errors = [str(error)]
     except OSError as error:
-        raise StoreOpenError(f"the store {shown(folder)} could not be read: {error}") from error
+        raise StoreOpenError(
+            f"the store {shown(folder.path)} could not be read: {error}"
+        ) from error
     return [Finding(FindingKind.PAGE, DATA_FILE, str(error)) for error in errors]

@@ -12,19 +12,25 @@ beside under another name. Memory does not grow with the store.
 from __future__ import annotations
 
 import os
-import shutil
-import stat
 import time
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from lmdbstore.contract.event import checked
+from lmdbstore.contract.checking import checked
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.files import (
+    NotFlushedError,
+    adopt_rights,
+    check_space,
+    exchange,
+    remove_temporary,
+    temporary_folder,
+)
+from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.last_state import last_state
-from lmdbstore.disk.space import check_space
-from lmdbstore.engine.create import DATA_FILE, MAKING, check_plain, flush_folder, sweep
-from lmdbstore.engine.options import checked_progress, folder_of, one_of
+from lmdbstore.engine.options import Options, checked_progress, folder_of, one_of
+from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
@@ -34,10 +40,13 @@ from lmdbstore.errors import (
     shown,
 )
 from lmdbstore.processes.presence import alone_in
-from lmdbstore.store import LMDBEventStore
-from lmdbstore.write.changes import Change, Save
+from lmdbstore.write.change import Change
+from lmdbstore.write.save import Batch
+from lmdbstore.write.sign import sign_all
 
+from .evidence import Evidence
 from .findings import Finding, FindingKind
+from .verify import verify_session
 from .walk import pieces
 
 if TYPE_CHECKING:
@@ -50,7 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Repaired", "repair"]
 
-NO_LOCAL_ID = fmt.encode_number(0)
 TIMELINE = fmt.TIMELINE.decode()
 
 
@@ -69,14 +77,19 @@ class _Kept(NamedTuple):
     event: Event
     record: bytes
 
+    def row(self, flag_keys: fmt.TextKeys) -> fmt.Row:
+        """Return what is written of it: the record as it was."""
+        row = fmt.encode(self.event, flag_keys)
+        return row._replace(record=self.record, checksum=fmt.checksum(self.record))
 
-class Restore(Change):
+
+class _Restore(Change):
     """Put records at the timeline keys that they had."""
 
     alone = True
 
     def __init__(self, kept: list[_Kept], next_local_id: int) -> None:
-        """Let new events get local ids from `next_local_id` on, or behind those of the records."""
+        """Let new events get local ids from `next_local_id` on, or after those of the records."""
         self._kept = kept
         self.next_local_id = next_local_id
         self.twice: list[_Kept] = []  # of an id that is taken
@@ -85,22 +98,23 @@ class Restore(Change):
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
         flag_keys = fmt.TextKeys()
+        claimed: set[bytes] = set()
+        placed: list[_Kept] = []
         for kept in self._kept:
-            local_id = fmt.decode_number(kept.key[8:])
-            if (
-                not 0 < local_id < fmt.LOCAL_IDS
-                or txn.get(txn.databases.commits, kept.key[8:]) is not None
-            ):
+            local_id = fmt.local_id_of(kept.key)
+            taken = local_id in claimed or txn.get(txn.databases.commits, local_id) is not None
+            if taken or not fmt.is_local_id(local_id):
                 self.homeless.append(kept)
-                continue
-            row = fmt.encode(kept.event, flag_keys)._replace(
-                record=kept.record, checksum=fmt.checksum(kept.record)
-            )
-            if not txn.claim(txn.databases.ids, row.id_key, kept.key + row.checksum):
-                self.twice.append(kept)
-                continue
-            Save.put(txn, kept.key, row, append=False)
-            self.next_local_id = max(self.next_local_id, local_id + 1)
+            else:
+                claimed.add(local_id)
+                placed.append(kept)
+        if placed:
+            rows = fmt.Rows.of([kept.row(flag_keys) for kept in placed])
+            keys = [kept.key for kept in placed]
+            taken_ids = Batch(rows).write(txn, keys, append=False)
+            self.twice = [placed[place] for place in sorted(taken_ids)]
+            highest = max(fmt.decode_number(fmt.local_id_of(key)) for key in keys)
+            self.next_local_id = max(self.next_local_id, highest + 1)
         txn.next_local_id = max(txn.next_local_id, self.next_local_id)
         txn.changed = True
         return None
@@ -135,28 +149,30 @@ def repair(
             why.
         EventWriteException: the new file could not be written, as on a full disk.
     """
-    folder = folder_of(path)
+    folder = StoreFolder(folder_of(path))
     keep_changed = one_of("keep_changed", keep_changed, (True, False))
     progress = checked_progress(progress)
-    check_plain(folder)
-    name = os.path.join(folder, DATA_FILE)
-    if not os.path.exists(name):
-        raise StoreOpenError(f"there is no store at {shown(folder)}")
+    folder.check_plain()
+    if not folder.has_store:
+        raise StoreOpenError(f"there is no store at {shown(folder.path)}")
     with alone_in(folder):
-        made = os.path.join(folder, f"{MAKING}{os.urandom(8).hex()}")
         try:
-            sweep(folder)
-            check_space(folder, os.stat(name).st_size)
-            with open(name, "rb") as file:
-                source = _Source(file, name, keep_changed=keep_changed)
-                events = _rebuild(source, made, progress)
-            return _replace(folder, made, events, source.left_out)
+            remove_temporary(folder.path)
+            check_space(folder.path, os.stat(folder.data).st_size)
+            with temporary_folder(folder.path) as made:
+                with open(folder.data, "rb") as file:
+                    source = _Source(file, folder.data, keep_changed=keep_changed)
+                    events = _rebuild(source, StoreFolder(made), progress)
+                return _replace(folder, StoreFolder(made), events, source.left_out)
+        except NotFlushedError as error:
+            raise EventWriteException(
+                f"the store {shown(folder.path)} was repaired, but its folder could not be flushed "
+                f"({error}), and a power cut may bring the old file back; see to the disk"
+            ) from error
         except OSError as error:
             raise EventWriteException(
-                f"the store {shown(folder)} could not be repaired, and is as it was: {error}"
+                f"the store {shown(folder.path)} could not be repaired, and is as it was: {error}"
             ) from error
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
 
 
 class _Source:
@@ -201,7 +217,7 @@ class _Source:
             found += 1
             try:
                 event = fmt.decode_one(record)
-                if checked(event) != event or len(key) != fmt.KEY:
+                if checked(event) != event or not fmt.is_timeline_key(key):
                     raise StoreDamaged("it is not as it would have been saved")  # noqa: TRY301
             except (StoreDamaged, InvalidEvent) as error:
                 self.leave_out(FindingKind.RECORD_UNREADABLE, f"{key.hex()}: {error}")
@@ -216,33 +232,33 @@ class _Source:
     def _true_key(self, key: bytes, event: Event, record: bytes) -> bytes | None:
         """Return where a record belongs, without a local id if it is not known; None: left out."""
         entry = self._pages.lookup(self._ids, fmt.text_key(event.id))
-        commit = self._pages.lookup(self._commits, key[8:])
-        checksum, when = fmt.checksum(record), fmt.encode_time(event.timestamp)
-        present = [found for found in (entry and entry[fmt.KEY :], commit and commit[8:]) if found]
-        if checksum not in present and not self._keep_changed:
+        commit = self._pages.lookup(self._commits, fmt.local_id_of(key))
+        evidence = Evidence(key, event, fmt.checksum(record), entry, commit)
+        if not evidence.is_vouched_for and not self._keep_changed:
             kind, detail = FindingKind.RECORD_CHANGED, "it does not agree with its checksum"
-            if not present:
+            if not any(evidence.checksums.values()):
                 kind, detail = FindingKind.RECORD_UNCHECKED, "both of its checksums are lost"
             self.leave_out(kind, detail, event.id)
             return None
-        of_another = commit is not None and commit[8:] != checksum and commit[:8] != when
-        by_key = when + (NO_LOCAL_ID if of_another else key[8:])
-        if entry is None or entry[fmt.KEY :] != checksum:
+        when = evidence.time
+        known = fmt.NO_LOCAL_ID if evidence.commit_is_of_another else evidence.local_id
+        by_key = fmt.join_key(when, known)
+        if entry is None or not evidence.id_vouches:
             return by_key
-        if fmt.key_in(entry) == key:
-            return when + key[8:]
+        elsewhere = fmt.key_in(entry)
+        if elsewhere == key:
+            return fmt.join_key(when, evidence.local_id)
         if self._is_elsewhere(entry):
             self.leave_out(FindingKind.ID_TWICE, f"the one at {key.hex()}", event.id)
             return None
-        vouched = commit is not None and commit[8:] == checksum
-        if vouched or entry[:8] != when:
+        if evidence.commit_vouches or fmt.time_of(elsewhere) != when:
             return by_key
-        return fmt.key_in(entry)  # the local id in the key is the damaged one
+        return elsewhere  # the local id in the key is the damaged one
 
     def _is_elsewhere(self, entry: bytes) -> bool:
         """Whether the same record stands where an entry of `ids` leads to."""
         record = self._pages.lookup(self._timeline, fmt.key_in(entry), big=True)
-        return record is not None and fmt.checksum(record) == entry[fmt.KEY :]
+        return record is not None and fmt.checksum(record) == fmt.checksum_in_id(entry)
 
 
 def _number(data: bytes | None) -> int | None:
@@ -253,70 +269,73 @@ def _number(data: bytes | None) -> int | None:
         return None
 
 
-def _rebuild(source: _Source, made: str, progress: Progress | None) -> int:
-    """Write what is kept into a new store in the folder `made`; return how many events it has."""
+def _rebuild(source: _Source, made: StoreFolder, progress: Progress | None) -> int:
+    """Write what is kept into a new store; return how many events it has."""
     try:
         # Flushed once, at the end: nobody sees it before.
-        store = LMDBEventStore(made, durability="none", signatures=False)
+        session = Session(made.path, Options(durability="none"), create=True)
     except StoreOpenError as error:
         raise EventWriteException(f"nothing was repaired: {error}") from error
-    with store:
-        read, following = 0, source.next_local_id
-        homeless: list[_Kept] = []  # few: what is damaged so
-
-        def restore(piece: list[_Kept]) -> None:
-            nonlocal following
-            change = Restore(piece, following)
-            store._write(change)  # noqa: SLF001  a store of our own making
-            following = change.next_local_id
-            homeless.extend(change.homeless)
-            for twice in change.twice:
-                source.leave_out(FindingKind.ID_TWICE, f"at {twice.key.hex()}", twice.event.id)
-
-        for piece in pieces(source.kept(), lambda record: len(record.record)):
-            restore(piece)
-            read += len(piece)
-            if progress is not None:
-                progress(read, max(source.total, read))
-        restore(  # also where there is none: so the next local id is written where no event is left
-            [
-                record._replace(key=record.key[:8] + fmt.encode_number(local_id))
-                for local_id, record in enumerate(homeless, following)
-            ]
-        )
+    with session:
+        _restore_all(source, session, progress)
         if source.signed:
-            store.sign()
-        store.flush()
-        if findings := store.verify(pages=True):
+            sign_all(session.write, rebuild=False)
+        session.current().flush()
+        if findings := verify_session(session, pages=True):
             raise EventWriteException(
                 f"the repaired file does not verify, and the store is as it was: {findings[0]}"
             )
-        return len(store)
+        return session.read(lambda txn, databases: txn.stat(databases.timeline)["entries"])
 
 
-def _replace(folder: str, made: str, events: int, left_out: list[Finding]) -> Repaired:
-    old, new = os.path.join(folder, DATA_FILE), os.path.join(made, DATA_FILE)
-    status = os.stat(old)
-    os.chmod(new, stat.S_IMODE(status.st_mode))
-    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-        os.chown(new, status.st_uid, status.st_gid)
-    kept_as = _kept_aside(folder, old) if left_out else None
+def _restore_all(source: _Source, session: Session, progress: Progress | None) -> None:
+    following = source.next_local_id
+    homeless: list[_Kept] = []  # few: what is damaged so
+
+    def restore(piece: list[_Kept]) -> None:
+        nonlocal following
+        change = _Restore(piece, following)
+        session.write(change)
+        following = change.next_local_id
+        homeless.extend(change.homeless)
+        for twice in change.twice:
+            source.leave_out(FindingKind.ID_TWICE, f"at {twice.key.hex()}", twice.event.id)
+
+    read = 0
+    for piece in pieces(source.kept(), lambda kept: len(kept.record)):
+        restore(piece)
+        read += len(piece)
+        if progress is not None:
+            progress(read, max(source.total, read))
+    restore(  # also where there is none: so the next local id is written where no event is left
+        [
+            kept._replace(key=fmt.join_key(fmt.time_of(kept.key), fmt.encode_number(local_id)))
+            for local_id, kept in enumerate(homeless, following)
+        ]
+    )
+
+
+def _replace(
+    folder: StoreFolder, made: StoreFolder, events: int, left_out: list[Finding]
+) -> Repaired:
+    adopt_rights(made.data, folder.data)
+    kept_as = _kept_aside(folder) if left_out else None
     try:
-        os.replace(new, old)
-        flush_folder(folder)
+        exchange(made.data, folder.data)
     except BaseException:
-        if kept_as is not None and os.path.samefile(old, kept_as):  # nothing was replaced
+        if kept_as is not None and os.path.samefile(folder.data, kept_as):  # nothing was replaced
             os.unlink(kept_as)
         raise
     return Repaired(events, left_out, kept_as)
 
 
-def _kept_aside(folder: str, old: str) -> str:
+def _kept_aside(folder: StoreFolder) -> str:
     """Give the damaged file a second name that is free, and return it."""
     when = time.strftime("damaged-%Y%m%dT%H%M%S", time.gmtime())
     for number in count():
-        name = os.path.join(folder, f"{when}-{number}.mdb" if number else f"{when}.mdb")
+        name = f"{when}-{number}.mdb" if number else f"{when}.mdb"
+        name = os.path.join(folder.path, name)
         with suppress(FileExistsError):
-            os.link(old, name)
+            os.link(folder.data, name)
             return name
     raise AssertionError  # there is always a number

@@ -6,27 +6,35 @@ look at the pages, and at the names of the databases and the format version, as 
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import NAMES, is_store
+from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.last_state import last_state
-from lmdbstore.engine.create import DATA_FILE, check_plain
-from lmdbstore.engine.options import checked_progress, folder_of, one_of
-from lmdbstore.errors import InvalidOption, StoreInUse, StoreOpenError, shown
+from lmdbstore.engine.options import Options, checked_progress, folder_of, one_of
+from lmdbstore.engine.session import Session
+from lmdbstore.errors import (
+    EventReadException,
+    InvalidOption,
+    StoreInUse,
+    StoreOpenError,
+    shown,
+)
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.processes.presence import Presence
-from lmdbstore.store import LMDBEventStore
 
+from .comparison import Comparison
 from .findings import Finding, FindingKind
 from .page_check import page_findings
 
 if TYPE_CHECKING:
+    import os
+
     from .walk import Progress
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_session"]
 
 
 def verify(
@@ -48,32 +56,45 @@ def verify(
         StoreInUse: the store is being compacted or repaired.
         EventReadException: the store could not be read.
     """
-    folder = folder_of(path)
+    folder = StoreFolder(folder_of(path))
     pages = one_of("pages", pages, (True, False))
     progress = checked_progress(progress)
-    check_plain(folder)
-    if not os.path.exists(os.path.join(folder, DATA_FILE)):
-        raise StoreOpenError(f"there is no store at {shown(folder)}")
-    with closing(Presence(folder)):  # so that nobody puts another file in place meanwhile
+    folder.check_plain()
+    if not folder.has_store:
+        raise StoreOpenError(f"there is no store at {shown(folder.path)}")
+    with closing(Presence(folder)):  # so that nobody puts another file in place in the meantime
         if pages and (found := page_findings(folder)):
             return found
         try:
-            store = LMDBEventStore(folder, create=False, readonly=True, consistency="snapshot")
+            session = Session(folder.path, Options(readonly=True))
         except (InvalidOption, StoreInUse):
             raise
         except StoreOpenError:
             if found := page_findings(folder) or _missing(folder):
                 return found
             raise
-    with store:
-        return store.verify(progress=progress)
+    with session:
+        return verify_session(session, progress=progress)
 
 
-def _missing(folder: str) -> list[Finding]:
+def verify_session(
+    session: Session, *, pages: bool = False, progress: Progress | None = None
+) -> list[Finding]:
+    """Return all that is wrong with an open store; see `LMDBEventStore.verify`."""
+    if pages:
+        environment = session.current()
+        environment.check_outside("a check of the pages", EventReadException)
+        if found := page_findings(environment.folder):
+            return found
+    with session.hold() as held:
+        return Comparison(held.read, progress).run()
+
+
+def _missing(folder: StoreFolder) -> list[Finding]:
     """Return what is missing of a store whose pages are sound."""
-    told: list[str] = []
-    with write_lock(folder, wait=True), open(os.path.join(folder, DATA_FILE), "rb") as file:
-        pages, trees = last_state(file, told.append)
+    notes: list[str] = []
+    with write_lock(folder, wait=True), open(folder.data, "rb") as file:
+        pages, trees = last_state(file, notes.append)
         if not is_store(trees):
             return []
         version = pages.lookup(trees.get(fmt.META), fmt.FORMAT)
@@ -81,11 +102,11 @@ def _missing(folder: str) -> list[Finding]:
         Finding(FindingKind.DATABASE, name.decode(), "it is missing")
         for name in sorted(NAMES - trees.keys())
     ]
-    return found + (_wrong_in_meta(version, told) if fmt.META in trees else [])
+    return found + (_wrong_in_meta(version, notes) if fmt.META in trees else [])
 
 
-def _wrong_in_meta(version: bytes | None, told: list[str]) -> list[Finding]:
-    found = [Finding(FindingKind.TRANSACTION, DATA_FILE, what) for what in told]
+def _wrong_in_meta(version: bytes | None, notes: list[str]) -> list[Finding]:
+    found = [Finding(FindingKind.TRANSACTION, DATA_FILE, what) for what in notes]
     number = fmt.decode_checked(version or b"")
     if number is None:
         was = "there is none" if version is None else f"it is {shown(version)}"

@@ -1,4 +1,4 @@
-"""Going through a whole store in pieces, and telling how far that is."""
+"""Going through a whole database in pieces, and reporting how far that is."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ if TYPE_CHECKING:
 
     from lmdb import Cursor
 
-__all__ = ["PIECE", "Progress", "behind", "pieces"]
+__all__ = ["PIECE_ENTRIES", "Progress", "after", "pieces"]
 
 T = TypeVar("T")
 
-PIECE, PIECE_BYTES = 1000, 1 << 20  # entries that are looked at in one go, and bytes of records
+PIECE_ENTRIES, PIECE_BYTES = 1000, 1 << 20  # that are read in one transaction
 
 
 class Progress(Protocol):
-    """Is told how many of how many are done."""
+    """Is called with how many are done, and of how many."""
 
     def __call__(self, done: int, total: int, /) -> None:
         """Take note."""
 
 
 def pieces(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Give items in lists that take little memory, but for the last item of each."""
+    """Give items in lists that take little memory; the last item of each may be large."""
     piece, weight = list[T](), 0
     for item in items:
         piece.append(item)
         weight += size(item)
-        if len(piece) >= PIECE or weight >= PIECE_BYTES:
+        if len(piece) >= PIECE_ENTRIES or weight >= PIECE_BYTES:
             yield piece
             piece, weight = [], 0
     if piece:
         yield piece
 
 
-def behind(
+def after(
     cursor: Cursor[bytes], place: tuple[bytes, bytes] | None, *, pairs: bool
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Give the entries behind a place, which is an entry; from the first one if it is empty."""
+    """Give the entries after a place, which is an entry; from the first one if it is empty."""
     if not place or place == (b"", b""):
         return iter(cursor.iternext()) if cursor.first() else iter(())
     if pairs:

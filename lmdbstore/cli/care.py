@@ -1,15 +1,16 @@
-"""The commands `verify`, `repair`, `backup` and `compact`: what is done to a store as a whole.
+"""The commands that look after a store: verify, repair, backup, compact, purge and sign.
 
 Rules: a store that is not there is not made. Each finding is one line on standard output, and the
 summary is the last line. A repair, a backup or a compaction that fails or is stopped has changed
-nothing, and says so.
+nothing, and says so; what a purge deleted is deleted, and what was signed stays, and that is said.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -17,18 +18,31 @@ from lmdbstore import FindingKind, repair, verify
 from lmdbstore.errors import EventStoreException
 
 from .opening import open_to_read, open_to_write
-from .progress import counted
+from .progress import counted, pulse
+from .stats import moment
 from .terminal import complain, discard_output, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lmdbstore import Finding
+    from lmdbstore import Finding, Purged
 
-__all__ = ["back_up_store", "compact_store", "repair_store", "verify_store"]
+__all__ = [
+    "Conditions",
+    "back_up_store",
+    "compact_store",
+    "purge_events",
+    "repair_store",
+    "sign_runs",
+    "size",
+    "verify_store",
+]
 
 SOUND, FOUND = 0, 1  # exit status
+_UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+# No more digits than any size has: `int` refuses thousands of them.
+_is_size = re.compile(rf"(\d{{1,30}}) ?({'|'.join(filter(None, _UNITS))})?", re.ASCII).fullmatch
 
 
 def verify_store(db: Path, *, pages: bool) -> int:
@@ -67,16 +81,15 @@ def repair_store(db: Path, *, keep_changed: bool) -> int:
     return FOUND if repaired.left_out else SOUND
 
 
-def back_up_store(db: Path, target: Path, *, compact: bool) -> None:
+def back_up_store(db: Path, target: Path) -> None:
     """Make a verified copy of the store in `db` at `target`, and print a summary."""
     started = time.perf_counter()
-    things = "entries" if compact else "bytes"
     with (
         open_to_read(db) as store,
         _told_what_stays("no backup was made"),
-        counted("copying", things) as update,
+        counted("copying", "entries") as update,
     ):
-        size = store.backup(target, compact=compact, progress=update)
+        size = store.backup(target, progress=update)
         events = len(store)
     seconds = time.perf_counter() - started
     _print(f"{events:,} events copied and verified, {size:,} bytes; {seconds:.2f} s")
@@ -91,6 +104,88 @@ def compact_store(db: Path) -> None:
     ):
         sizes = store.compact(progress=update)
     _print(f"{sizes.before:,} bytes before, {sizes.after:,} after")
+
+
+class Conditions(TypedDict):
+    """What shall go, in the words of `LMDBEventStore.purge`."""
+
+    before: float | None
+    max_events: int | None
+    max_bytes: int | None
+    flags: tuple[str, ...]
+    keep_flags: tuple[str, ...]
+
+
+def size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Return the bytes that an option such as 512MiB names; BadParameter if it is no size."""
+    if text is None:
+        return None
+    if found := _is_size(text.strip()):
+        return int(found[1]) * _UNITS[found[2]]
+    raise click.BadParameter(
+        f"{text!r} is no size; give bytes, or a whole number with KiB, MiB, GiB or TiB"
+    )
+
+
+def purge_events(db: Path, conditions: Conditions, *, dry_run: bool) -> None:
+    """Purge the store in the folder `db`, or find out what would go, and print a summary.
+
+    Raises:
+        EventStoreException: the store is not there or failed; what went is gone.
+    """
+    with open_to_read(db) if dry_run else open_to_write(db) as store:
+        gone = 0
+        with counted("purging", "events") as update:
+
+            def progress(done: int, total: int) -> None:
+                nonlocal gone
+                gone = done
+                update(done, total)
+
+            try:
+                purged = store.purge(**conditions, dry_run=dry_run, progress=progress)
+            except (KeyboardInterrupt, EventStoreException):
+                if not dry_run:
+                    complain(f"stopped; {gone:,} events are gone for good, run it again to go on")
+                raise
+    _print_purged(purged, conditions, dry_run=dry_run)
+
+
+def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> None:
+    text = f"{purged.events:,} events {'would go' if dry_run else 'purged'}"
+    if purged.events:
+        text += f", {purged.bytes:,} bytes, from {moment(purged.oldest)} to {moment(purged.newest)}"
+    text += f"; {purged.left:,} left"
+    if conditions["flags"]:
+        text += " with these flags"
+    text += f", about {purged.bytes_left:,} bytes" if dry_run else f", {purged.bytes_left:,} bytes"
+    _print(text)
+
+
+def sign_runs(db: Path, *, rebuild: bool) -> None:
+    """Sign what has no signature or, with `rebuild`, everything anew, and print a summary.
+
+    Raises:
+        EventStoreException: the store is not there or failed; what was signed stays.
+    """
+    with open_to_write(db) as store:
+        started = time.perf_counter()
+        try:
+            with pulse("signing"):
+                signed = store.sign(rebuild=rebuild)
+        except (KeyboardInterrupt, EventStoreException):
+            again = "run it again without --rebuild" if rebuild else "run it again"
+            complain(f"stopped; what is signed stays, {again} to go on")
+            raise
+        seconds = time.perf_counter() - started
+    _print_signed(signed, seconds)
+
+
+def _print_signed(signed: int, seconds: float) -> None:
+    text = f"{signed:,} events signed; {seconds:.2f} s"
+    if signed and seconds:
+        text += f", {signed / seconds:,.0f} events/s"
+    _print(text)
 
 
 @contextmanager

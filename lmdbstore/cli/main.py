@@ -17,7 +17,16 @@ import click
 from lmdbstore import __version__
 from lmdbstore.errors import EventStoreException
 
-from .care import back_up_store, compact_store, repair_store, verify_store
+from .care import (
+    Conditions,
+    back_up_store,
+    compact_store,
+    purge_events,
+    repair_store,
+    sign_runs,
+    size,
+    verify_store,
+)
 from .help import (
     BACKUP_HELP,
     CLI_HELP,
@@ -31,9 +40,7 @@ from .help import (
     VERIFY_HELP,
 )
 from .import_files import import_files
-from .purge import Conditions, purge_events, size
 from .search import Sought, run_search
-from .sign import sign_runs
 from .stats import print_stats
 from .terminal import complain, discard_output, is_terminal, prepare_output
 from .times import TimeError, instant
@@ -235,10 +242,9 @@ def _repair(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
 
 @cli.command("backup", help=BACKUP_HELP)
 @_db("The store's folder.")
-@click.option("--no-compact", is_flag=True, help="Copy the file as it is; quicker, and larger.")
 @click.argument("target", type=click.Path(path_type=Path))
-def _backup(db: Path, target: Path, *, no_compact: bool) -> None:
-    back_up_store(db, target, compact=not no_compact)
+def _backup(db: Path, target: Path) -> None:
+    back_up_store(db, target)
 
 
 @cli.command("compact", help=COMPACT_HELP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmdbstore import LMDBEventStore, StoreOpenError
-from lmdbstore.engine.create import DATA_FILE
+from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.errors import shown
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Event, EventView
+    from lmdbstore.contract.types import Order
 
 __all__ = ["Sought", "run_search"]
 
@@ -38,7 +39,7 @@ class Sought(TypedDict):
     ts_end: float | None
     flags: tuple[str, ...]
     match: str | None
-    order: str
+    order: Order
     source: str | None
     limit: int | None
 

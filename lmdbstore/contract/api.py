@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .event import Event
     from .search import Search
+    from .types import Order, Strings
 
 __all__ = ["EventStore", "EventView"]
 
@@ -42,7 +43,8 @@ class EventView(ABC):
             EventNotFound: there is no such event, and no default.
             InvalidQuery: the id is not a string.
             StoreClosed: the store was closed.
-            EventReadException: the store could not be read.
+            EventReadException: the store could not be read, or the event is not what was written
+                (`StoreDamaged`).
         """
 
     @abstractmethod
@@ -50,9 +52,9 @@ class EventView(ABC):
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,
-        flags: Iterable[str] | None = None,
+        flags: Strings | None = None,
         match: str | None = None,
-        order: str = "asc",
+        order: Order = "asc",
         *,
         source: str | None = None,
         limit: int | None = None,
@@ -88,9 +90,9 @@ class EventView(ABC):
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,
-        flags: Iterable[str] | None = None,
+        flags: Strings | None = None,
         match: str | None = None,
-        order: str = "asc",
+        order: Order = "asc",
         *,
         source: str | None = None,
         limit: int | None = None,
@@ -106,9 +108,9 @@ class EventView(ABC):
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,
-        flags: Iterable[str] | None = None,
+        flags: Strings | None = None,
         match: str | None = None,
-        order: str = "asc",
+        order: Order = "asc",
         *,
         source: str | None = None,
         limit: int | None = None,

@@ -1,7 +1,7 @@
 """The store in memory: one sorted list, searched by a linear filter.
 
 It is the oracle that the LMDB store is tested against, and a fake for the tests of programs that
-use a store. So it is written to be seen to be right, and nothing in it is there for speed.
+use a store. So it is written to be obviously correct, and nothing in it is there for speed.
 Nothing is shared with the caller: events are copied on their way in and out.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 from lmdbstore.errors import DuplicateEvent, EventNotFound, shown
 
 from .api import EventStore
-from .event import Event, checked_all, checked_id
+from .checking import checked_all, checked_id
 from .query import Position, Query
 from .query_view import QueryView
 from .search import Page, Search
@@ -22,6 +22,8 @@ from .search import Page, Search
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
+
+    from .event import Event
 
 __all__ = ["MemoryEventStore"]
 
@@ -47,7 +49,6 @@ class _MemoryView(QueryView):
     @overload
     def get(self, event_id: str | UUID, default: T) -> Event | T: ...
     def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
-        """See `EventView.get`."""
         wanted = checked_id(event_id)
         with self._lock:
             self._check_open()
@@ -59,7 +60,6 @@ class _MemoryView(QueryView):
         return default
 
     def flags(self) -> dict[str, int]:
-        """See `EventView.flags`."""
         return dict(sorted(super().flags().items()))
 
     def _locate(self, event_id: str) -> Position:
@@ -82,7 +82,7 @@ class _MemoryView(QueryView):
         found = self._matching(query)
         pages = [Page([_copy(e.event) for e in found], lambda n: found[n].position)] * bool(found)
         token = None if query.after is None else query.after.token
-        return self._track(Search(lambda: pages.pop() if pages else None, token))
+        return self._track(Search(lambda: pages.pop() if pages else None, token, str(query)))
 
     def _count(self, query: Query) -> int:
         return len(self._matching(query))
@@ -108,11 +108,9 @@ class MemoryEventStore(_MemoryView, EventStore):
         self._next_local_id = 1
 
     def save(self, event: Event) -> None:
-        """See `EventStore.save`."""
         self.save_many([event])
 
     def save_many(self, events: Iterable[Event]) -> int:
-        """See `EventStore.save_many`."""
         new = list(checked_all(events))
         with self._lock:
             self._check_open()
@@ -128,14 +126,12 @@ class MemoryEventStore(_MemoryView, EventStore):
         return len(new)
 
     def delete(self, event_id: str | UUID) -> None:
-        """See `EventStore.delete`."""
         wanted = checked_id(event_id)
         with self._lock:
             self.get(wanted)
             self._entries = [entry for entry in self._entries if entry.event.id != wanted]
 
     def snapshot(self) -> QueryView:
-        """See `EventStore.snapshot`."""
         with self._lock:
             return self._track(_MemoryView(self._entries))
 

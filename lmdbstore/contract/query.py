@@ -13,8 +13,10 @@ from uuid import UUID
 
 from lmdbstore.errors import EventReadException, InvalidQuery, shown
 from lmdbstore.threads.re2_gate import run_engine
+from lmdbstore.threads.reentry import half_imported
 
-from .event import checked_id, members
+from .checking import checked_id
+from .event import members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lmdbstore.patterns.pattern import Pattern
 
 __all__ = [
+    "LOCAL_IDS",
     "Position",
     "Query",
     "checked_flags",
@@ -32,7 +35,7 @@ __all__ = [
     "whole",
 ]
 
-LOCAL_IDS = 1 << 64  # they have 8 bytes on disk
+LOCAL_IDS = 1 << 62  # every local id is below; more than any store gives out
 
 
 class Position(NamedTuple):
@@ -87,6 +90,20 @@ class Query(NamedTuple):
     def impossible(self) -> bool:
         """Whether no event can answer it, whatever the store holds."""
         return self.ts_start > self.ts_end or self.limit == 0
+
+    def __str__(self) -> str:
+        """The conditions, in the words of `EventView.search`."""
+        given = {
+            "ts_start": self.ts_start if self.ts_start > -math.inf else None,
+            "ts_end": self.ts_end if self.ts_end < math.inf else None,
+            "flags": list(self.flags) or None,
+            "match": self.pattern and self.pattern.text,
+            "order": "desc" if self.descending else None,
+            "source": self.source,
+            "limit": self.limit,
+        }
+        words = [f"{name}={shown(value)}" for name, value in given.items() if value is not None]
+        return f"events with {', '.join(words)}" if words else "all events"
 
     @property
     def reads_records(self) -> bool:
@@ -192,10 +209,7 @@ def _compiled(match: str) -> Pattern:
             compile_pattern,  # RE2 is loaded when there is a pattern
         )
     except ImportError as error:
-        raise EventReadException(
-            f"patterns cannot be used now: {error}; from a signal handler that has interrupted the "
-            "first search for one, search when that has returned"
-        ) from error
+        raise half_imported(EventReadException, "a pattern", error) from error
     return compile_pattern(match)
 
 

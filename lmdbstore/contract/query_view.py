@@ -15,14 +15,15 @@ from lmdbstore.errors import StoreClosed
 from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
+from .public import own_public_methods
 from .query import Position, Query, checked_query
 from .search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import TracebackType
 
     from .event import Event
+    from .types import Order, Strings
 
 __all__ = ["QueryView"]
 
@@ -31,6 +32,12 @@ Opened = TypeVar("Opened", bound="Search | QueryView")
 
 class QueryView(EventView):
     """A view that answers queries."""
+
+    def __init_subclass__(cls) -> None:
+        """Show a class of the package as what the user called; see `contract.public`."""
+        super().__init_subclass__()
+        if cls.__module__.startswith(__name__.partition(".")[0] + "."):
+            own_public_methods(cls)
 
     def __init__(self) -> None:
         """Make an open view."""
@@ -101,15 +108,14 @@ class QueryView(EventView):
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,
-        flags: Iterable[str] | None = None,
+        flags: Strings | None = None,
         match: str | None = None,
-        order: str = "asc",
+        order: Order = "asc",
         *,
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
     ) -> Search:
-        """See `EventView.search`."""
         return self._search(
             self._query(ts_start, ts_end, flags, match, order, source, limit, after)
         )
@@ -118,30 +124,28 @@ class QueryView(EventView):
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,
-        flags: Iterable[str] | None = None,
+        flags: Strings | None = None,
         match: str | None = None,
-        order: str = "asc",
+        order: Order = "asc",
         *,
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
     ) -> int:
-        """See `EventView.count`."""
         return self._count(self._query(ts_start, ts_end, flags, match, order, source, limit, after))
 
     def explain(  # noqa: PLR0913
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,
-        flags: Iterable[str] | None = None,
+        flags: Strings | None = None,
         match: str | None = None,
-        order: str = "asc",
+        order: Order = "asc",
         *,
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
     ) -> str:
-        """See `EventView.explain`."""
         return self._explain(
             self._query(ts_start, ts_end, flags, match, order, source, limit, after)
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from lmdbstore.errors import EventReadException
 from lmdbstore.threads.fork_lock import ForkLock
+from lmdbstore.threads.reentry import reentry
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,14 +51,20 @@ class Search(Iterator["Event"]):
     once. It costs nothing to forget one: no transaction is open while the caller has control.
     """
 
-    def __init__(self, next_page: Callable[[], Page | None], token: str | None = None) -> None:
-        """Read pages from `next_page`, until it returns None; `token` is where it starts."""
+    def __init__(
+        self, next_page: Callable[[], Page | None], token: str | None = None, query: str = ""
+    ) -> None:
+        """Read pages from `next_page`, until it returns None.
+
+        `token` is where the search starts, and `query` is what `repr` shows of what is searched.
+        """
+        self._query = query
         self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
         self._token = token
         self._behind: Callable[[], Position] | None = None  # in place of the token, from a page on
         self._page = Page([], _nowhere)
-        self._turning = ForkLock()
-        self._busy = False  # whether a thread that has the lock is turning to a page
+        self._opening = ForkLock()
+        self._busy = False  # whether a thread that has the lock opens a page
 
     @property
     def token(self) -> str | None:
@@ -80,7 +87,7 @@ class Search(Iterator["Event"]):
         return chain.from_iterable(self._rests())  # in C, as the iterator of a page is
 
     def _rests(self) -> Iterator[Iterator[Event]]:
-        while self._turn():
+        while self._has_page():
             yield self._page.rest
 
     def __next__(self) -> Event:
@@ -92,7 +99,7 @@ class Search(Iterator["Event"]):
         """
         for event in self._page.rest:
             return event
-        while self._turn():
+        while self._has_page():
             for event in self._page.rest:
                 return event
         raise StopIteration
@@ -106,7 +113,7 @@ class Search(Iterator["Event"]):
 
         A search that is at its end stays there.
         """
-        with self._turning.lock:
+        with self._opening.lock:
             if self._next_page is None:
                 return
             page = self._page
@@ -115,16 +122,13 @@ class Search(Iterator["Event"]):
             self._page = Page([], _nowhere)
             page.events.clear()  # ends every iterator that still reads the page
 
-    def _turn(self) -> bool:
+    def _has_page(self) -> bool:
         """Open a page that has an event left to give; False at the end."""
         if length_hint(self._page.rest):
             return True
-        with self._turning.lock:
+        with self._opening.lock:
             if self._busy:
-                raise EventReadException(
-                    "this search is being read by the call of the same thread that was interrupted "
-                    "(by a signal handler, say); read on when that has returned"
-                )
+                raise reentry(EventReadException, "reading a search")
             try:
                 self._busy = True
                 return self._open_next()
@@ -146,6 +150,12 @@ class Search(Iterator["Event"]):
             else:
                 self._page = page
         return True
+
+    def __repr__(self) -> str:
+        """What is searched, and after which position the search goes on."""
+        token, ended = self.token, self._next_page is None and not length_hint(self._page.rest)
+        place = "" if token is None else f", at {token!r}"
+        return f"<Search for {self._query or 'events'}{place}{', ended' if ended else ''}>"
 
     def __enter__(self) -> Self:
         """Return the search itself."""

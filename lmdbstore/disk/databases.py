@@ -1,32 +1,37 @@
-"""The handles of the named databases, and the check that a file is a store of ours.
+"""The named databases: which there are, their handles, and the check that a file is a store.
 
 Rules: all of them are opened at the start. With the right to write that takes a write transaction
-(py-lmdb forgets handles that a read transaction opened there), begun by ourselves and under the
+(py-lmdb forgets handles that a read transaction opened), begun by this module and under the
 barrier's lock: one that py-lmdb begins would wait with the interpreter's lock held.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import lmdb
 
 from lmdbstore.errors import StoreDamaged, StoreOpenError
 
 from . import format as fmt
+from .lmdb_errors import in_any_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from lmdb import Transaction
     from lmdb import _Database as Database
 
 __all__ = [
     "NAMES",
     "Databases",
+    "Reads",
     "bytes_in_use",
     "check_is_store",
+    "create_databases",
     "doubt_of",
     "is_store",
+    "next_local_id",
     "open_databases",
 ]
 
@@ -34,7 +39,7 @@ T = TypeVar("T")
 
 
 class Databases(NamedTuple):
-    """The handles of the named databases; see `lmdbstore.disk.format`."""
+    """The handles of the named databases; see `disk.format`."""
 
     timeline: Database
     ids: Database
@@ -45,6 +50,19 @@ class Databases(NamedTuple):
 
 
 NAMES = frozenset(name.encode() for name in Databases._fields)
+DUPLICATES = frozenset([fmt.FLAGS])  # databases of pairs of one size: DUPSORT and DUPFIXED
+
+
+class Reads(Protocol):
+    """Runs work in a read transaction: each in one of its own, or all in that of a snapshot."""
+
+    def __call__(
+        self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
+    ) -> T:
+        """Run `work`, and return what it returns.
+
+        With `views` it may read memory views in place of copies; `work` returns none of them.
+        """
 
 
 def is_store(names: Collection[bytes]) -> bool:
@@ -52,13 +70,44 @@ def is_store(names: Collection[bytes]) -> bool:
     return len(NAMES.intersection(names)) * 2 >= len(NAMES)
 
 
-def bytes_in_use(txn: lmdb.Transaction[bytes], databases: Databases) -> dict[str, int]:
+def bytes_in_use(txn: Transaction[bytes], databases: Databases) -> dict[str, int]:
     """Return the bytes in the pages of each database; free pages belong to none."""
     stats = {name: txn.stat(handle) for name, handle in databases._asdict().items()}
     return {
         name: (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
         for name, stat in stats.items()
     }
+
+
+def next_local_id(txn: Transaction[bytes], databases: Databases) -> bytes:
+    """Return the next local id, encoded: the watermark of what is saved by now.
+
+    Raises:
+        StoreDamaged: it is missing.
+    """
+    found = txn.get(fmt.NEXT, db=databases.meta)
+    if found is None:
+        raise StoreDamaged("the store's next local id is missing")
+    return found
+
+
+def create_databases(environment: lmdb.Environment) -> None:
+    """Make the databases of an empty store; flushed when this returns.
+
+    Raises:
+        StoreOpenError, lmdb.Error: it cannot be done.
+    """
+    txn = environment.begin(write=True)
+    meta = _handles(environment, txn, create=True).meta
+    for key, value, database in (
+        (fmt.FORMAT, fmt.encode_checked(fmt.VERSION), meta),
+        (fmt.NEXT, fmt.encode_number(1), meta),
+        (fmt.TRANSACTION, fmt.encode_checked(txn.id()), None),
+    ):
+        if not txn.put(key, value, db=database):
+            raise StoreOpenError(f"the store could not be made: {key!r} was not written")
+    txn.commit()
+    environment.sync(True)
 
 
 def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) -> Databases:
@@ -80,7 +129,7 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
             _check_state(txn, path)
         return handles
 
-    return _in_any_map(environment, path, work)
+    return _while_opening(environment, path, work)
 
 
 def check_is_store(environment: lmdb.Environment, path: str) -> None:
@@ -90,7 +139,7 @@ def check_is_store(environment: lmdb.Environment, path: str) -> None:
         with environment.begin() as txn, txn.cursor() as cursor:
             return set(cursor.iternext(keys=True, values=False))
 
-    names = _in_any_map(environment, path, work)
+    names = _while_opening(environment, path, work)
     if not is_store(names):
         raise StoreOpenError(
             f"{path!r} holds an LMDB file that is not a store of lmdbstore; choose another folder"
@@ -101,26 +150,28 @@ def check_is_store(environment: lmdb.Environment, path: str) -> None:
         )
 
 
-def _in_any_map(environment: lmdb.Environment, path: str, work: Callable[[], T]) -> T:
-    """Run `work`; take over larger maps that others give the store, before anyone uses this one."""
+def _while_opening(environment: lmdb.Environment, path: str, work: Callable[[], T]) -> T:
+    """Run `work` before anyone else uses the environment, whose map may be set at once."""
     try:
-        while True:
-            try:
-                return work()
-            except lmdb.MapResizedError:
-                environment.set_mapsize(0)
+        return in_any_map(work, lambda: environment.set_mapsize(0))
     except (lmdb.Error, StoreDamaged) as error:
         raise StoreOpenError(f"the store {path!r} could not be opened: {error}") from error
 
 
-def _handles(environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None) -> Databases:
+def _handles(
+    environment: lmdb.Environment, txn: Transaction[bytes] | None, *, create: bool = False
+) -> Databases:
     return Databases(
-        timeline=environment.open_db(fmt.TIMELINE, txn=txn, create=False),
-        ids=environment.open_db(fmt.IDS, txn=txn, create=False),
-        flags=environment.open_db(fmt.FLAGS, txn=txn, create=False, dupsort=True, dupfixed=True),
-        commits=environment.open_db(fmt.COMMITS, txn=txn, create=False),
-        signatures=environment.open_db(fmt.SIGNATURES, txn=txn, create=False),
-        meta=environment.open_db(fmt.META, txn=txn, create=False),
+        *(
+            environment.open_db(
+                name,
+                txn=txn,
+                create=create,
+                dupsort=name in DUPLICATES,
+                dupfixed=name in DUPLICATES,
+            )
+            for name in map(str.encode, Databases._fields)
+        )
     )
 
 
@@ -137,16 +188,16 @@ def _check_version(found: bytes | None, path: str) -> None:
         )
 
 
-def _check_state(txn: lmdb.Transaction[bytes], path: str) -> None:
+def _check_state(txn: Transaction[bytes], path: str) -> None:
     if doubt := doubt_of(txn):
         raise StoreOpenError(f"the store {path!r} is damaged: {doubt}; repair it")
 
 
-def doubt_of(txn: lmdb.Transaction[bytes]) -> str | None:
-    """Return in words why a state may be a former one; None if it is the last one.
+def doubt_of(txn: Transaction[bytes]) -> str | None:
+    """Return why a state may be a former one, in words; None if it is the last one.
 
     What it notes may be later than what LMDB says: a transaction gets its number first and its
-    state then, which others may have written meanwhile.
+    state then, which others may have written in the meantime.
     """
     noted = fmt.decode_checked(txn.get(fmt.TRANSACTION) or b"")
     if noted is not None and noted >= txn.id():

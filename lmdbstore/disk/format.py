@@ -79,23 +79,28 @@ from __future__ import annotations
 
 import struct
 from itertools import repeat
-from operator import neg
+from operator import add, itemgetter, methodcaller, neg
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import orjson
 
 from lmdbstore.contract.event import Event
+from lmdbstore.contract.query import LOCAL_IDS
 from lmdbstore.errors import StoreDamaged, shown
 
 from .keys import (
     CHECKSUM,
     FIRST_KEY,
     KEY,
+    LAST_KEY,
     LONG_KEY,
+    NO_LOCAL_ID,
+    TIME,
     TextKeys,
     after_key,
     before_key,
+    below_watermark,
     checksum,
     decode_checked,
     decode_key,
@@ -105,29 +110,32 @@ from .keys import (
     encode_number,
     encode_time,
     first_key,
+    is_local_id,
+    join_key,
     last_key,
+    local_id_of,
     text_key,
+    time_of,
     timeline_key,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lmdbstore.contract.event import Columns
+    from lmdbstore.contract.checking import Columns
 
 __all__ = [
-    "CHECKSUM",
     "COMMITS",
     "FIRST_KEY",
     "FLAGS",
     "FORMAT",
     "IDS",
-    "KEY",
+    "LAST_KEY",
     "LOCAL_IDS",
-    "LONG_KEY",
     "META",
     "NEXT",
-    "RUN_END",
+    "NO_LOCAL_ID",
+    "RECORD_JOINT",
     "SIGNATURES",
     "SIGNED",
     "TIMELINE",
@@ -138,7 +146,11 @@ __all__ = [
     "TextKeys",
     "after_key",
     "before_key",
+    "below_watermark",
     "checksum",
+    "checksum_in_commit",
+    "checksum_in_id",
+    "content_of",
     "contents_of",
     "decode",
     "decode_checked",
@@ -152,13 +164,22 @@ __all__ = [
     "encode_checked",
     "encode_number",
     "encode_time",
+    "filter_length",
     "first_key",
     "flag_name",
+    "id_entry",
+    "is_local_id",
+    "is_timeline_key",
+    "join_key",
     "key_in",
     "last_key",
+    "local_id_of",
     "run_end",
+    "run_value",
     "text_key",
     "text_needle",
+    "time_in_commit",
+    "time_of",
     "timeline_key",
 ]
 
@@ -167,14 +188,15 @@ TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits",
 SIGNATURES = b"signatures"
 FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
 TRANSACTION = b"transaction"  # beside the names of the databases
-RUN_END = 16  # bytes of the end of a run, behind its filter
-LOCAL_IDS = 1 << 62  # all of them are below
+RECORD_JOINT = b"\n"  # joins records to be searched at once: no header holds one
+RUN_END = KEY  # bytes of the end of a run, after its filter
 
 HEADER_FIELDS = 4  # id, source, timestamp and tags
 
 _DOUBLE = struct.Struct(">d")
 
 _new = tuple.__new__
+_split, _third = methodcaller("partition", b"\n"), itemgetter(2)
 
 
 class Row(NamedTuple):
@@ -195,6 +217,25 @@ class Rows(NamedTuple):
     flag_keys: list[list[bytes]]
     records: list[bytes]
     checksums: list[bytes]
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Rows:
+        """Turn rows into columns."""
+        return cls(*map(list, zip(*rows, strict=True)))
+
+    def at(self, places: Sequence[int]) -> Rows:
+        """Return the rows at these places."""
+        columns: Any = ([field[place] for place in places] for field in self)
+        return Rows(*columns)
+
+    def id_entries(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Return the values of `ids` for events at these timeline keys."""
+        return list(map(add, keys, self.checksums))
+
+    def commits(self, keys: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return the entries of `commits` for events at these timeline keys."""
+        entries = map(add, self.times, self.checksums)
+        return [(key[TIME:], entry) for key, entry in zip(keys, entries, strict=True)]
 
 
 def encode(event: Event, flag_keys: TextKeys) -> Row:
@@ -278,9 +319,34 @@ def decode_one(record: bytes) -> Event:
     raise StoreDamaged("a record does not have the four fields of a header")
 
 
+def id_entry(key: bytes, record_checksum: bytes) -> bytes:
+    """Return the value of `ids` for a timeline key and the checksum of its record."""
+    return key + record_checksum
+
+
+def is_timeline_key(key: bytes) -> bool:
+    """Whether a key has the length of a timeline key."""
+    return len(key) == KEY
+
+
 def key_in(entry: bytes) -> bytes:
     """Return the timeline key in a value of `ids`."""
     return entry[:KEY]
+
+
+def checksum_in_id(entry: bytes) -> bytes:
+    """Return the checksum in a value of `ids`."""
+    return entry[KEY:]
+
+
+def time_in_commit(entry: bytes) -> bytes:
+    """Return the encoded timestamp in a value of `commits`."""
+    return entry[:TIME]
+
+
+def checksum_in_commit(entry: bytes) -> bytes:
+    """Return the checksum in a value of `commits`."""
+    return entry[TIME:]
 
 
 def decode_found(entry: bytes, record: bytes, event_id: str) -> Event:
@@ -299,14 +365,29 @@ def decode_found(entry: bytes, record: bytes, event_id: str) -> Event:
     )
 
 
+def content_of(record: bytes) -> bytes:
+    """Return the content of a record in UTF-8."""
+    return record.partition(b"\n")[2]
+
+
 def contents_of(records: Iterable[bytes]) -> list[bytes]:
     """Return the contents of records in UTF-8."""
-    return [record.partition(b"\n")[2] for record in records]
+    return list(map(_third, map(_split, records)))
 
 
-def run_end(value: bytes) -> bytes:
-    """Return the first key behind a run."""
-    return value[-RUN_END:]
+def run_value(filter_: bytes, end: bytes) -> bytes:
+    """Return the value of `signatures` for a run with this filter and this end."""
+    return filter_ + end
+
+
+def filter_length(value: bytes | memoryview) -> int:
+    """Return the bytes of the filter, which a value of `signatures` begins with."""
+    return len(value) - RUN_END
+
+
+def run_end(value: bytes | memoryview) -> bytes:
+    """Return the first key after a run."""
+    return bytes(value[-RUN_END:])
 
 
 def text_needle(text: str) -> bytes:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-from lmdbstore.contract.query import Position
+from lmdbstore.contract.query import LOCAL_IDS, Position
 from lmdbstore.errors import EventStoreException, StoreDamaged, shown
+from lmdbstore.threads.reentry import half_imported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "CHECKSUM",
     "FIRST_KEY",
     "KEY",
+    "LAST_KEY",
     "LONG_KEY",
+    "NO_LOCAL_ID",
     "TextKeys",
     "after_key",
     "before_key",
+    "below_watermark",
     "checksum",
     "decode_checked",
     "decode_key",
@@ -25,13 +33,19 @@ __all__ = [
     "encode_number",
     "encode_time",
     "first_key",
+    "is_local_id",
+    "join_key",
     "last_key",
+    "local_id_of",
     "text_key",
+    "time_of",
     "timeline_key",
 ]
 
-FIRST_KEY = bytes(16)  # no event has it
+TIME = 8  # bytes of a timestamp
 KEY = 16  # bytes of a timeline key
+FIRST_KEY, LAST_KEY = bytes(KEY), b"\xff" * KEY  # no event has either
+NO_LOCAL_ID = bytes(8)
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes
 CHECKSUM = 4  # bytes
@@ -98,7 +112,32 @@ def timeline_key(position: Position) -> bytes:
 
 def decode_key(key: bytes) -> Position:
     """Decode a timeline key."""
-    return Position(decode_time(key[:8]), decode_number(key[8:]))
+    return Position(decode_time(key[:TIME]), decode_number(key[TIME:]))
+
+
+def join_key(time: bytes, local_id: bytes) -> bytes:
+    """Return the timeline key of an encoded timestamp and an encoded local id."""
+    return time + local_id
+
+
+def time_of(key: bytes) -> bytes:
+    """Return the timestamp in a timeline key, encoded."""
+    return key[:TIME]
+
+
+def local_id_of(key: bytes) -> bytes:
+    """Return the local id in a timeline key, encoded."""
+    return key[TIME:]
+
+
+def is_local_id(data: bytes) -> bool:
+    """Whether an encoded number is a local id that an event can have."""
+    return len(data) == len(NO_LOCAL_ID) and 0 < decode_number(data) < LOCAL_IDS
+
+
+def below_watermark(keys: Sequence[bytes], watermark: bytes) -> list[int]:
+    """Return the numbers of the timeline keys whose local id is below an encoded one."""
+    return [n for n, key in enumerate(keys) if key[TIME:] < watermark]
 
 
 def first_key(seconds: float) -> bytes:
@@ -130,10 +169,7 @@ def text_key(text: str) -> bytes:
     try:
         from hashlib import blake2b  # it loads OpenSSL, and few texts need it
     except ImportError as error:
-        raise EventStoreException(
-            f"{shown(text)}: a text of this length cannot be used now: {error}; from a signal "
-            "handler that has interrupted the first use of one, use it when that has returned"
-        ) from error
+        raise half_imported(EventStoreException, f"the long text {shown(text)}", error) from error
     digest = blake2b(data, digest_size=DIGEST).digest()
     return data[: LONG_KEY - DIGEST].ljust(LONG_KEY - DIGEST, b"\0") + digest
 

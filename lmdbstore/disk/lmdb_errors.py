@@ -8,6 +8,7 @@ only a failed write of LMDB's meta page leaves that open, and LMDB then refuses 
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
@@ -20,7 +21,20 @@ from lmdbstore.errors import (
     StoreFull,
 )
 
-__all__ = ["TOO_MANY_READERS", "advice", "code", "map_advice", "read_error", "write_error"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "TOO_MANY_READERS",
+    "advice",
+    "code",
+    "in_any_map",
+    "map_advice",
+    "read_error",
+    "write_error",
+]
+
+T = TypeVar("T")
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -94,3 +108,15 @@ def advice(error: lmdb.Error | OSError) -> str:
     if number == errno.EFBIG:
         return "; the file may not grow: raise the limit on the size of files (ulimit -f)"
     return "; see whether the disk is full, or fails" if number == errno.EIO else ""
+
+
+def in_any_map(work: Callable[[], T], adopt: Callable[[], None]) -> T:
+    """Run `work`, and again each time that another process has given the store a larger map.
+
+    `adopt` takes over the larger map.
+    """
+    while True:
+        try:
+            return work()
+        except lmdb.MapResizedError:
+            adopt()

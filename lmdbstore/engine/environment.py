@@ -1,10 +1,8 @@
 """The environment: one open LMDB folder of this process, shared by all stores on it.
 
 Rules, each after a trap of LMDB:
-- All named databases are opened at the start, inside one transaction.
-- The map is 1 TiB from the start and never grown here; where the address space is too small it is
-  halved until it fits. A larger map of another process is taken over with everyone kept out.
-- No transaction is open across the caller's code, snapshots apart.
+- No transaction is open across the caller's code, but held ones (`engine.held`).
+- A larger map of another process is taken over with everyone kept out.
 - From before the first file is opened until the last one is closed, the process is present in the
   folder: so nobody replaces a file that somebody has open.
 """
@@ -12,108 +10,77 @@ Rules, each after a trap of LMDB:
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 import lmdb
 
-from lmdbstore.disk.databases import Databases, check_is_store, open_databases
-from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice, read_error, write_error
+from lmdbstore.disk.databases import Databases, open_databases
+from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
+from lmdbstore.disk.lmdb_errors import in_any_map, read_error, write_error
 from lmdbstore.errors import (
-    EventReadException,
     EventStoreException,
     EventWriteException,
     StoreClosed,
-    StoreOpenError,
+    StoreFull,
     shown,
 )
-from lmdbstore.processes.barrier import Barrier, create_barrier_file
-from lmdbstore.processes.opening_lock import turn
-from lmdbstore.processes.presence import Presence
-from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file, readers_in
+from lmdbstore.processes.snapshot_notes import readers_in
 from lmdbstore.threads.gate import Gate
+from lmdbstore.threads.reentry import reentry
+from lmdbstore.write.change import EmptyCommit
 from lmdbstore.write.writer import Writer
 
-from .create import DATA_FILE, check_is_lmdb, flush_folder, provide_lock_file, rights
+from .held import HeldTransaction
+from .open_lmdb import open_lmdb
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
-    from lmdbstore.processes.snapshot_notes import Note, Reader
+    from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.processes.barrier import Barrier
+    from lmdbstore.processes.presence import Presence
+    from lmdbstore.processes.snapshot_notes import Notes, Reader
+    from lmdbstore.write.change import Change
 
-__all__ = ["DEFAULT_MAP_SIZE", "Environment", "Options", "Snapshot"]
+    from .options import Options
+
+__all__ = ["Environment", "Opened"]
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
-DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
-LEAST_MAP_SIZE = 1 << 26  # bytes; where halving stops
-MAX_DATABASES = 16  # named databases; more than there are, for those of later versions
-SNAPSHOT_OPEN = (
-    "a snapshot of this process is open, which reads the file as it is: close it, and compact then"
-)
-ATTEMPTS = 10  # at beginning a transaction, each after repairing what kept it from beginning
+ATTEMPTS = 10  # at finding a free slot in the reader table
 
 
-class Options(NamedTuple):
-    """What an environment is opened with; stores that share one must agree on all of it."""
+class Opened(NamedTuple):
+    """What is open of a folder."""
 
-    readonly: bool
-    durability: str
-    map_size: int | None
-    max_readers: int
-
-
-class Snapshot(Protocol):
-    """A holder of a read transaction that stays open across the caller's code."""
-
-    txn: lmdb.Transaction[bytes] | None  # set to None with everyone kept out of LMDB
-    note: Note | None  # of it; set to None before
+    presence: Presence
+    lmdb: lmdb.Environment
+    databases: Databases
+    barrier: Barrier
+    notes: Notes
 
 
 class Environment:
     """One open LMDB folder."""
 
-    def __init__(self, path: str, options: Options) -> None:
-        """Open the store in `path`, which must be there. Called under the registry's lock."""
-        self.path = path
+    def __init__(self, folder: StoreFolder, options: Options, opened: Opened) -> None:
+        """Own what was opened; `engine.open` opens it."""
+        self.folder = folder
         self.options = options
         self.pid = os.getpid()
         self.users = 0
         self.gate = Gate()
-        self.snapshots: WeakSet[Snapshot] = WeakSet()
-        with contextlib.ExitStack() as undo:
-            self.presence = Presence(path)
-            undo.callback(self.presence.close)
-            with turn(path):
-                self.lmdb = _open_lmdb(path, options)
-            undo.callback(self.lmdb.close)
-            check_is_store(self.lmdb, path)
-            if not options.readonly:
-                create_barrier_file(path, rights(path))  # a copy of the data file alone has none
-                create_snapshots_file(path, rights(path))
-            self.notes = Notes(path)
-            undo.callback(self.notes.close)
-            self.barrier = Barrier(path, readonly=options.readonly)
-            undo.callback(self.barrier.close)
-            self.databases = self._open_databases()
-            undo.pop_all()
+        self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened
+        self._held: WeakSet[HeldTransaction] = WeakSet()
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
 
-    def _open_databases(self) -> Databases:
-        if self.options.readonly:
-            return open_databases(self.lmdb, self.path, readonly=True)
-        try:
-            self.barrier.lock()
-            return open_databases(self.lmdb, self.path, readonly=False)
-        except OSError as error:
-            raise StoreOpenError(f"the store {self.path!r} could not be locked: {error}") from error
-        finally:
-            self.barrier.unlock()
+    # -- reading and writing ----------------------------------------------------------------------
 
     def read(
         self, work: Callable[[lmdb.Transaction[bytes], Databases], T], *, views: bool = False
@@ -128,9 +95,10 @@ class Environment:
         """
         try:
             return self.gate.run(self._inside, work, views)
+        except (lmdb.MapResizedError, lmdb.ReadersFullError):
+            return self._begun(self._inside, work, views)
         except lmdb.Error as error:
-            self._repair(error)
-        return self._begun(self._inside, work, views)
+            raise read_error(error) from error
 
     def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T], views: bool) -> T:
         txn: lmdb.Transaction[Any] = self.lmdb.begin(buffers=True) if views else self.lmdb.begin()
@@ -139,14 +107,28 @@ class Environment:
         finally:
             txn.abort()
 
-    def begin_snapshot(self, snapshot: Snapshot) -> None:
-        """Give `snapshot` a read transaction that stays open; raises what `read` raises."""
-        snapshot.note = self.notes.note(self._begun(self._hold, snapshot), self.readers)
+    def hold(self) -> HeldTransaction:
+        """Return a read transaction that stays open; raises what `read` raises."""
+        held = HeldTransaction(self.gate, self.folder.path)
+        held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
+        return held
 
-    def _hold(self, snapshot: Snapshot) -> int:
-        snapshot.txn = self.lmdb.begin()
-        self.snapshots.add(snapshot)
-        return snapshot.txn.id()
+    def _begin_held(self, held: HeldTransaction) -> int:
+        number = held.begin(self.lmdb, self.databases)
+        self._held.add(held)
+        return number
+
+    def write(self, change: Change) -> None:
+        """Carry out a change; see `Writer.write`."""
+        self.writer.write(change)
+
+    def write_freeing(self, change: Change) -> None:
+        """Carry out a change that makes room, in a store that may be full."""
+        try:
+            self.write(change)
+        except StoreFull:
+            self.write(EmptyCommit())
+            self.write(change)
 
     def readers(self) -> Counter[Reader]:
         """Return who is in LMDB's reader table now; raises what `read` raises."""
@@ -154,24 +136,20 @@ class Environment:
         return readers_in(self.ask(lmdb.Environment.readers))
 
     def _begun(self, begin: Callable[[*A], T], *arguments: *A) -> T:
-        """Run what begins a read transaction, mending what keeps it from beginning."""
-        for left in reversed(range(ATTEMPTS)):
+        """Run what begins a read transaction; mend what keeps it from beginning."""
+        try:
+            return in_any_map(lambda: self._with_slot(begin, *arguments), self.adopt_map)
+        except lmdb.Error as error:
+            raise read_error(error) from error
+
+    def _with_slot(self, begin: Callable[[*A], T], *arguments: *A) -> T:
+        for _ in range(ATTEMPTS):
             try:
                 return self.gate.run(begin, *arguments)
-            except lmdb.Error as error:
-                self._repair(error, last=not left)
-        raise EventReadException("the store's map was grown again and again while it was read")
-
-    def _repair(self, error: lmdb.Error, *, last: bool = False) -> None:
-        """Mend what kept a read transaction from beginning, or raise what the read raises."""
-        if isinstance(error, lmdb.MapResizedError):
-            self.adopt_map()
-            return
-        if last or not isinstance(error, lmdb.ReadersFullError):
-            raise read_error(error) from error
-        self.ask(
-            lambda open_: open_.reader_check()
-        )  # frees slots of the dead, if no other thread has
+            except lmdb.ReadersFullError:
+                # Frees the slots of processes that died; other threads may be quicker to take one.
+                self.ask(lambda open_: open_.reader_check())
+        return self.gate.run(begin, *arguments)
 
     def adopt_map(self) -> None:
         """Take over the larger map that another process has given the store.
@@ -186,7 +164,7 @@ class Environment:
     def _adopt(self) -> None:
         if self.gate.closed:
             raise StoreClosed("the store is closed; open it again")
-        self._drop_snapshots()
+        self._drop_held()
         self.lmdb.set_mapsize(0)
 
     def ask(self, question: Callable[[lmdb.Environment], T]) -> T:
@@ -203,13 +181,6 @@ class Environment:
         except lmdb.Error as error:
             raise write_error(error) from error
 
-    def copy(self, descriptor: int) -> None:
-        """Write one state of the data file to a descriptor; raises what `read` raises."""
-        try:
-            self.gate.run(lambda: self.lmdb.copyfd(descriptor))
-        except lmdb.Error as error:
-            raise read_error(error) from error
-
     def replace_file(self, new: str) -> None:
         """Put the file `new` in place of the data file, and open it; everyone is kept out.
 
@@ -220,70 +191,59 @@ class Environment:
             OSError: it was not put there, and the old file is open again.
             EventWriteException, StoreOpenError: it could not be done.
         """
-        old = os.path.join(self.path, DATA_FILE)
-        status = os.stat(old)
-        os.chmod(new, rights(self.path))
-        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(new, status.st_uid, status.st_gid)
-        refusal = self.gate.keep_out(lambda: self._exchange_or_close(new, old))
+        adopt_rights(new, self.folder.data)
+        refusal = self.gate.keep_out(lambda: self._exchange_or_close(new))
         if refusal is not None:
             raise refusal
 
-    def _exchange_or_close(self, new: str, old: str) -> OSError | None:
-        self.check_no_snapshot()
+    def _exchange_or_close(self, new: str) -> OSError | None:
+        self.check_none_held()
         try:
-            return self._exchange(new, old)
+            return self._exchange(new)
         except BaseException:
             self.gate.close()
             raise
 
-    def _exchange(self, new: str, old: str) -> OSError | None:
+    def _exchange(self, new: str) -> OSError | None:
         """Rename, between closing and opening; return why the system refused to."""
         refusal = None
         self.lmdb.close()
         try:
-            os.replace(new, old)
+            exchange(new, self.folder.data)
+        except NotFlushedError as error:
+            # What was saved from now on would be lost with the new file.
+            raise EventWriteException(
+                f"the store {shown(self.folder.path)} has its new file, but its folder could not "
+                f"be flushed ({error}), and a power cut may bring the old file back; the store was "
+                "closed: see to the disk, and open it again"
+            ) from error
         except OSError as error:
             refusal = error
-        else:
-            self._flush_exchange()
-        self.lmdb = _open_lmdb(self.path, self.options, locked=True)
-        self.databases = open_databases(self.lmdb, self.path, readonly=False)
+        self.lmdb = open_lmdb(self.folder, self.options, locked=True)
+        self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
         self.writer.use(self.lmdb, self.databases)
         return refusal
 
-    def _flush_exchange(self) -> None:
-        try:
-            flush_folder(self.path)
-        except OSError as error:
-            # What was saved from now on would go with the new file.
-            raise EventWriteException(
-                f"the store {shown(self.path)} has its new file, but its folder could not be "
-                f"flushed ({error}), and a power cut may bring the old file back; the store was "
-                "closed: see to the disk, and open it again"
-            ) from error
-
-    def check_outside(self, kind: type[EventStoreException] = EventWriteException) -> None:
-        """Raise an exception of this kind in a thread that is in the middle of a call.
-
-        It is a signal handler, and what it is about to do would wait for what it has interrupted.
-        """
+    def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
+        """Raise an exception of this kind in a thread that is in the middle of a call."""
         if self.writer.writing_here or self.gate.inside_here:
-            raise kind(
-                "this cannot be done from within another call of the same thread (from a signal "
-                "handler, say), which it would wait for; do it when that call has returned"
-            )
+            raise reentry(kind, call)
 
-    def check_no_snapshot(self) -> None:
+    def check_none_held(self) -> None:
         """Raise EventWriteException if a snapshot of this process holds a transaction."""
-        if self._snapshots_open:
+        if self._any_held:
             gc.collect()  # it may have been forgotten, in a circle of references
-            if self._snapshots_open:
-                raise EventWriteException(SNAPSHOT_OPEN)
+            if self._any_held:
+                raise EventWriteException(
+                    "a snapshot of this process is open, which reads the file as it is: close it, "
+                    "and compact then"
+                )
 
     @property
-    def _snapshots_open(self) -> bool:
-        return any(snapshot.txn is not None for snapshot in list(self.snapshots))
+    def _any_held(self) -> bool:
+        return any(held.txn is not None for held in list(self._held))
+
+    # -- the end ----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Wait for every operation to end, and close. Called under the registry's lock.
@@ -291,18 +251,15 @@ class Environment:
         Interrupted, it can be called again.
         """
         if self.writer.writing_here:
-            raise EventStoreException(
-                "a store cannot be closed from within a write of the same thread (from a signal "
-                "handler, say); close it when that has returned"
-            )
-        self.writer.hold_up(lambda: self.gate.keep_out(self._shut))
+            raise reentry(EventStoreException, "closing a store")
+        self.writer.while_idle(lambda: self.gate.keep_out(self._shut))
         self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write
         self.presence.close()
 
     def _shut(self) -> None:
         self.gate.close()
-        self._drop_snapshots()
+        self._drop_held()
         self.lmdb.close()
 
     def abandon(self) -> None:
@@ -311,56 +268,13 @@ class Environment:
         Closing an environment ends its read transactions in the reader table, which the parent
         shares: so the child first forgets them, which py-lmdb knows not to end in a child.
         """
-        self._drop_snapshots()
+        self._drop_held()
         self.notes.close()
         self.barrier.abandon()
         self.presence.abandon()
-        with contextlib.suppress(
-            lmdb.Error
-        ):  # it is the parent's business; ours is to be rid of it
+        with contextlib.suppress(lmdb.Error):  # the file is the parent's; the child releases it
             self.lmdb.close()
 
-    def _drop_snapshots(self) -> None:
-        for snapshot in list(self.snapshots):
-            snapshot.note = snapshot.txn = None
-
-
-def _open_lmdb(path: str, options: Options, *, locked: bool = False) -> lmdb.Environment:
-    check_is_lmdb(path, readonly=options.readonly, locked=locked)
-    provide_lock_file(path, options.max_readers)
-    size = options.map_size or DEFAULT_MAP_SIZE
-    while True:
-        try:
-            environment = lmdb.open(
-                os.fsencode(path),  # as str it would have to be UTF-8
-                map_size=size,
-                readonly=options.readonly,
-                create=False,
-                sync=options.durability == "full",
-                max_readers=options.max_readers,
-                max_dbs=MAX_DATABASES,
-            )
-            environment.reader_check()
-            return environment
-        except lmdb.Error as error:
-            if not map_advice(error) or options.map_size or size <= LEAST_MAP_SIZE:
-                raise _open_error(path, options, error) from error
-            size //= 2
-
-
-def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
-    message = f"the store {path!r} could not be opened: {error}"
-    if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
-        message += (
-            "; a reader too must be allowed to write the store's lock.mdb, in which LMDB notes "
-            "who reads (nothing else is written)"
-        )
-    elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
-        message += "; to read it only, pass readonly=True"
-    elif "already open" in str(error):
-        message += "; this process has opened the same files with lmdb itself"
-    elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot look for the dead before it opens
-        message = f"{message}; {TOO_MANY_READERS}; a read of any of them frees those of the dead"
-    else:
-        message += map_advice(error)
-    return StoreOpenError(message)
+    def _drop_held(self) -> None:
+        for held in list(self._held):
+            held.drop()

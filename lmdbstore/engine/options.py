@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lmdbstore.contract.query import whole
+from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import InvalidOption, shown
-
-from .create import FILE_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["between", "checked_mode", "checked_progress", "folder_of", "one_of"]
+__all__ = ["Options", "between", "checked_mode", "checked_progress", "folder_of", "one_of"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[[int, int], None]")
+
+MAX_READERS = 4096  # read transactions at once, over all processes
+
+
+class Options(NamedTuple):
+    """What an environment is opened with; stores that share one must agree on all of it."""
+
+    readonly: bool = False
+    durability: str = "full"
+    map_size: int | None = None
+    max_readers: int = MAX_READERS
 
 
 def folder_of(path: object, *, links: bool = True) -> str:

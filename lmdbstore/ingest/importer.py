@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from lmdbstore.contract.event import Event, checked
+from lmdbstore.contract.checking import checked
+from lmdbstore.contract.event import Event
 from lmdbstore.errors import DuplicateEvent, InvalidEvent, shown
 
 from .inputs import LONGEST_LINE, UnreadableInput

@@ -65,7 +65,7 @@ class Rendered(NamedTuple):
     page: str
     oracle: str
     empty: int  # NEVER, IF_ASSERTED or ALWAYS
-    runs: bool  # a match may run on over the header of the next record
+    unbounded: bool  # a match may run on over the header of the next record
 
 
 class _Part:
@@ -120,7 +120,7 @@ class _Reader:
         self.groups = [_Group(0, "")]
         self.names: set[str] = set()
         self.output: list[tuple[str, str, str]] = []
-        self.inside = self.runs = False
+        self.inside = self.unbounded = False
 
     def read(self) -> Rendered:
         """Read all of the pattern; see `render`."""
@@ -141,7 +141,7 @@ class _Reader:
         # match has to begin at the start of the text, or behind a whole character.
         inside = self.inside and empty == IF_ASSERTED
         test = rf"(?:\A|(?s:.))(?:{single})" if inside else single
-        return Rendered(test, single, page, oracle, empty, self.runs)
+        return Rendered(test, single, page, oracle, empty, self.unbounded)
 
     def _element(self, char: str) -> None:
         bounds = _BOUNDS.match(self.text, self.at) if char == "{" else None
@@ -260,7 +260,7 @@ class _Reader:
         if product > MAX_REPEAT:
             name = f"nested repeat {raw}, {product} times in all,"
             self._refuse(name, self.at, f"nested bounds may multiply to {MAX_REPEAT}")
-        self.runs |= part.chars == HEADER_LIKE and (high is None or high >= FAR)
+        self.unbounded |= part.chars == HEADER_LIKE and (high is None or high >= FAR)
         group.last = _Part(part.empty if low else ALWAYS, part.chars, product, REPEAT)
         self.at += len(lazy)
         # RE2 takes no leading zeros.

@@ -21,64 +21,34 @@ The meaning: a pattern is found anywhere in the content.
 Two engines run it. RE2, called with UTF-8, takes time linear in the text whatever the pattern.
 The standard library's `re`, which the memory store uses and the tests hold RE2 to, may take much
 longer on a hostile pattern. `pattern_parse` renders a pattern for both so that they agree.
-
-Search by pages: RE2 is called once for many events, on their records joined by newlines, with the
-page rendering, in which `^`, `\A` and `$` are those of lines. Claim: if a content matches alone,
-then a match in the page starts in that content or at its end, whatever stands before it. The
-content stands in the page unchanged, with a newline or an end of the page on either side. So the
-characters that the match takes are there, and each assertion in it holds there too:
-
-* `^` and `\A`, at the content's start: a newline is before it. Inside of it, the same newlines.
-* `$`, at the content's end: a newline, or the end of the page, is behind it. Inside likewise.
-* `\b` and `\B` look at the two neighbours: the same ones inside; a newline and no character at all
-  are alike to them at the ends.
-
-A match in the page need not be one in a content: it may begin in a header, run on, or start
-between the bytes of a character (RE2 sees `\B` there). So the record in which it starts is tested
-alone, and the search goes on at the next record. Leftmost matches are found, so no record that was
-passed over matches: its match would have been further left. The claim holds for every pattern of
-the subset. `by_page` is False only where it does not pay: if a pattern can match everywhere, or
-compiles to so much that RE2 may be slow on long texts.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from functools import lru_cache, partial
-from itertools import accumulate, count
-from operator import add, itemgetter, methodcaller
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import re2
 
 from lmdbstore.errors import InvalidQuery, shown
 
-from .charset import JOINT
 from .needs import needs
 from .parse import ALWAYS, render
 from .signature import Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Pattern", "compile_pattern", "matching_records"]
+__all__ = ["Pattern", "compile_pattern"]
 
 # Instructions. Where RE2's automaton grows too fast, it tries all of them on each byte instead: ten
 # times `.{1000}`, four times as large as the largest, took a quarter of a millisecond for each.
 # Only a set never does so; patterns over PAGE_PROGRAM are not searched for by page.
 LARGEST_PROGRAM = 20_000
 PAGE_PROGRAM = 2000
-# When a page is hit so often, or its headers are, searching from hit to hit is given up.
-FREE_HITS = 8  # any page may have as many hits
-FREE_HITS_THAT_RUN = 1  # each may have looked at the page to its end
-FALSE_HITS = 4
-DENSE = 4  # of so many records, one may be hit: a hit costs about as much as three tests
 
 SPECIAL = frozenset("\\.^$*+?{}[]|()")  # characters that are not just themselves
-
-_split = methodcaller("partition", b"\n")
-_content = itemgetter(2)
 
 
 class _Match(Protocol):
@@ -103,19 +73,20 @@ class Pattern:
         "_find",
         "_oracle",
         "_single",
-        "_test",
         "by_page",
         "literal",
         "probe",
-        "runs",
+        "test",
         "text",
+        "unbounded",
     )
 
     text: str  # as the user wrote it
     by_page: bool  # whether `next_hit` is worth calling; False: test event by event
     literal: bytes | None  # what is looked for, where that is one text and nothing else
+    test: Callable[[bytes], object]  # true just if a content in UTF-8 matches: `matches`, quicker
     probe: Probe  # tells from the signature of many contents whether any of them may match
-    runs: bool  # whether a match may run on over many records, so that a hit costs a whole page
+    unbounded: bool  # whether a match may run on over many records, so that a hit costs a page
 
     def __init__(self, text: str) -> None:
         """Compile `text`; see `compile_pattern`."""
@@ -126,15 +97,15 @@ class Pattern:
         self.literal = text.encode("utf-8", "surrogatepass") if plain else None
         self.by_page = rendered.empty != ALWAYS and page.programsize <= PAGE_PROGRAM
         self.probe = Probe(needs(rendered.single))
-        self.runs = rendered.runs
+        self.unbounded = rendered.unbounded
         self._oracle = rendered.oracle
         self._single = _compiled(rendered.single, text)
-        self._test = _tester(_compiled_set(rendered.test, text))
+        self.test = _tester(_compiled_set(rendered.test, text))
         self._find = _finder(page)
 
     def matches(self, content: bytes) -> bool:
         """Whether the pattern is found in a content in UTF-8."""
-        return bool(self._test(content))
+        return bool(self.test(content))
 
     def next_hit(self, page: bytes, start: int) -> int:
         """Return where the leftmost match at or behind `start` begins in a page, or -1.
@@ -187,67 +158,6 @@ def compile_pattern(match: str) -> Pattern:
 
 
 _pattern = lru_cache(maxsize=32)(Pattern)
-
-
-def matching_records(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
-    """Return the indexes of the records whose content the pattern is found in, in order.
-
-    A page without a hit costs joining it and one search. If it has many hits, or its headers have
-    some, the contents alone are searched; if those have many, each is tested. A pattern that is one
-    text is looked for in each content at once then.
-    """
-    found: list[int] = []
-    done = 0
-    if pattern.by_page:
-        done = _by_hits(pattern, records, b"\n", _content_of, found)
-        if done == len(records):
-            return found
-    contents = list(map(_content, map(_split, records[done:] if done else records)))
-    if (literal := pattern.literal) is not None:  # a sixth of the time that RE2 takes
-        return found + [n for n, content in enumerate(contents, done) if literal in content]
-    if pattern.by_page:
-        more: list[int] = []
-        passed = _by_hits(pattern, contents, JOINT, bytes, more)
-        found.extend(map(done.__add__, more))
-        contents, done = contents[passed:], done + passed
-    test = pattern._test  # noqa: SLF001  `matches` without its call
-    return found + [n for n, content in enumerate(contents, done) if test(content)]
-
-
-def _by_hits(
-    pattern: Pattern,
-    parts: Sequence[bytes],
-    joint: bytes,
-    content_of: Callable[[bytes], bytes],
-    found: list[int],
-) -> int:
-    """Test the parts that are hit; return how many were passed: all, or until it ceased to pay."""
-    page = joint.join(parts)
-    hit = pattern.next_hit(page, 0)
-    if hit < 0 or not parts:
-        return len(parts)
-    # Where each part ends that is followed by its joint; a hit in the joint belongs to the part.
-    ends = list(map(add, accumulate(map(len, parts)), count(len(joint), len(joint))))
-    budget = FREE_HITS_THAT_RUN if pattern.runs else FREE_HITS
-    hits = missed = 0
-    while hit >= 0:
-        n = bisect_right(ends, hit)
-        if pattern.matches(content_of(parts[n])):
-            found.append(n)
-        else:
-            missed += 1
-        hits += 1
-        n += 1
-        if n == len(parts):
-            break
-        if missed >= FALSE_HITS or hits >= (budget if pattern.runs else budget + n // DENSE):
-            return n
-        hit = pattern.next_hit(page, ends[n - 1])
-    return len(parts)
-
-
-def _content_of(record: bytes) -> bytes:
-    return record.partition(b"\n")[2]
 
 
 # --- RE2 -------------------------------------------------------------------------------------

@@ -42,18 +42,18 @@ from lmdbstore.errors import StoreClosed, StoreOpenError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["BARRIER_FILE", "Barrier", "create_barrier_file", "write_lock"]
+    from lmdbstore.disk.folder import StoreFolder
 
-BARRIER_FILE = "barrier"
+__all__ = ["Barrier", "create_barrier_file", "write_lock"]
 
 # Seconds between two looks at the byte: a durable write takes about a millisecond, so the first
 # waits are a fraction of that; they grow for the sake of long writes.
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
 
 
-def create_barrier_file(folder: str, mode: int) -> None:
+def create_barrier_file(folder: StoreFolder, mode: int) -> None:
     """Make the side file of a store, if it is not there; raises StoreOpenError."""
-    path = os.path.join(folder, BARRIER_FILE)
+    path = folder.barrier
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
@@ -69,7 +69,7 @@ def create_barrier_file(folder: str, mode: int) -> None:
 
 
 @contextmanager
-def write_lock(folder: str, *, wait: bool) -> Iterator[bool]:
+def write_lock(folder: StoreFolder, *, wait: bool) -> Iterator[bool]:
     """Keep all processes from writing to a store, through its own description of the side file.
 
     With `wait` others may do the same at once; without, nobody else does, and it gives False where
@@ -79,7 +79,7 @@ def write_lock(folder: str, *, wait: bool) -> Iterator[bool]:
     Raises:
         StoreOpenError: the side file may not be opened.
     """
-    path = os.path.join(folder, BARRIER_FILE)
+    path = folder.barrier
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -104,13 +104,13 @@ def _locked(descriptor: int, *, wait: bool) -> bool:
 class Barrier:
     """The barrier of one open store in one process."""
 
-    def __init__(self, folder: str, *, readonly: bool) -> None:
+    def __init__(self, folder: StoreFolder, *, readonly: bool) -> None:
         """Open the side file of the store in `folder`.
 
         Raises:
             StoreOpenError: it is not there, or may not be opened.
         """
-        path = os.path.join(folder, BARRIER_FILE)
+        path = folder.barrier
         flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptors: list[int] = []
         # One thread of the process watches the byte; its signal handlers may watch it too.

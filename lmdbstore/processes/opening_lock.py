@@ -1,4 +1,4 @@
-"""The turn: processes open a store one after the other.
+"""The opening lock: processes open a store one after the other.
 
 The first one that opens a store lets LMDB begin its lock file anew, and LMDB makes the others wait
 until that is done. If the first one is killed meanwhile, LMDB lets them in all the same: they take
@@ -17,28 +17,30 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from lmdbstore.engine.create import DATA_FILE
 from lmdbstore.errors import StoreOpenError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["turn"]
+    from lmdbstore.disk.folder import StoreFolder
+
+__all__ = ["opening_lock"]
 
 
 @contextlib.contextmanager
-def turn(path: str) -> Iterator[None]:
-    """Wait until no other process opens the store in the folder `path`, and keep them from it.
+def opening_lock(folder: StoreFolder) -> Iterator[None]:
+    """Wait until no other process opens the store, and keep the others from opening it.
 
     Raises:
         StoreOpenError: the data file cannot be locked.
     """
     with contextlib.ExitStack() as undo:
         try:
-            name = os.path.join(path, DATA_FILE)
-            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
             undo.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            raise StoreOpenError(f"the store {shown(path)} could not be opened: {error}") from error
+            raise StoreOpenError(
+                f"the store {shown(folder.path)} could not be opened: {error}"
+            ) from error
         yield

@@ -25,17 +25,18 @@ from .barrier import write_lock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LOCK_FILE", "Presence", "alone_in", "command"]
+    from lmdbstore.disk.folder import StoreFolder
+
+__all__ = ["Presence", "alone_in", "command"]
 
 LOCKS = "/proc/locks"  # Linux; see proc(5)
-LOCK_FILE = "lock.mdb"  # LMDB holds a lock on it while it is open
 _OPEN = "is open elsewhere; close it there first"
 
 
 class Presence:
     """That this process has a store open."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: StoreFolder) -> None:
         """Hold the lock of the folder shared.
 
         Raises:
@@ -46,10 +47,10 @@ class Presence:
         self._descriptors: list[int] = []
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            self._descriptors.append(os.open(folder, flags))
+            self._descriptors.append(os.open(folder.path, flags))
         except OSError as error:
             raise StoreOpenError(
-                f"the folder {shown(folder)} could not be opened: {error}"
+                f"the folder {shown(folder.path)} could not be opened: {error}"
             ) from error
         try:
             self._share()
@@ -67,7 +68,7 @@ class Presence:
             raise _in_use(self._folder, trouble) from error
         except OSError as error:
             raise StoreOpenError(
-                f"the folder {shown(self._folder)} could not be locked: {error}"
+                f"the folder {shown(self._folder.path)} could not be locked: {error}"
             ) from error
 
     @contextmanager
@@ -104,7 +105,7 @@ class Presence:
 
 
 @contextmanager
-def alone_in(folder: str) -> Iterator[None]:
+def alone_in(folder: StoreFolder) -> Iterator[None]:
     """Hold the lock of a store's folder exclusively, for a `with` block.
 
     Raises:
@@ -122,16 +123,16 @@ def alone_in(folder: str) -> Iterator[None]:
             presence.close()
 
 
-def _in_use(folder: str, trouble: str) -> StoreInUse:
+def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
     names = [f"{command(process) or 'unknown'} (process {process})" for process in _holders(folder)]
     by = f": {', '.join(names)}" if names else ""
-    return StoreInUse(f"the store {shown(folder)} {trouble}{by}")
+    return StoreInUse(f"the store {shown(folder.path)} {trouble}{by}")
 
 
-def _holders(folder: str) -> list[int]:
+def _holders(folder: StoreFolder) -> list[int]:
     """Return the other processes that have the store open, as far as the system tells."""
     inodes = set()
-    for path, kind in ((folder, "FLOCK"), (os.path.join(folder, LOCK_FILE), "POSIX")):
+    for path, kind in ((folder.path, "FLOCK"), (folder.lock, "POSIX")):
         with suppress(OSError):
             inodes.add((kind, str(os.stat(path).st_ino)))
     try:

@@ -35,8 +35,9 @@ from .presence import command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmdbstore.disk.folder import StoreFolder
+
 __all__ = [
-    "SNAPSHOTS_FILE",
     "Note",
     "Notes",
     "Reader",
@@ -46,7 +47,6 @@ __all__ = [
     "snapshots",
 ]
 
-SNAPSHOTS_FILE = "snapshots"
 NUMBER, SLOT = 8, 24  # bytes
 MOST = 1 << 16  # slots; what lies behind is not ours
 PATIENCE, PAUSE = 0.5, 0.0005  # seconds
@@ -75,11 +75,11 @@ def readers_in(table: str) -> Counter[Reader]:
     return Counter(Reader(int(pid), int(txn)) for pid, _, txn in lines if txn != "-")
 
 
-def create_snapshots_file(folder: str, mode: int) -> None:
+def create_snapshots_file(folder: StoreFolder, mode: int) -> None:
     """Make the side file of a store, if it is not there and can be made."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with suppress(OSError):  # then snapshots go without notes
-        descriptor = os.open(os.path.join(folder, SNAPSHOTS_FILE), flags, 0o600)
+        descriptor = os.open(folder.snapshots, flags, 0o600)
         try:
             os.fchmod(descriptor, mode)
         finally:
@@ -128,12 +128,12 @@ class Note:
 class Notes:
     """The side file of one open store in one process."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: StoreFolder) -> None:
         """Open the file, if it is there and may be opened."""
         self._file: _File | None = None
-        self._turn = ForkLock()
+        self._choosing = ForkLock()
         with suppress(OSError):
-            self._file = _File(os.path.join(folder, SNAPSHOTS_FILE))
+            self._file = _File(folder.snapshots)
 
     def note(self, transaction: int, readers: Callable[[], Counter[Reader]]) -> Note | None:
         """Note that this process holds the state of a transaction from now on.
@@ -142,7 +142,7 @@ class Notes:
         """
         began = time.monotonic_ns()
         data = b"".join(map(encode_number, (os.getpid(), transaction, began)))
-        with self._turn.lock, suppress(OSError):
+        with self._choosing.lock, suppress(OSError):
             file = self._file
             if file is None:
                 return None

@@ -11,55 +11,45 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.contract.search import Page
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import StoreDamaged, shown
 
-from .filter import Sieve, select
-from .postings import leap, merged, postings
+from .cursor import duplicates, entries
+from .filter import RecordFilter, select
+from .postings import leap, merged
 from .runs import MOST_RUNS, RUN, next_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from lmdb import Cursor, Transaction
 
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.query import Query
-    from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.databases import Databases, Reads
 
     from .plan import Plan
 
-__all__ = ["Pager", "Reads"]
-
-T = TypeVar("T")
+__all__ = ["Executor"]
 
 # Events. The first come at once, then speed counts. What is decoded should not set off the garbage
 # collector, which CPython does at every 700 new objects that refer to others; an event has two. A
 # pattern is searched for in a whole chunk, of which few events are decoded.
-FIRST_CHUNK, LONGEST_CHUNK, LONGEST_SIEVED = 128, 256, 1024
+FIRST_CHUNK, LONGEST_CHUNK, LONGEST_FILTERED = 128, 256, 1024
 GROWTH = 4
 KEY_CHUNK = 16_384  # keys, where no record is read
 WORTH_A_PASS = 16  # one record in so many, and their keys are read by passing over all of them
 CHUNK_BYTES = 4 << 20  # a chunk ends with the record that reaches so many bytes
 
 
-class Reads(Protocol):
-    """Where reads happen: each in a transaction of its own, or all in that of a snapshot."""
-
-    def __call__(
-        self, work: Callable[[Transaction[bytes], Databases], T], *, views: bool = False
-    ) -> T:
-        """Run `work` inside of a read transaction; with `views` it may read memory views."""
-
-
 class _Chunk(NamedTuple):
     keys: list[bytes]  # of what may match, in the order asked for
     records: list[bytes]  # their records, unless only keys are wanted
     last: bytes | None  # the last key seen; None at the end of the range
-    sieved: bool = False  # only what the sieve lets through is left
+    filtered: bool = False  # only what the filter lets through is left
 
 
 class _Place(NamedTuple):
@@ -77,7 +67,7 @@ class _Place(NamedTuple):
     ended: bool
 
 
-class Pager:
+class Executor:
     """What is left of a search."""
 
     def __init__(self, reads: Reads, plan: Plan, watermark: bytes) -> None:
@@ -89,15 +79,15 @@ class Pager:
         self._counting = False  # whether the events are not wanted, only how many they are
         low, high = _bounds(plan.query)
         left = plan.query.limit
-        sieved = plan.reads_records or len(plan.walk) > 1
-        self._longest = LONGEST_SIEVED if sieved else LONGEST_CHUNK
+        filtered = plan.reads_records or len(plan.walk) > 1
+        self._longest = LONGEST_FILTERED if filtered else LONGEST_CHUNK
         size = max(FIRST_CHUNK, min(left or 0, self._longest))
         self._far = low if plan.query.descending else high  # where the last part ends
         seeking = plan.runs > 0
         self._place = _Place(low, high, left, size, seeking, ended=bool(plan.nothing))
         # The keys of the walked flags, and whether they are looked up or read.
         self._walk = [(fmt.text_key(flag), plan.looked_up(flag)) for flag in plan.walk]
-        self._sieve = Sieve(plan)
+        self._filter = RecordFilter(plan)
 
     def next_page(self) -> Page | None:
         """Return the next events (at least one), or None at the end.
@@ -111,7 +101,9 @@ class Pager:
                     self._place = self._reads(self._next_part, views=True)
                     continue
                 chunk = self._reads(self._next_chunk)
-                keys, events = self._sieve.matching(chunk.keys, chunk.records, sieved=chunk.sieved)
+                keys, events = self._filter.matching(
+                    chunk.keys, chunk.records, filtered=chunk.filtered
+                )
                 left = self._place.left
                 if left is not None:
                     keys, events = keys[:left], events[:left]
@@ -148,9 +140,9 @@ class Pager:
         return total
 
     def _count_in(self, chunk: _Chunk) -> int:
-        if self._sieve.exact:  # none has to be decoded
-            return len(chunk.records if chunk.sieved else self._sieve.chosen(chunk.records))
-        _, events = self._sieve.matching(chunk.keys, chunk.records, sieved=chunk.sieved)
+        if self._filter.exact:  # none has to be decoded
+            return len(chunk.records if chunk.filtered else self._filter.chosen(chunk.records))
+        _, events = self._filter.matching(chunk.keys, chunk.records, filtered=chunk.filtered)
         return len(events)
 
     def _behind(self, last: bytes | None, found: int) -> _Place:
@@ -219,7 +211,7 @@ class Pager:
             elif self._query.pattern is None or bounded or self._saved_since(txn, databases):
                 chunk = self._scan(cursor, size, bounded=bounded)
             else:
-                return self._sieved_scan(txn, databases, cursor, size)
+                return self._filtered_scan(txn, databases, cursor, size)
         return self._before_watermark(txn, databases, chunk)
 
     def _next_keys(self, txn: Transaction[bytes], databases: Databases) -> _Chunk:
@@ -227,61 +219,58 @@ class Pager:
             chunk = self._walked(txn, databases, self._place.size)
         else:
             with txn.cursor(db=databases.timeline) as cursor:
-                keys = list(islice(self._keys_from(cursor), self._place.size))
+                keys = list(islice(self._entries(cursor, values=False), self._place.size))
             chunk = self._cut(keys, [], ended=len(keys) < self._place.size)
         return self._before_watermark(txn, databases, chunk)
 
     def _scan(self, cursor: Cursor[bytes], size: int, *, bounded: bool) -> _Chunk:
-        items = islice(self._items_from(cursor), size)
+        items = islice(self._entries(cursor), size)
         found = _within_bytes(items) if bounded else list(items)
         ended = len(found) < size and not (bounded and next(items, None))
         # Four times as quick as zip(*found), which makes an iterator for each.
         keys, records = [key for key, _ in found], [record for _, record in found]
         return self._cut(keys, records, ended=ended)
 
-    def _sieved_scan(
+    def _filtered_scan(
         self, txn: Transaction[bytes], databases: Databases, cursor: Cursor[bytes], size: int
     ) -> _Chunk:
-        """Scan for records alone, and find the keys of those that come through the sieve.
+        """Scan for records alone, and find the keys of those that the filter lets through.
 
         Records without their keys are read in two thirds of the time.
         """
-        records = list(islice(self._records_from(cursor), size))
+        records = list(islice(self._entries(cursor, keys=False), size))
         if not records:
             return _Chunk([], [], None)
         last = cursor.key()
         if not self._place.low <= last <= self._place.high:  # it is empty where all was read
-            keys = list(islice(self._keys_from(cursor), size))
+            keys = list(islice(self._entries(cursor, values=False), size))
             return self._cut(keys, records, ended=True)
-        chosen = self._sieve.chosen(records)
-        if self._sieve.exact:
+        chosen = self._filter.chosen(records)
+        if self._filter.exact:
             chosen = chosen[: self._place.left]
-        if self._counting and self._sieve.exact:  # they are not looked at again
-            return _Chunk([], [records[n] for n in chosen], last, sieved=True)
+        if self._counting and self._filter.exact:  # they are not looked at again
+            return _Chunk([], [records[n] for n in chosen], last, filtered=True)
         if len(chosen) * WORTH_A_PASS < len(records):
             records = [records[n] for n in chosen]
             keys = _keys_by_id(txn, databases, records)
         else:
-            keys, records = select(chosen, list(islice(self._keys_from(cursor), size)), records)
-        return _Chunk(keys, records, last, sieved=True)
+            keys, records = select(
+                chosen, list(islice(self._entries(cursor, values=False), size)), records
+            )
+        return _Chunk(keys, records, last, filtered=True)
 
-    def _items_from(self, cursor: Cursor[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        if self._query.descending:
-            return cursor.iterprev() if _seek_last(cursor, self._place.high) else iter(())
-        return cursor.iternext() if cursor.set_range(self._place.low) else iter(())
-
-    def _records_from(self, cursor: Cursor[bytes]) -> Iterator[bytes]:
-        if self._query.descending:
-            found = _seek_last(cursor, self._place.high)
-            return cursor.iterprev(keys=False) if found else iter(())
-        return cursor.iternext(keys=False) if cursor.set_range(self._place.low) else iter(())
-
-    def _keys_from(self, cursor: Cursor[bytes]) -> Iterator[bytes]:
-        if self._query.descending:
-            found = _seek_last(cursor, self._place.high)
-            return cursor.iterprev(keys=True, values=False) if found else iter(())
-        found = cursor.set_range(self._place.low)
-        return cursor.iternext(keys=True, values=False) if found else iter(())
+    def _entries(
+        self, cursor: Cursor[bytes], *, keys: bool = True, values: bool = True
+    ) -> Iterator[Any]:
+        place = self._place
+        return entries(
+            cursor,
+            place.low,
+            place.high,
+            descending=self._query.descending,
+            keys=keys,
+            values=values,
+        )
 
     def _cut(self, keys: list[bytes], records: list[bytes], *, ended: bool) -> _Chunk:
         """Leave out what lies beyond the far end of the range."""
@@ -308,7 +297,7 @@ class Pager:
             )
             if low > high:
                 return _Chunk([], [], None)
-            keys = postings(cursor, rarest, low, high, size, descending=descending)
+            keys = duplicates(cursor, rarest, low, high, size, descending=descending)
             last = keys[-1] if len(keys) == size else None
             return _Chunk(merged(cursor, others, keys), [], last)
 
@@ -335,8 +324,7 @@ class Pager:
     ) -> _Chunk:
         if not self._saved_since(txn, databases):
             return chunk
-        mark = self._watermark
-        old = [n for n, key in enumerate(chunk.keys) if key[8:] < mark]
+        old = fmt.below_watermark(chunk.keys, self._watermark)
         records = [chunk.records[n] for n in old] if chunk.records else []
         return _Chunk([chunk.keys[n] for n in old], records, chunk.last)
 
@@ -362,11 +350,6 @@ def _keys_by_id(txn: Transaction[bytes], databases: Databases, records: list[byt
     if not all(keys):
         raise StoreDamaged(f"an event of {shown(ids)} is missing in the index of ids")
     return keys
-
-
-def _seek_last(cursor: Cursor[bytes], high: bytes) -> bool:
-    """Move to the last key that is not over `high`."""
-    return cursor.prev() if cursor.set_range(fmt.after_key(high)) else cursor.last()
 
 
 def _within_bytes(items: Any) -> list[tuple[bytes, bytes]]:

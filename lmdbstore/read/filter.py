@@ -1,4 +1,4 @@
-"""The sieve: which records of a page match, told by their bytes as far as that can be.
+"""The filter: which records of a page match, told by their bytes as far as that can be.
 
 Rules: pure; what has not to be decoded is not. A pattern is exact. A flag or a source is first
 looked for as bytes anywhere in the record, and what has them is confirmed on the event.
@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, TypeVar
 from lmdbstore.disk import format as fmt
 from lmdbstore.threads.re2_gate import run_engine
 
+from .record_match import matching_records
+
 if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
 
     from .plan import Plan
 
-__all__ = ["Sieve", "select"]
+__all__ = ["RecordFilter", "select"]
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Sieve:
+class RecordFilter:
     """What the records of a plan's pages are tested for."""
 
     def __init__(self, plan: Plan) -> None:
@@ -46,19 +48,15 @@ class Sieve:
             hits = [n for n, record in enumerate(left) if needle in record]
             chosen, left = select(hits, chosen, left)
         if self._pattern is not None and left:
-            from lmdbstore.patterns.pattern import (
-                matching_records,  # RE2 is loaded when there is a pattern
-            )
-
             hits = run_engine(matching_records, self._pattern, left)
             chosen, left = select(hits, chosen, left)
         return chosen
 
     def matching(
-        self, keys: list[bytes], records: list[bytes], *, sieved: bool
+        self, keys: list[bytes], records: list[bytes], *, filtered: bool
     ) -> tuple[list[bytes], list[Event]]:
-        """Return the events that match, and their keys; `sieved` says that these are the chosen."""
-        if not sieved and not self._lets_all_through:
+        """Return the events that match, and their keys; `filtered`: these are the chosen ones."""
+        if not filtered and not self._lets_all_through:
             keys, records = select(self.chosen(records), keys, records)
         events = fmt.decode(records)
         for flag in self._flags:

@@ -2,33 +2,32 @@
 
 Rules: a view is given the way to run a piece of work in a read transaction, and knows nothing of
 how that comes about. A query is planned and its watermark taken in one transaction, when `search`
-is called; the pages are read later, by a `Pager`.
+is called; the pages are read later, by an `Executor`.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from lmdbstore.contract.event import checked_id
+from lmdbstore.contract.checking import checked_id
 from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import next_local_id
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
 
-from .executor import Pager
+from .executor import Executor
 from .plan import Plan, make_plan
 from .postings import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from uuid import UUID
 
     from lmdb import Transaction
 
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.query import Position, Query
-    from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.databases import Databases, Reads
 
 __all__ = ["LMDBView"]
 
@@ -37,32 +36,24 @@ _REQUIRED = object()
 
 
 class LMDBView(QueryView):
-    """What stores and snapshots on LMDB have in common."""
+    """A view that answers queries by reading LMDB: a store, or a snapshot of one."""
 
-    _signatures: bool  # whether searches use them
+    def __init__(self, reads: Reads, begin: Reads, *, signatures: bool) -> None:
+        """Read by `reads`, and the first of a call by `begin`, which waits where reads are strict.
 
-    @abstractmethod
-    def _read(
-        self, work: Callable[[Transaction[bytes], Databases], T], *, views: bool = False
-    ) -> T:
-        """Run `work` in a read transaction.
-
-        With `views` what it reads may be memory views in place of copies; `work` returns none.
+        `signatures` says whether searches use the signatures of runs.
         """
-
-    def _begin(self, work: Callable[[Transaction[bytes], Databases], T]) -> T:
-        """Run the first work of a call: where reads are strict, after the write under way."""
-        return self._read(work)
+        super().__init__()
+        self._reads = reads
+        self._begin = begin
+        self._signatures = signatures
 
     @overload
     def get(self, event_id: str | UUID) -> Event: ...
     @overload
     def get(self, event_id: str | UUID, default: T) -> Event | T: ...
     def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
-        """See `EventView.get`; two lookups, in one transaction.
-
-        A record that does not agree with its checksum raises StoreDamaged.
-        """
+        # Two lookups, in one transaction.
         wanted = checked_id(event_id)
         found = self._begin(lambda txn, databases: _found(txn, databases, wanted))
         if found is not None:
@@ -100,14 +91,14 @@ class LMDBView(QueryView):
 
     def _search(self, query: Query) -> Search:
         plan, watermark = self._planned(query)
-        pager = Pager(self._read, plan, watermark)
+        executor = Executor(self._reads, plan, watermark)
         token = None if query.after is None else query.after.token
-        return self._track(Search(pager.next_page, token))
+        return self._track(Search(executor.next_page, token, str(query)))
 
     def _count(self, query: Query) -> int:
         plan, watermark = self._planned(query)
         known = plan.known_count
-        return Pager(self._read, plan, watermark).count() if known is None else known
+        return Executor(self._reads, plan, watermark).count() if known is None else known
 
     def _explain(self, query: Query) -> str:
         return str(self._planned(query)[0])
@@ -148,9 +139,7 @@ def _numbers(
     txn: Transaction[bytes], databases: Databases, query: Query
 ) -> tuple[int, dict[str, int], int, bytes]:
     """Return what the planner wants to know of the store, and its next local id."""
-    watermark = txn.get(fmt.NEXT, db=databases.meta)
-    if watermark is None:
-        raise StoreDamaged("the store's next local id is missing")
+    watermark = next_local_id(txn, databases)
     events = _events(txn, databases)
     runs = 0 if query.pattern is None else txn.stat(databases.signatures)["entries"]
     if not query.flags:

@@ -1,15 +1,17 @@
-"""Moving in one posting set, and in several at once, inside a read transaction.
+"""Reading one posting set, and several at once, inside a read transaction.
 
-Rules: keys are timeline keys of 16 bytes; both bounds are inclusive; a range is given in time order
+Rules: keys are timeline keys; both bounds are inclusive; a range is given in time order
 (`low <= high`) whichever way it is read.
 """
 
 from __future__ import annotations
 
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from lmdbstore.disk.format import after_key
+from lmdbstore.disk.keys import FIRST_KEY, LAST_KEY
+
+from .cursor import seek_duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     Postings = Cursor[bytes]
 
-__all__ = ["leap", "merged", "number", "postings"]
+__all__ = ["leap", "merged", "number"]
 
 
 def number(cursor: Postings, flag_key: bytes) -> int:
@@ -26,35 +28,22 @@ def number(cursor: Postings, flag_key: bytes) -> int:
     return cursor.count() if cursor.set_key(flag_key) else 0
 
 
-def postings(  # noqa: PLR0913  a range and a direction
-    cursor: Postings, flag_key: bytes, low: bytes, high: bytes, most: int, *, descending: bool
-) -> list[bytes]:
-    """Return the first `most` keys of a posting set in the range, in the order asked for."""
-    if descending:
-        if not _seek_last(cursor, flag_key, high):
-            return []
-        return list(takewhile(low.__le__, islice(cursor.iterprev_dup(), most)))
-    if not cursor.set_range_dup(flag_key, low):
-        return []
-    return list(takewhile(high.__ge__, islice(cursor.iternext_dup(), most)))
-
-
 def leap(
     cursor: Postings, flag_keys: Iterable[bytes], low: bytes, high: bytes, *, descending: bool
 ) -> tuple[bytes, bytes]:
     """Narrow the range, on the side where reading begins, to where every set has begun.
 
-    Nothing that is in all sets is left out. An empty range (`low > high`) says that there is none.
+    Nothing that is in all sets is left out. A range that is empty has `low > high`.
     """
     for flag_key in flag_keys:
         if low > high:
             break
+        if not seek_duplicate(cursor, flag_key, low, high, descending=descending):
+            return LAST_KEY, FIRST_KEY
         if descending:
-            found = _seek_last(cursor, flag_key, high)
-            high = min(high, cursor.value()) if found else b""
+            high = min(high, cursor.value())
         else:
-            found = cursor.set_range_dup(flag_key, low)
-            low = max(low, cursor.value()) if found else b"\xff" * 17
+            low = max(low, cursor.value())
     return low, high
 
 
@@ -63,7 +52,7 @@ def merged(
 ) -> list[bytes]:
     """Return those of `keys`, in their order, that are in all of the other sets too.
 
-    With each of those goes whether the keys shall be looked up in it; else it is read.
+    The bool beside each set is whether the keys are looked up in it; else it is read.
     """
     for flag_key, looked_up in others:
         if not keys:
@@ -83,10 +72,3 @@ def _intersection(cursor: Postings, flag_key: bytes, keys: list[bytes]) -> list[
     members: Iterator[bytes] = takewhile(high.__ge__, cursor.iternext_dup())
     common = set(filter(wanted.__contains__, members))
     return [key for key in keys if key in common]
-
-
-def _seek_last(cursor: Postings, flag_key: bytes, high: bytes) -> bool:
-    """Move to the last key of the set that is not over `high`."""
-    if cursor.set_range_dup(flag_key, after_key(high)):
-        return cursor.prev_dup()
-    return cursor.set_key(flag_key) and cursor.last_dup()

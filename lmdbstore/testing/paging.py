@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmdbstore.contract.api import EventStore, EventView
+    from lmdbstore.contract.types import Order
 
 ORDERS = pytest.mark.parametrize("order", ["asc", "desc"])
 
@@ -27,10 +28,10 @@ EVENTS = [
     for number, (id_, time) in enumerate(TIMES)
 ]
 MOST_PAGES = len(EVENTS) + 2  # a store that repeats events would give pages for ever
-IN_ORDER = {"asc": list("yebdacz"), "desc": list("zcadbey")}
+IN_ORDER: dict[Order, list[str]] = {"asc": list("yebdacz"), "desc": list("zcadbey")}
 
 
-def pages_by_token(view: EventView, order: str, limit: int) -> Iterator[list[Event]]:
+def pages_by_token(view: EventView, order: Order, limit: int) -> Iterator[list[Event]]:
     """Read all events in pages, each behind the token of the one before."""
     token: str | None = None
     for _ in range(MOST_PAGES):
@@ -42,7 +43,7 @@ def pages_by_token(view: EventView, order: str, limit: int) -> Iterator[list[Eve
         token = search.token
 
 
-def pages_by_event(view: EventView, order: str, limit: int) -> Iterator[list[Event]]:
+def pages_by_event(view: EventView, order: Order, limit: int) -> Iterator[list[Event]]:
     """Read all events in pages, each behind the last event of the one before."""
     page: list[Event] = []
     for _ in range(MOST_PAGES):
@@ -86,7 +87,7 @@ class PagingContract:
     @pytest.mark.parametrize("limit", range(1, len(EVENTS) + 2))
     @pytest.mark.parametrize("pages", [pages_by_token, pages_by_event])
     def test_paging_loses_and_repeats_nothing(
-        self, store: EventStore, pages: Any, limit: int, order: str
+        self, store: EventStore, pages: Any, limit: int, order: Order
     ) -> None:
         save_all(store, EVENTS)
         found = list(pages(store, order, limit))
@@ -96,7 +97,7 @@ class PagingContract:
         ]
 
     @ORDERS
-    def test_after_each_event(self, store: EventStore, order: str) -> None:
+    def test_after_each_event(self, store: EventStore, order: Order) -> None:
         """With the event, with one that only has its id, and with the token of the search."""
         save_all(store, EVENTS)
         names = IN_ORDER[order]
@@ -108,7 +109,7 @@ class PagingContract:
                 assert store.count(order=order, after=after) == len(names) - place
 
     @ORDERS
-    def test_after_in_the_other_order(self, store: EventStore, order: str) -> None:
+    def test_after_in_the_other_order(self, store: EventStore, order: Order) -> None:
         """A token is a place: from there, a search reads either way."""
         save_all(store, EVENTS)
         search = store.search(order=order)
@@ -130,7 +131,7 @@ class PagingContract:
         assert ids(store.search(2.0, 2.0, after=EVENTS[2], order="desc")) == list("cadbe")
 
     @ORDERS
-    def test_a_token_outlives_its_event(self, store: EventStore, order: str) -> None:
+    def test_a_token_outlives_its_event(self, store: EventStore, order: Order) -> None:
         save_all(store, EVENTS)
         names = IN_ORDER[order]
         search = store.search(order=order)
@@ -155,7 +156,7 @@ class PagingContract:
             store.search(after=EVENTS[0])
 
     @ORDERS
-    def test_the_token_follows_each_event(self, store: EventStore, order: str) -> None:
+    def test_the_token_follows_each_event(self, store: EventStore, order: Order) -> None:
         """It is None before the first one; then a new one for each, and the last one stays."""
         save_all(store, EVENTS)
         search = store.search(order=order)

@@ -18,6 +18,7 @@ from .helpers import LONE, assert_empty, ids, save_all
 
 if TYPE_CHECKING:
     from lmdbstore.contract.api import EventStore, EventView
+    from lmdbstore.contract.types import Order
 
 EVENTS = [
     Event("1", "door", 2.0, ["a"], "opened by force"),
@@ -91,7 +92,7 @@ def expected(  # noqa: PLR0913  the parameters of the contract
     ts_end: float | None,
     flags: list[str] | None,
     match: str | None,
-    order: str,
+    order: Order,
     source: str | None,
     limit: int | None,
     after: Event | None,
@@ -121,7 +122,7 @@ class QueryContract:
     @pytest.mark.parametrize("order", CHOICES["order"])
     @pytest.mark.parametrize("match", CHOICES["match"])
     def test_every_combination_of_arguments(
-        self, store: EventStore, match: str | None, order: str
+        self, store: EventStore, match: str | None, order: Order
     ) -> None:
         """A search finds what meets every condition, in order, and count agrees with it."""
         save_all(store, EVENTS)
@@ -135,7 +136,7 @@ class QueryContract:
     def test_arguments_by_position(self, store: EventStore) -> None:
         """In the order of Theia's API; those that it does not have go by keyword only."""
         save_all(store, EVENTS)
-        arguments = (0.0, 2.0, ["a"], "open", "desc")
+        arguments: tuple[float, float, list[str], str, Order] = (0.0, 2.0, ["a"], "open", "desc")
         assert ids(store.search(*arguments)) == ["6", "1"]
         assert store.count(*arguments) == 2
         assert store.explain(*arguments)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from weakref import WeakSet
+
+from .forking import at_fork
 
 __all__ = ["ForkLock"]
 
@@ -34,4 +35,4 @@ def _renew() -> None:
         lock.lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_renew)
+at_fork(renew=_renew)

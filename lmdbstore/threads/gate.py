@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from lmdbstore.errors import EventStoreException, StoreClosed
 
+from .reentry import reentry
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -90,10 +92,7 @@ class Gate:
         """
         thread = get_ident()
         if thread in self._inside and not forking:
-            raise EventStoreException(
-                "this cannot be done from within another call of the same thread (from a signal "
-                "handler, say), which it would wait for; do it when that call has returned"
-            )
+            raise reentry(EventStoreException, "this call")
         try:
             self._barring.acquire()
             self._barrer = thread

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from lmdbstore.errors import EventReadException, StoreClosed
 
+from .forking import at_fork
 from .gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["engine_gate", "renew_engine_gate", "run_engine"]
+__all__ = ["run_engine"]
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -62,12 +63,7 @@ def run_engine(work: Callable[[*A], T], *arguments: *A) -> T:
         ) from None
 
 
-def engine_gate() -> Gate:
-    """Return the gate, to bar it while the process forks."""
-    return _engine.gate
-
-
-def renew_engine_gate() -> None:
+def _renew() -> None:
     """Forget, in a forked child, the threads of its parent."""
     global _engine  # noqa: PLW0603  the inherited one waits for threads that are not here
     _engine = _Engine()
@@ -83,3 +79,6 @@ def _leave() -> None:
 # At the import of the package and not when RE2 is loaded, so that what a program has called at its
 # exit is called before, with everything still at work.
 atexit.register(_leave)
+
+# A thread that is inside of RE2 waits for no other gate: so this gate is barred last.
+at_fork(hold=lambda: [_engine.gate], renew=_renew)

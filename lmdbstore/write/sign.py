@@ -15,12 +15,19 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.signature import signature
 from lmdbstore.read.runs import RUN
 
+from .change import Change
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lmdbstore.errors import EventStoreException
 
     from .transaction import WriteTransaction
 
-__all__ = ["Signed", "sign", "unsign", "unsign_empty", "unsigned_since"]
+__all__ = ["Sign", "Signed", "sign", "sign_all", "unsign", "unsign_empty", "unsigned_since"]
+
+
+SIGN_EVENTS = 10_000  # that one transaction of `Sign` signs, about
 
 
 class Signed(NamedTuple):
@@ -105,10 +112,40 @@ def _put(
     txn: WriteTransaction, first: bytes, end: bytes, items: Sequence[tuple[bytes, bytes]]
 ) -> None:
     contents = fmt.contents_of([record for _, record in items])
-    txn.put(txn.databases.signatures, first, signature(contents) + end)
+    txn.put(txn.databases.signatures, first, fmt.run_value(signature(contents), end))
     txn.signed_end = max(txn.signed_end, end)
 
 
 def _mark(txn: WriteTransaction, tail: int) -> None:
     """Note which local ids are past, so that a look at the tail is taken when it has grown."""
     txn.set(txn.databases.meta, fmt.SIGNED, fmt.encode_number(txn.next_local_id - tail))
+
+
+class Sign(Change):
+    """Sign what has no signature, a bounded piece each time that it is applied."""
+
+    alone = True
+
+    def __init__(self, *, rebuild: bool) -> None:
+        """Sign from the beginning; with `rebuild` all signatures are removed first."""
+        self._rebuild = rebuild
+        self.signed = 0
+        self.next_key: bytes | None = fmt.FIRST_KEY  # None when all is done
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        if self._rebuild:
+            txn.clear(txn.databases.signatures)
+        done = sign(txn, self.next_key or fmt.FIRST_KEY, SIGN_EVENTS, whole=True)
+        self._rebuild = False
+        self.signed += done.events
+        self.next_key = done.next_key
+        return None
+
+
+def sign_all(write: Callable[[Change], None], *, rebuild: bool) -> int:
+    """Sign everything that has no signature, by `write`; return how many events were signed."""
+    change = Sign(rebuild=rebuild)
+    while change.next_key is not None:
+        write(change)
+    return change.signed

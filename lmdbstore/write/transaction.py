@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import lmdb
 
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import bytes_in_use
+from lmdbstore.disk.databases import bytes_in_use, next_local_id
 from lmdbstore.errors import StoreDamaged, shown
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ class WriteTransaction:
         """Begin; the lock of the barrier is held, so that this does not wait."""
         self._txn = self._environment.begin(write=True)
         self.number = self._txn.id()
-        found = self._txn.get(fmt.NEXT, db=self.databases.meta)
-        if found is None:
-            raise StoreDamaged("the store's next local id is missing")
+        found = next_local_id(self._txn, self.databases)
         self._first_local_id = self.next_local_id = fmt.decode_number(found)
         if not 0 < self.next_local_id < fmt.LOCAL_IDS:
             raise StoreDamaged(

@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from lmdbstore.disk.lmdb_errors import read_error, write_error
+from lmdbstore.disk.lmdb_errors import in_any_map, read_error, write_error
 from lmdbstore.errors import (
     EventReadException,
     EventStoreException,
     EventWriteException,
     StoreClosed,
 )
+from lmdbstore.threads.reentry import reentry
 
-from .changes import apply_all
+from .save import apply_all
 from .transaction import WriteTransaction
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from lmdbstore.processes.barrier import Barrier
     from lmdbstore.threads.gate import Gate
 
-    from .changes import Change
+    from .change import Change
 
 __all__ = ["Writer"]
 
@@ -148,10 +149,7 @@ class Writer:
             EventWriteException, EventNotFound: it was refused, or could not be written.
         """
         if self.writing_here or self._gate.barred_here:
-            raise EventWriteException(
-                "a write from within a write or a fork of the same thread (from a signal handler, "
-                "say) would wait for itself; write after it"
-            )
+            raise reentry(EventWriteException, "a write")
         job = _Job(change)
         try:
             self._queue.append(job)
@@ -172,7 +170,7 @@ class Writer:
         """Whether this thread is in the middle of a write: a signal handler asks."""
         return self._leader == threading.get_ident()
 
-    def hold_up(self, work: Callable[[], None]) -> None:
+    def while_idle(self, work: Callable[[], None]) -> None:
         """Run `work` while nobody of this process writes, and then let the next one go on."""
         try:
             with self._leading:
@@ -192,7 +190,7 @@ class Writer:
             EventReadException: it could not be done.
         """
         try:
-            self.hold_up(lambda: self._transact(WriteTransaction.settle))
+            self.while_idle(lambda: self._transact(WriteTransaction.settle))
         except lmdb.Error as error:
             raise read_error(error) from error
         except OSError as error:
@@ -290,12 +288,7 @@ class Writer:
 
     def _transact(self, work: Callable[[WriteTransaction], None]) -> None:
         """Run `work`, which ends its transaction, with every other writer kept out."""
-        while True:
-            try:
-                self._transact_once(work)
-                return
-            except lmdb.MapResizedError:
-                self._adopt_map()
+        in_any_map(lambda: self._transact_once(work), self._adopt_map)
 
     def _transact_once(self, work: Callable[[WriteTransaction], None]) -> None:
         if self._gate.closed:

@@ -1,0 +1,25 @@
+"""The types of arguments that the built-in ones do not say exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+__all__ = ["Order", "Strings"]
+
+Order = Literal["asc", "desc"]
+"""By timestamp: the oldest event first, or the newest."""
+
+
+class _ManyStrings(Protocol):
+    """A list, tuple, set or the like of strings.
+
+    A `str` is none, though it gives strings: only strings can be looked up in it.
+    """
+
+    def __iter__(self) -> Iterator[str]: ...
+    def __contains__(self, value: object, /) -> bool: ...
+
+
+Strings = Iterator[str] | _ManyStrings
+"""Any number of strings: a list, a set, a generator and the like, but not a single string."""

@@ -1,0 +1,108 @@
+"""A store's folder: the names of the files in it, their rights, and what it leads to.
+
+Rules: no other module spells a name in a store's folder. A `StoreFolder` is a path and nothing
+else: it opens no file, and what it reports is what is on disk at that moment.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from lmdbstore.errors import StoreOpenError, shown
+
+__all__ = [
+    "BARRIER_FILE",
+    "DATA_FILE",
+    "FILE_MODE",
+    "LOCK_FILE",
+    "SNAPSHOTS_FILE",
+    "TEMPORARY",
+    "StoreFolder",
+]
+
+DATA_FILE = "data.mdb"  # LMDB's; a folder that has it holds a store
+LOCK_FILE = "lock.mdb"  # LMDB's; LMDB holds a lock on it while it is open
+BARRIER_FILE = "barrier"  # see `processes.barrier`
+SNAPSHOTS_FILE = "snapshots"  # see `processes.snapshot_notes`
+SIDE_FILES = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # may be in a folder before its data file is
+TEMPORARY = ".lmdbstore-"  # the start of the name of a folder in which files are being made
+FILE_MODE = 0o600  # for their owner alone: events may hold secrets
+
+
+class StoreFolder(NamedTuple):
+    """The folder of a store, by its path."""
+
+    path: str
+
+    @property
+    def data(self) -> str:
+        """The path of the data file."""
+        return os.path.join(self.path, DATA_FILE)
+
+    @property
+    def lock(self) -> str:
+        """The path of LMDB's lock file."""
+        return os.path.join(self.path, LOCK_FILE)
+
+    @property
+    def barrier(self) -> str:
+        """The path of the barrier's side file."""
+        return os.path.join(self.path, BARRIER_FILE)
+
+    @property
+    def snapshots(self) -> str:
+        """The path of the side file that lists snapshots."""
+        return os.path.join(self.path, SNAPSHOTS_FILE)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a data file."""
+        return os.path.exists(self.data)
+
+    @property
+    def rights(self) -> int:
+        """The rights of the data file, which the other files get too; raises OSError."""
+        return stat.S_IMODE(os.stat(self.data).st_mode)
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """The device and the inode of the data file; None if there is none.
+
+        Raises:
+            StoreOpenError: the system does not say.
+        """
+        try:
+            status = os.stat(self.data)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreOpenError(
+                f"the store {shown(self.path)} could not be opened: {error}"
+            ) from error
+        return status.st_dev, status.st_ino
+
+    def foreign_names(self) -> list[str]:
+        """Return the names in the folder that are no store's; raises OSError."""
+        names = os.listdir(self.path)
+        return [n for n in names if not n.startswith(TEMPORARY) and n not in SIDE_FILES]
+
+    def check_plain(self) -> None:
+        """Raise StoreOpenError if a file of the store is a link or a device, not a plain file.
+
+        LMDB would follow a link, and write into what somebody else has chosen; opening a pipe would
+        never return. A process with the right to write to the folder can put a link there a moment
+        later: so a folder of others is no place for a store of one's own.
+        """
+        for name in (DATA_FILE, *SIDE_FILES):
+            try:
+                kind = os.lstat(os.path.join(self.path, name)).st_mode
+            except (OSError, ValueError):  # there is none, or the error shows when it is opened
+                continue
+            if not stat.S_ISREG(kind):
+                what = "a symbolic link" if stat.S_ISLNK(kind) else "no plain file"
+                raise StoreOpenError(
+                    f"{name} of the store {shown(self.path)} is {what}, not used; remove it if it "
+                    "does not belong there (the store's folder itself may be a link)"
+                )

@@ -1,0 +1,116 @@
+"""A read transaction that stays open across the caller's code: what a snapshot holds.
+
+Rules: it is used by one thread at a time. It ends when it is ended, with its environment, when
+another process gives the store a larger map, and in a forked child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import lmdb
+
+from lmdbstore.disk.lmdb_errors import read_error
+from lmdbstore.errors import EventReadException, StoreClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from lmdbstore.disk.databases import Databases
+    from lmdbstore.processes.snapshot_notes import Note
+    from lmdbstore.threads.gate import Gate
+
+__all__ = ["HeldTransaction"]
+
+T = TypeVar("T")
+
+
+class HeldTransaction:
+    """One state of the store, for as long as it is held; `Environment.hold` makes it."""
+
+    def __init__(self, gate: Gate, path: str) -> None:
+        """Prepare it; `begin` begins it."""
+        self._gate = gate
+        self._path = path
+        self._pid = os.getpid()
+        self._using = threading.RLock()
+        self._ended = False
+        self.note: Note | None = None  # before the transaction, so that it is removed first
+        self.txn: lmdb.Transaction[bytes] | None = None
+        self._databases: Databases | None = None
+
+    def begin(self, environment: lmdb.Environment, databases: Databases) -> int:
+        """Begin, inside the gate; return LMDB's number of the transaction whose state is held."""
+        self.txn, self._databases = environment.begin(), databases
+        return self.txn.id()
+
+    def read(
+        self,
+        work: Callable[[lmdb.Transaction[bytes], Databases], T],
+        /,
+        *,
+        views: bool = False,  # noqa: ARG002  one transaction serves all
+    ) -> T:
+        """Run `work` in the transaction, and return what it returns.
+
+        Raises:
+            StoreClosed: it was ended, or the store was closed.
+            EventReadException: LMDB could not read, or a larger map has ended the transaction.
+        """
+        self.check_held()
+        return self._gate.run(self._inside, work)
+
+    def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
+        with self._using:
+            self.check_held()
+            if self.txn is None or self._databases is None:
+                raise EventReadException(
+                    f"the snapshot of {self._path!r} was ended, because another process gave the "
+                    "store a larger map; take a new one"
+                )
+            try:
+                return work(self.txn, self._databases)
+            except lmdb.Error as error:
+                raise read_error(error) from error
+
+    def check_held(self) -> None:
+        """Raise StoreClosed if this was ended, or belongs to the parent of the process."""
+        if self._ended:
+            raise StoreClosed(f"the snapshot of {self._path!r} is closed; take a new one")
+        if self._pid != os.getpid():
+            raise StoreClosed(
+                f"the snapshot of {self._path!r} belongs to the parent of this process; take a new "
+                "one"
+            )
+
+    def end(self) -> None:
+        """End the transaction: its pages may be used again. Doing it again does nothing."""
+        self._ended = True
+        if self._pid == os.getpid():
+            with suppress(StoreClosed):
+                self._gate.run(self._drop)
+
+    def _drop(self) -> None:
+        with self._using:
+            self.drop()
+
+    def drop(self) -> None:
+        """Drop the transaction; everyone else is kept out of LMDB."""
+        self.note = self.txn = None
+
+    def __enter__(self) -> Self:
+        """Return the held transaction itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.end()

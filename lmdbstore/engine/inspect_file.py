@@ -1,0 +1,109 @@
+"""What is checked of a data file before LMDB opens it.
+
+LMDB finds out by itself that a file is not its own, but only when it has made a lock file beside
+it. A file that is cut off would end the process (SIGBUS), and of a damaged one the last write can
+be missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from lmdbstore.disk.meta_page import meta_at
+from lmdbstore.errors import StoreOpenError, shown
+from lmdbstore.processes.barrier import write_lock
+
+if TYPE_CHECKING:
+    from lmdbstore.disk.folder import StoreFolder
+
+__all__ = ["inspect_data_file"]
+
+LOOKS = 4  # at a data file that seems damaged, before one that keeps its writers waiting
+
+
+def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = False) -> None:
+    """Raise StoreOpenError if the data file in a folder is not LMDB's, is cut off, or damaged.
+
+    `locked`: the caller holds the lock of the barrier.
+    """
+    try:
+        for _ in range(LOOKS):  # others may write in the meantime
+            file = _look_at(folder.data)
+            if file is None or (file.follow and file.size >= file.needed):
+                break
+        else:
+            # The holder of the barrier's lock would wait for itself.
+            with contextlib.nullcontext() if locked else write_lock(folder, wait=True):
+                _look_again(folder.data, readonly=readonly)
+    except OSError as error:
+        raise StoreOpenError(
+            f"the store {shown(folder.path)} could not be opened: {error}"
+        ) from error
+    if file is None:
+        raise StoreOpenError(f"{shown(folder.data)} is not an LMDB file, or a damaged one")
+
+
+class _Look(NamedTuple):
+    """What a look at a data file has shown."""
+
+    size: int  # bytes
+    needed: int  # bytes; how long it must be by the newer of its meta pages
+    transactions: list[int]  # what its meta pages are of
+
+    @property
+    def follow(self) -> bool:
+        """Whether its two states follow each other, as they do but for that of a new file."""
+        return abs(self.transactions[0] - self.transactions[1]) == 1 or not any(self.transactions)
+
+
+def _look_again(name: str, *, readonly: bool) -> None:
+    """Look while nobody writes, and raise StoreOpenError if something is wrong with the file."""
+    file = _look_at(name)
+    if file is None:
+        return  # as was seen before
+    if not file.follow:
+        numbers = " and ".join(map(str, file.transactions))
+        raise StoreOpenError(
+            f"{shown(name)} is damaged: its meta pages are of the transactions {numbers}, which do "
+            "not follow each other, so the last write may be missing; repair it"
+        )
+    if file.size < file.needed:
+        _check_short(name, file, readonly=readonly)
+
+
+def _check_short(name: str, file: _Look, *, readonly: bool) -> None:
+    """Raise StoreOpenError if a file that is too short lacks more than free pages.
+
+    A page at the end that was taken and given back in one transaction (of an event that was saved
+    and deleted in one group commit) is never written, and never read.
+    """
+    from lmdb.verify import VerifyError, verify
+
+    try:
+        whole = not verify(name, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
+    except VerifyError:
+        whole = False
+    if not whole:
+        raise StoreOpenError(
+            f"{shown(name)} is cut off: it has {file.size:,} bytes of {file.needed:,}; reading on "
+            "would end the process; take it from a backup"
+        )
+    if not readonly:  # so that the next opening need not look through all of it
+        os.truncate(name, file.needed)
+
+
+def _look_at(name: str) -> _Look | None:
+    """Look at the meta pages of a file; None if it is not LMDB's."""
+    with open(name, "rb") as file:
+        first = meta_at(file, 0)
+        second = first and meta_at(file, first.page_size)
+        if first is None or second is None:
+            return None
+        later = max(first, second)
+        return _Look(
+            os.fstat(file.fileno()).st_size,
+            (later.last_page + 1) * later.page_size,
+            [first.transaction, second.transaction],
+        )

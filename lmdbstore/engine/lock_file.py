@@ -1,0 +1,58 @@
+"""LMDB's lock file: made here, since LMDB would make it with holes and die on a full disk (SIGBUS).
+
+Rules: the file has room on disk for every reader before LMDB maps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from lmdbstore.disk.files import temporary_name
+from lmdbstore.disk.lmdb_errors import advice
+from lmdbstore.errors import StoreOpenError
+
+if TYPE_CHECKING:
+    from lmdbstore.disk.folder import StoreFolder
+
+__all__ = ["allocate_lock_file", "provide_lock_file"]
+
+HEAD, SLOT = 128, 64  # bytes of its beginning, and for each reader
+
+
+def provide_lock_file(folder: StoreFolder, max_readers: int) -> None:
+    """Make the lock file of a store, if it is not there: a copy of the data file alone has none.
+
+    Raises:
+        StoreOpenError: it cannot be made. Where the right is missing LMDB says so, or does without.
+    """
+    if os.path.lexists(folder.lock):
+        return
+    made = temporary_name(folder.path)
+    try:
+        try:
+            # Who may write events may note that it reads.
+            allocate_lock_file(made, max_readers, folder.rights)
+            os.link(made, folder.lock)  # whole from the moment that others see it
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(made)
+    except FileExistsError:
+        return  # another process was first
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreOpenError(
+                f"{folder.lock!r} could not be made: {error}{advice(error)}"
+            ) from error
+
+
+def allocate_lock_file(name: str, max_readers: int, mode: int) -> None:
+    """Make a file with room on disk for so many readers; raises OSError."""
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, HEAD + SLOT * max_readers)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,116 @@
+"""Opening: from a path to the environment, in one sequence.
+
+Each step keeps one thing from going wrong, and later ones rely on it:
+1. No other thread of the process opens or closes a store.
+2. The store is made if it is missing and may be made.
+3. What this process has open already is shared.
+4. The process is present in the folder, so that no other process replaces the data file.
+5. Alone among opening processes, the file is inspected and opened by LMDB.
+6. It is a store; its side files are there, and opened.
+7. Its databases are opened, while no other process writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from lmdbstore.disk.databases import check_is_store, open_databases
+from lmdbstore.disk.folder import FILE_MODE, StoreFolder
+from lmdbstore.errors import InvalidOption, StoreOpenError, shown
+from lmdbstore.processes.barrier import Barrier, create_barrier_file
+from lmdbstore.processes.opening_lock import opening_lock
+from lmdbstore.processes.presence import Presence
+from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
+
+from . import registry
+from .create import NewStore, create_store
+from .environment import Environment, Opened
+from .open_lmdb import open_lmdb
+
+if TYPE_CHECKING:
+    import lmdb
+
+    from lmdbstore.disk.databases import Databases
+
+    from .options import Options
+
+__all__ = ["open_environment"]
+
+
+def open_environment(
+    path: str, options: Options, *, create: bool, mode: int = FILE_MODE
+) -> Environment:
+    """Return the environment on `path`, opened or shared; give it back with `registry.release`.
+
+    `mode` are the rights of the files of a store that is made.
+
+    Raises:
+        StoreOpenError: the store is not there and may not be made, or cannot be opened.
+        InvalidOption: it is open in this process with another option.
+    """
+    folder = StoreFolder(path)
+    with registry.opening_and_closing():
+        registry.release_dropped()
+        folder.check_plain()
+        if folder.identity is None:
+            new = NewStore(mode, options.max_readers, options.map_size or 0)
+            create_store(folder, new, create=create, readonly=options.readonly)
+        environment = registry.find(folder)
+        if environment is None:
+            environment = _open(folder, options)
+            # By what the file is now: until it was opened, another process might replace it.
+            registry.add(environment)
+        else:
+            _check_agreement(path, environment.options, options)
+        environment.users += 1
+        return environment
+
+
+def _open(folder: StoreFolder, options: Options) -> Environment:
+    if folder.identity is None:
+        raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
+    with contextlib.ExitStack() as undo:
+        presence = Presence(folder)
+        undo.callback(presence.close)
+        with opening_lock(folder):
+            opened = open_lmdb(folder, options)
+        undo.callback(opened.close)
+        check_is_store(opened, folder.path)
+        if not options.readonly:
+            _provide_side_files(folder)  # a copy of the data file alone has none
+        notes = Notes(folder)
+        undo.callback(notes.close)
+        barrier = Barrier(folder, readonly=options.readonly)
+        undo.callback(barrier.close)
+        databases = _open_databases(folder, opened, barrier, readonly=options.readonly)
+        undo.pop_all()
+    return Environment(folder, options, Opened(presence, opened, databases, barrier, notes))
+
+
+def _provide_side_files(folder: StoreFolder) -> None:
+    create_barrier_file(folder, folder.rights)
+    create_snapshots_file(folder, folder.rights)
+
+
+def _open_databases(
+    folder: StoreFolder, opened: lmdb.Environment, barrier: Barrier, *, readonly: bool
+) -> Databases:
+    if readonly:
+        return open_databases(opened, folder.path, readonly=True)
+    try:
+        barrier.lock()
+        return open_databases(opened, folder.path, readonly=False)
+    except OSError as error:
+        raise StoreOpenError(f"the store {folder.path!r} could not be locked: {error}") from error
+    finally:
+        barrier.unlock()
+
+
+def _check_agreement(path: str, present: Options, wanted: Options) -> None:
+    for name, has, wants in zip(present._fields, present, wanted, strict=True):
+        if has != wants:
+            raise InvalidOption(
+                f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has "
+                f"the store {path!r} open; pass the same, or close the other store first"
+            )

@@ -1,0 +1,76 @@
+"""Opening the data file with LMDB: the map, the lock file, and what can be wrong.
+
+Rules: the map is 1 TiB from the start and never grown here; where the address space is too small it
+is halved until it fits.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice
+from lmdbstore.errors import StoreOpenError
+
+from .inspect_file import inspect_data_file
+from .lock_file import provide_lock_file
+
+if TYPE_CHECKING:
+    from lmdbstore.disk.folder import StoreFolder
+
+    from .options import Options
+
+__all__ = ["DEFAULT_MAP_SIZE", "open_lmdb"]
+
+DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
+LEAST_MAP_SIZE = 1 << 26  # bytes; where halving stops
+MAX_DATABASES = 16  # named databases; more than there are, for those of later versions
+
+
+def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:
+    """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
+
+    Raises:
+        StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
+    """
+    inspect_data_file(folder, readonly=options.readonly, locked=locked)
+    provide_lock_file(folder, options.max_readers)
+    size = options.map_size or DEFAULT_MAP_SIZE
+    while True:
+        try:
+            environment = lmdb.open(
+                os.fsencode(folder.path),  # as str it would have to be UTF-8
+                map_size=size,
+                readonly=options.readonly,
+                create=False,
+                sync=options.durability == "full",
+                max_readers=options.max_readers,
+                max_dbs=MAX_DATABASES,
+            )
+            environment.reader_check()
+            return environment
+        except lmdb.Error as error:
+            if not map_advice(error) or options.map_size or size <= LEAST_MAP_SIZE:
+                raise _open_error(folder.path, options, error) from error
+            size //= 2
+
+
+def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
+    message = f"the store {path!r} could not be opened: {error}"
+    if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
+        message += (
+            "; a reader too must be allowed to write the store's lock.mdb, in which LMDB notes "
+            "its readers (nothing else is written)"
+        )
+    elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
+        message += "; to read it only, pass readonly=True"
+    elif "already open" in str(error):
+        message += "; this process has opened the same files with lmdb itself"
+    elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot look for the dead before it opens
+        message = f"{message}; {TOO_MANY_READERS}; a read of any of them frees those of the dead"
+    else:
+        message += map_advice(error)
+    return StoreOpenError(message)

@@ -1,0 +1,159 @@
+"""A session: what one store object has open, from its opening to its closing, over forks.
+
+Rules: it holds no state of LMDB's but the environment of this process, which it opens again after a
+fork. Every call checks that the session is open and, where reads are strict, waits at the barrier.
+It is what the work on a whole store (checking, copying, purging) is given: `read`, `write`, `hold`.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from os import getpid
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from lmdbstore.disk.folder import FILE_MODE
+from lmdbstore.errors import ReadOnlyStore, StoreClosed
+from lmdbstore.threads.fork_lock import ForkLock
+
+from .open import open_environment
+from .registry import dropped, release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from lmdb import Transaction
+
+    from lmdbstore.disk.databases import Databases
+    from lmdbstore.write.change import Change
+
+    from .environment import Environment
+    from .held import HeldTransaction
+    from .options import Options
+
+__all__ = ["Session"]
+
+T = TypeVar("T")
+
+
+class Session:
+    """One user of the environment on a folder."""
+
+    def __init__(
+        self,
+        path: str,
+        options: Options,
+        *,
+        create: bool = False,
+        strict: bool = False,
+        mode: int = FILE_MODE,
+    ) -> None:
+        """Open the store in `path`; raises what `open_environment` raises.
+
+        `strict` says whether reads wait for the write that is under way.
+        """
+        self.path = path
+        self.options = options
+        self.create = create
+        self.strict = strict
+        self.mode = mode
+        self._closed = False
+        self._opening = ForkLock()
+        self._use(open_environment(path, options, create=create, mode=mode))
+
+    def _use(self, environment: Environment) -> None:
+        self._environment = environment
+        self._forget = weakref.finalize(self, dropped.append, environment)
+        self._forget.atexit = False
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def begin(
+        self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
+    ) -> T:
+        """Run the first read of a call: where reads are strict, after the write under way."""
+        environment = self._environment
+        # What nearly always holds, and is asked once a read: nothing has to be waited for.
+        if self._closed or environment.pid != getpid() or (self.strict and environment.barrier.up):
+            environment = self.after_writes()
+        return environment.read(work, views=views)
+
+    def read(
+        self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
+    ) -> T:
+        """Run a read of a call that has begun; see `Environment.read`."""
+        return self.current().read(work, views=views)
+
+    def hold(self) -> HeldTransaction:
+        """Return a read transaction on the state as it is now, which stays open."""
+        return self.after_writes().hold()
+
+    def after_writes(self) -> Environment:
+        """Return the environment; where reads are strict, after the write under way."""
+        environment = self.current()
+        if self.strict and environment.barrier.up and not environment.writer.writing_here:
+            environment.barrier.wait(environment.writer.settle)
+        return environment
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def write(self, change: Change) -> None:
+        """Carry out a change; see `Writer.write`."""
+        self.check_writable()
+        self.current().write(change)
+
+    def write_freeing(self, change: Change) -> None:
+        """Carry out a change that makes room, in a store that may be full."""
+        self.check_writable()
+        self.current().write_freeing(change)
+
+    def check_writable(self) -> None:
+        """Raise StoreClosed or ReadOnlyStore."""
+        self._check_open()
+        if self.options.readonly:
+            raise ReadOnlyStore(
+                f"the store {self.path!r} was opened with readonly=True; open it without"
+            )
+
+    # -- being open -------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the store {self.path!r} is closed; open it again")
+
+    def current(self) -> Environment:
+        """Return the environment of this process, opened again after a fork."""
+        self._check_open()
+        environment = self._environment
+        return environment if environment.pid == os.getpid() else self._reopened()
+
+    def _reopened(self) -> Environment:
+        with self._opening.lock:
+            self._check_open()
+            if self._environment.pid != os.getpid():
+                environment = open_environment(self.path, self.options, create=False)
+                self._forget.detach()
+                self._use(environment)
+            return self._environment
+
+    def close(self) -> None:
+        """Give the environment back; its last user closes it. Doing it again does nothing."""
+        self._closed = True
+        with self._opening.lock:
+            if self._forget.alive and self._environment.pid == os.getpid():
+                release(self._environment)
+            self._forget.detach()
+
+    def __enter__(self) -> Self:
+        """Return the session itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the session."""
+        self.close()

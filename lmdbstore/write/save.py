@@ -1,0 +1,206 @@
+"""Saving events: one, those of several callers together, or many at once; all by one path.
+
+Rules: a batch is sorted by index, so that pages are filled in order and LMDB is called seldom: each
+call gives the interpreter's lock away, and waits for it where threads are busy. The ids are written
+first: what is taken shows there, and nothing else of that event is written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from itertools import groupby
+from operator import add
+from typing import TYPE_CHECKING, cast
+
+from lmdbstore.contract.checking import checked, checked_columns
+from lmdbstore.disk import format as fmt
+from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
+from lmdbstore.read.runs import RUN
+
+from .change import Change
+from .sign import sign, unsign, unsigned_since
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lmdbstore.errors import EventStoreException
+
+    from .transaction import WriteTransaction
+
+__all__ = ["Batch", "Save", "SaveMany", "apply_all"]
+
+BATCH_EVENTS = 10_000  # that `SaveMany` sorts and writes at once
+# Records, or postings of one flag: to append so many fills their pages, and costs a seek.
+WORTH_APPENDING = 8
+
+
+class Batch:
+    """Events that are sorted and written at once."""
+
+    def __init__(self, rows: fmt.Rows) -> None:
+        """Hold what is written of each event."""
+        self.rows = rows
+        # For each flag the events that carry it, by their place; made before the write lock.
+        self._postings: defaultdict[bytes, list[int]] = defaultdict(list)
+        for place, flag_keys in enumerate(rows.flag_keys):
+            for flag_key in flag_keys:
+                self._postings[flag_key].append(place)
+
+    def keys(self, txn: WriteTransaction) -> list[bytes]:
+        """Return the timeline keys that the events get; they are not given out yet."""
+        first, times = txn.next_local_id, self.rows.times
+        return list(map(add, times, map(fmt.encode_number, range(first, first + len(times)))))
+
+    def write(self, txn: WriteTransaction, keys: list[bytes], *, append: bool = True) -> set[int]:
+        """Write the events whose id is free at these keys; return the places of the others.
+
+        `append`: the local ids rise, and are the highest so far.
+        """
+        taken = self._claim(txn, keys)
+        free = [place for place in range(len(keys)) if place not in taken] if taken else []
+        if free:
+            Batch(self.rows.at(free)).index(txn, [keys[place] for place in free], append=append)
+        elif not taken:
+            self.index(txn, keys, append=append)
+        return taken
+
+    def _claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
+        """Write the ids that are free; return the places of those that are taken."""
+        ids, id_keys = txn.databases.ids, self.rows.id_keys
+        # Sorted by id and then by key, so that of two equal ones the first gets it.
+        items = sorted(zip(id_keys, self.rows.id_entries(keys), strict=True))
+        if txn.put_many(ids, items) == len(items):
+            return set()
+        return {
+            place
+            for place, (id_key, key) in enumerate(zip(id_keys, keys, strict=True))
+            if fmt.key_in(txn.get(ids, id_key) or b"") != key
+        }
+
+    def index(self, txn: WriteTransaction, keys: list[bytes], *, append: bool) -> None:
+        """Write all but the ids, which are written."""
+        timeline = txn.databases.timeline
+        records = sorted(zip(keys, self.rows.records, strict=True))
+        at_end = len(records) >= WORTH_APPENDING and records[0][0] > txn.last_key(timeline)
+        _all_new(records, txn.put_many(timeline, records, append=at_end))
+        unsign(txn, [key for key, _ in records])
+        self._put_postings(txn, keys)
+        commits = self.rows.commits(keys)
+        _all_new(commits, txn.put_many(txn.databases.commits, commits, append=append))
+
+    def _put_postings(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        flags = txn.databases.flags
+        few: list[tuple[bytes, bytes]] = []
+        for flag_key, places in sorted(self._postings.items()):
+            members = sorted([keys[place] for place in places])
+            items = [(flag_key, key) for key in members]
+            if len(items) < WORTH_APPENDING:
+                few += items
+            else:
+                at_end = members[0] > txn.last_posting(flag_key)
+                _all_new(items, txn.put_many(flags, items, append=at_end))
+        _all_new(few, txn.put_many(flags, few))
+
+
+class Save(Change):
+    """Save one event."""
+
+    def __init__(self, event: object) -> None:
+        """Check and encode the event; raises InvalidEvent."""
+        valid = checked(event)
+        self.id = valid.id
+        self.row = fmt.encode(valid, fmt.TextKeys())
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        return _save([self], txn)[0]
+
+
+def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:
+    """Carry out the changes of several callers in their order; return what each `apply` would.
+
+    Saves that follow each other are one batch.
+    """
+    outcomes: list[EventStoreException | None] = []
+    for are_saves, group in groupby(changes, lambda change: isinstance(change, Save)):
+        if are_saves:
+            outcomes += _save(cast("list[Save]", list(group)), txn)
+        else:
+            outcomes += [change.apply(txn) for change in group]
+    return outcomes
+
+
+def _save(saves: list[Save], txn: WriteTransaction) -> list[EventStoreException | None]:
+    batch = Batch(fmt.Rows.of([save.row for save in saves]))
+    taken = batch.write(txn, batch.keys(txn))
+    if len(taken) < len(saves):  # the local ids of those that are refused are left out
+        txn.next_local_id += len(saves)
+    return [_duplicate(save.id) if place in taken else None for place, save in enumerate(saves)]
+
+
+class SaveMany(Change):
+    """Save many events, all or none.
+
+    They are written batch by batch in one transaction. A batch that is written is released: the
+    pages that it makes dirty take its place in memory. So this can be applied once.
+    """
+
+    alone = True
+
+    def __init__(self, events: Iterable[object], *, signed: bool = True) -> None:
+        """Check and encode the events; raises InvalidEvent and DuplicateEvent.
+
+        `signed`: the runs that they complete get signatures.
+        """
+        self._signed = signed
+        self._batches: deque[Batch] = deque()
+        self.number = 0
+        seen: set[bytes] = set()
+        flag_keys = fmt.TextKeys()  # flags repeat: each is encoded once, and shared
+        for columns in checked_columns(events, BATCH_EVENTS):
+            batch = Batch(fmt.encode_all(columns, flag_keys))
+            self._batches.append(batch)
+            self.number += len(batch.rows.times)
+            _check_new(seen, batch.rows.id_keys, columns.ids)
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
+        lowest = min((min(batch.rows.times) for batch in self._batches), default=b"")
+        while self._batches:
+            batch = self._batches.popleft()
+            keys = batch.keys(txn)
+            for place in batch.write(txn, keys):
+                raise _duplicate(fmt.decode_one(batch.rows.records[place]).id)
+            txn.next_local_id += len(keys)
+        if self._signed and lowest and unsigned_since(txn) >= RUN:
+            # What others left unsigned is done bit by bit: so this takes as long as its own events.
+            sign(txn, lowest, 2 * self.number + RUN, whole=False)
+        return None
+
+
+def _check_new(seen: set[bytes], id_keys: Sequence[bytes], ids: Sequence[str]) -> None:
+    """Note the ids as seen; raise DuplicateEvent if one of them was."""
+    before = len(seen)
+    known = seen.intersection(id_keys)
+    seen.update(id_keys)
+    if len(seen) == before + len(id_keys):
+        return
+    for id_key, event_id in zip(id_keys, ids, strict=True):
+        if id_key in known:
+            raise DuplicateEvent(
+                f"id: {shown(event_id)} comes twice among the events; nothing was saved"
+            )
+        known.add(id_key)
+
+
+def _duplicate(event_id: str) -> DuplicateEvent:
+    return DuplicateEvent(
+        f"id: {shown(event_id)} is in the store already; the stored event is untouched"
+    )
+
+
+def _all_new(items: list[tuple[bytes, bytes]], added: int) -> None:
+    if added != len(items):
+        raise StoreDamaged(
+            f"{len(items) - added:,} of {len(items):,} new entries are in an index already"
+        )
