@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.resource_tracker
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -10,9 +11,8 @@ import pytest
 
 from lmdbstore import LMDBEventStore
 from lmdbstore.engine.registry import _registry
-
-from .indexes import assert_indexes_agree
-from .rounds import Rounds, make_rounds, table
+from tests.tools.indexes import assert_indexes_agree
+from tests.tools.rounds import Rounds, make_rounds, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the endurance tests; see `tests.rounds`."""
+    """Add the options of the endurance tests; see `tests.tools.rounds`."""
     parser.addoption("--minutes", type=float, default=0.0, help="how long endurance tests go on")
     parser.addoption("--seed", type=int, help="of the random numbers of endurance tests")
 
@@ -39,6 +39,12 @@ def rounds(request: pytest.FixtureRequest) -> Rounds:
     """Give the rounds of an endurance test."""
     tests = [item for item in request.session.items if item.get_closest_marker("endurance")]
     return make_rounds(request, len(tests))
+
+
+@pytest.fixture(scope="session")
+def resource_tracker() -> None:
+    """Start what multiprocessing starts once, and leaves running."""
+    multiprocessing.resource_tracker.ensure_running()
 
 
 @pytest.fixture

@@ -105,3 +105,34 @@ def test_importing_the_library_imports_neither_extras_nor_what_few_calls_need() 
     code = f"import sys, lmdbstore; print({late} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+# -- the tests ------------------------------------------------------------------------------------
+
+TESTS = Path(__file__).parent
+
+
+def test_tests_import_nothing_from_other_tests() -> None:
+    """What two files need is a tool in `tests.tools`, or a fixture in a `conftest`."""
+    for file in TESTS.rglob("*.py"):
+        for module in imported(file):
+            assert not module.rpartition(".")[2].startswith("test_"), f"{file} imports {module}"
+
+
+def test_tests_import_by_absolute_names() -> None:
+    """There is one way to write an import."""
+    for file in TESTS.rglob("*.py"):
+        assert not [module for module in imported(file) if module.startswith(".")], file
+
+
+def imported(file: Path) -> set[str]:
+    """Return the modules that a file imports anywhere, and what may be modules of packages."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = "." * node.level + (node.module or "")
+            modules.add(package)
+            modules.update(f"{package}.{alias.name}" for alias in node.names)
+    return modules

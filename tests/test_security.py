@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,11 @@ import pytest
 import lmdbstore
 from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreOpenError, repair, verify
 from lmdbstore.engine import create as creation
+from tests.tools.stores import rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
 
 FILES = ["data.mdb", "lock.mdb", "barrier", "snapshots"]
 
@@ -51,10 +52,6 @@ def test_a_store_has_the_rights_that_were_asked_for(
         store.save(Event())
         os.umask(before)
         assert {rights(path / name) for name in os.listdir(path)} == {files}
-
-
-def rights(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def as_link(place: Path) -> None:

@@ -1,1 +1,1 @@
-"""Tests that go on for as long as they are told: see `tests.rounds`."""
+"""Tests that go on for as long as they are told: see `tests.tools.rounds`."""

@@ -1,0 +1,13 @@
+"""Sizes that make a few events a large purge."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmdbstore.care import purge as purging
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging, "PIECE", 5)
+    monkeypatch.setattr(purging, "SPAN", 3)

@@ -1,0 +1,326 @@
+"""Backing up: whole or not at all, verified, and never over something else."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import stat
+import threading
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import (
+    Event,
+    EventWriteException,
+    Finding,
+    FindingKind,
+    LMDBEventStore,
+    ReadOnlyStore,
+    StoreClosed,
+    StoreOpenError,
+    verify,
+)
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
+from lmdbstore.care.upkeep import Upkeep
+from lmdbstore.testing.helpers import in_threads
+from tests.tools.indexes import assert_indexes_agree
+from tests.tools.planting import writing
+from tests.tools.stores import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+LONG = 60  # seconds; ends a hang, decides nothing
+
+
+def size(path: Path) -> int:
+    return (path / "data.mdb").stat().st_size
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Path]:
+    """Give a place for a backup; nothing else may be left where it was made."""
+    before = {*os.listdir(tmp_path), "events"}
+    yield tmp_path / "backup"
+    assert set(os.listdir(tmp_path)) - before <= {"backup", "more"}
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_a_backup_is_a_store_like_any_other(
+    store: LMDBEventStore, path: Path, target: Path, *, compact: bool
+) -> None:
+    events = fill(store)
+    told: list[tuple[int, int]] = []
+    copied = store.backup(
+        target, compact=compact, progress=lambda done, total: told.append((done, total))
+    )
+    assert copied == size(target)
+    assert (copied < size(path) * 3 // 4) == compact
+    assert sorted(os.listdir(target)) == ["barrier", "data.mdb"]
+    assert {stat.S_IMODE(os.stat(target / name).st_mode) for name in os.listdir(target)} == {0o600}
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+    assert told[-1][0] == (told[-1][1] if compact else copied)
+    assert all(done <= total for done, total in told)
+    assert verify(target, pages=True) == []
+    with LMDBEventStore(target) as copy:
+        assert list(copy.search()) == events
+        copy.save(Event("new"))
+        assert_indexes_agree(copy)
+    assert "new" not in store
+
+
+def test_a_backup_beside_writers_is_one_state(store: LMDBEventStore, target: Path) -> None:
+    """All that was acknowledged before is in it, and of each batch everything or nothing."""
+    done = threading.Event()
+    acknowledged: list[int] = []
+
+    def write() -> None:
+        for n in itertools.count():
+            if done.is_set():
+                return
+            store.save_many(Event(f"{n} {i}", tags=["f"], content="x" * 200) for i in range(40))
+            acknowledged.append(n)
+
+    target.mkdir()
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for n in range(4):
+            before = len(acknowledged)
+            store.backup(target / f"{n}", compact=n % 2 == 0)
+            with LMDBEventStore(target / f"{n}") as copy:
+                assert_indexes_agree(copy)
+                assert len(copy) % 40 == 0
+                assert len(copy) >= before * 40
+                assert {f"{i} 0" for i in acknowledged[:before]} <= {e.id for e in copy.search()}
+    finally:
+        done.set()
+        writer.join()
+
+
+def as_file(place: Path) -> None:
+    place.write_bytes(b"mine")
+
+
+def as_folder(place: Path) -> None:
+    place.mkdir()
+    (place / "mine").write_bytes(b"mine")
+
+
+def as_store(place: Path) -> None:
+    LMDBEventStore(place).close()
+
+
+def as_dangling_link(place: Path) -> None:
+    place.symlink_to(place.with_name("more"))
+
+
+def as_link_to_an_empty_folder(place: Path) -> None:
+    place.with_name("more").mkdir()
+    place.symlink_to(place.with_name("more"))
+
+
+@pytest.mark.parametrize(
+    "made", [as_file, as_folder, as_store, as_dangling_link, as_link_to_an_empty_folder]
+)
+def test_a_backup_is_never_made_over_something_else(
+    store: LMDBEventStore, target: Path, made: Any
+) -> None:
+    made(target)
+    before = (target.lstat().st_ino, target.is_dir() and sorted(os.listdir(target)))
+    with pytest.raises(EventWriteException, match="never written over"):
+        store.backup(target)
+    # Nor where that comes to be while the backup is made.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copying, "_check_free", lambda *_: None)
+        with pytest.raises(EventWriteException, match="could not be made"):
+            store.backup(target)
+    assert (target.lstat().st_ino, target.is_dir() and sorted(os.listdir(target))) == before
+
+
+def test_where_no_backup_can_be(store: LMDBEventStore, path: Path, target: Path) -> None:
+    for place, words in (
+        (target / "in" / "nothing", "make it first"),
+        (path / "inside", "own folder"),
+        (path, "never written over"),
+    ):
+        with pytest.raises(EventWriteException, match=words):
+            store.backup(place)
+    with pytest.raises(StoreOpenError, match=r"^path"):
+        store.backup("")
+    with pytest.raises(StoreOpenError, match=r"^compact"):
+        store.backup(target, compact=1)  # type: ignore[arg-type]  # what is refused
+    target.mkdir()
+    store.backup(target)
+    store.close()
+    with pytest.raises(StoreClosed):
+        store.backup(target / "more")
+    with pytest.raises(StoreClosed):
+        store.compact()
+
+
+def test_a_place_that_may_not_be_looked_into(
+    store: LMDBEventStore, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.mkdir()
+
+    def refused(_: object) -> None:
+        raise PermissionError("made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refused)
+        with pytest.raises(EventWriteException, match="made to fail"):
+            store.backup(target)
+
+
+def test_a_readonly_store_can_be_backed_up_and_not_compacted(path: Path, target: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+    with LMDBEventStore(path, readonly=True) as store:
+        store.backup(target)
+        with pytest.raises(ReadOnlyStore):
+            store.compact()
+    assert verify(target) == []
+
+
+def test_space_is_asked_for_first(
+    store: LMDBEventStore, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    before = sorted(os.listdir(path))
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((1,) * 10))
+    monkeypatch.setattr(copying, "copy_verified", None)  # nothing is begun
+    for work in (lambda: store.backup(target), store.compact):
+        with pytest.raises(EventWriteException, match=r"1 bytes free.*needed"):
+            work()
+    assert sorted(os.listdir(path)) == before
+
+
+@pytest.mark.parametrize("work", ["backup", "compact"])
+def test_a_copy_that_does_not_verify_is_not_used(
+    store: LMDBEventStore, target: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    events = fill(store)
+    finding = Finding(FindingKind.PAGE, "data.mdb", "planted")
+    monkeypatch.setattr(Upkeep, "_look_at", lambda *_: [finding])
+    with pytest.raises(EventWriteException, match="planted"):
+        store.backup(target) if work == "backup" else store.compact()
+    assert not target.exists()
+    assert list(store.search()) == events
+    store.save(Event("more"))
+
+
+def test_what_is_copied_is_looked_at(store: LMDBEventStore, target: Path) -> None:
+    """A record that the store itself has lost to a flipped bit."""
+    store.save(Event("a", timestamp=1.0, content="right"))
+    with writing(store) as (txn, databases):
+        with txn.cursor(db=databases.timeline) as cursor:
+            cursor.first()
+            key, record = cursor.item()
+        txn.put(key, record.replace(b"right", b"wrong"), db=databases.timeline)
+    for work in (lambda: store.backup(target), store.compact):
+        with pytest.raises(EventWriteException, match="record changed"):
+            work()
+    with writing(store) as (txn, databases):
+        txn.put(key, record, db=databases.timeline)
+
+
+@pytest.mark.parametrize("work", ["backup", "copy", "compact"])
+def test_a_copy_that_is_interrupted_leaves_nothing(
+    store: LMDBEventStore, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """LMDB, in its thread, is stopped, however much it still has to write."""
+    monkeypatch.setattr(copying, "PIECE", 1 << 12)
+    monkeypatch.setattr(streaming, "PIECE", 1 << 12)
+    events = fill(store)
+    before = sorted(os.listdir(path))
+
+    def stop(done: int, _: int) -> None:
+        if done > 1000:
+            raise KeyboardInterrupt
+
+    copies: dict[str, Callable[[], object]] = {
+        "backup": lambda: store.backup(target, progress=stop),
+        "copy": lambda: store.backup(target, compact=False, progress=stop),
+        "compact": lambda: store.compact(progress=stop),
+    }
+    with pytest.raises(KeyboardInterrupt):
+        copies[work]()
+    assert sorted(os.listdir(path)) == before
+    assert not target.exists()
+    assert list(store.search()) == events
+    store.save(Event("more"))
+    assert store.backup(target)
+
+
+def fork(_: LMDBEventStore) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork
+        pid = os.fork()
+    if not pid:
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def write_until_it_is_closed(store: LMDBEventStore) -> None:
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    with suppress(StoreClosed):
+        while True:
+            store.save(Event())
+    closing.join(LONG)
+
+
+@pytest.mark.parametrize(
+    "act", [LMDBEventStore.close, LMDBEventStore.compact, fork, write_until_it_is_closed]
+)
+def test_what_a_plain_copy_tells_its_progress_may_wait_for_the_copy(
+    store: LMDBEventStore,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[LMDBEventStore], object],
+) -> None:
+    """LMDB goes on writing meanwhile: if it waited for this code, both would wait for ever."""
+    monkeypatch.setattr(copying, "PIECE", 1 << 12)
+    monkeypatch.setattr(copying, "TOLD_EVERY", 0.0, raising=False)
+    events = fill(store)
+    told: list[int] = []
+
+    def progress(done: int, _: int) -> None:
+        told.append(done)
+        if len(told) == 1:
+            act(store)
+
+    in_threads(lambda: store.backup(target, compact=False, progress=progress))
+    assert told == sorted(told)
+    with LMDBEventStore(target) as copy:
+        assert list(copy.search())[: len(events)] == events
+
+
+@pytest.mark.parametrize("limit", [1 << 17, 1 << 19])  # bytes: in the lock file; in the events
+@pytest.mark.parametrize("work", ["backup", "copy", "compact"])
+def test_a_full_disk_leaves_the_store_as_it_was(
+    store: LMDBEventStore, path: Path, target: Path, work: str, limit: int
+) -> None:
+    """A limit on the size of files stands for the disk: the copy meets it, half-way."""
+    events = fill(store)
+    before = sorted(os.listdir(path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+        copied = {"backup": True, "copy": False}
+        with pytest.raises(EventWriteException, match=r"may not grow|too large|disk is full"):
+            store.backup(target, compact=copied[work]) if work in copied else store.compact()
+        assert list(store.search()) == events
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(os.listdir(path)) == before
+    store.save(Event("more"))
+    assert store.backup(target)

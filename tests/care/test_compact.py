@@ -1,0 +1,245 @@
+"""Compacting: all goes on beside it, and a failure leaves the store as it was or closed."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import pytest
+
+from lmdbstore import (
+    Event,
+    EventWriteException,
+    LMDBEventStore,
+    StoreClosed,
+    StoreDamaged,
+    StoreInUse,
+    StoreOpenError,
+)
+from lmdbstore.engine import create as creation
+from lmdbstore.engine import environment
+from tests.tools.children import opened_elsewhere
+from tests.tools.stores import fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+LONG = 60  # seconds; ends a hang, decides nothing
+
+
+def size(path: Path) -> int:
+    return (path / "data.mdb").stat().st_size
+
+
+def test_compacting_gives_space_back_and_all_goes_on(path: Path) -> None:
+    """Half-read searches, other store objects, local ids, and the rights of the file."""
+    with LMDBEventStore(path, mode=0o640) as store, LMDBEventStore(path) as other:
+        events = fill(store)
+        search = other.search()
+        found = [next(search)]
+        following = store.search(limit=0)
+        before = size(path)
+        compacted = store.compact()
+        assert compacted.before == before
+        assert compacted.after == size(path) < before * 3 // 4
+        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
+        assert stat.S_IMODE((path / "data.mdb").stat().st_mode) == 0o640
+        assert list(following) == []
+        assert [*found, *search] == events
+        store.save(Event("new", timestamp=1e9))
+        assert other.get("new").timestamp == 1e9
+        assert store.verify(pages=True) == []
+        with LMDBEventStore(path) as third:
+            assert third._environment is store._environment
+        again = store.compact()
+        assert again.after <= compacted.after + 8 * 4096
+        assert [event.id for event in other.search()] == [*(e.id for e in events), "new"]
+    with LMDBEventStore(path) as store:
+        assert len(store) == len(events) + 1
+
+
+def test_other_processes_see_what_was_compacted(path: Path) -> None:
+    """LMDB's numbers of transactions begin anew in a copy; its lock file must not remember."""
+    with LMDBEventStore(path) as store:
+        fill(store)
+        for n in range(50):
+            store.save(Event(f"one {n}"))
+        store.compact()
+        code = f"""
+from lmdbstore import Event, LMDBEventStore
+with LMDBEventStore({str(path)!r}) as store:
+    assert "one 49" in store
+    store.save(Event("there"))
+    assert "there" in store
+"""
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG)
+        assert "there" in store
+        store.save(Event("here"))
+        assert store.verify(pages=True) == []
+
+
+def test_compacting_while_threads_read_and_write(store: LMDBEventStore) -> None:
+    events = {event.id for event in fill(store)}
+    done = threading.Event()
+    errors: list[BaseException] = []
+    saved: list[str] = []
+
+    def run(work: Any) -> None:
+        try:
+            for n in itertools.count():
+                if done.is_set():
+                    return
+                work(n)
+        except BaseException as error:
+            errors.append(error)
+
+    def write(n: int) -> None:
+        store.save(Event(f"new {n}"))
+        saved.append(f"new {n}")
+
+    def read(_: int) -> None:
+        assert {event.id for event in store.search(flags=["all"])} == events
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in (write, read, read)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            store.compact()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(LONG)
+    assert not errors
+    assert all(name in store for name in saved)
+
+
+def copied_to_nowhere(store: LMDBEventStore) -> None:
+    with open(os.devnull, "wb") as sink:
+        store._environment.copy(sink.fileno())
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        LMDBEventStore.stats,
+        LMDBEventStore.flush,
+        lambda store: store._environment.readers(),
+        copied_to_nowhere,
+        lambda store: store._environment._repair(lmdb.ReadersFullError("made up")),
+    ],
+    ids=["stats", "flush", "readers", "copy", "repair"],
+)
+def test_who_waits_while_the_files_are_exchanged_asks_the_new_one(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, work: Any
+) -> None:
+    fill(store)
+    gate = store._environment.gate
+    run = gate.run
+
+    def late(inner: Any, *arguments: Any) -> Any:
+        monkeypatch.undo()
+        store.compact()
+        return run(inner, *arguments)
+
+    monkeypatch.setattr(gate, "run", late)
+    work(store)
+    assert len(store) == 2000
+
+
+def test_compacting_is_refused_where_the_file_is_in_use(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        events = fill(store)
+        with store.snapshot() as view:
+            with pytest.raises(EventWriteException, match="snapshot"):
+                store.compact()
+            assert len(view) == len(events)
+        with opened_elsewhere(path) as process:
+            with pytest.raises(StoreInUse, match=f"process {process}"):
+                store.compact()
+            store.save(Event("meanwhile"))
+        assert list(store.search())[:-1] == events
+        store.compact()
+        assert "meanwhile" in store
+
+
+def test_a_file_that_lacks_free_pages_at_its_end_is_opened_again(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To see that it lacks no others, writers are kept out, which they are already."""
+    events = fill(store)
+    look = creation._look_at
+
+    def short(name: str) -> Any:
+        found = look(name)
+        return found and found._replace(size=found.needed - 1)
+
+    monkeypatch.setattr(creation, "_look_at", short)
+    store.compact()
+    assert list(store.search()) == events
+
+
+def test_a_file_that_cannot_be_opened_again_closes_the_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LMDBEventStore(path) as store:
+        events = fill(store)
+
+        whole = environment._open_lmdb
+
+        def broken(folder: str, options: Any, **more: Any) -> Any:
+            if folder == str(path):
+                raise StoreOpenError("made to fail")
+            return whole(folder, options, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(environment, "_open_lmdb", broken)
+            with pytest.raises(StoreOpenError, match="made to fail"):
+                store.compact()
+        with pytest.raises(StoreClosed):
+            store.get("e2999")
+        with pytest.raises(StoreClosed):
+            store.save(Event())
+    with LMDBEventStore(path) as store:
+        assert list(store.search()) == events
+
+
+def test_a_forked_child_of_a_store_that_was_compacted(store: LMDBEventStore) -> None:
+    events = fill(store)
+    store.compact()
+    context = multiprocessing.get_context("fork")
+    with context.Pool(1) as pool:
+        assert pool.apply(len, (store,)) == len(events)
+        pool.close()
+        pool.join()
+
+
+def test_damage_is_no_crash(store: LMDBEventStore) -> None:
+    """A handler that writes within a compaction would wait for itself; it is told so."""
+    fill(store)
+    caught: list[BaseException] = []
+
+    def handler(*_: Any) -> None:
+        for work in (lambda: store.save(Event()), store.compact, lambda: store.get("e2999")):
+            try:
+                work()
+            except BaseException as error:
+                caught.append(error)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        store.compact(progress=lambda *_: signal.raise_signal(signal.SIGUSR1))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert caught
+    assert all(isinstance(error, (EventWriteException, StoreDamaged)) for error in caught)
+    store.save(Event("after"))

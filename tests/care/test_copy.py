@@ -1,0 +1,347 @@
+"""Copies that meet forks, closings, signals and refusals of the system: nothing hangs, all is told.
+
+What would hang or end the process runs in a child, with a limit.
+"""
+
+from __future__ import annotations
+
+import _thread
+import fcntl
+import os
+import shutil
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import (
+    Event,
+    EventReadException,
+    EventWriteException,
+    LMDBEventStore,
+    StoreInUse,
+    verify,
+)
+from lmdbstore.care import compact as compacting
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
+from lmdbstore.engine import create as creation
+from lmdbstore.processes.barrier import Barrier, write_lock
+from lmdbstore.processes.presence import Presence
+from lmdbstore.threads.gate import Gate
+from tests.tools.children import output_of
+from tests.tools.stores import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+LIMIT = 60  # seconds; ends a hang, decides nothing
+# More than a pipe holds, so that LMDB is still at it when the first piece is told.
+BEGIN = """
+import os, signal, sys, threading
+from lmdbstore import Event, EventStoreException, LMDBEventStore
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
+path, target = sys.argv[1:]
+streaming.PIECE = copying.PIECE = 4096
+store = LMDBEventStore(path, durability="none")
+store.save_many(Event(f"e{n}", content=f"content {n} " * 20) for n in range(3000))
+first = [True]
+
+def once(work):
+    def progress(*_):
+        if first:
+            first.clear()
+            work()
+    return progress
+
+def fork():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def child(path: Path, target: Path, code: str) -> str:
+    program = BEGIN + code
+    return output_of([sys.executable, "-W", "ignore", "-c", program, str(path), str(target)], LIMIT)
+
+
+FORKS_ELSEWHERE = """
+asked = threading.Event()
+thread = threading.Thread(target=lambda: (asked.wait(), fork()))
+thread.start()
+
+def meanwhile():
+    asked.set()
+    while not store._environment.gate._barred and thread.is_alive():
+        pass
+    assert len(store) == 3000
+"""
+WORKS = {
+    "fork": ("", "fork"),
+    "read while another thread forks": (FORKS_ELSEWHERE, "meanwhile"),
+    "fork from a signal handler": (
+        "signal.signal(signal.SIGUSR1, lambda *_: fork())\n",
+        "lambda: signal.raise_signal(signal.SIGUSR1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("compact", [True, False])
+@pytest.mark.parametrize(("before", "work"), WORKS.values(), ids=WORKS)
+def test_what_is_told_of_the_progress_may_fork(
+    path: Path, tmp_path: Path, before: str, work: str, *, compact: bool
+) -> None:
+    """A fork waits until LMDB is left; LMDB must not wait for the one who forks."""
+    told = child(
+        path,
+        tmp_path / "copy",
+        f"{before}store.backup(target, compact={compact}, progress=once({work}))\n"
+        "assert not first\n"
+        'print("done")\n',
+    )
+    assert told == "done\n"
+    assert verify(tmp_path / "copy", pages=True) == []
+
+
+def test_what_is_told_of_the_progress_may_close_the_store(path: Path, tmp_path: Path) -> None:
+    """Closing waits for the copy as it is; of the other it ends the snapshot."""
+    told = child(
+        path,
+        tmp_path / "copy",
+        "store.backup(target, compact=False, progress=once(store.close))\n"
+        "with LMDBEventStore(path) as store:\n"
+        "    first = [True]\n"
+        "    try:\n"
+        '        store.backup(target + "2", progress=once(store.close))\n'
+        "    except EventStoreException as error:\n"
+        "        print(type(error).__name__)\n",
+    )
+    assert told == "StoreClosed\n"
+    assert verify(tmp_path / "copy", pages=True) == []
+    assert sorted(os.listdir(tmp_path)) == ["copy", "events"]
+
+
+def test_a_copy_that_is_ended_does_not_end_a_process_that_lets_sigpipe_do_so(
+    path: Path, tmp_path: Path
+) -> None:
+    code = """
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+def stop():
+    raise KeyboardInterrupt
+try:
+    store.backup(target, compact=False, progress=once(stop))
+except KeyboardInterrupt:
+    print("alive", len(store), os.path.exists(target))
+"""
+    assert child(path, tmp_path / "copy", code) == "alive 3000 False\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        ("store.backup(target)", "EventWriteException"),
+        ("store.backup(target, compact=False)", "EventWriteException"),
+        ("store.compact()", "EventWriteException"),
+        ("store.verify(pages=True)", "EventReadException"),
+    ],
+)
+def test_a_handler_that_has_interrupted_a_write_is_refused(
+    path: Path, tmp_path: Path, call: str, kind: str
+) -> None:
+    """It would wait for itself, or give away the lock under the write."""
+    code = f"""
+import fcntl
+from lmdbstore.write.transaction import WriteTransaction
+begin = WriteTransaction.begin
+
+def handler(*_):
+    try:
+        {call}
+    except EventStoreException as error:
+        assert "same thread" in str(error)
+        print(type(error).__name__)
+    assert store._environment.writer.writing_here
+    with open(os.path.join(path, "barrier"), "rb") as barrier:
+        try:
+            fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            print("the write has lost its lock")
+        except BlockingIOError:
+            pass
+
+def struck(txn):
+    begin(txn)
+    WriteTransaction.begin = begin
+    signal.raise_signal(signal.SIGUSR1)
+
+signal.signal(signal.SIGUSR1, handler)
+WriteTransaction.begin = struck
+store.save(Event("x"))
+store.save(Event("y"))
+assert len(store) == 3002
+{call}
+"""
+    assert child(path, tmp_path / "copy", code) == f"{kind}\n"
+
+
+def test_a_handler_that_has_interrupted_a_read_is_refused(
+    store: LMDBEventStore, tmp_path: Path
+) -> None:
+    """Whoever closes or forks may hold the lock that it would wait for, and wait for the read."""
+    calls: list[tuple[Callable[[], object], type[Exception]]] = [
+        (lambda: store.backup(tmp_path / "copy"), EventWriteException),
+        (lambda: store.backup(tmp_path / "copy", compact=False), EventWriteException),
+        (store.compact, EventWriteException),
+        (lambda: store.verify(pages=True), EventReadException),
+    ]
+    for call, kind in calls:
+        with pytest.raises(kind, match="same thread"):
+            store._environment.gate.run(call)
+        call()
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+
+
+def test_an_interrupt_as_the_lock_is_taken_gives_it_back(
+    store: LMDBEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    lock = Barrier.lock
+
+    def interrupted(barrier: Barrier) -> None:
+        lock(barrier)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Barrier, "lock", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.compact()
+    with open(path / "barrier", "rb") as barrier:
+        fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_compaction_keeps_all_others_out(store: LMDBEventStore, path: Path) -> None:
+    """From writing, from opening the store, and from being alone in its folder."""
+    fill(store)
+    told: list[int] = []
+
+    def progress(done: int, _: int) -> None:
+        told.append(done)
+        with write_lock(str(path), wait=False) as free:
+            assert not free
+        with pytest.raises(StoreInUse):
+            Presence(str(path))
+
+    store.compact(progress=progress)
+    assert told
+    with write_lock(str(path), wait=False) as free:
+        assert free
+    Presence(str(path)).close()
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_an_interrupt_in_the_clearing_up_leaves_nothing_either(
+    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compact: bool
+) -> None:
+    fill(store)
+    remove, times = creation.remove_flat, []
+
+    def interrupted(made: str) -> None:
+        times.append(1)
+        if len(times) == 1:
+            raise KeyboardInterrupt
+        remove(made)
+
+    def stop(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "remove_flat", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.backup(tmp_path / "copy", compact=compact, progress=stop)
+    assert os.listdir(tmp_path) == ["events"]
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [(Gate, "unbar"), (Presence, "_share"), (compacting, "renamed")],
+    ids=["gate", "presence", "registry"],
+)
+def test_an_interrupt_at_the_end_of_a_compaction_keeps_nobody_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str
+) -> None:
+    """Neither other threads, nor other processes, nor other stores of this one."""
+    whole, times = getattr(place, name), list[int]()
+
+    def interrupted(own: object) -> None:
+        if own in owners:  # and not that of the copy
+            times.append(1)
+            if len(times) == 1:
+                raise KeyboardInterrupt
+        whole(own)
+
+    with LMDBEventStore(path) as store:
+        opened = store._environment
+        owners = opened, opened.gate, opened.presence
+        events = fill(store)
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                store.compact()
+        found: list[Event] = []
+        thread = threading.Thread(target=lambda: found.extend(store.search()), daemon=True)
+        thread.start()
+        thread.join(LIMIT)
+        assert found == events
+        Presence(str(path)).close()
+        with LMDBEventStore(path) as other:
+            assert other._environment is store._environment
+        store.save(Event("more"))
+
+
+def test_an_interrupt_as_a_copy_is_started_calls_it_off(
+    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    def interrupted(work: Any) -> None:
+        started.append(work)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streaming, "_start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.backup(tmp_path / "copy", compact=False)
+    assert os.listdir(tmp_path) == ["events"]
+    (take,) = started
+    stream = take.__self__
+    take()  # late, in a thread of its own: it does not begin
+    assert stream.failure is None
+    assert not stream.ended
+    assert os.listdir(tmp_path) == ["events"]
+
+
+def test_a_thread_that_cannot_be_started_is_told(
+    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both of them, and whatever was opened is closed."""
+    start, left = _thread.start_new_thread, 0
+
+    def refused(*arguments: Any) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise RuntimeError("can't start new thread")
+        return start(*arguments)
+
+    for left in (0, 1):  # noqa: B007  counted down in the function
+        with monkeypatch.context() as patch:
+            patch.setattr(_thread, "start_new_thread", refused)
+            with pytest.raises(EventWriteException, match="could not be started"):
+                store.backup(tmp_path / "copy", compact=False)
+        assert os.listdir(tmp_path) == ["events"]
+    store.backup(tmp_path / "copy", compact=False)

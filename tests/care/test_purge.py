@@ -1,0 +1,288 @@
+"""Purging: what goes and what stays, against a naive model; full stores, damage, interrupts."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmdbstore import (
+    InvalidQuery,
+    LMDBEventStore,
+    MemoryEventStore,
+    Purged,
+    ReadOnlyStore,
+    StoreClosed,
+)
+from lmdbstore.care import purge as purging
+from lmdbstore.disk import format as fmt
+from lmdbstore.write import sign as signing
+from tests.tools.indexes import assert_indexes_agree
+from tests.tools.properties import examples
+from tests.tools.purges import event, expected, ids, in_use, names
+from tests.tools.stores import signed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+# -- what goes ------------------------------------------------------------------------------------
+
+
+def test_before_is_exclusive_and_equal_timestamps_stay_together(store: LMDBEventStore) -> None:
+    store.save_many(event(n, at=float(n // 3)) for n in range(9))
+    purged = store.purge(before=1.0)
+    assert purged[:1] + purged[2:5] == (3, 0.0, 0.0, 6)
+    assert purged.bytes_left == in_use(store)
+    assert ids(store) == names(range(3, 9))
+    assert store.purge(before=1.0) == Purged(0, 0, None, None, 6, in_use(store))
+    assert store.purge(before=math.nextafter(1.0, 2.0)).events == 3
+    assert ids(store) == names(range(6, 9))
+
+
+def test_times_below_zero_and_infinite_ones(store: LMDBEventStore) -> None:
+    store.save_many(event(n, at=at) for n, at in enumerate([-1.7e308, -1.5, 0.0, 1.5, 1.7e308]))
+    assert store.purge(before=-math.inf).events == 0
+    assert store.purge(before=-0.0).events == 2
+    assert store.purge(before=math.inf)[:1] == (3,)
+    assert len(store) == 0
+
+
+def test_of_equal_timestamps_the_one_that_was_saved_first_goes_first(store: LMDBEventStore) -> None:
+    store.save_many(event(n, at=1.0) for n in range(9))
+    assert store.purge(max_events=4).left == 4
+    assert ids(store) == names(range(5, 9))
+    assert store.purge(max_events=4).events == 0
+    assert store.purge(max_events=0) == Purged(4, 4 * 22, 1.0, 1.0, 0, in_use(store))
+
+
+def test_flags_choose_what_may_go_and_what_is_counted(store: LMDBEventStore) -> None:
+    store.save_many(event(n, *["a"] * (n % 2), *["b"] * (n % 3 == 0)) for n in range(12))
+    assert store.purge(max_events=5, flags=["a"])[:1] == (1,)
+    assert "e1" not in store
+    assert store.purge(max_events=1, flags=["a", "b"]).left == 1  # of e3 and e9
+    assert "e3" not in store
+    assert "e9" in store
+    assert store.purge(before=6.0, flags=("nowhere",)).events == 0
+    assert store.purge(before=6.0, flags=["b"], keep_flags=["a"])[:1] == (1,)  # e0
+    assert ids(store) == names([2, 4, 5, 6, 7, 8, 9, 10, 11])
+
+
+def test_what_is_kept_counts_and_stays(store: LMDBEventStore) -> None:
+    store.save_many(event(n, *["keep"] * (n < 6)) for n in range(12))
+    assert store.purge(max_events=8, keep_flags=["keep"])[:1] == (4,)
+    assert ids(store) == names([*range(6), 10, 11])
+    left = store.purge(max_events=3, keep_flags=["keep", "other"])
+    assert (left.events, left.left) == (2, 6), "it ends, and says that there are more"
+    assert store.purge(before=100.0, max_events=0, max_bytes=0, keep_flags=["keep"]).left == 6
+    assert store.purge(max_events=0, flags=["keep"], keep_flags=["keep"]).events == 0
+
+
+def test_conditions_add_to_each_other(store: LMDBEventStore) -> None:
+    store.save_many(event(n) for n in range(10))
+    assert store.purge(before=2.0, max_events=6).left == 6
+    assert store.purge(before=7.0, max_events=6).left == 3
+
+
+def test_bytes_are_counted_as_they_are_after_each_event(store: LMDBEventStore) -> None:
+    store.save_many(event(n, "f", text="x" * 1000) for n in range(500))
+    most = in_use(store) // 2
+    purged = store.purge(max_bytes=most)
+    assert in_use(store) == purged.bytes_left <= most
+    (last,) = ids(store)[:1]
+    with LMDBEventStore(store._path) as other:
+        assert other.purge(max_bytes=most).events == 0, "it took no more than it had to"
+    assert last == f"e{purged.events}"
+    assert 200 < purged.events < 300
+    kept = store.purge(max_bytes=0, keep_flags=["f"])
+    assert (kept.events, kept.left) == (0, 500 - purged.events)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_piece_ends_with_the_record_that_is_too_large(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "PIECE_BYTES", 100)
+    store.save_many(event(n, text="x" * 45) for n in range(7))
+    told: list[tuple[int, int]] = []
+    store.purge(before=100.0, progress=lambda done, total: told.append((done, total)))
+    assert told == [(2, 7), (4, 7), (5, 7), (7, 7)]
+
+
+def test_a_purge_writes_in_bounded_transactions(store: LMDBEventStore) -> None:
+    store.save_many(event(n) for n in range(2500))
+    number = store._environment.lmdb.info()["last_txnid"]
+    seen: list[int] = []
+
+    def progress(done: int, _: int) -> None:
+        assert assert_indexes_agree(store) == len(store) == 2500 - done
+        seen.append(store._environment.lmdb.info()["last_txnid"] - number)
+
+    store.purge(before=2400.0, progress=progress)
+    assert seen == [1, 2, 3]
+
+
+# -- against a model ------------------------------------------------------------------------------
+
+
+FLAGS = ["a", "b", "c", "", "long" * 200]
+subsets = st.lists(st.sampled_from(FLAGS), max_size=2, unique=True)
+conditions = st.fixed_dictionaries(
+    {},
+    optional={
+        "before": st.floats(-1, 12) | st.integers(-1, 12),
+        "max_events": st.integers(0, 30),
+        "flags": subsets,
+        "keep_flags": subsets,
+    },
+).filter(lambda how: "before" in how or "max_events" in how)
+batches = st.lists(st.tuples(st.integers(0, 10), st.sets(st.sampled_from(FLAGS))), max_size=30)
+
+
+@given(st.lists(st.tuples(batches, conditions, st.booleans()), min_size=1, max_size=4))
+@examples(60)
+def test_what_is_left_is_what_the_model_says(
+    rounds: list[tuple[Any, dict[str, Any], bool]],
+) -> None:
+    patch, number = pytest.MonkeyPatch(), 0
+    with patch.context() as patched, tempfile.TemporaryDirectory() as folder:
+        patched.setattr(purging, "PIECE", 5)
+        patched.setattr(purging, "SPAN", 3)
+        patched.setattr(signing, "RUN", 4)
+        patched.setattr("lmdbstore.write.changes.RUN", 4)
+        with LMDBEventStore(folder + "/events", durability="none") as store:
+            for batch, how, sign in rounds:
+                store.save_many(
+                    event(number + n, *sorted(tags), at=float(at), text=f"common {n:04d}")
+                    for n, (at, tags) in enumerate(batch)
+                )
+                number += len(batch)
+                if sign:
+                    store.sign()
+                before = list(store.search())
+                promised = store.purge(**how, dry_run=True)
+                assert list(store.search()) == before
+                purged = store.purge(**how)
+                left = list(store.search())
+                assert left == expected(before, **how)
+                gone = [event for event in before if event not in left]
+                assert purged.events == len(gone)
+                assert purged.bytes == sum(len(fmt.encode(e, fmt.TextKeys()).record) for e in gone)
+                times = [event.timestamp for event in gone]
+                assert purged.oldest == min(times, default=None)
+                assert purged.newest == max(times, default=None)
+                assert purged.left == store.count(flags=how.get("flags"))
+                assert promised[:5] == purged[:5]
+                assert list(store.search(match="common")) == left
+                assert_indexes_agree(store)
+                no_empty_runs(store)
+
+
+def no_empty_runs(store: LMDBEventStore) -> None:
+    keys = [fmt.encode_time(event.timestamp) for event in store.search()]
+    for low, end in signed(store):
+        assert any(low[:8] <= key <= end[:8] for key in keys), "a run without an event"
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_dry_run_estimates_what_the_limit_of_bytes_takes(store: LMDBEventStore) -> None:
+    store.save_many(event(n, text="x" * 500) for n in range(2000))
+    most, before = in_use(store) // 4, ids(store)
+    promised = store.purge(max_bytes=most, dry_run=True)
+    assert ids(store) == before
+    purged = store.purge(max_bytes=most)
+    assert abs(promised.events - purged.events) < 100
+    assert abs(promised.bytes_left - purged.bytes_left) < 100_000
+
+
+# -- arguments ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({}, r"^before: None cannot be used; pass before=, max_events= or max_bytes="),
+        ({"flags": ["a"], "keep_flags": ["b"]}, "^before: None"),
+        ({"before": math.nan}, "^before: nan cannot be used; pass seconds"),
+        ({"before": "yesterday"}, "^before: 'yesterday'"),
+        ({"before": True}, "^before: True"),
+        ({"max_events": -1}, "^max_events: -1 cannot be used; pass a whole number, 0 or more"),
+        ({"max_events": 1.5}, "^max_events: 1.5"),
+        ({"max_bytes": -1}, "^max_bytes: -1"),
+        ({"max_bytes": "1MiB"}, "^max_bytes: '1MiB'"),
+        ({"max_events": 1, "flags": "abc"}, "^flags: 'abc' cannot be used; pass a list"),
+        ({"max_events": 1, "keep_flags": "abc"}, "^keep_flags: 'abc'"),
+        ({"max_events": 1, "keep_flags": 7}, "^keep_flags: 7"),
+        ({"max_events": 1, "flags": [7]}, "^flags: 7"),
+        ({"max_events": 1, "keep_flags": ["\ud800"]}, "^keep_flags: .*surrogate"),
+        ({"max_events": 1, "dry_run": "no"}, "^dry_run: 'no' cannot be used; pass True or False"),
+        ({"max_events": 1, "dry_run": 0}, "^dry_run: 0"),
+        ({"max_events": 1, "progress": 7}, "^progress: 7 cannot be used; pass a function"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_goes(
+    store: LMDBEventStore, how: Any, message: str
+) -> None:
+    store.save(event(1, "a"))
+    with pytest.raises(InvalidQuery, match=message):
+        store.purge(**how)
+    assert len(store) == 1
+
+
+def test_a_store_that_may_not_be_written_rehearses_only(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(event(n) for n in range(5))
+    with LMDBEventStore(path, readonly=True) as store:
+        with pytest.raises(ReadOnlyStore):
+            store.purge(before=2.0)
+        assert store.purge(before=2.0, dry_run=True).events == 2
+        assert len(store) == 5
+    with pytest.raises(StoreClosed):
+        store.purge(before=2.0)
+
+
+# -- signatures -----------------------------------------------------------------------------------
+
+
+def test_signatures_of_nothing_go_and_those_of_something_stay(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "RUN", 8)
+    monkeypatch.setattr("lmdbstore.write.changes.RUN", 8)
+    store.save_many(event(n, *["odd"] * (n % 2), text=f"common {n:06d}") for n in range(80))
+    before = signed(store)
+    assert len(before) == 10
+    store.purge(before=20.0)
+    assert signed(store) == before[2:]
+    store.purge(before=50.0, flags=["odd"])
+    assert signed(store) == before[2:], "each run has an even one left"
+    store.purge(before=40.0, keep_flags=["odd"])
+    assert signed(store) == before[5:]
+    assert store.count(match="000045") == 0
+    assert store.count(match="000046") == 1
+    assert store.sign() == 0, "nothing is no run"
+    assert signed(store) == before[5:]
+    store.purge(max_events=0)
+    assert signed(store) == []
+
+
+def test_retention_goes_on_for_ever_in_the_same_space(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "RUN", 16)
+    monkeypatch.setattr("lmdbstore.write.changes.RUN", 16)
+    runs, model = list[int](), MemoryEventStore()
+    for n in range(60):
+        made = [event(100 * n + m, text=f"common {m:04d}") for m in range(100)]
+        store.save_many(made)
+        store.purge(max_events=300)
+        store.sign()
+        runs.append(len(signed(store)))
+        model = MemoryEventStore()
+        model.save_many(list(store.search()))
+        assert store.count(match="0042") == model.count(match="0042")
+    assert max(runs[3:]) <= 300 // 16 + 2

@@ -1,0 +1,250 @@
+"""Purging beside others, in a full store, over damage, and cut short."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import (
+    Event,
+    LMDBEventStore,
+    Purged,
+    StoreDamaged,
+    StoreFull,
+)
+from lmdbstore.care import purge as purging
+from lmdbstore.disk import format as fmt
+from tests.tools.indexes import assert_indexes_agree
+from tests.tools.planting import writing
+from tests.tools.purges import event, ids, in_use, names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmdbstore.write.changes import Change
+
+
+# -- others at the same time ----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_what_is_saved_meanwhile_is_left(store: LMDBEventStore) -> None:
+    store.save_many(event(n) for n in range(20))
+    number = iter(range(100, 200))
+
+    def save(_: int, __: int) -> None:
+        n = next(number)
+        store.save_many([event(n, at=-1.0), event(n + 1000, at=12.5), event(n + 2000, at=50.0)])
+
+    purged = store.purge(before=15.0, max_events=1, max_bytes=0, progress=save)
+    assert (purged.events, purged.newest) == (20, 19.0)
+    assert purged.left == len(store) == 3 * 4
+    assert store.purge(before=15.0).events == 2 * 4
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("how", [{"max_events": 20}, {"max_bytes": 200_000}])
+def test_two_purges_at_once_take_no_more_than_one(store: LMDBEventStore, how: Any) -> None:
+    store.save_many(event(n, "f", text="x" * 1000) for n in range(300))
+    inner: list[Purged] = []
+
+    def another(_: int, __: int) -> None:
+        if not inner:
+            inner.append(store.purge(**how))
+
+    outer = store.purge(**how, progress=another)
+    if "max_events" in how:
+        assert len(store) == 20
+    else:
+        assert 150_000 < in_use(store) <= 200_000
+    assert outer.events + inner[0].events == 300 - len(store)
+    assert outer.events == 5
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_what_another_deletes_meanwhile_is_passed_over(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save_many(event(n, "f") for n in range(20))
+    write, deleted = store._write_in_full, list[str]()
+
+    def late(change: Change) -> None:
+        if isinstance(change, purging._Erase) and not deleted:
+            deleted.extend(names([1, 3, 4, 12]))
+            for name in deleted:
+                store.delete(name)
+        write(change)
+
+    monkeypatch.setattr(store, "_write_in_full", late)
+    assert store.purge(before=15.0, flags=["f"]).events == 15 - 4
+    assert ids(store) == names(range(15, 20))
+
+
+def test_readers_and_writers_go_on(store: LMDBEventStore) -> None:
+    """From many threads at once; each search finds a part of the timeline without a gap."""
+    store.save_many(event(n) for n in range(5000))
+    ended, failures = threading.Event(), list[BaseException]()
+
+    def read() -> None:
+        try:
+            while not ended.is_set():
+                found = [int(name[1:]) for name in ids(store)]
+                assert found[-1] == 4999
+                kept = [n for n in found if n >= 4000]
+                assert kept == list(range(4000, 5000))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert store.purge(before=4000.0).events == 4000
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+
+
+# -- a store that is full -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, 300, 3000, 20_000])
+@pytest.mark.parametrize("order", ["timely", "mixed", "many"])
+def test_a_store_that_is_full_to_the_brim_can_be_purged(path: Path, size: int, order: str) -> None:
+    chance = random.Random(f"{size} {order}")
+    with LMDBEventStore(path, map_size=1 << 20, durability="none") as store:
+        number = 0
+        for most in (size, 1):  # in the end even the smallest does not fit
+            refused = 0
+            while refused < 20:
+                made = [
+                    Event(
+                        str(chance.random()),
+                        timestamp=chance.random() * 1e6
+                        if order == "mixed" or most == 1
+                        else float(number + n),
+                        tags=chance.sample("abcdefgh", chance.randrange(4)),
+                        content="x" * chance.randrange(most),
+                    )
+                    for n in range(chance.randrange(1, 200) if order == "many" and most > 1 else 1)
+                ]
+                try:
+                    store.save_many(made)
+                    number += len(made)
+                except StoreFull:
+                    refused += 1
+        assert len(store) == number
+        with pytest.raises(StoreFull):
+            store.save(Event("one more", content="x" * 300_000))
+        store.delete(next(store.search(order="desc")).id)
+        assert store.purge(max_events=number // 2).left == number // 2
+        store.save(Event("after", content="x" * 3000))
+        assert store.purge(max_events=0).left == 0
+
+
+def test_pieces_are_halved_where_the_store_is_too_full(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save_many(event(n) for n in range(100))
+    write, sizes = LMDBEventStore._write, list[int]()
+
+    def full(self: LMDBEventStore, change: Change) -> None:
+        if isinstance(change, purging._Erase):
+            sizes.append(len(change._keys))
+            if len(change._keys) > 30:
+                raise StoreFull("full")
+        write(self, change)
+
+    monkeypatch.setattr(LMDBEventStore, "_write", full)
+    assert store.purge(before=90.0).events == 90
+    assert sizes == [90, 90, 45, 45, 22, 22, 22, 22, 2]
+
+
+def test_a_store_that_cannot_delete_one_event_says_so(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save_many(event(n) for n in range(10))
+
+    def full(*_: object) -> None:
+        raise StoreFull("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LMDBEventStore, "_write", full)
+        with pytest.raises(StoreFull, match=r"not even one event.*snapshots.*larger map_size"):
+            store.purge(before=5.0)
+    assert store.purge(before=5.0).events == 5
+
+
+# -- what ends a purge ----------------------------------------------------------------------------
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_what_went_is_gone_when_it_is_cut_short_and_the_next_one_goes_on(
+    store: LMDBEventStore,
+) -> None:
+    store.save_many(event(n) for n in range(40))
+
+    def stop(done: int, _: int) -> None:
+        if done >= 15:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        store.purge(max_events=10, progress=stop)
+    assert ids(store) == names(range(15, 40))
+    assert_indexes_agree(store)
+    assert store.purge(max_events=10).events == 15
+    assert ids(store) == names(range(30, 40))
+
+
+def damage(store: LMDBEventStore, name: str, change: Any) -> None:
+    """Change the record of an event behind the store's back."""
+    with writing(store) as (txn, databases):
+        entry = txn.get(fmt.text_key(name), db=databases.ids)
+        assert entry is not None
+        record = txn.get(fmt.key_in(entry), db=databases.timeline)
+        assert record is not None
+        made = change(record)
+        if made is None:
+            txn.delete(fmt.key_in(entry), db=databases.timeline)
+        else:
+            txn.put(fmt.key_in(entry), made, db=databases.timeline)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda record: record.replace(b"common", b"cOmmon"), "the event 'e12'"),
+        (lambda record: record.replace(b'"e12"', b'"e13"'), "the event 'e13'"),
+        (lambda record: record.replace(b'"e12"', b'"e92"'), "the event 'e92'"),
+        (lambda record: record.replace(b'"', b"!"), "an event"),
+        (lambda _: None, "an event"),
+    ],
+)
+def test_a_damaged_event_ends_it_before_its_piece(tmp_path: Path, change: Any, said: str) -> None:
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        LMDBEventStore(tmp_path / "events", durability="none") as store,
+    ):
+        patched.setattr(purging, "PIECE", 5)
+        patched.setattr(purging, "SPAN", 5)
+        store.save_many(event(n, "f") for n in range(20))
+        damage(store, "e12", change)
+        for _ in range(2):
+            with pytest.raises(StoreDamaged, match=rf"{said} at the time 12.0 .*repair"):
+                store.purge(before=18.0, flags=["f"])
+            left = [int(name[1:]) for name in store._read(all_ids)]
+            assert sorted(left) == list(range(10, 20))
+
+
+def all_ids(txn: Any, databases: Any) -> list[str]:
+    with txn.cursor(db=databases.ids) as cursor:
+        return [key.decode() for key in cursor.iternext(values=False)]

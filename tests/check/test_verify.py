@@ -1,0 +1,380 @@
+"""Verifying: each kind of damage, planted by hand, is found as exactly that."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import threading
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import lmdb.verify
+import pytest
+
+from lmdbstore import (
+    Event,
+    Finding,
+    FindingKind,
+    LMDBEventStore,
+    StoreClosed,
+    StoreDamaged,
+    StoreInUse,
+    StoreOpenError,
+    repair,
+    verify,
+)
+from lmdbstore.check import comparison as verifying
+from lmdbstore.check import walk as walking
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import Databases
+from lmdbstore.patterns.signature import signature
+from lmdbstore.processes.presence import alone_in
+from tests.tools.children import in_child
+from tests.tools.damages import (
+    DAMAGES,
+    EVENTS,
+    add_commit,
+    add_id,
+    add_posting_of_nothing,
+    change_version,
+    empty_filter,
+    flipped,
+    key,
+    lose_flag,
+    lose_next,
+)
+from tests.tools.planting import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Iterator[LMDBEventStore]:
+    """Give a store that a test may damage."""
+    with LMDBEventStore(tmp_path / "events") as store:
+        store.save_many(
+            Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
+            for n in range(EVENTS)
+        )
+        assert store.verify(pages=True) == []
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind", "where", "event_id"),
+    DAMAGES,
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_kind_of_damage_is_found_as_exactly_that(
+    damaged: LMDBEventStore,
+    plant: Callable[[Any, Any], None],
+    kind: FindingKind,
+    where: str,
+    event_id: str | None,
+) -> None:
+    with writing(damaged) as (txn, databases):
+        plant(txn, databases)
+    (finding,) = damaged.verify(pages=True)
+    assert finding[:2] == (kind, where)
+    assert finding.event_id == event_id
+    assert str(finding).startswith(f"{kind} in {where}")
+    assert "\n" not in str(finding)
+
+
+def test_a_database_that_does_not_belong_there_is_found(damaged: LMDBEventStore) -> None:
+    with writing(damaged) as (txn, _):
+        damaged._environment.lmdb.open_db(b"foreign", txn=txn)
+    (finding,) = damaged.verify()
+    assert finding.kind is FindingKind.DATABASE
+    assert "foreign" in finding.where
+
+
+def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
+    """None stops the look at the others; each is planted at an event of its own."""
+    plants = (lose_flag, lose_next, add_commit, add_id, add_posting_of_nothing, empty_filter)
+    with writing(damaged) as (txn, databases):
+        for plant in plants:
+            plant(txn, databases)
+        for n in (20, 1000):
+            txn.put(key(n), b"broken", db=databases.timeline)
+        txn.delete(b"e30", db=databases.ids)
+        txn.delete(key(40)[8:], db=databases.commits)
+    kinds = sorted(finding.kind for finding in damaged.verify())
+    assert kinds == sorted(
+        [
+            *(FindingKind.RECORD_UNREADABLE, FindingKind.RECORD_UNREADABLE),
+            *(FindingKind.FLAG_MISSING, FindingKind.FLAG_STRAY, FindingKind.NEXT_LOCAL_ID),
+            *(FindingKind.COMMIT_STRAY, FindingKind.COMMIT_MISSING, FindingKind.ID_STRAY),
+            *(FindingKind.ID_MISSING, FindingKind.SIGNATURE_WRONG),
+        ]
+    )
+
+
+def test_a_local_id_that_two_events_have_hides_no_stray(damaged: LMDBEventStore) -> None:
+    """Where the commit of one were counted for both, the number of entries would be right."""
+    record = fmt.encode(Event("other", timestamp=1.5, content="x"), fmt.TextKeys())
+    with writing(damaged) as (txn, databases):
+        where = record.time + key(7)[8:]
+        txn.put(where, record.record, db=databases.timeline)
+        txn.put(b"other", where + record.checksum, db=databases.ids)
+        txn.delete(fmt.FIRST_KEY, db=databases.signatures)  # of the run that it came into
+        add_commit(txn, databases)
+    kinds = {finding.kind for finding in damaged.verify()}
+    assert kinds == {
+        *(FindingKind.CHECKSUM_WRONG, FindingKind.COMMIT_WRONG, FindingKind.COMMIT_STRAY)
+    }
+
+
+def test_a_next_local_id_that_no_store_comes_near_stops_writes(damaged: LMDBEventStore) -> None:
+    with writing(damaged) as (txn, databases):
+        txn.put(fmt.NEXT, b"\xff" * 8, db=databases.meta)
+    with pytest.raises(StoreDamaged, match=r"next local id is 18,446.*repair"):
+        damaged.save(Event())
+    (finding,) = damaged.verify()
+    assert finding.kind is FindingKind.NEXT_LOCAL_ID
+
+
+@pytest.mark.parametrize("pages", [False, True])
+@pytest.mark.parametrize("names", [*((name,) for name in Databases._fields), ("ids", "flags")])
+def test_databases_that_are_missing_are_found(
+    tmp_path: Path, names: tuple[str, ...], *, pages: bool
+) -> None:
+    """Without them the store cannot be opened, and the error says why."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save(Event())
+        with writing(store) as (txn, databases):
+            for name in names:
+                txn.drop(getattr(databases, name))
+    found = verify(path, pages=pages)
+    assert [finding[:2] for finding in found] == [
+        (FindingKind.DATABASE, name) for name in sorted(names)
+    ]
+    with pytest.raises(StoreOpenError, match=r"is damaged: its database .* is missing; repair it"):
+        LMDBEventStore(path)
+
+
+@pytest.mark.parametrize("bit", [None, *range(96)])
+def test_a_format_version_that_is_lost_is_found_and_repaired(
+    tmp_path: Path, bit: int | None
+) -> None:
+    """It is not taken for another version, which would be neither opened nor repaired."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+        with writing(store) as (txn, databases):
+            version = txn.pop(fmt.FORMAT, db=databases.meta)
+            if bit is not None:
+                txn.put(fmt.FORMAT, flipped(version, bit // 8, 1 << bit % 8), db=databases.meta)
+    with pytest.raises(StoreOpenError, match="format version is lost; repair it"):
+        LMDBEventStore(path)
+    for pages in (False, True):
+        (finding,) = verify(path, pages=pages)
+        assert finding[:2] == (FindingKind.FORMAT, "meta")
+    assert repair(path).left_out == []
+    with LMDBEventStore(path) as store:
+        assert "a" in store
+
+
+def test_a_store_that_is_being_replaced_is_not_waited_for(path: Path) -> None:
+    def child() -> None:
+        for pages in (False, True):
+            with alone_in(os.fspath(path)), pytest.raises(StoreInUse):
+                verify(path, pages=pages)
+
+    LMDBEventStore(path).close()
+    in_child(child)
+
+
+def test_what_is_no_damage_is_an_error(tmp_path: Path) -> None:
+    """Another version, and other databases."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        change_version(txn, databases)
+    for pages in (False, True):
+        with pytest.raises(StoreOpenError, match="format version 77"):
+            verify(path, pages=pages)
+    (tmp_path / "foreign").mkdir()
+    with lmdb.open(str(tmp_path / "foreign"), max_dbs=2) as foreign:
+        foreign.open_db(b"ids")
+        foreign.open_db(b"meta")
+    with pytest.raises(StoreOpenError, match="not a store"):
+        verify(tmp_path / "foreign")
+
+
+def test_a_file_that_is_cut_off_is_found_without_opening_it(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(content="x" * 1000) for _ in range(100))
+    os.truncate(path / "data.mdb", 20 * 4096)
+    for pages in (False, True):
+        assert {finding.kind for finding in verify(path, pages=pages)} == {FindingKind.PAGE}
+
+
+def patched(path: Path, find: bytes, put: bytes, *, once: bool = True) -> None:
+    """Change bytes of the data file, where no write goes through LMDB."""
+    data = (path / "data.mdb").read_bytes()
+    assert data.count(find) == 1 or not once
+    (path / "data.mdb").write_bytes(data.replace(find, put))
+
+
+def test_an_order_that_is_broken_is_found(tmp_path: Path) -> None:
+    """Two keys of `ids` that have changed places: a lookup misses both."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"unlikely-{n}") for n in "abcde")
+    entries = {}
+    with LMDBEventStore(path) as store:
+        for n in "bd":
+            name = f"unlikely-{n}".encode()
+            entry = store._environment.lmdb.begin().get(name, db=store._environment.databases.ids)
+            entries[n] = name + (entry or b"")
+    data = (path / "data.mdb").read_bytes()
+    assert data.count(entries["b"]) == data.count(entries["d"]) == 1
+    swapped = data.replace(entries["b"], b"?" * 30, 1).replace(entries["d"], entries["b"])
+    (path / "data.mdb").write_bytes(swapped.replace(b"?" * 30, entries["d"]))
+    kinds = {finding.kind for finding in verify(path)}
+    assert FindingKind.ORDER in kinds
+    assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
+
+
+def test_a_count_that_is_wrong_is_found(tmp_path: Path) -> None:
+    """LMDB's record of `commits` in its main database holds the number of entries."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}") for n in range(77))
+    data = bytearray((path / "data.mdb").read_bytes())
+    number = (77).to_bytes(8, "little")
+    at = -1
+    while (at := data.find(b"commits", at + 1)) >= 0:
+        if data[at + 7 + 32 : at + 7 + 40] == number:  # struct MDB_db: md_entries is at 32
+            data[at + 7 + 32] = 78
+    (path / "data.mdb").write_bytes(data)
+    (finding,) = verify(path)
+    assert finding[:2] == (FindingKind.COUNT, "commits")
+    assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
+
+
+@pytest.mark.parametrize("at", [0, 10, 12, 16])
+def test_a_damaged_page_is_found_without_opening_the_file(tmp_path: Path, at: int) -> None:
+    """A page's number, flags and end of its table, in a leaf, which LMDB would trust."""
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}", content="x" * 500) for n in range(100))
+    data = bytearray((path / "data.mdb").read_bytes())
+    place = data.find(b'"e50"') // 4096 * 4096
+    data[place + at] ^= 0x55
+    (path / "data.mdb").write_bytes(data)
+    findings = verify(path, pages=True)
+    assert {finding.kind for finding in findings} == {FindingKind.PAGE}
+
+
+@pytest.mark.parametrize("data", [b"", b"not a store", bytes(1 << 20)])
+def test_a_file_that_is_none_of_lmdb_is_found(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "events"
+    LMDBEventStore(path).close()
+    (path / "data.mdb").write_bytes(data)
+    for pages in (False, True):
+        assert [finding.kind for finding in verify(path, pages=pages)] == [FindingKind.PAGE]
+
+
+def test_where_there_is_no_store(tmp_path: Path) -> None:
+    for pages in (False, True):
+        with pytest.raises(StoreOpenError, match="there is no store"):
+            verify(tmp_path, pages=pages)
+        with pytest.raises(StoreOpenError, match="there is no store"):
+            verify(tmp_path / "none", pages=pages)
+    with LMDBEventStore(tmp_path / "events") as store:
+        pass
+    with pytest.raises(StoreClosed):
+        store.verify(pages=True)
+
+
+def test_verifying_beside_a_writer_finds_nothing(path: Path) -> None:
+    """It sees one state, and pages while nobody writes."""
+    done = threading.Event()
+    with LMDBEventStore(path, durability="none") as store:
+
+        def write() -> None:
+            for n in itertools.count():
+                if done.is_set():
+                    return
+                store.save_many(Event(f"{n} {i}", tags=["f"], content="x" * 100) for i in range(50))
+                store.delete(f"{n} 7")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(5):
+                assert store.verify(pages=True) == []
+        finally:
+            done.set()
+            writer.join()
+
+
+def test_pages_are_looked_at_while_nobody_can_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def look(name: str, *, subdir: bool) -> list[str]:
+        with open(path / "barrier", "rb") as barrier, pytest.raises(BlockingIOError):
+            fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looked.append((name, subdir))
+        return []
+
+    monkeypatch.setattr(lmdb.verify, "verify", look)
+    with LMDBEventStore(path) as store:
+        assert store.verify(pages=True) == []
+    assert verify(path, pages=True) == []
+    assert looked == [(str(path / "data.mdb"), False)] * 2
+    with open(path / "barrier", "rb") as barrier:
+        fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_progress_and_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "PIECE", 50)
+    monkeypatch.setattr(walking, "PIECE", 50)
+    told: list[tuple[int, int]] = []
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", tags=["f"], content="x" * 2500) for n in range(1000))
+        tracemalloc.start()
+        try:
+            assert store.verify(progress=lambda done, total: told.append((done, total))) == []
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert told[-1] == (1000, 1000)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert peak < 1_000_000  # bytes; the events are 2.5 million
+
+
+def test_memory_does_not_grow_with_the_events(path: Path) -> None:
+    """Neither where runs of large ones have signatures."""
+    with LMDBEventStore(path, durability="none") as store:
+        blank = " " * 1_000_000
+        store.save_many(Event(f"e{n}", content=f"{blank}number {n}") for n in range(60))
+        with writing(store) as (txn, databases):
+            filter_ = signature([b"number"])
+            end = fmt.encode_time(1e11) + fmt.encode_number(61)
+            txn.put(fmt.FIRST_KEY, filter_ + end, db=databases.signatures)
+        tracemalloc.start()
+        try:
+            assert store.verify() == []
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 20_000_000  # bytes; the events are 60 million
+
+
+def test_a_finding_reads_well() -> None:
+    finding = Finding(FindingKind.ID_WRONG, "ids", "it leads to nothing", "e7")
+    assert str(finding) == "id wrong in ids of the event 'e7': it leads to nothing"
+    assert lmdb.version()[0] == 0, "lmdb.verify and the offsets here are those of LMDB 0.9"

@@ -1,0 +1,104 @@
+"""The command as a whole: help, errors and their exit status, the environment, what it imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmdbstore
+from lmdbstore import LMDBEventStore
+from tests.tools.commands import ENVIRONMENT, LOG, process, run
+
+
+def test_a_lone_group_version_and_help() -> None:
+    assert run("--version").stdout == f"lmdbstore {lmdbstore.__version__}\n"
+    assert run().exit_code == 2
+    for args in ([], ["import"], ["search"], ["sign"], ["purge"], ["stats"]):
+        result = run(*args, "--help")
+        assert result.exit_code == 0
+        assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["search"], "--db"),
+        (["search", "--db", "none"], "there is no store in"),
+        (["stats", "--db", "none"], "there is no store in"),
+        (["stats", "--db", "a-file"], ""),
+        (["sign"], "--db"),
+        (["sign", "--db", "new"], "there is no store in"),
+        (["sign", "--db", "a-file"], ""),
+        (["sign", "--db", "empty"], "there is no store in"),
+        (["sign", "--db", "good", "more"], "more"),
+        (["search", "--db", "empty"], "there is no store in"),
+        (["import", "--db", "a-file", str(LOG)], ""),
+        (["import", "--db", "no/such/place", str(LOG)], ""),
+        (["import", "--db", "new", "none.log"], "none.log"),
+        (["import", "--db", "new", "empty"], "empty"),
+        (["import", "--db", "new", "--format", "xml", str(LOG)], "xml"),
+        (["search", "--db", "good", "("], "match:"),
+        (["search", "--db", "good", "-1h"], "-1"),
+        (["search", "--db", "good", "--limit", "-1"], "-1"),
+        (["search", "--db", "good", "--limit", "x"], "x"),
+        (["search", "--db", "good", "--since", "soon"], "-7d"),
+        (["search", "--db", "good", "--until", "2025-13-01"], "ISO 8601"),
+        (["search", "--db", "good", "--flag", b"\xff"], "flags"),
+        (["search", "--db", "good", b"\xff"], "match"),
+        (["import", "--db", "good", "--tag", b"\xff", str(LOG)], "tags"),
+        (["import", "--db", "good", "--source", b"\xff", str(LOG)], "source"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_an_error_is_a_few_words_and_status_2(tmp_path: Path, args: list[Any], words: str) -> None:
+    (tmp_path / "a-file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    LMDBEventStore(tmp_path / "good").close()
+    status, out, err = process(*(os.fsdecode(arg) for arg in args), cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert "create=True" not in err
+    assert 0 < err.count("\n") <= 5
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_environment_names_the_store(filled: Path) -> None:
+    status, out, _ = process("search", "--count", env={**ENVIRONMENT, "LMDBSTORE_DB": str(filled)})
+    assert (status, out) == (0, "3\n")
+
+
+def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'click' else find(name, *a)\n"
+        "from lmdbstore.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (b"lmdbstore: the command needs click: pip install 'lmdbstore[cli]'\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import lmdbstore", ("click", "rich")),
+        ("import lmdbstore.cli.main, lmdbstore.cli.search, lmdbstore.cli.stats", ("rich",)),
+        ("import lmdbstore.cli.signing", ("rich",)),
+    ],
+)
+def test_nothing_is_imported_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:
+    code += f"; import sys; sys.exit(any(name in sys.modules for name in {absent}))"
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False)
+    assert done.returncode == 0

@@ -1,0 +1,165 @@
+"""The command `purge`: what goes, what it tells, and what is gone when it does not end."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event, LMDBEventStore, StoreDamaged
+from lmdbstore.care import purge as purging
+from tests.tools.commands import on_terminal, process, run
+from tests.tools.indexes import assert_indexes_agree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmdbstore.write.changes import Change
+
+
+@pytest.fixture
+def filled(path: Path) -> Path:
+    """Give a store of 30 events, a second apart; every tenth is an audit."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(
+            Event(f"e{n}", "s", float(n), ["log", *["audit"] * (n % 10 == 0)], "x" * 100)
+            for n in range(30)
+        )
+    return path
+
+
+def left(path: Path) -> int:
+    with LMDBEventStore(path) as store:
+        assert_indexes_agree(store)
+        return len(store)
+
+
+def in_use(path: Path) -> int:
+    with LMDBEventStore(path) as store:
+        return sum(store.stats().databases.values())
+
+
+def test_what_is_too_old_goes_and_that_is_told(filled: Path) -> None:
+    status, out, err = process("purge", "--db", filled, "--before", "12.5", "--keep-flag", "audit")
+    assert (status, err) == (0, "")
+    assert out == (
+        "11 events purged, 1,335 bytes, from 1970-01-01T00:00:01+00:00 to "
+        f"1970-01-01T00:00:12+00:00; 19 left, {in_use(filled):,} bytes\n"
+    )
+    assert left(filled) == 19
+    again = run("purge", "--db", filled, "--before", "1970-01-01T00:00:12Z", "--keep-flag", "audit")
+    assert again.stdout == f"0 events purged; 19 left, {in_use(filled):,} bytes\n"
+
+
+def test_what_is_too_many_goes(filled: Path) -> None:
+    out = run("purge", "--db", filled, "--max-events", "2", "--flag", "audit", "--flag", "log")
+    assert out.stdout.startswith("1 events purged, ")
+    assert "; 2 left with these flags, " in out.stdout
+    assert run("purge", "--db", filled, "--max-events", "20").stdout.startswith("9 events purged")
+    assert left(filled) == 20
+
+
+@pytest.mark.parametrize("size", ["20480", "20KiB", "20 KiB", " 20KiB "])
+def test_what_is_too_large_goes(filled: Path, size: str) -> None:
+    with LMDBEventStore(filled, durability="none") as store:
+        store.save_many(Event(timestamp=float(n), content="x" * 1000) for n in range(300))
+    assert in_use(filled) > 100 << 10
+    assert run("purge", "--db", filled, "--max-bytes", size).exit_code == 0
+    assert 8 << 10 < in_use(filled) <= 20 << 10
+
+
+def test_a_dry_run_deletes_nothing(filled: Path) -> None:
+    out = run("purge", "--db", filled, "--before", "10", "--dry-run").stdout
+    assert out.startswith("10 events would go, 1,2")
+    assert "; 20 left, about " in out
+    assert left(filled) == 30
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "give --before, --max-events or --max-bytes: what shall go"),
+        (["--flag", "a", "--dry-run"], "give --before"),
+        (["--before", "long ago"], "Invalid value for '--before': 'long ago' is no time"),
+        (["--max-events", "-1"], "Invalid value for '--max-events'"),
+        (["--max-bytes", "1MB"], "'1MB' is no size; give bytes, or a whole number with KiB"),
+        (["--max-bytes", "-1"], "'-1' is no size"),
+        (["--max-bytes", "1.5GiB"], "'1.5GiB' is no size"),
+        (["--max-bytes", ""], "'' is no size"),
+    ],
+)
+def test_bad_arguments_delete_nothing(filled: Path, args: list[str], message: str) -> None:
+    result = run("purge", "--db", filled, *args)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert left(filled) == 30
+
+
+def test_a_store_that_is_not_there_is_not_made(path: Path) -> None:
+    for args in ([], ["--dry-run"]):
+        result = run("purge", "--db", path, "--max-events", "1", *args)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("lmdbstore: there is no store in")
+    assert not path.exists()
+
+
+def test_a_terminal_sees_how_far_it_is(filled: Path) -> None:
+    status, shown = on_terminal("purge", "--db", filled, "--max-events", "5")
+    assert status == 0
+    assert "purging" in shown
+    assert "25 events" in shown
+    assert "25 events purged" in shown
+
+
+def stop_at_the_third_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    monkeypatch.setattr(purging, "PIECE", 5)
+    monkeypatch.setattr(purging, "SPAN", 5)
+    write, calls = LMDBEventStore._write_in_full, []
+
+    def failing(store: LMDBEventStore, change: Change) -> None:
+        calls.append(change)
+        if len(calls) == 3:
+            raise error
+        write(store, change)
+
+    monkeypatch.setattr(LMDBEventStore, "_write_in_full", failing)
+
+
+def test_an_interrupt_keeps_what_is_done_and_says_so(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        stop_at_the_third_write(patched, KeyboardInterrupt())
+        result = run("purge", "--db", filled, "--max-events", "1")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == (
+        "lmdbstore: stopped; 10 events are gone for good, run it again to go on\n"
+    )
+    assert left(filled) == 20
+    assert run("purge", "--db", filled, "--max-events", "1").stdout.startswith("19 events purged")
+
+
+def test_a_failure_keeps_what_is_done_and_says_so(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        stop_at_the_third_write(patched, StoreDamaged("the store is damaged"))
+        result = run("purge", "--db", filled, "--max-events", "1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "lmdbstore: stopped; 10 events are gone for good, run it again to go on\n"
+        "lmdbstore: the store is damaged\n"
+    )
+    assert left(filled) == 20
+
+
+def test_a_reader_that_went_away_does_not_make_it_a_failure(filled: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        status, _, err = process("purge", "--db", filled, "--max-events", "3", stdout=write)
+    finally:
+        os.close(write)
+    assert (status, err) == (0, "")
+    assert left(filled) == 3

@@ -1,0 +1,135 @@
+"""The command `search`: what it finds, and what it prints to pipes and terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from lmdbstore import Event, LMDBEventStore
+from tests.tools.commands import LOG, TIMEOUT, on_terminal, process, run, start
+
+
+@pytest.mark.parametrize(
+    ("args", "ids"),
+    [
+        ([], "abc"),
+        (["opened"], "ab"),
+        (["^opened by force$"], "a"),
+        (["--", "-1"], ""),
+        (["--since", "2000"], None),
+        (["--since", "2000.0"], "bc"),
+        (["--since", "-1h"], ""),
+        (["--until", "-1h"], "abc"),
+        (["--since=1970-01-01T00:33:20Z", "--until=1970-01-01T00:33:20+00:00"], "b"),
+        (["--until", "1969-12-30"], ""),
+        (["--flag", "alarm"], "ab"),
+        (["--flag", "alarm", "--flag", "night"], "b"),
+        (["--source", "gate"], "c"),
+        (["--desc"], "cba"),
+        (["--desc", "--limit", "1"], "c"),
+        (["--limit", "0"], ""),
+    ],
+)
+def test_search_finds(filled: Path, args: list[str], ids: str | None) -> None:
+    result = run("search", "--db", filled, "--json", *args)
+    assert result.exit_code == (2 if ids is None else 0 if ids else 1)
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert "".join(event["id"] for event in found) == (ids or "")
+    if ids is not None:
+        counted = run("search", "--db", filled, "--count", *args)
+        assert (counted.exit_code, counted.stdout) == (result.exit_code, f"{len(ids)}\n")
+
+
+def test_a_pipe_gets_the_contents_as_they_are(filled: Path) -> None:
+    status, out, err = process("search", "--db", filled, "(?i)opened|EVIL")
+    assert (status, err) == (0, "")
+    assert (
+        out == "opened by force\nopened by key\nagain\nevil \x1b]0;title\x07 \x9b2J \u202e café\n"
+    )
+
+
+def test_a_terminal_gets_the_match_highlighted(filled: Path) -> None:
+    _, shown = on_terminal("search", "--db", filled, "f[o-r]+ce|again")
+    assert shown.splitlines() == [
+        "opened by \x1b[1;31mforce\x1b[0m",
+        "opened by key",
+        "\x1b[1;31magain\x1b[0m",
+    ]
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colour_where_none_is_wanted(filled: Path, variable: dict[str, str]) -> None:
+    _, shown = on_terminal("search", "--db", filled, "force", **variable)
+    assert shown == "opened by force\r\n"
+
+
+@pytest.mark.parametrize("args", [[], ["--json"], ["é"]])
+def test_nothing_stored_steers_a_terminal(filled: Path, args: list[str]) -> None:
+    status, shown = on_terminal("search", "--db", filled, "--source", "gate", *args, NO_COLOR="1")
+    assert status == 0
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
+    if args == ["--json"]:
+        assert json.loads(shown)["content"] == "evil \x1b]0;title\x07 \x9b2J \u202e café"
+    else:
+        assert shown == "evil \\x1b]0;title\\x07 \\x9b2J \\u202e café\r\n"
+
+
+def test_a_terminal_that_cannot_show_a_character(filled: Path) -> None:
+    status, shown = on_terminal(
+        "search", "--db", filled, "caf", PYTHONIOENCODING="ascii", NO_COLOR="1"
+    )
+    assert status == 0
+    assert "caf\\xe9" in shown
+
+
+def test_explain_says_how_and_does_not_search(filled: Path) -> None:
+    result = run("search", "--db", filled, "--explain", "nothing like it")
+    assert result.exit_code == 0
+    assert "nothing like it" in result.stdout
+
+
+@pytest.mark.parametrize("args", [["search"], ["search", "--json"], ["search", "--desc", "a"]])
+def test_a_closed_pipe_is_silent(path: Path, args: list[str]) -> None:
+    run("import", "--db", path, LOG)
+    with start(*args, "--db", path) as child:
+        assert child.stdout
+        assert child.stderr
+        assert child.stdout.read(10)
+        child.stdout.close()
+        assert child.wait(TIMEOUT) == 141
+        assert child.stderr.read() == b""
+
+
+@pytest.mark.parametrize("args", [["search", "--count"], ["search", "--explain"], ["stats"]])
+def test_a_pipe_closed_before_the_first_line_is_silent(filled: Path, args: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        status, _, err = process(*args, "--db", filled, stdout=write)
+    finally:
+        os.close(write)
+    assert (status, err) == (141, "")
+
+
+@pytest.mark.parametrize("args", [["search"], ["stats"], ["sign"], ["import", str(LOG)]])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_output_that_cannot_be_written_is_one_line(filled: Path, args: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        status, _, err = process(*args, "--db", filled, stdout=full)
+    assert (status, err) == (2, "lmdbstore: standard output: No space left on device\n")
+
+
+def test_an_interrupted_search_is_silent(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"{n}", "", float(n), [], "x" * 4000) for n in range(2000))
+    with start("search", "--db", path) as child:
+        assert child.stdout
+        assert child.stderr
+        assert child.stdout.read(10)  # and then it waits for the pipe to be read
+        child.send_signal(signal.SIGINT)
+        assert child.wait(TIMEOUT) == 130
+        assert child.stderr.read() == b""

@@ -1,0 +1,174 @@
+"""The command `sign`: what it signs, what it tells, and what stays of one that does not end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event, LMDBEventStore, StoreFull
+from tests.tools.commands import ENVIRONMENT, on_terminal, process, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmdbstore.write.changes import Change
+
+RUN = 512
+RUNS = 3
+
+
+@pytest.fixture
+def unsigned(path: Path) -> Path:
+    """Give a store of three runs that have no signature, and a few events behind them."""
+    with LMDBEventStore(path, durability="none", signatures=False) as store:
+        store.save_many(
+            Event(f"e{n}", timestamp=float(n), content=f"common {n:06d}")
+            for n in range(RUNS * RUN + 5)
+        )
+    return path
+
+
+def signed_runs(path: Path) -> int:
+    """Return how many runs a search could leave out, as its plan has it."""
+    plan = run("search", "--db", path, "--explain", "common").stdout
+    found = re.search(r"leave out those of (\d+) runs", plan)
+    return int(found[1]) if found else 0
+
+
+def stop_at_the_second_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the store write so few events at once that it writes thrice, and fail in between."""
+    monkeypatch.setattr("lmdbstore.write.changes.PART", RUN)
+    write, calls = LMDBEventStore._write, []
+
+    def failing(store: LMDBEventStore, change: Change) -> None:
+        calls.append(change)
+        if len(calls) == 2:
+            raise error
+        write(store, change)
+
+    monkeypatch.setattr(LMDBEventStore, "_write", failing)
+
+
+def test_sign_signs_what_is_missing_and_then_nothing(unsigned: Path) -> None:
+    assert signed_runs(unsigned) == 0
+    status, out, err = process("sign", "--db", unsigned)
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r"1,536 events signed; \d+\.\d\d s, [\d,]+ events/s\n", out)
+    assert signed_runs(unsigned) == RUNS
+    assert run("search", "--db", unsigned, "--count", "common 00153").stdout == "10\n"
+    again = run("sign", "--db", unsigned)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert re.fullmatch(r"0 events signed; \d+\.\d\d s\n", again.stdout)
+
+
+def test_sign_signs_the_run_that_a_late_event_came_into(unsigned: Path) -> None:
+    with LMDBEventStore(unsigned) as store:
+        store.sign()
+        store.save(Event("late", timestamp=700.5))
+    assert signed_runs(unsigned) == RUNS - 1
+    assert "513 events signed" in run("sign", "--db", unsigned).stdout
+    assert run("sign", "--db", unsigned).stdout.startswith("0 events signed")
+
+
+def test_rebuild_signs_all_anew(unsigned: Path) -> None:
+    run("sign", "--db", unsigned)
+    with LMDBEventStore(unsigned) as store:
+        for n in range(RUN):
+            store.delete(f"e{n}")
+    assert signed_runs(unsigned) == RUNS
+    assert run("sign", "--db", unsigned, "--rebuild").stdout.startswith("1,024 events signed")
+    assert signed_runs(unsigned) == RUNS - 1
+
+
+def test_stats_tells_what_the_signatures_take(unsigned: Path) -> None:
+    def taken() -> int:
+        out = run("stats", "--db", unsigned).stdout
+        return int(re.findall(r"^bytes:signatures +(\d+)$", out, re.MULTILINE)[0])
+
+    assert taken() == 0
+    run("sign", "--db", unsigned)
+    assert taken() > 0
+
+
+def test_a_terminal_sees_that_it_goes_on(unsigned: Path) -> None:
+    status, shown = on_terminal("sign", "--db", unsigned)
+    assert status == 0
+    assert "signing" in shown
+    assert "━" in shown
+    assert "1,536 events signed" in shown
+    _, shown = on_terminal("sign", "--db", unsigned, TERM="dumb")
+    assert re.fullmatch(r"0 events signed; \d+\.\d\d s\r\n", shown)
+
+
+@pytest.mark.parametrize(
+    ("args", "how"),
+    [([], "run it again to go on"), (["--rebuild"], "run it again without --rebuild to go on")],
+)
+def test_an_interrupt_keeps_what_was_signed(
+    unsigned: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], how: str
+) -> None:
+    with monkeypatch.context() as patched:
+        stop_at_the_second_write(patched, KeyboardInterrupt())
+        result = run("sign", "--db", unsigned, *args)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == f"lmdbstore: stopped; what is signed stays, {how}\n"
+    assert signed_runs(unsigned) == 1
+    assert run("sign", "--db", unsigned).stdout.startswith("1,024 events signed")
+
+
+def test_a_failure_keeps_what_was_signed(unsigned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_at_the_second_write(monkeypatch, StoreFull("the store is full"))
+    result = run("sign", "--db", unsigned)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "lmdbstore: stopped; what is signed stays, run it again to go on\n"
+        "lmdbstore: the store is full\n"
+    )
+    assert signed_runs(unsigned) == 1
+
+
+def test_a_reader_that_went_away_does_not_make_it_a_failure(unsigned: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        status, _, err = process("sign", "--db", unsigned, stdout=write)
+    finally:
+        os.close(write)
+    assert (status, err) == (0, "")
+    assert signed_runs(unsigned) == RUNS
+
+
+def test_a_store_that_may_not_be_written_is_one_line(unsigned: Path) -> None:
+    for file in unsigned.iterdir():
+        file.chmod(0o444)
+    unsigned.chmod(0o555)
+    # Root may write everything, so it becomes somebody else, who can look into the folder.
+    code = f"""
+import os, stat
+from lmdbstore.cli import main
+import lmdbstore.cli.progress
+if os.getuid() == 0:
+    for folder in {[str(parent) for parent in unsigned.parents]!r}:
+        mode = stat.S_IMODE(os.stat(folder).st_mode)
+        if mode & 0o011 != 0o011:
+            os.chmod(folder, mode | 0o011)
+    os.setgid(65534)
+    os.setuid(65534)
+main.cli(["sign", "--db", {str(unsigned)!r}], prog_name="lmdbstore")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    unsigned.chmod(0o700)
+    for file in unsigned.iterdir():
+        file.chmod(0o600)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("lmdbstore: the store ")
+    assert "Permission denied" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert signed_runs(unsigned) == 0

@@ -1,0 +1,44 @@
+"""The command `stats`: its figures, also of odd stores."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from lmdbstore import Event, LMDBEventStore
+from tests.tools.commands import on_terminal, run
+
+
+def test_stats(filled: Path) -> None:
+    plain = dict(
+        line.split(maxsplit=1) for line in run("stats", "--db", filled).stdout.splitlines()
+    )
+    figures = json.loads(run("stats", "--db", filled, "--json").stdout)
+    assert plain["events"] == "3"
+    assert plain["flag:alarm"] == "2"
+    assert plain["map_bytes"] == str(figures["map_bytes"])
+    assert (figures["events"], figures["oldest"], figures["newest"]) == (3, 1000.0, 3000.5)
+    assert figures["events_by_flag"] == {"alarm": 2, "night": 1}
+    status, shown = on_terminal("stats", "--db", filled)
+    assert status == 0
+    assert "1970-01-01T00:16:40+00:00" in shown
+    assert f"{figures['map_bytes']:,}" in shown
+
+
+def test_stats_of_odd_stores(path: Path) -> None:
+    LMDBEventStore(path).close()
+    assert re.search(r"^oldest +-$", run("stats", "--db", path).stdout, re.MULTILINE)
+    with LMDBEventStore(path) as store:
+        flags = ["two words", "", "[red]x[/red]", "\x1b[2J"] + [f"f{n}" for n in range(20)]
+        store.save(Event("a", timestamp=1e300, tags=flags))
+        store.save(Event("b", timestamp=-1e11, tags=["two words"]))
+    out = run("stats", "--db", path).stdout
+    assert "newest             1e+300\n" in out
+    assert "oldest             -100000000000.0\n" in out
+    assert out.count("flag:") == 10
+    assert "flag:two\\x20words  2\n" in out
+    status, shown = on_terminal("stats", "--db", path)
+    assert status == 0
+    assert "flag:[red]x[/red]" in shown
+    assert "\x1b[2J" not in shown

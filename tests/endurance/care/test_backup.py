@@ -1,0 +1,241 @@
+"""Backups beside writers, and compactions that are killed or interrupted: nothing is lost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event, LMDBEventStore, verify
+from lmdbstore.care import copy as copying
+from lmdbstore.care import streaming
+from tests.tools.children import output_of
+from tests.tools.indexes import assert_indexes_agree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.tools.rounds import Rounds
+
+LONG = 60  # seconds; ends a hang, decides nothing
+BATCH = 5  # events that are saved together, all or none
+GRANT = 60  # batches that a writer saves for each backup, so that the store stays small
+THREADS, PROCESSES = 2, 2
+BACKUPS = 4
+
+# Saves so many batches for each line of its standard input, and tells the number of each when it is
+# acknowledged.
+WRITER = f"""
+import itertools, os, sys
+from lmdbstore import Event, LMDBEventStore
+path, name = sys.argv[1:]
+numbers = itertools.count()
+with LMDBEventStore(path, durability="none") as store:
+    for _ in sys.stdin:
+        for n in itertools.islice(numbers, {GRANT}):
+            store.save_many(Event(f"{{name}} {{n}} {{i}}", tags=[name]) for i in range({BATCH}))
+            os.write(1, b"%d\\n" % n)
+"""
+
+# Saves batches without an end, while another thread compacts for ever.
+COMPACTER = f"""
+import itertools, os, sys, threading
+from lmdbstore import Event, LMDBEventStore
+path, name = sys.argv[1:]
+store = LMDBEventStore(path, durability="none")
+def compact():
+    while True:
+        store.compact()
+threading.Thread(target=compact, daemon=True).start()
+for n in itertools.count():
+    store.save_many(Event(f"{{name}} {{n}} {{i}}", tags=[name]) for i in range({BATCH}))
+    os.write(1, b"%d\\n" % n)
+"""
+
+
+class Writer:
+    """Who saves batches when it is told to, and how many of them were acknowledged."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.acknowledged = 0
+        self.moved = threading.Event()
+        self.go: Callable[[], object] = bool
+
+    def note(self, number: int) -> None:
+        assert number == self.acknowledged
+        self.acknowledged += 1
+        self.moved.set()
+
+    def check(self, ids: list[str], least: int) -> int:
+        """Check that these are the first batches, whole, and so many at least."""
+        batches, rest = divmod(len(ids), BATCH)
+        assert not rest, f"a batch of {self.name} is torn"
+        expected = {f"{self.name} {n} {i}" for n in range(batches) for i in range(BATCH)}
+        assert set(ids) == expected, f"a batch of {self.name} is missing"
+        assert batches >= least, f"a batch of {self.name} that was acknowledged is missing"
+        return batches
+
+
+@contextmanager
+def in_a_thread(store: LMDBEventStore, name: str) -> Iterator[Writer]:
+    writer, granted = Writer(name), SimpleQueue[bool]()
+
+    def write() -> None:
+        numbers = itertools.count()
+        while granted.get():
+            for n in itertools.islice(numbers, GRANT):
+                store.save_many(Event(f"{name} {n} {i}", tags=[name]) for i in range(BATCH))
+                writer.note(n)
+
+    writer.go = partial(granted.put, True)
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield writer
+    finally:
+        granted.put(False)
+        thread.join(LONG)
+
+
+@contextmanager
+def in_a_process(path: Path, name: str, program: str = WRITER) -> Iterator[Writer]:
+    """Have a process write; it is killed in the end, unless it ended with its standard input."""
+    writer = Writer(name)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path), name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        lines = os.fdopen(os.dup(child.stdout.fileno()), "rb")
+
+        def listen() -> None:
+            for line in lines:
+                if line.endswith(b"\n"):  # the last may be cut off
+                    writer.note(int(line))
+
+        writer.go = partial(child.stdin.write, b"go\n")
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield writer
+            if program is WRITER:
+                child.stdin.close()
+                assert child.wait(LONG) == 0
+        finally:
+            child.kill()
+            listener.join(LONG)
+            lines.close()
+
+
+def ids_of(store: LMDBEventStore, name: str) -> list[str]:
+    return [event.id for event in store.search(flags=[name])]
+
+
+@pytest.mark.endurance("backups are made while threads and processes write", rounds=2)
+def test_a_backup_is_one_state_of_all_writers(
+    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writers go on when its first piece is told, so it has others before it and behind it."""
+    monkeypatch.setattr(copying, "PIECE", 1 << 12)
+    monkeypatch.setattr(streaming, "PIECE", 1 << 12)
+    for number in rounds:
+        path = tmp_path / f"{number}"
+        with ExitStack() as stack:
+            store = stack.enter_context(LMDBEventStore(path, durability="none"))
+            writers = [stack.enter_context(in_a_thread(store, f"t{n}")) for n in range(THREADS)]
+            writers += [stack.enter_context(in_a_process(path, f"p{n}")) for n in range(PROCESSES)]
+            go_on(writers)
+            for again in range(BACKUPS):
+                before = [writer.acknowledged for writer in writers]
+                target = tmp_path / f"{number}-{again}"
+                store.backup(target, compact=again % 2 == 0, progress=once(partial(go_on, writers)))
+                rounds.add("backups checked")
+                rounds.add("events in them", check(target, writers, before))
+                shutil.rmtree(target)
+        assert {writer.acknowledged for writer in writers} == {(BACKUPS + 1) * GRANT}
+        check(path, writers, [(BACKUPS + 1) * GRANT] * len(writers))
+        shutil.rmtree(path)
+
+
+def go_on(writers: list[Writer]) -> None:
+    """Have all writers save batches, and return when each has saved one."""
+    for writer in writers:
+        writer.moved.clear()
+        writer.go()
+    for writer in writers:
+        assert writer.moved.wait(LONG)
+
+
+def once(work: Callable[[], object]) -> Callable[[int, int], None]:
+    """Return what does some work when it is told of the first piece."""
+    first = [True]
+
+    def progress(*_: int) -> None:
+        if first:
+            first.clear()
+            work()
+
+    return progress
+
+
+def check(path: Path, writers: list[Writer], least: list[int]) -> int:
+    """Check a store that writers wrote, with so many batches of each; return its events."""
+    assert verify(path, pages=True) == []
+    with LMDBEventStore(path, readonly=True) as store:
+        assert_indexes_agree(store)
+        batches = sum(
+            writer.check(ids_of(store, writer.name), number)
+            for writer, number in zip(writers, least, strict=True)
+        )
+        assert len(store) == batches * BATCH
+        return len(store)
+
+
+@pytest.mark.endurance("a process is killed that compacts while it writes", rounds=6)
+def test_a_compaction_that_is_killed_loses_nothing(tmp_path: Path, rounds: Rounds) -> None:
+    for number in rounds:
+        path = tmp_path / f"{number}"
+        LMDBEventStore(path).close()
+        with in_a_process(path, "w", COMPACTER) as writer:
+            assert writer.moved.wait(LONG)
+            time.sleep(rounds.random.random() * 0.2)  # the chance is in when it is killed
+        rounds.add("kills")
+        rounds.add("acknowledged batches found", writer.acknowledged)
+        check(path, [writer], [writer.acknowledged])
+        with LMDBEventStore(path) as store:  # the next one sweeps
+            store.save(Event("after"))
+            store.compact()
+            assert "after" in store
+            assert store.verify(pages=True) == []
+        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
+        shutil.rmtree(path)
+
+
+@pytest.mark.endurance("backups and compactions are interrupted", rounds=1)
+def test_an_interrupt_leaves_nothing_of_a_copy(tmp_path: Path, rounds: Rounds) -> None:
+    """In a child, for an interrupted opening may leave a descriptor."""
+    for number in rounds:
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        seed = rounds.random.randrange(1 << 32)
+        module = "tests.endurance.tools.interrupted"
+        output = output_of([sys.executable, "-W", "ignore", "-m", module, str(folder), str(seed)])
+        for what, times in json.loads(output).items():
+            rounds.add(what, times)
+        shutil.rmtree(folder)

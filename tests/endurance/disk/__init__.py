@@ -1,0 +1,1 @@
+"""Disks that fail, for as long as they are told."""

@@ -1,0 +1,162 @@
+"""Entries of any database are changed by chance: `verify` against the naive check, then `repair`.
+
+The damage is done through LMDB, so that pages are sound and nothing but the contents is wrong.
+`tests.tools.indexes` compares everything in the plainest way, and is the oracle: `verify` finds
+something exactly where that one does.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from lmdbstore import Event, LMDBEventStore, StoreOpenError, repair
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import Databases
+from tests.tools.indexes import assert_indexes_agree
+from tests.tools.planting import writing
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+    from tests.tools.rounds import Rounds
+
+EVENTS = 600  # one run has a signature
+LONGEST = 511  # bytes of a key
+
+
+class State(NamedTuple):
+    """All entries of a store, but for those of the posting sets."""
+
+    timeline: dict[bytes, bytes]
+    ids: dict[bytes, bytes]
+    commits: dict[bytes, bytes]
+
+
+def make(path: Path, chance: random.Random) -> list[Event]:
+    """Make a store with equal timestamps, long texts, and holes in its local ids."""
+    with LMDBEventStore(path) as store:
+        store.save_many(
+            Event(
+                f"e{n}",
+                timestamp=chance.choice([1.0, float(n), -float(n)]),
+                tags=chance.sample(["a", "b", "", "t" * 600], chance.randrange(4)),
+                content=f"content {chance.random()} " * chance.choice([1, 5]),
+            )
+            for n in range(EVENTS)
+        )
+        for n in range(0, EVENTS, 13):
+            store.delete(f"e{n}")
+        store.sign()
+        return list(store.search())
+
+
+def read(store: LMDBEventStore) -> State:
+    def work(txn: Any, dbs: Databases) -> State:
+        return State(*(dict(txn.cursor(db=getattr(dbs, name))) for name in State._fields))
+
+    return store._read(work)
+
+
+def changed(data: bytes, chance: random.Random) -> bytes:
+    """Flip a bit, cut, lengthen, zero or replace it; it does not get empty."""
+    at, how = chance.randrange(len(data)), chance.randrange(6)
+    bit = bytes([data[at] ^ 1 << chance.randrange(8)])
+    return [
+        *(data[:at] + bit + data[at + 1 :],) * 2,
+        data[:at] or b"\1",
+        (data + bit)[-LONGEST:],
+        bytes(len(data)),
+        chance.randbytes(len(data)),
+    ][how]
+
+
+def damage(store: LMDBEventStore, chance: random.Random) -> None:
+    """Change some entries of some databases."""
+    with writing(store) as (txn, databases):
+        for _ in range(chance.choice([1, 1, 1, 2, 5])):
+            _damage_once(txn, databases, chance)
+
+
+def _damage_once(txn: Any, dbs: Databases, chance: random.Random) -> None:
+    name = chance.choice(Databases._fields)
+    db, pairs = getattr(dbs, name), name == "flags"
+    entries = list(txn.cursor(db=db))
+    if not entries:
+        return
+    (key, value), (other, other_value) = chance.choice(entries), chance.choice(entries)
+    new = changed(value, chance)[:16].ljust(16, b"?") if pairs else changed(value, chance)
+    what = chance.choice(["lose", "value", "key", "copy", "swap"])
+    if what in {"lose", "key"} or pairs:
+        txn.delete(key, value if pairs else b"", db=db)
+    if what == "value":
+        txn.put(key, new, db=db)
+    elif what in {"key", "copy"}:
+        txn.put(changed(key, chance)[:LONGEST], value, db=db)
+    elif what == "swap":
+        txn.put(key, other_value, db=db)
+        txn.put(other, value, db=db)
+
+
+def is_known(state: State, key: bytes, record: bytes) -> bool:
+    """Whether a record agrees with one of its checksums at least."""
+    (event,) = fmt.decode([record])
+    noted = state.ids.get(fmt.text_key(event.id), b"")[16:], state.commits.get(key[8:], b"")[8:]
+    return fmt.checksum(record) in noted
+
+
+@pytest.mark.endurance("Entries of any database are changed, and verified and repaired", rounds=12)
+def test_what_is_changed_by_chance_is_found_and_repaired(path: Path, rounds: Rounds) -> None:
+    events = {event.id: event for event in make(path, rounds.random)}
+    with LMDBEventStore(path) as store:
+        sound = read(store)
+    whole = (path / "data.mdb").read_bytes()
+    for _ in rounds:
+        (path / "data.mdb").write_bytes(whole)
+        with LMDBEventStore(path) as store:
+            damage(store, rounds.random)
+            left = read(store)
+            found = store.verify(pages=True)
+            try:
+                assert_indexes_agree(store)
+                agree = True
+            except Exception:  # it decodes what it finds, with no care
+                agree = False
+            assert (found == []) == agree, found
+        rounds.add("stores")
+        rounds.add("findings", len(found))
+        _check_repair(path, rounds, events, sound, left)
+    (path / "data.mdb").write_bytes(whole)
+
+
+def _check_repair(
+    path: Path, rounds: Rounds, events: dict[str, Event], sound: State, left: State
+) -> None:
+    """What is known to be as it was is kept, at its place if that is known, and nothing else."""
+    try:
+        repaired = repair(path)
+    except StoreOpenError as error:
+        assert "format version" in str(error)  # noqa: PT017  one of many outcomes
+        rounds.add("refused for their format version")
+        return
+    if repaired.old_file is not None:
+        os.unlink(repaired.old_file)
+    with LMDBEventStore(path) as store:
+        assert store.verify(pages=True) == []
+        assert_indexes_agree(store)
+        kept = {event.id: event for event in store.search()}
+        after = read(store)
+    assert all(event == events[name] for name, event in kept.items())
+    records = set(sound.timeline.values())
+    for key, record in left.timeline.items():
+        if record not in records or len(key) != fmt.KEY or not is_known(left, key, record):
+            continue
+        (event,) = fmt.decode([record])
+        assert event.id in kept
+        if sound.timeline.get(key) == record:
+            assert after.timeline.get(key) == record
+    rounds.add("events kept", len(kept))
+    rounds.add("events lost", len(events) - len(kept))

@@ -1,0 +1,73 @@
+"""The power goes: of what was not flushed some reached the disk and some did not.
+
+Killing a process shows nothing of that, as the system keeps what it wrote. So a workload is run
+under strace, and the disk is made anew as it may look at any line of the trace.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tools.children import output_of
+from tests.tools.crash.workload import Plan, random_phase
+from tests.tools.strace import needs_strace, traced
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.tools.rounds import Rounds
+
+CUTS = 40  # of each workload, each with four ways of losing what was not flushed
+EVERY = 10_000  # more than there are lines
+
+
+def cut(folder: Path, plan: Plan, seed: int, cuts: int) -> tuple[int, int]:
+    """Run a plan, cut the power; return how often, and the acknowledged writes checked."""
+    os.makedirs(os.path.dirname(plan.path))
+    file, trace = folder / "plan", folder / "trace"
+    plan.write(file)
+    output_of(traced(trace, [sys.executable, "-m", "tests.tools.crash.workload", str(file)]))
+    arguments = [str(file), str(trace), str(seed), str(cuts)]
+    number, checked = output_of(
+        [sys.executable, "-m", "tests.tools.crash.powercut", *arguments]
+    ).split()
+    trace.unlink()
+    return int(number), int(checked)
+
+
+@pytest.mark.endurance("the power goes while threads save and delete", rounds=2)
+def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, rounds: Rounds) -> None:
+    needs_strace()
+    for number in rounds:
+        folder, chance = tmp_path / f"{number}", rounds.random
+        numbers, old = itertools.count(1), list[str]()
+        phases = [random_phase(numbers, chance, 1, 30, old)]
+        phases += [random_phase(numbers, chance, chance.randint(2, 12), 8, old)]
+        phases += [random_phase(numbers, chance, 1, 30, old)]
+        plan = Plan(str(folder / "disk" / "events"), phases)
+        images, checked = cut(folder, plan, chance.randrange(1 << 32), CUTS)
+        assert images == 4 * CUTS
+        rounds.add("power cuts replayed", images)
+        rounds.add("acknowledged writes checked", checked)
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["a new folder", "a folder that is there"])
+def test_a_power_cut_while_a_store_is_made_leaves_none_or_a_whole_one(
+    tmp_path: Path, there: bool
+) -> None:
+    """At every line of the trace of its making, and of the first saves."""
+    needs_strace()
+    numbers = itertools.count(1)
+    phases = [random_phase(numbers, random.Random(5), 1, 3, [])]
+    plan = Plan(str(tmp_path / "disk" / "events"), phases, folder_is_there=there)
+    for seed in range(2):
+        images, _ = cut(
+            tmp_path / f"{seed}", plan._replace(path=str(tmp_path / f"{seed}/disk/s")), seed, EVERY
+        )
+        assert images > 100

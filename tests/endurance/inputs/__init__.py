@@ -1,0 +1,1 @@
+"""Inputs that nobody expects, for as long as they are told."""

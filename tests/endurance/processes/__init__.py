@@ -1,0 +1,1 @@
+"""Many processes and threads, for as long as they are told."""

@@ -1,0 +1,142 @@
+"""`close` against every other call: each is done whole or says that the store is closed."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event, LMDBEventStore, StoreClosed
+from tests.tools.indexes import assert_indexes_agree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.tools.rounds import Rounds
+
+    Work = Callable[[LMDBEventStore, str], object]
+
+THREADS = 3  # that make the same calls
+LONG = 60  # seconds; ends a hang, decides nothing
+EVENTS = 1200  # more than a page
+
+
+def search(store: LMDBEventStore, _: str) -> None:
+    found = [event.id for event in store.search(flags=["first"])]
+    assert len(found) == EVENTS
+
+
+def view(store: LMDBEventStore, _: str) -> None:
+    with store.snapshot() as state:
+        assert state.count(flags=["first"]) == EVENTS
+        assert state.get("e7").content == "event 7"
+
+
+def leave_half_read(store: LMDBEventStore, _: str) -> None:
+    assert next(store.search(match="event")).id == "e0"
+
+
+def delete_one(store: LMDBEventStore, name: str) -> None:
+    store.save(Event(name))
+    store.delete(name)
+
+
+def back_up(store: LMDBEventStore, name: str) -> None:
+    target = f"{store._path}-{name}"
+    try:
+        store.backup(target, compact=name.endswith(("0", "2", "4")))
+        with LMDBEventStore(target, create=False) as copy:
+            assert len(copy) >= EVENTS
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+# Each call is given a name of its own; that of a save is the id of what it leaves.
+SAVES = "save", "save_many"
+WORKS: dict[str, Work] = {
+    "save": lambda store, name: store.save(Event(name)),
+    "save_many": lambda store, name: store.save_many([Event(name), Event(f"{name}'")]),
+    "delete": delete_one,
+    "get": lambda store, _: store.get("e7"),
+    "contains": lambda store, _: "e7" in store,
+    "search": search,
+    "half a search": leave_half_read,
+    "match": lambda store, _: list(store.search(match="event 7$")),
+    "count": lambda store, _: store.count(match="event"),
+    "explain": lambda store, _: store.explain(match="event"),
+    "flags": lambda store, _: store.flags(),
+    "len": lambda store, _: len(store),
+    "snapshot": view,
+    "stats": lambda store, _: store.stats(),
+    "sign": lambda store, _: store.sign(rebuild=True),
+    "verify": lambda store, _: store.verify(pages=True),
+    "purge": lambda store, _: store.purge(max_events=1 << 30),
+    "backup": back_up,
+    "compact": lambda store, _: store.compact(),
+}
+
+
+@pytest.mark.endurance("A store is closed while threads are inside of every call", rounds=3)
+def test_close_against_every_other_call(path: Path, rounds: Rounds) -> None:
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(
+            Event(f"e{n}", timestamp=float(n), tags=["first"], content=f"event {n}")
+            for n in range(EVENTS)
+        )
+    for number in rounds:
+        for name, work in WORKS.items():
+            done = race(path, work, f"{number} {name}", rounds.random.random() * 0.005)
+            rounds.add("calls done", len(done))
+            rounds.add("calls refused", THREADS)
+            check(path, name, done)
+
+
+def race(path: Path, work: Work, name: str, pause: float) -> list[str]:
+    """Close the store while threads call; return the names of the calls that were done."""
+    store = LMDBEventStore(path, durability="none")
+    done: list[str] = []
+    errors: list[BaseException] = []
+    begun = threading.Semaphore(0)
+
+    def run(thread: int) -> None:
+        for n in itertools.count():
+            try:
+                work(store, f"{name} {thread} {n}")
+                done.append(f"{name} {thread} {n}")
+            except BaseException as error:
+                errors.append(error)
+                return
+            finally:
+                begun.release()
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert begun.acquire(timeout=LONG)
+    time.sleep(pause)
+    store.close()
+    for thread in threads:
+        thread.join(LONG)
+        assert not thread.is_alive(), f"{name} hangs"
+    assert [type(error) for error in errors] == [StoreClosed] * THREADS, errors
+    return done
+
+
+def check(path: Path, work: str, done: list[str]) -> None:
+    """What was done is there, and of what was refused nothing; then all is as it was before."""
+    with LMDBEventStore(path, durability="none") as store:
+        assert assert_indexes_agree(store) == len(store)
+        new = {event.id for event in store.search() if "first" not in event.tags}
+        if work == "delete":  # of each thread the last save may have been done, and its delete not
+            assert len(new) <= THREADS
+        else:
+            saved = done if work in SAVES else []
+            assert new == {*saved, *(f"{name}'" for name in saved if work == "save_many")}
+        for name in new:
+            store.delete(name)

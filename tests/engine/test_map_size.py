@@ -1,0 +1,207 @@
+"""The map: full, larger in another process, and the files that readers must not blow up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lmdbstore import Event, EventReadException, LMDBEventStore, StoreFull
+from tests.tools.stores import grow
+
+SMALL = 1 << 20  # bytes of map: full after a few hundred events
+TEXT = "x" * 1000
+
+
+def fill(store: LMDBEventStore) -> int:
+    number = 0
+    with pytest.raises(StoreFull, match="larger map_size"):  # noqa: PT012  the save that fails
+        while True:
+            store.save(Event(f"e{number}", timestamp=float(number), tags=["f"], content=TEXT))
+            number += 1
+    return number
+
+
+def test_a_full_store_says_so_reads_on_and_takes_more_when_it_is_opened_larger(path: Path) -> None:
+    with LMDBEventStore(path, map_size=SMALL, durability="none") as store:
+        number = fill(store)
+        assert number > 100
+        with pytest.raises(StoreFull):
+            store.save_many(Event(content=TEXT) for _ in range(100))
+        assert len(store) == store.count(flags=["f"]) == number
+        assert [event.id for event in store.search(limit=2)] == ["e0", "e1"]
+        assert not store._environment.barrier.up
+        for n in range(50):
+            store.delete(f"e{n}")
+        store.save(Event("in the space of what was deleted", content=TEXT))
+    with LMDBEventStore(path, map_size=4 * SMALL, durability="none") as store:
+        store.save_many(Event(content=TEXT) for _ in range(1000))
+        assert len(store) == number - 50 + 1 + 1000
+
+
+def test_a_larger_map_of_another_process_is_taken_over(path: Path) -> None:
+    with LMDBEventStore(path, map_size=SMALL, durability="none") as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n), content=TEXT) for n in range(300))
+        search = store.search()
+        assert next(search).id == "e0"
+        grow(path)
+        assert store.get("big7").content.startswith("yy")
+        assert [event.id for event in search] == [f"e{n}" for n in range(1, 300)]
+        assert len(store) == 3300
+
+
+def test_a_larger_map_is_taken_over_by_a_writer(path: Path) -> None:
+    with LMDBEventStore(path, map_size=SMALL, consistency="snapshot") as store:
+        grow(path)
+        store.save(Event("new"))
+        assert "new" in store
+        assert "big2999" in store
+
+
+def test_a_snapshot_is_ended_by_a_larger_map_and_says_so(path: Path) -> None:
+    with LMDBEventStore(path, map_size=SMALL, durability="none") as store:
+        store.save(Event("a"))
+        with store.snapshot() as view:
+            search = view.search()
+            grow(path)
+            assert "a" in view
+            assert "big7" in store
+            with pytest.raises(EventReadException, match="larger map; take a new one"):
+                view.get("a")
+            with pytest.raises(EventReadException, match="larger map"):
+                next(search)
+        with store.snapshot() as view:
+            assert "big7" in view
+
+
+def churn(store: LMDBEventStore, rounds: int) -> None:
+    for _ in range(rounds):
+        store.save_many(Event(f"c{n}", timestamp=5.0, content=TEXT) for n in range(50))
+        for n in range(50):
+            store.delete(f"c{n}")
+
+
+def test_a_forgotten_search_does_not_make_the_file_grow(path: Path) -> None:
+    """The pages of what is deleted are used again, since no transaction stays open."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n), content=TEXT) for n in range(500))
+        churn(store, 5)
+        forgotten = [store.search(), store.search(order="desc")]
+        for search in forgotten:
+            next(search)
+        assert store.stats().readers == 0
+        before = store.stats().map_used
+        churn(store, 20)
+        assert store.stats().map_used <= before * 1.2
+        assert [sum(1 for _ in search) for search in forgotten] == [499, 499]
+
+
+def test_an_open_snapshot_shows_in_the_figures(store: LMDBEventStore, path: Path) -> None:
+    store.save(Event("a", timestamp=1.5, tags=["f", "g"]))
+    store.save(Event("b", timestamp=-2.5, tags=["f"]))
+    with store.snapshot():
+        figures = store.stats()
+        assert figures.readers == 1
+    figures = store.stats()
+    assert (figures.events, figures.oldest, figures.newest, figures.flags) == (2, -2.5, 1.5, 2)
+    names = {"timeline", "ids", "flags", "commits", "signatures", "meta"}
+    assert set(figures.databases) == names
+    assert figures.databases.pop("signatures") == 0  # of two events there is none
+    assert all(size >= 4096 for size in figures.databases.values())
+    assert figures.file_bytes == os.stat(path / "data.mdb").st_size
+    assert figures.file_bytes <= figures.map_used <= figures.map_bytes
+    assert (figures.readers, figures.max_readers) == (0, 4096)
+
+
+def test_readers_beyond_the_table_are_an_error_with_the_remedy(path: Path) -> None:
+    with LMDBEventStore(path, max_readers=10) as store, ExitStack() as snapshots:
+        store.save(Event("a"))
+        slots = store.stats().max_readers
+        for _ in range(slots):
+            snapshots.enter_context(store.snapshot())
+        with pytest.raises(EventReadException, match="larger max_readers"):
+            store.get("a")
+        snapshots.close()
+        assert "a" in store
+
+
+def test_slots_of_readers_that_died_are_taken_again(path: Path) -> None:
+    code = f"""
+import os
+from contextlib import ExitStack
+from lmdbstore import EventReadException, LMDBEventStore
+store, snapshots = LMDBEventStore({str(path)!r}, max_readers=10), ExitStack()
+try:
+    while True:
+        snapshots.enter_context(store.snapshot())
+except EventReadException:
+    os._exit(7)
+"""
+    with LMDBEventStore(path, max_readers=10) as store:
+        store.save(Event("a"))
+        child = subprocess.run([sys.executable, "-c", code], check=False, timeout=120)
+        assert child.returncode == 7
+        assert "a" in store
+
+
+def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None:
+    """An event that is saved and deleted in one group commit leaves pages that nobody wrote."""
+    with LMDBEventStore(path) as store:
+        for name in "abc":
+            store.save(Event(name, content=TEXT))
+        store.delete("a")
+        works = [lambda: store.save(Event("big", content=TEXT * 1000)), lambda: store.delete("big")]
+        threads = [threading.Thread(target=work) for work in works]
+
+        def queue_up() -> None:
+            for number, thread in enumerate(threads, 1):
+                thread.start()
+                while len(store._environment.writer._queue) < number:
+                    time.sleep(0.001)  # until it is there, however long that takes
+
+        store._environment.writer.hold_up(queue_up)
+        for thread in threads:
+            thread.join()
+        used = store.stats().map_used
+        assert (path / "data.mdb").stat().st_size < used
+    for readonly in (True, False):
+        with LMDBEventStore(path, readonly=readonly) as store:
+            assert [event.id for event in store.search()] == ["b", "c"]
+    assert (path / "data.mdb").stat().st_size == used, "every opening would look through all of it"
+    with LMDBEventStore(path) as store:
+        store.save(Event("after", content=TEXT * 1000))
+
+
+def test_a_full_disk_is_an_error_and_not_the_end(path: Path) -> None:
+    """A limit on the size of files stands in for the disk."""
+    code = f"""
+import resource, signal
+from lmdbstore import Event, EventWriteException, LMDBEventStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with LMDBEventStore({str(path)!r}) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+    saved = 0
+    try:
+        while True:
+            store.save(Event(f"e{{saved}}", content="x" * 1000))
+            saved += 1
+    except EventWriteException as error:
+        print(error)
+    assert [event.id for event in store.search()] == [f"e{{n}}" for n in range(saved)]
+    assert saved > 50
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    store.save(Event("after"))
+    assert len(store) == saved + 1
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing was written" in done.stdout
+    assert "disk" in done.stdout

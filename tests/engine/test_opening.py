@@ -1,0 +1,384 @@
+"""Opening: how a store comes to be, what is refused and in which words, and what is shared."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+
+from lmdbstore import (
+    Event,
+    EventStoreException,
+    InvalidOption,
+    LMDBEventStore,
+    ReadOnlyStore,
+    StoreClosed,
+    StoreOpenError,
+    repair,
+    verify,
+)
+from lmdbstore.disk import format as fmt
+from lmdbstore.engine import create as creation
+from lmdbstore.engine.environment import DEFAULT_MAP_SIZE
+from lmdbstore.engine.registry import _registry
+from tests.tools.planting import writing
+
+
+def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:
+    with LMDBEventStore(path):
+        assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    for name in os.listdir(path):
+        assert stat.S_IMODE((path / name).stat().st_mode) == 0o600
+    assert os.listdir(path.parent) == [path.name], "the folder it was made in is left over"
+
+
+def test_an_empty_folder_becomes_a_store(path: Path) -> None:
+    path.mkdir()
+    with LMDBEventStore(str(path)) as store:
+        store.save(Event("a"))
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_folder_that_is_there_keeps_its_rights_and_may_be_a_link(path: Path) -> None:
+    target = path.parent / "target"
+    target.mkdir(mode=0o770)
+    target.chmod(0o770)
+    inode = target.stat().st_ino
+    path.symlink_to(target)
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+        with LMDBEventStore(target) as same:
+            assert same._environment is store._environment
+    assert (target.stat().st_ino, stat.S_IMODE(target.stat().st_mode)) == (inode, 0o770)
+    assert sorted(os.listdir(target)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
+
+
+def test_what_a_creation_that_was_killed_left_is_no_hindrance(path: Path) -> None:
+    path.mkdir()
+    (path / f"{creation.MAKING}123").mkdir()
+    (path / "barrier").write_bytes(b"\0")
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+
+
+@pytest.mark.parametrize("pages", [2, 3, 5, -1])
+def test_a_data_file_that_is_cut_off_is_refused(path: Path, pages: int) -> None:
+    """Reading it would end the process."""
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(content="x" * 500) for _ in range(100))
+    whole = (path / "data.mdb").read_bytes()
+    end = pages * 4096 if pages > 0 else len(whole) - 4096
+    os.truncate(path / "data.mdb", end)
+    with pytest.raises(StoreOpenError, match="cut off"):
+        LMDBEventStore(path)
+    (path / "data.mdb").write_bytes(whole)
+
+
+def test_a_store_that_was_dropped_is_given_back_by_the_next_opening(path: Path) -> None:
+    store: LMDBEventStore | None = LMDBEventStore(path)
+    assert store is not None
+    del store
+    with LMDBEventStore(path, durability="none") as other:
+        other.save(Event("a"))
+
+
+def test_a_path_need_not_be_text(path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe")
+    with LMDBEventStore(odd) as store:
+        store.save(Event("a"))
+    with LMDBEventStore(odd, readonly=True) as store:
+        assert "a" in store
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_path_through_folders_whose_names_are_no_text(path: Path, inside: bool) -> None:
+    """In all that is done to a store: some of it makes another one inside of its folder."""
+    odd = os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe")
+    os.mkdir(odd)
+    place = os.path.join(odd, "events") if inside else odd
+    copy = os.path.join(path.parent if not inside else odd, "copy\udcff")
+    with LMDBEventStore(place) as store:
+        store.save_many(Event(f"e{n}") for n in range(9))
+        store.sign()
+        store.compact()
+        store.backup(copy)
+        store.backup(f"{copy} too", compact=True)
+        assert store.verify(pages=True) == []
+        with store.snapshot():
+            assert len(store.stats().snapshots) == 1
+        assert store.purge(max_events=5).events == 4
+    for made, events in ((place, 5), (copy, 9), (f"{copy} too", 9)):
+        assert verify(made, pages=True) == []
+        assert repair(made).events == events
+        with pytest.raises(StoreOpenError) as refused:
+            LMDBEventStore(f"{made}/none/none")
+        assert str(refused.value).isprintable()
+
+
+def test_what_was_saved_is_there_when_it_is_opened_again(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a", content="x"))
+    with LMDBEventStore(path, create=False) as store:
+        assert store.get("a").content == "x"
+        store.save(Event("b"))
+        assert [event.id for event in store.search()] == ["a", "b"]
+
+
+def test_local_ids_are_not_given_again_after_the_last_event_is_deleted(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many([Event("a", timestamp=1.0), Event("b", timestamp=1.0)])
+        (token,) = [search.token for search in [store.search(order="desc")] if next(search)]
+        store.delete("b")
+    with LMDBEventStore(path) as store:
+        store.save(Event("c", timestamp=1.0))
+        assert [event.id for event in store.search(after=token)] == ["c"]
+
+
+def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    with LMDBEventStore(path.name) as store:
+        monkeypatch.chdir("/")
+        assert repr(store) == f"<LMDBEventStore {str(path)!r}>"
+        with LMDBEventStore(path) as other:
+            assert other._environment is store._environment
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda path: path.write_text("x"), "not a folder"),
+        (lambda path: (path.mkdir(), (path / "notes.txt").write_text("x")), "holds other things"),
+        (lambda path: path.symlink_to("/dev/null"), "not a folder"),
+        (lambda path: lmdb.open(str(path)).close(), "not a store of lmdbstore"),
+        (lambda path: (path.mkdir(), (path / "data.mdb").write_bytes(b"x" * 9000)), "not an LMDB"),
+        (lambda path: (path.mkdir(), (path / "data.mdb").write_bytes(b"")), "not an LMDB"),
+    ],
+)
+def test_something_else_is_never_touched(tmp_path: Path, made: Any, words: str) -> None:
+    path = tmp_path / "there"
+    made(path)
+    before = sorted(os.walk(tmp_path))
+    with pytest.raises(StoreOpenError, match=words):
+        LMDBEventStore(path)
+    assert sorted(os.walk(tmp_path)) == before
+    assert not _registry
+
+
+def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreOpenError, match="create=True"):
+        LMDBEventStore(tmp_path / "none", create=False)
+    with pytest.raises(StoreOpenError, match="there is no store"):
+        LMDBEventStore(tmp_path / "none", readonly=True)
+    with pytest.raises(StoreOpenError, match="make it first"):
+        LMDBEventStore(tmp_path / "no" / "folder")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) -> None:
+    LMDBEventStore(path).close()
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        txn.put(fmt.FORMAT, fmt.encode_checked(99), db=databases.meta)
+    with pytest.raises(StoreOpenError, match=r"version 99.*version 4"):
+        LMDBEventStore(path)
+    with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
+        meta = environment.open_db(fmt.META, txn)
+        txn.put(fmt.FORMAT, fmt.encode_checked(fmt.VERSION), db=meta)
+        txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()))
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"durability": "some"}, "durability"),
+        ({"durability": None}, "durability"),
+        ({"consistency": "eventual"}, "consistency"),
+        ({"map_size": 0}, "map_size"),
+        ({"map_size": 1.5}, "map_size"),
+        ({"map_size": 1 << 70}, "map_size"),
+        ({"max_readers": -1}, "max_readers"),
+        ({"max_readers": 1 << 31}, "max_readers"),
+        ({"map_size": 4096}, "map_size"),
+        ({"readonly": "no"}, "readonly"),
+        ({"create": 1}, "create"),
+        ({"max_readers": True}, "max_readers"),
+        ({"mode": True}, "mode"),
+        ({"mode": "600"}, "mode"),
+        ({"mode": 0o400}, "mode"),
+        ({"mode": 0o777}, "mode"),
+        ({"mode": 0o100600}, "mode"),
+        ({"mode": -1}, "mode"),
+    ],
+)
+def test_a_bad_option_is_named(tmp_path: Path, options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidOption, match=rf"^{field}: .*pass") as caught:
+        LMDBEventStore(tmp_path / "s", **options)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, StoreOpenError)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("path", [None, 5, "", "a\0b", ["x"]])
+def test_a_bad_path_is_refused(path: Any) -> None:
+    with pytest.raises(InvalidOption, match=r"^path: "):
+        LMDBEventStore(path)
+
+
+def test_one_path_is_opened_once_in_a_process_and_counted(path: Path) -> None:
+    first = LMDBEventStore(path)
+    second = LMDBEventStore(path.parent / "." / path.name, consistency="snapshot")
+    first.save(Event("a"))
+    assert second.get("a").id == "a"
+    first.close()
+    with pytest.raises(StoreClosed):
+        first.get("a")
+    second.save(Event("b"))
+    assert len(second) == 2
+    second.close()
+    second.close()
+
+
+@pytest.mark.parametrize(
+    "options", [{"durability": "none"}, {"readonly": True}, {"map_size": 1 << 20}]
+)
+def test_contradicting_options_are_named(path: Path, options: dict[str, Any]) -> None:
+    with LMDBEventStore(path) as store:
+        with pytest.raises(InvalidOption, match=next(iter(options))):
+            LMDBEventStore(path, **options)
+        store.save(Event("a"))
+    with LMDBEventStore(path, **options) as store:
+        assert "a" in store
+
+
+def test_files_that_the_process_opened_with_lmdb_itself(path: Path) -> None:
+    LMDBEventStore(path).close()
+    with (
+        lmdb.open(str(path), max_dbs=8),
+        pytest.raises(StoreOpenError, match="opened the same files with lmdb itself"),
+    ):
+        LMDBEventStore(path)
+
+
+def test_a_readonly_store_reads_and_does_not_write(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+    with LMDBEventStore(path, readonly=True) as store:
+        assert [event.id for event in store.search()] == ["a"]
+        writes: list[Any] = [lambda: store.save(Event("b")), lambda: store.delete("a")]
+        writes += [lambda: store.save_many([Event("b")]), lambda: store.save_many([])]
+        for write in writes:
+            with pytest.raises(ReadOnlyStore, match="readonly=True"):
+                write()
+        with store.snapshot() as view:
+            assert len(view) == 1
+
+
+def test_a_reader_without_the_right_to_write_is_told_about_the_lock_file() -> None:
+    """In a folder that an ordinary user can reach, as root may write to everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events"
+        LMDBEventStore(path).close()
+        for name in (folder, path):
+            os.chmod(name, 0o755)
+        for file in path.iterdir():
+            file.chmod(0o444)
+        code = f"""
+import os, lmdbstore
+if os.getuid() == 0:
+    import lmdb, re2, orjson  # while it may read them
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    lmdbstore.LMDBEventStore({str(path)!r}, readonly=True)
+except lmdbstore.StoreOpenError as error:
+    print(error)
+"""
+        assert "a reader too must be allowed to write the store's lock.mdb" in python(code)
+
+
+def test_a_short_address_space_gets_a_smaller_map(path: Path) -> None:
+    code = f"""
+import resource, lmdbstore
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+with lmdbstore.LMDBEventStore({str(path)!r}) as store:
+    store.save(lmdbstore.Event("a"))
+    print(store.stats().map_bytes)
+"""
+    assert resource.getrlimit(resource.RLIMIT_AS)
+    assert 1 << 30 <= int(python(code)) < DEFAULT_MAP_SIZE
+
+
+def test_a_map_that_is_too_large_is_an_error_with_the_remedy(path: Path) -> None:
+    with pytest.raises(StoreOpenError, match="pass a smaller map_size"):
+        LMDBEventStore(path, map_size=1 << 50)
+    assert not os.listdir(path.parent)  # and nothing was made
+
+
+def test_a_store_pickles_as_its_path_and_options(path: Path) -> None:
+    with LMDBEventStore(path, consistency="snapshot", max_readers=100) as store:
+        store.save(Event("a"))
+        with pickle.loads(pickle.dumps(store)) as copy:
+            assert copy.get("a").id == "a"
+            assert copy._options == store._options
+            assert not copy._strict
+            assert copy._environment is store._environment
+
+
+def test_processes_that_make_one_store_at_once_share_it(path: Path) -> None:
+    code = f"""
+import sys, lmdbstore
+sys.stdin.readline()
+with lmdbstore.LMDBEventStore({str(path)!r}) as store:
+    store.save(lmdbstore.Event())
+"""
+    children = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) for _ in range(6)
+    ]
+    for child in children:
+        assert child.stdin
+        child.stdin.write(b"\n")
+        child.stdin.close()
+    assert [child.wait(60) for child in children] == [0] * 6
+    with LMDBEventStore(path, create=False) as store:
+        assert len(store) == 6
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_creation_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(creation, "create_barrier_file", fail)
+    with pytest.raises(StoreOpenError, match="No space left"):
+        LMDBEventStore(path)
+    assert not os.listdir(path.parent)
+    assert issubclass(StoreOpenError, EventStoreException)
+
+
+def test_a_missing_side_file_is_made_again_by_who_may_write(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+    (path / "barrier").unlink()
+    with pytest.raises(StoreOpenError, match="barrier"):
+        LMDBEventStore(path, readonly=True)
+    with LMDBEventStore(path) as store:
+        assert "a" in store
+
+
+def python(code: str) -> str:
+    """Run code in another process, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,210 @@
+"""Processes: fork in the middle of everything, spawn, and many that share a store."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.resource_tracker
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event, LMDBEventStore, StoreClosed
+from tests.tools.children import in_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    pytest.mark.usefixtures("resource_tracker"),
+]
+LONG = 60  # seconds; ends a hang, decides nothing
+
+
+def test_a_forked_child_reads_and_writes(store: LMDBEventStore) -> None:
+    store.save(Event("a", timestamp=1.0))
+
+    def child() -> None:
+        assert store.get("a").timestamp == 1.0
+        store.save(Event("b", timestamp=2.0))
+        assert [event.id for event in store.search()] == ["a", "b"]
+        store.close()
+        with pytest.raises(StoreClosed):
+            len(store)
+
+    in_child(child)
+    store.save(Event("c", timestamp=3.0))
+    assert [event.id for event in store.search()] == ["a", "b", "c"]
+
+
+def test_a_half_read_search_goes_on_in_parent_and_child(store: LMDBEventStore) -> None:
+    store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(3000))
+    search = store.search()
+    first = [next(search).id for _ in range(100)]
+
+    def rest() -> None:
+        assert first + [event.id for event in search] == [f"e{n}" for n in range(3000)]
+
+    in_child(rest)
+    rest()
+
+
+def test_the_snapshot_of_a_parent_is_not_touched_by_its_child(store: LMDBEventStore) -> None:
+    """Closing in the child would free the parent's slot in the reader table, if it could."""
+    store.save_many(Event(f"e{n}", content="x" * 500) for n in range(200))
+    with store.snapshot() as view:
+        search = view.search()
+        next(search)
+
+        def child() -> None:
+            with pytest.raises(StoreClosed, match="parent"):
+                view.get("e1")
+            store.delete("e0")
+            store.close()
+
+        in_child(child)
+        for n in range(1, 200):
+            store.delete(f"e{n}")
+        store.save_many(Event(f"f{n}", content="y" * 500) for n in range(200))
+        assert store.stats().readers == 1
+        assert len(view) == 200
+        assert [event.id for event in search] == [f"e{n}" for n in range(1, 200)]
+    assert store.stats().readers == 0
+
+
+def test_a_child_that_outlives_its_parent_reads_right(path: Path) -> None:
+    code = f"""
+import os, sys
+from lmdbstore import Event, LMDBEventStore
+store = LMDBEventStore({str(path)!r})
+store.save(Event("a", content="right"))
+ready, go = os.pipe()
+if os.fork():
+    os._exit(0)
+os.close(go)
+os.read(ready, 1)
+for n in range(50):
+    store.save(Event(content="x" * 500))
+assert store.get("a").content == "right"
+assert len(store) == 51
+print("done", flush=True)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG, check=False
+    )
+    assert (found.stdout, found.stderr) == ("done\n", "")
+
+
+def test_forking_while_other_threads_read_and_write(store: LMDBEventStore) -> None:
+    store.save_many(Event(f"e{n}", timestamp=float(n), tags=["f"]) for n in range(1000))
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def run(work: Callable[[int], object]) -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                work(number)
+                number += 1
+        except BaseException as error:
+            errors.append(error)
+
+    works: list[Callable[[int], object]] = [
+        lambda n: store.save(Event(f"w{n}", tags=["g"])),
+        lambda n: store.get(f"e{n % 1000}"),
+        lambda _: sum(1 for _ in store.search(flags=["f"])) == 1000,
+    ]
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+
+    def child() -> None:
+        assert store.get("e7").timestamp == 7.0
+        assert store.count(flags=["f"]) == 1000
+        store.save(Event(tags=["child"]))
+
+    try:
+        for _ in range(20):
+            in_child(child)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(LONG)
+    assert not errors
+    assert store.count(flags=["child"]) == 20
+
+
+def test_a_fork_without_hooks_is_noticed(store: LMDBEventStore) -> None:
+    """A fork made in C runs no hooks; the store finds out by the process id."""
+    ctypes = pytest.importorskip("ctypes")
+    store.save(Event("a"))
+    pid = ctypes.PyDLL(None).fork()
+    if not pid:
+        status = 1
+        try:
+            assert store.get("a").id == "a"
+            store.save(Event("b"))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert "b" in store
+
+
+def save_in_worker(store: LMDBEventStore, name: str) -> int:
+    """Use a store that came by pickle, or by fork."""
+    with store:
+        for n in range(20):
+            store.save(Event(f"{name}-{n}", tags=[name]))
+        return store.count(flags=[name])
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_of_multiprocessing_share_a_store(store: LMDBEventStore, method: str) -> None:
+    context = multiprocessing.get_context(method)
+    with context.Pool(3) as pool:
+        counts = pool.starmap(save_in_worker, [(store, name) for name in "abc"])
+        pool.close()
+        pool.join()
+    assert counts == [20, 20, 20]
+    assert len(store) == 60
+    if method == "forkserver":
+        stop = multiprocessing.forkserver._forkserver._stop  # type: ignore[attr-defined]  # it would outlive the test
+        stop()
+
+
+def test_many_processes_write_and_nothing_is_lost(path: Path, store: LMDBEventStore) -> None:
+    code = f"""
+import sys, threading
+from lmdbstore import Event, LMDBEventStore
+name = sys.argv[1]
+def work(store, thread):
+    for n in range(25):
+        store.save(Event(f"{{name}}-{{thread}}-{{n}}", timestamp=float(n), tags=[name, "all"]))
+        assert f"{{name}}-{{thread}}-{{n}}" in store
+        if n % 5 == 0:
+            store.delete(f"{{name}}-{{thread}}-{{n}}")
+            assert f"{{name}}-{{thread}}-{{n}}" not in store
+with LMDBEventStore({str(path)!r}) as store:
+    threads = [threading.Thread(target=work, args=(store, t)) for t in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+"""
+    children = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "xyz"]
+    try:
+        while any(child.poll() is None for child in children):
+            events = list(store.search(flags=["all"]))
+            assert len({event.id for event in events}) == len(events)
+    finally:
+        codes = [child.wait(LONG) for child in children]
+    assert codes == [0, 0, 0]
+    assert store.flags() == {"all": 240, "x": 80, "y": 80, "z": 80}

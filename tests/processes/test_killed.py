@@ -1,0 +1,350 @@
+"""A process that is killed at one chosen place: between two steps of a commit, or while it opens.
+
+Where no line of Python stands at that place, `strace` holds the process there. A process that waits
+is seen by its not having gone on: on a slow machine that can only hide a failure.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import pytest
+
+from lmdbstore import Event, EventReadException, EventWriteException, LMDBEventStore
+from lmdbstore.disk.databases import check_is_store
+from lmdbstore.disk.meta_page import meta_at
+from lmdbstore.engine import environment
+from lmdbstore.write import writer
+from lmdbstore.write.transaction import WriteTransaction
+from tests.tools.children import until
+from tests.tools.held_writer import LONG, READS, SHORT, threads, waiting, writing_process
+from tests.tools.stores import grow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+def _works(*command: str) -> bool:
+    return bool(shutil.which(command[0])) and subprocess.run(command, check=False).returncode == 0
+
+
+needs_strace = pytest.mark.skipif(
+    not _works("strace", "-o", os.devnull, "true"),
+    reason="strace is missing, or may not trace here",
+)
+
+
+class Program:
+    """A running program; it begins by telling its process id, for strace may stand before it."""
+
+    def __init__(self, code: str, path: Path, under: Sequence[str]) -> None:
+        code = f"import os, signal, sys\nprint(os.getpid(), flush=True)\n{code}"
+        self.process = subprocess.Popen(
+            [*under, sys.executable, "-c", code, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid: int | None = None  # until it has told
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline()
+
+    def kill(self) -> None:
+        """Kill it, and then strace, which would hold on to it until its delay is over."""
+        if self.process.poll() is None:
+            if self.pid is not None:
+                os.kill(self.pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait(LONG)
+
+
+@contextmanager
+def program(code: str, path: Path, *, under: Sequence[str] = ()) -> Iterator[Program]:
+    running = Program(code, path, under)
+    try:
+        running.pid = int(running.line())
+        yield running
+    finally:
+        running.kill()
+        running.process.communicate()
+
+
+# -- while it opens -------------------------------------------------------------------------------
+
+
+@needs_strace
+@pytest.mark.parametrize("number", [4, 5])
+def test_one_that_is_killed_while_it_opens_the_store_misleads_nobody_who_waits_to_open_it(
+    path: Path, tmp_path: Path, number: int
+) -> None:
+    """LMDB would let the other in beside a lock file that says that nothing was ever committed.
+
+    It would go on from one of the two meta pages, whichever that is, and write over the other.
+    """
+    events = [f"e{n}" for n in range(number)]
+    with LMDBEventStore(path) as store:
+        for name in events:
+            store.save(Event(name))
+    log, data = tmp_path / "calls", path / "data.mdb"
+    held = ["strace", "-f", "-o", str(log), "-P", str(data), "-e", "trace=openat,pread64"]
+    held += ["-e", f"inject=pread64:delay_enter={LONG * 1_000_000}"]
+    opening = "from lmdbstore import Event, LMDBEventStore\nstore = LMDBEventStore(sys.argv[1])"
+    with program(opening, path, under=held) as first:
+        until(lambda: "O_RDWR" in log.read_text(), "the first does not come to open the data file")
+        using = "store.save(Event('next'))\nprint(len(store))"
+        with program(f"{opening}\n{using}", path) as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.process.wait(5 * SHORT)
+            first.kill()
+            assert second.process.communicate(timeout=LONG)[0] == f"{number + 1}\n"
+    with LMDBEventStore(path) as store:
+        assert [event.id for event in store.search()] == [*events, "next"]
+
+
+def test_processes_open_a_store_one_after_the_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LMDBEventStore(path).close()
+    opened, data = lmdb.open, os.open(path / "data.mdb", os.O_RDONLY)
+    calls: list[object] = []
+
+    def noted(*arguments: Any, **options: Any) -> lmdb.Environment:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(data, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        calls.append(arguments)
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(lmdb, "open", noted)
+    try:
+        with LMDBEventStore(path):
+            fcntl.flock(data, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(data)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_the_store_may_get_a_larger_map_while_it_is_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, readonly: bool
+) -> None:
+    LMDBEventStore(path, map_size=1 << 20).close()
+    check = check_is_store
+
+    def slow(*arguments: Any) -> None:
+        grow(path)
+        check(*arguments)
+
+    monkeypatch.setattr(environment, "check_is_store", slow)
+    with LMDBEventStore(path, map_size=1 << 20, readonly=readonly) as store:
+        assert len(store) == 3000
+
+
+# -- in a commit ----------------------------------------------------------------------------------
+
+
+def last_commit(path: Path) -> int:
+    """Return the number of the last transaction that stands in a meta page."""
+    with open(path / "data.mdb", "rb") as file:
+        first = meta_at(file, 0)
+        assert first is not None
+        second = meta_at(file, first.page_size)
+        assert second is not None
+    return max(first, second).transaction
+
+
+@needs_strace
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_commit_that_is_written_and_not_announced_has_one_outcome(
+    path: Path, *, readonly: bool
+) -> None:
+    """A strict reader completes it; one without the right to write sees it from the next write."""
+    with LMDBEventStore(path) as first:
+        first.save(Event("old", timestamp=1.0))
+    before = last_commit(path)
+    held = ["strace", "-f", "-o", os.devnull, "-P", str(path / "data.mdb")]
+    held += ["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_exit=1000000"]
+    saving = """
+from lmdbstore import Event, LMDBEventStore
+LMDBEventStore(sys.argv[1]).save(Event("new", timestamp=2.0, tags=["f"]))
+"""
+    with (
+        LMDBEventStore(path, readonly=readonly) as store,
+        program(saving, path, under=held) as running,
+        threads() as pool,
+    ):
+        until(lambda: last_commit(path) > before, "nothing is committed")
+        reads = [pool.submit(read, store) for read in READS.values()]
+        running.kill()
+        assert {read.result(LONG) for read in reads} == {not readonly}
+        saving_next = saving.replace('"new", timestamp=2.0, tags=["f"]', '"next", timestamp=3.0')
+        with program(saving_next, path) as another:
+            assert another.process.wait(LONG) == 0
+        assert [event.id for event in store.search()] == ["old", "new", "next"]
+
+
+def test_what_a_writer_that_died_left_is_marked_until_it_is_settled(
+    path: Path, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also behind a write that could not even begin."""
+
+    def fails(_: WriteTransaction) -> None:
+        raise lmdb.Error("made to fail")
+
+    with writing_process(path, "hold") as child:
+        child.kill()
+    with monkeypatch.context() as patch:
+        patch.setattr(WriteTransaction, "begin", fails)
+        with pytest.raises(EventWriteException, match="made to fail"):
+            store.save(Event("fails"))
+    assert store._environment.barrier.up
+    store.save(Event("next"))
+    assert not store._environment.barrier.up
+
+
+def test_the_lock_of_a_writer_that_is_killed_does_not_live_on_in_what_it_forked(
+    path: Path, store: LMDBEventStore
+) -> None:
+    code = """
+from lmdbstore import Event, LMDBEventStore
+from lmdbstore.write.transaction import WriteTransaction
+
+store = LMDBEventStore(sys.argv[1])
+if not os.fork():
+    sys.stdin.read()
+    os._exit(0)
+
+def held(_):
+    print("held", flush=True)
+    signal.pause()
+
+WriteTransaction.commit = held
+store.save(Event("new"))
+"""
+    with threads() as pool, program(code, path) as child:
+        assert child.line() == "held\n"
+        child.kill()
+        pool.submit(store.save, Event("next")).result(LONG)
+        assert pool.submit(len, store).result(LONG) == 1
+
+
+# -- while it reads -------------------------------------------------------------------------------
+
+
+def test_a_snapshot_that_was_killed_does_not_make_the_file_grow(
+    path: Path, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody opens the store meanwhile, and its reader table is not full."""
+    monkeypatch.setattr(writer, "SLOTS_CHECK", 0.0)
+    code = """
+from lmdbstore import LMDBEventStore
+view = LMDBEventStore(sys.argv[1]).snapshot()
+print(len(view), flush=True)
+sys.stdin.read()
+"""
+
+    def churn(times: int) -> int:
+        for _ in range(times):
+            names = [f"e{n}" for n in range(20)]
+            store.save_many(Event(name, content="x" * 1000) for name in names)
+            for name in names:
+                store.delete(name)
+        return store.stats().map_used
+
+    with program(code, path) as child:
+        assert child.line() == "0\n"
+        pinned = churn(2)
+        assert churn(2) > pinned, "the snapshot should hold on to the past"
+        child.kill()
+    settled = churn(2)
+    assert churn(20) <= settled * 1.1
+    assert store.stats().readers == 0
+
+
+class _Beaten:
+    """An open LMDB environment in which another thread is always first to free the slots."""
+
+    def __init__(self, opened: lmdb.Environment) -> None:
+        self._opened = opened
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
+
+    def reader_check(self) -> int:
+        self._opened.reader_check()
+        return 0
+
+
+def test_a_reader_looks_again_when_another_freed_the_slots_of_the_dead(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+from lmdbstore import LMDBEventStore
+store = LMDBEventStore(sys.argv[1])
+views = [store.snapshot() for _ in range(store.stats().max_readers - 1)]
+print("full", flush=True)
+sys.stdin.read()
+"""
+    with LMDBEventStore(path, max_readers=1) as store, store.snapshot() as view:
+        with program(code, path) as child:
+            assert child.line() == "full\n"
+            with pytest.raises(EventReadException, match="max_readers"):
+                len(store)
+        monkeypatch.setattr(store._environment, "lmdb", _Beaten(store._environment.lmdb))
+        assert len(store) == len(view) == 0
+
+
+class TimeLimit(Exception):
+    """What a reader's own alarm raises."""
+
+
+@contextmanager
+def limit(seconds: float) -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("behind_others", [False, True])
+@pytest.mark.parametrize("name", ["get", "search", "snapshot"])
+def test_a_reader_may_set_a_limit_to_its_wait_for_a_writer(
+    path: Path, store: LMDBEventStore, name: str, *, behind_others: bool
+) -> None:
+    """A writer that is stopped in its transaction holds up strict readers, as long as they like.
+
+    An exception from a signal handler ends the wait, wherever in it the reader is; and the others
+    wait on.
+    """
+    read = READS[name]
+    store.save(Event("old", timestamp=1.0))
+    with writing_process(path, "hold") as child, threads() as pool:
+        others = [pool.submit(read, store) for _ in range(2 * behind_others)]
+        assert not others or waiting(*others)
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(TimeLimit), limit(SHORT / 4):
+                read(store)
+            assert time.monotonic() - began < LONG
+        with LMDBEventStore(path, consistency="snapshot") as impatient, limit(LONG):
+            assert read(impatient) is False
+        child.go()
+        assert [other.result(LONG) for other in others] == [True] * len(others)
+        assert read(store) is True

@@ -1,0 +1,120 @@
+"""Presence: nobody replaces the file of a store that is open anywhere, and nobody opens it then."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import LMDBEventStore, StoreInUse
+from lmdbstore.processes.presence import LOCKS, alone_in
+from tests.tools.children import opened_elsewhere
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+LONG = 60  # seconds; ends a hang, decides nothing
+
+
+@pytest.mark.parametrize("options", ["", ", readonly=True"])
+def test_a_process_that_has_the_store_open_is_named(path: Path, options: str) -> None:
+    LMDBEventStore(path).close()
+    with opened_elsewhere(path, options) as process:
+        named = rf"python.*\(process {process}\)" if os.path.exists(LOCKS) else "open elsewhere"
+        with pytest.raises(StoreInUse, match=named), alone_in(str(path)):
+            pass
+    with alone_in(str(path)):
+        pass
+
+
+def test_this_process_counts_too(path: Path) -> None:
+    with LMDBEventStore(path), pytest.raises(StoreInUse), alone_in(str(path)):
+        pass
+
+
+def test_nobody_opens_a_store_whose_file_is_being_replaced(path: Path) -> None:
+    LMDBEventStore(path).close()
+    with alone_in(str(path)), pytest.raises(StoreInUse, match="compacted or repaired"):
+        LMDBEventStore(path)
+    LMDBEventStore(path).close()
+
+
+def test_presence_that_was_refused_to_be_alone_stays(path: Path) -> None:
+    """A lock that is to become exclusive, and may not, is lost until it is taken again."""
+    with LMDBEventStore(path) as store:
+        environment = store._environment
+        with opened_elsewhere(path):
+            environment.barrier.lock()
+            with pytest.raises(StoreInUse), environment.presence.alone():
+                pass
+            environment.barrier.unlock()
+        with pytest.raises(StoreInUse), alone_in(str(path)):
+            pass
+        environment.barrier.lock()
+        with environment.presence.alone():
+            pass
+        environment.barrier.unlock()
+
+
+@pytest.mark.skipif(not os.path.exists(LOCKS), reason="the system does not list its locks")
+def test_a_program_that_uses_lmdb_itself_is_noticed(path: Path) -> None:
+    LMDBEventStore(path).close()
+    code = f"""
+import lmdb, sys
+with lmdb.open({str(path)!r}):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with pytest.raises(StoreInUse, match=str(child.pid)), alone_in(str(path)):
+            pass
+        child.communicate(timeout=LONG)
+
+
+def test_locks_on_other_file_systems_do_not_count(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of two file systems may have the same inode number, small ones of tmpfs above all."""
+    LMDBEventStore(path).close()
+    locks = tmp_path / "locks"
+
+    def listed(device: str) -> str:
+        folder, lock = path.stat().st_ino, (path / "lock.mdb").stat().st_ino
+        return (
+            f"1: FLOCK  ADVISORY  WRITE {os.getpid()} 00:27:{folder} 0 EOF\n"
+            f"2: FLOCK  ADVISORY  READ 1 {device}:{folder} 0 EOF\n"
+            f"3: POSIX  ADVISORY  READ 1 {device}:{lock} 0 0\n"
+        )
+
+    monkeypatch.setattr("lmdbstore.processes.presence.LOCKS", str(locks))
+    locks.write_text(listed("00:28"))
+    with alone_in(str(path)):
+        pass
+    locks.write_text(listed("00:27"))
+    with pytest.raises(StoreInUse, match="process 1"), alone_in(str(path)):
+        pass
+
+
+def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
+    ready, go = os.pipe()
+    with LMDBEventStore(path):
+        pid = os.fork()
+        if not pid:
+            os.close(go)
+            os.read(ready, 1)
+            os._exit(0)
+    try:
+        with alone_in(str(path)):
+            pass
+    finally:
+        os.close(ready)
+        os.close(go)
+        os.waitpid(pid, 0)

@@ -1,0 +1,344 @@
+"""Both stores side by side, the one on disk in two processes: every answer is the same.
+
+Hypothesis plays commands to `MemoryEventStore`, to an `LMDBEventStore` here and to one in another
+process on the same folder. A write goes to one of the two; whatever is read is asked of all three.
+Pages hold few events, so that small stores have many of them. `LMDBSTORE_EXAMPLES=20` in the
+environment plays twenty times as long.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from lmdbstore import Event, MemoryEventStore
+from tests.tools.actors import Actor, Process, make_small
+from tests.tools.indexes import assert_indexes_agree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+
+EXAMPLES = 200 * int(os.environ.get("LMDBSTORE_EXAMPLES", "1"))
+STEPS = 40
+
+
+# -- who answers ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Unread:
+    """What a search that is read bit by bit may still give."""
+
+    left: list[tuple[Event, str]]  # with the token behind each
+    most: float  # how many of them
+    deleted: set[str] = field(default_factory=set)  # they may be given or not
+    ended: bool = False
+
+    def check(self, found: list[tuple[Event, str]], *, ended: bool) -> None:
+        assert not (found and self.ended)
+        for item in found:
+            assert item in self.left
+            place = self.left.index(item)
+            self._check_deleted(self.left[:place])
+            del self.left[: place + 1]
+        self.most -= len(found)
+        assert self.most >= 0
+        if ended:
+            self.ended = True
+            if self.most:
+                self._check_deleted(self.left)
+
+    def _check_deleted(self, missed: list[tuple[Event, str]]) -> None:
+        for event, _ in missed:
+            assert event.id in self.deleted, f"{event.id} was left out"
+
+
+class Player:
+    """One of the three, with what the machine knows of it."""
+
+    def __init__(self, do: Callable[..., Any]) -> None:
+        self.do = do
+        self.snapshots: list[int] = []
+        self.unread: dict[int, tuple[int | None, Unread]] = {}  # with the view it reads
+
+
+# -- what is played -------------------------------------------------------------------------------
+
+
+IDS = [*map(str, range(30)), "x" * 600 + "1", "x" * 600 + "2", ","]
+TIMES = [-1.0, 0.0, 1.0, math.nextafter(1.0, 2.0), 2.5]
+FLAGS = ["a", "b", "rare", "", "y" * 600]
+SOURCES = ["door", "roof", ""]
+CONTENTS = ["", "opened", "shut\nopen", "naïve 𝄞", "z" * 5_000]
+PATTERNS = ["", "open", "^open", "shut$", "^$", "n|z{3}", "[^a-z]", "𝄞$", "(?i)OPEN", "e\\w+d"]
+EVENTS = st.builds(
+    Event,
+    id=st.sampled_from(IDS),
+    source=st.sampled_from(SOURCES),
+    timestamp=st.sampled_from(TIMES),
+    tags=st.lists(st.sampled_from(FLAGS), max_size=3),
+    content=st.sampled_from(CONTENTS),
+)
+BATCHES = st.lists(EVENTS, max_size=8, unique_by=lambda event: event.id)
+WRONG: list[dict[str, Any]] = [
+    {"id": ""},
+    {"source": None},
+    {"timestamp": math.nan},
+    {"tags": "door"},
+    {"tags": ["a", 7]},
+    {"content": "\ud800"},
+]
+CONDITIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "ts_start": st.sampled_from([None, -math.inf, *TIMES]),
+        "ts_end": st.sampled_from([None, math.inf, *TIMES]),
+        "flags": st.lists(st.sampled_from([*FLAGS, "nobody"]), max_size=3),
+        "match": st.sampled_from(PATTERNS),
+        "order": st.sampled_from(["asc", "desc"]),
+        "source": st.sampled_from(SOURCES),
+        "limit": st.integers(0, 12),
+        "after": st.sampled_from(IDS) | st.integers(0, 1_000),  # an event, or one of the tokens
+    },
+)
+OPTIONS = st.fixed_dictionaries(
+    {
+        "consistency": st.sampled_from(["strict", "snapshot"]),
+        "durability": st.sampled_from(["none", "full"]),
+    }
+)
+WHO = st.sampled_from(["here", "there"])
+PICK = st.integers(0, 1_000)
+
+
+class Machine(RuleBasedStateMachine):
+    """One run: three stores that must not be told apart."""
+
+    def __init__(self, process: Process, path: Path) -> None:
+        super().__init__()
+        shutil.rmtree(path, ignore_errors=True)
+        self.path = path
+        self.numbers = 0  # of snapshots and searches
+        self.tokens: list[str] = []
+        self.memory = Player(Actor(MemoryEventStore()).do)
+        self.lmdb = {"here": Player(Actor().do), "there": Player(process.do)}
+        self.players = [self.memory, *self.lmdb.values()]
+        for player in self.lmdb.values():
+            self.open(player, {"durability": "none"})
+
+    def open(self, player: Player, options: dict[str, Any]) -> None:
+        assert player.do("open", str(self.path), options) is None
+
+    def write(self, who: str, command: str, argument: Any) -> Any:
+        """Do it in one of the stores on disk, and in memory."""
+        expected = self.memory.do(command, argument)
+        assert self.lmdb[who].do(command, argument) == expected
+        return expected
+
+    def ask(self, command: str, view: int | None, *arguments: Any) -> Any:
+        """Ask everybody who has the view, and return the one answer."""
+        expected = self.memory.do(command, view, *arguments)
+        for player in self.lmdb.values():
+            if view is None or view in player.snapshots:
+                assert player.do(command, view, *arguments) == expected
+        return expected
+
+    def a_view(self, pick: int) -> int | None:
+        """The store more often than a snapshot."""
+        views = [None, None, *self.memory.snapshots]
+        return views[pick % len(views)]
+
+    def arguments(self, conditions: dict[str, Any]) -> dict[str, Any]:
+        after = conditions.get("after")
+        if isinstance(after, str):
+            after = Event(after)
+        elif after is not None:
+            after = self.tokens[after % len(self.tokens)] if self.tokens else None
+        return {**conditions, "after": after}
+
+    # -- writing
+
+    @initialize(who=WHO, events=st.lists(EVENTS, max_size=20, unique_by=lambda event: event.id))
+    def fill(self, who: str, events: list[Event]) -> None:
+        assert self.write(who, "save_many", events) == len(events)
+
+    @rule(who=WHO, event=EVENTS)
+    def save(self, who: str, event: Event) -> None:
+        self.write(who, "save", event)
+
+    @rule(who=WHO, event=EVENTS, wrong=st.sampled_from(WRONG))
+    def save_a_wrong_event(self, who: str, event: Event, wrong: dict[str, Any]) -> None:
+        assert self.write(who, "save", event._replace(**wrong)) == "InvalidEvent"
+
+    @rule(who=WHO, events=BATCHES)
+    def save_many(self, who: str, events: list[Event]) -> None:
+        self.write(who, "save_many", events)
+
+    @rule(who=WHO, events=BATCHES.filter(bool), pick=PICK)
+    def save_many_with_an_id_twice(self, who: str, events: list[Event], pick: int) -> None:
+        again = events[pick % len(events)]._replace(content="again")
+        assert self.write(who, "save_many", [*events, again]) == "DuplicateEvent"
+
+    @rule(who=WHO, events=BATCHES, event=EVENTS, wrong=st.sampled_from(WRONG), pick=PICK)
+    def save_many_with_a_wrong_event(
+        self, who: str, events: list[Event], event: Event, wrong: dict[str, Any], pick: int
+    ) -> None:
+        events.insert(pick % (len(events) + 1), event._replace(id="wrong")._replace(**wrong))
+        assert self.write(who, "save_many", events) == "InvalidEvent"
+
+    @rule(who=WHO, event_id=st.sampled_from(IDS))
+    def delete(self, who: str, event_id: str) -> None:
+        if self.write(who, "delete", event_id) is None:
+            for player in self.players:
+                for view, unread in player.unread.values():
+                    if view is None:
+                        unread.deleted.add(event_id)
+
+    @rule(who=WHO, pick=PICK)
+    def delete_one_that_is_there(self, who: str, pick: int) -> None:
+        found = self.memory.do("search", None, {})
+        if found:
+            self.delete(who, found[pick % len(found)][0].id)
+
+    # -- reading
+
+    @rule(pick=PICK, event_id=st.sampled_from(IDS))
+    def get(self, pick: int, event_id: str) -> None:
+        view = self.a_view(pick)
+        event = self.ask("get_or_none", view, event_id)
+        assert self.ask("get", view, event_id) == (event or "EventNotFound")
+        assert self.ask("contains", view, event_id) is (event is not None)
+
+    @rule(pick=PICK, conditions=CONDITIONS)
+    def search(self, pick: int, conditions: dict[str, Any]) -> None:
+        view, arguments = self.a_view(pick), self.arguments(conditions)
+        found = self.ask("search", view, arguments)
+        number = self.ask("count", view, arguments)
+        if isinstance(found, str):  # the name of an exception
+            assert self.ask("explain", view, arguments) == number == found
+        else:
+            assert number == len(found)
+            assert self.ask("explain", view, arguments) is True
+            self.tokens += [token for _, token in found]
+
+    @rule(pick=PICK)
+    def flags_and_length(self, pick: int) -> None:
+        view = self.a_view(pick)
+        self.ask("flags", view)
+        self.ask("length", view)
+
+    @rule(pick=PICK, conditions=CONDITIONS)
+    def begin_a_search(self, pick: int, conditions: dict[str, Any]) -> None:
+        view, arguments = self.a_view(pick), self.arguments(conditions)
+        # Without the limit: where events are deleted, those behind them come in their places.
+        all_of_it = self.memory.do("search", view, {**arguments, "limit": None})
+        self.numbers += 1
+        token = self.memory.do("begin", self.numbers, view, arguments)
+        for player in self.players:
+            if view is None or view in player.snapshots:
+                assert player.do("begin", self.numbers, view, arguments) == token
+                if not isinstance(all_of_it, str):
+                    most = arguments.get("limit", math.inf)
+                    player.unread[self.numbers] = (view, Unread(list(all_of_it), most))
+
+    @precondition(lambda self: self.memory.unread)
+    @rule(pick=PICK, most=st.integers(1, 9), who=st.sampled_from(["here", "there", "all"]))
+    def read_on(self, pick: int, most: int, who: str) -> None:
+        number = list(self.memory.unread)[pick % len(self.memory.unread)]
+        for player in self.players if who == "all" else [self.lmdb[who]]:
+            if number in player.unread:
+                found, ended = player.do("read", number, most)
+                player.unread[number][1].check(found, ended=ended)
+
+    @precondition(lambda self: len(self.memory.snapshots) < 4)
+    @rule()
+    def snapshot(self) -> None:
+        self.numbers += 1
+        for player in self.players:
+            assert player.do("snapshot", self.numbers) is None
+            player.snapshots.append(self.numbers)
+
+    @precondition(lambda self: self.memory.snapshots)
+    @rule(pick=PICK)
+    def end_a_snapshot(self, pick: int) -> None:
+        number = self.memory.snapshots[pick % len(self.memory.snapshots)]
+        for player in self.players:
+            if number in player.snapshots:
+                assert player.do("release", number) is None
+                self.check_ended(player, number)
+
+    # -- opening and closing
+
+    @rule(who=WHO, options=OPTIONS)
+    def reopen(self, who: str, options: dict[str, Any]) -> None:
+        """The snapshots and searches of the one store end; those of the others go on."""
+        player = self.lmdb[who]
+        self.close(player)
+        self.open(player, options)
+
+    def close(self, player: Player) -> None:
+        assert player.do("close") is None
+        assert player.do("length", None) == "StoreClosed"
+        for number in (*player.snapshots, None):
+            self.check_ended(player, number)
+
+    def check_ended(self, player: Player, view: int | None) -> None:
+        """The view is refused, and so are the searches that read it and were not at their end."""
+        assert player.do("length", view) == "StoreClosed"
+        if view is not None:
+            player.snapshots.remove(view)
+        for number, (owner, unread) in list(player.unread.items()):
+            if owner == view:
+                answer = player.do("read", number, 1)
+                assert answer == (([], True) if unread.ended else "StoreClosed")
+                del player.unread[number]
+
+    def teardown(self) -> None:
+        try:
+            found = self.ask("search", None, {})
+            assert self.ask("length", None) == self.ask("count", None, {}) == len(found)
+            self.ask("flags", None)
+            for view in self.memory.snapshots:
+                self.ask("search", view, {})
+                self.ask("flags", view)
+            for player in self.players:
+                self.close(player)
+            assert assert_indexes_agree(self.path) == len(found)
+        finally:
+            for player in self.players:
+                player.do("close")
+
+
+def test_three_stores_that_cannot_be_told_apart(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_small(monkeypatch)
+    with Process() as process:
+        machine: Any = partial(Machine, process, path)
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

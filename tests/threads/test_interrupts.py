@@ -1,0 +1,361 @@
+"""Interrupts: an exception may strike behind any call, and a signal handler may call the store."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import Event, EventStoreException, LMDBEventStore, repair, verify
+from lmdbstore.processes.barrier import write_lock
+from lmdbstore.read import executor as pager
+from lmdbstore.threads.gate import Gate
+from lmdbstore.write.changes import Save
+from tests.tools.children import in_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from lmdbstore.write.transaction import WriteTransaction
+
+ROUNDS = 400
+LONG = 60  # seconds; ends a hang, decides nothing
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*fork.*:DeprecationWarning",
+    # Where an interrupt strikes in a weak reference's callback, Python reports and drops it.
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+class Interrupted(BaseException):
+    """What the signal handler raises, as Ctrl-C raises KeyboardInterrupt."""
+
+
+@contextmanager
+def struck_by(handler: Callable[[], object]) -> Iterator[Callable[[int], Iterator[int]]]:
+    """Give a function that yields until the handler was called, a little later each time."""
+    pending = False
+
+    def once(*_: object) -> None:
+        nonlocal pending
+        if pending:
+            pending = False
+            handler()
+
+    def strike(number: int) -> Iterator[int]:
+        nonlocal pending
+        pending = True
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + number % 60))
+        while pending:
+            yield number
+
+    before = signal.signal(signal.SIGALRM, once)
+    try:
+        yield strike
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def save_and_delete(store: LMDBEventStore) -> None:
+    event = Event(tags=["f"])
+    store.save(event)
+    store.delete(event.id)
+
+
+def in_a_snapshot(store: LMDBEventStore) -> None:
+    with store.snapshot() as view:
+        view.get("e5")
+
+
+def save_many(store: LMDBEventStore) -> None:
+    store.save_many([Event(), Event()])
+
+
+CALLS: dict[str, Callable[[LMDBEventStore], object]] = {
+    "get": lambda store: store.get("e5"),
+    "search": lambda store: list(store.search(limit=5)),
+    "count": lambda store: store.count(match="c1"),
+    "snapshot": in_a_snapshot,
+    "save, delete": save_and_delete,
+    "save_many": save_many,
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_an_interrupt_leaves_nothing_held(
+    path: Path, call: Callable[[LMDBEventStore], object]
+) -> None:
+    """No place behind the gate, no lock, no byte that makes readers wait, no queued write."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    with (
+        LMDBEventStore(path, durability="none") as store,
+        open(path / "barrier", "rb") as barrier,
+        struck_by(interrupt) as strike,
+    ):
+        store.save_many(Event(f"e{n}", timestamp=float(n), content=f"c{n}") for n in range(100))
+        environment = store._environment
+        for number in range(ROUNDS):
+            with suppress(Interrupted):
+                for _ in strike(number):
+                    call(store)
+            assert not environment.gate._inside
+            assert not environment.gate._barred
+            assert not environment.barrier.up
+            assert not environment.writer.writing_here
+            assert not environment.writer._queue
+            held = environment.writer._leading, store._opening.lock, environment.barrier._waiting
+            for lock in held:
+                with pytest.raises(RuntimeError):
+                    lock.release()
+            fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(barrier, fcntl.LOCK_UN)
+
+
+@pytest.mark.parametrize("inner", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("outer", CALLS.values(), ids=CALLS)
+def test_a_signal_handler_may_call_what_it_interrupts(
+    path: Path,
+    outer: Callable[[LMDBEventStore], object],
+    inner: Callable[[LMDBEventStore], object],
+) -> None:
+    """It is answered, or told that it would wait for itself; nothing is saved twice."""
+    answered: list[bool] = []
+
+    def handler() -> None:
+        try:
+            inner(store)
+        except EventStoreException as error:
+            assert "same thread" in str(error)  # noqa: PT017  raised in a handler
+        answered.append(True)
+
+    with LMDBEventStore(path, durability="none") as store, struck_by(handler) as strike:
+        store.save_many(Event(f"e{n}", timestamp=float(n), content=f"c{n}") for n in range(100))
+        for number in range(50):
+            for _ in strike(number):
+                outer(store)
+    assert len(answered) == 50
+
+
+def test_closing_from_within_a_call_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
+    store.save(Event("a"))
+    with pytest.raises(EventStoreException, match="when that call has returned"):
+        store._environment.gate.run(store.close)
+    store.close()
+    with LMDBEventStore(store._path) as again:
+        assert "a" in again
+
+
+def test_upkeep_from_within_a_write_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
+    """It would wait for itself, or let the lock of the write go."""
+    environment = store._environment
+
+    def work() -> None:
+        environment.barrier.lock()
+        with pytest.raises(EventStoreException, match="same thread"):
+            store.compact()
+        with pytest.raises(EventStoreException, match="same thread"):
+            store.verify(pages=True)
+        assert store.verify() == []
+        assert environment.writer.writing_here
+        with write_lock(environment.path, wait=False) as free:
+            assert not free
+        environment.barrier.unlock()
+
+    environment.writer.hold_up(work)
+    store.compact()
+    assert store.verify(pages=True) == []
+
+
+UPKEEP: dict[str, Callable[[LMDBEventStore, str], object]] = {
+    "verify": lambda store, _: store.verify(),
+    "pages": lambda store, _: store.verify(pages=True),
+    "pages of a folder": lambda _, path: verify(path, pages=True),
+    "backup": lambda store, path: store.backup(f"{path}-copy"),
+    "plain backup": lambda store, path: store.backup(f"{path}-copy", compact=False),
+    "compact": lambda store, _: store.compact(),
+    "repair": lambda _, path: repair(path),
+}
+ANSWERED = {"verify"}
+
+
+@pytest.mark.parametrize("name", UPKEEP)
+def test_upkeep_by_a_signal_handler_does_not_wait_for_the_write_that_it_interrupts(
+    path: Path, name: str
+) -> None:
+    """In the middle of LMDB's transaction; a hang ends with the child."""
+
+    def child() -> None:
+        outcomes: list[str] = []
+
+        def handler(*_: object) -> None:
+            try:
+                UPKEEP[name](store, os.fspath(path))
+            except EventStoreException as error:
+                outcomes.append(str(error))
+            else:
+                outcomes.append("answered")
+
+        def interrupted(save: Save, txn: WriteTransaction) -> object:
+            signal.raise_signal(signal.SIGUSR1)
+            return apply(save, txn)
+
+        apply = Save.apply
+        Save.apply = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
+        signal.signal(signal.SIGUSR1, handler)
+        with LMDBEventStore(path) as store:
+            store.save(Event("a"))
+            assert "a" in store
+        (outcome,) = outcomes
+        assert (outcome == "answered") == (name in ANSWERED), outcome
+        assert name in ANSWERED or "same thread" in outcome or "is open elsewhere" in outcome
+
+    LMDBEventStore(path).close()
+    in_child(child)
+
+
+def test_closing_that_was_interrupted_can_be_done_again(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._environment.gate, "bar", interrupt)
+        with pytest.raises(Interrupted):
+            store.close()
+    store.close()
+    with LMDBEventStore(store._path, durability="none") as again:
+        again.save(Event("a"))
+
+
+def test_the_threads_of_a_forked_child_find_their_locks_free(store: LMDBEventStore) -> None:
+    """Also those that another thread of the parent held."""
+    store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(200))
+    search = store.search()
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with search._turning.lock, store._opening.lock:
+            held.set()
+            go.wait(LONG)
+
+    def child() -> None:
+        found: list[str] = []
+
+        def read() -> None:
+            found.extend(event.id for event in search)
+            found.extend(event.id for event in store.search(limit=1))
+
+        threads = [threading.Thread(target=read) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LONG)
+        assert not any(thread.is_alive() for thread in threads)
+        assert len(found) == 208
+        assert len(set(found)) == 200
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(LONG)
+    try:
+        in_child(child)
+    finally:
+        go.set()
+        holder.join(LONG)
+    assert os.getpid() == store._environment.pid
+
+
+def test_a_thread_that_is_inside_goes_in_again_while_another_bars_the_gate() -> None:
+    """The other waits for it, so it must not wait for the other."""
+    gate, inside, barring = Gate(), threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def bar() -> None:
+        assert inside.wait(LONG)
+        barring.set()
+        gate.bar()
+        seen.append("barred")
+        gate.unbar()
+
+    def outer() -> None:
+        inside.set()
+        assert barring.wait(LONG)
+        while not gate._barred:
+            pass
+        gate.run(lambda: seen.append("inner"))
+        seen.append("outer")
+
+    thread = threading.Thread(target=bar)
+    thread.start()
+    gate.run(outer)
+    thread.join(LONG)
+    assert seen == ["inner", "outer", "barred"]
+
+
+def test_a_signal_handler_may_read_while_its_thread_bars_the_gate(store: LMDBEventStore) -> None:
+    """As a thread does that forks; a write would wait for itself."""
+    store.save(Event("a"))
+    gate = store._environment.gate
+    gate.bar()
+    try:
+        assert "a" in store
+        with pytest.raises(EventStoreException, match="same thread"):
+            store.save(Event("b"))
+    finally:
+        gate.unbar()
+    store.save(Event("b"))
+
+
+def test_a_search_is_not_read_by_a_handler_that_interrupts_its_reading(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(300))
+    search, other = store.search(), store.search()
+    found = [next(search).id for _ in range(64)]
+    page = pager._page
+
+    def interrupted(*arguments: Any) -> Any:
+        with pytest.raises(EventStoreException, match="same thread"):
+            next(search)
+        other.close()
+        return page(*arguments)
+
+    monkeypatch.setattr(pager, "_page", interrupted)
+    assert found + [event.id for event in search] == [f"e{n}" for n in range(300)]
+    assert list(other) == []
+
+
+def test_a_snapshot_keeps_its_store(store: LMDBEventStore, tmp_path: Path) -> None:
+    store.save(Event("a"))
+    view = LMDBEventStore(store._path).snapshot()
+    with LMDBEventStore(tmp_path / "other"):
+        assert "a" in view
+    view.close()
+    del view
+    with LMDBEventStore(tmp_path / "other"):
+        assert store._environment.users == 1
+
+
+def test_what_a_forked_child_drops_it_gives_back(store: LMDBEventStore) -> None:
+    path = store._path
+    kept = [LMDBEventStore(path)]
+
+    def child() -> None:
+        store.close()
+        assert len(kept[0]) == 0
+        kept.clear()
+        LMDBEventStore(path, durability="none").close()
+
+    in_child(child)
+    kept[0].close()

@@ -1,0 +1,173 @@
+"""Stores that answer commands with plain data, here or in another process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from lmdbstore import Event, EventStoreException, LMDBEventStore
+from lmdbstore.read import executor as pager
+from lmdbstore.read import plan
+from tests.tools.children import ROOT
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from lmdbstore import EventStore, EventView, Search
+
+__all__ = ["Actor", "Process", "make_small"]
+
+HANG = 120  # seconds; only a hang takes so long
+SMALL = {
+    (pager, "FIRST_CHUNK"): 2,
+    (pager, "LONGEST_CHUNK"): 5,
+    (pager, "KEY_CHUNK"): 3,
+    (pager, "CHUNK_BYTES"): 9_000,  # two of the long contents
+    (plan, "MERGED"): 2,
+}
+
+
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    for (module, name), size in SMALL.items():
+        patch.setattr(module, name, size)
+
+
+class Actor:
+    """A store and what was opened on it; it answers commands with plain data."""
+
+    def __init__(self, store: EventStore | None = None) -> None:
+        self.views: dict[int | None, EventView] = {} if store is None else {None: store}
+        self.blocks: dict[int, AbstractContextManager[EventView]] = {}
+        self.searches: dict[int, Search] = {}
+
+    @property
+    def store(self) -> Any:
+        return self.views[None]
+
+    def do(self, command: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self, command)(*arguments)
+        except EventStoreException as error:
+            return type(error).__name__
+
+    def open(self, path: str, options: dict[str, Any]) -> None:
+        self.__init__(LMDBEventStore(path, **options))  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Close the store; what was opened on it stays, to be asked whether it ended too."""
+        if None in self.views:
+            self.store.close()
+
+    def save(self, event: Event) -> None:
+        self.store.save(event)
+
+    def save_many(self, events: list[Event]) -> int:
+        number: int = self.store.save_many(iter(events))
+        return number
+
+    def delete(self, event_id: str) -> None:
+        self.store.delete(event_id)
+
+    def get(self, view: int | None, event_id: str) -> Event:
+        return self.views[view].get(event_id)
+
+    def get_or_none(self, view: int | None, event_id: str) -> Event | None:
+        return self.views[view].get(event_id, None)
+
+    def contains(self, view: int | None, event_id: str) -> bool:
+        return event_id in self.views[view]
+
+    def length(self, view: int | None) -> int:
+        return len(self.views[view])
+
+    def flags(self, view: int | None) -> dict[str, int]:
+        return self.views[view].flags()
+
+    def count(self, view: int | None, conditions: dict[str, Any]) -> int:
+        return self.views[view].count(**conditions)
+
+    def explain(self, view: int | None, conditions: dict[str, Any]) -> bool:
+        return bool(self.views[view].explain(**conditions))
+
+    def search(self, view: int | None, conditions: dict[str, Any]) -> list[tuple[Event, str]]:
+        """Return each event with the token behind it."""
+        search = self.views[view].search(**conditions)
+        return [(event, str(search.token)) for event in search]
+
+    def begin(self, number: int, view: int | None, conditions: dict[str, Any]) -> str | None:
+        self.searches[number] = self.views[view].search(**conditions)
+        return self.searches[number].token
+
+    def read(self, number: int, most: int) -> tuple[list[tuple[Event, str]], bool]:
+        """Read on in a search; return the events with their tokens, and whether it ended."""
+        search = self.searches[number]
+        found: list[tuple[Event, str]] = []
+        for _ in range(most):
+            try:
+                event = next(search)
+            except StopIteration:
+                return found, True
+            found.append((event, str(search.token)))
+        return found, False
+
+    def snapshot(self, number: int) -> None:
+        block = self.store.snapshot()
+        self.views[number] = block.__enter__()
+        self.blocks[number] = block
+
+    def release(self, number: int) -> None:
+        self.blocks.pop(number).__exit__(None, None, None)
+
+
+class Process:
+    """An actor in a process of its own, which answers over a socket."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            code = f"from tests.tools.actors import serve; serve({theirs.fileno()})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                pass_fds=[theirs.fileno()],
+                cwd=ROOT,
+            )
+        self._pipe: Any = Connection(ours.detach())
+
+    def do(self, command: str, *arguments: Any) -> Any:
+        self._pipe.send((command, *arguments))
+        assert self._pipe.poll(HANG), "the other process hangs"
+        return self._pipe.recv()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        try:
+            self._process.wait(HANG)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+
+def serve(descriptor: int) -> None:
+    """Answer commands until there are no more: what the other process runs."""
+    make_small(pytest.MonkeyPatch())
+    actor = Actor()
+    pipe: Any = Connection(descriptor)
+    while True:
+        try:
+            command = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = actor.do(*command)
+        except Exception:
+            answer = traceback.format_exc()
+        pipe.send(answer)

@@ -1,0 +1,1 @@
+"""A workload whose writes fail, are traced, or are cut off by a loss of power."""

@@ -1,0 +1,253 @@
+"""A child whose writes fail now and then: what it expects of the store, and what it counts.
+
+`python -m tests.tools.crash.faulty PATH SEED TROUBLE` does this and that with the store at PATH.
+Whatever fails must say that nothing was written: then nothing was, and reading goes on. Or it
+says that this is not known: then the change is there or not, and never in part, when the store is
+opened again. Done once more without the trouble, it works. The numbers that it counted are printed.
+
+A new call of the store that writes becomes a method, and is named in `OPERATIONS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import sys
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreDamaged, repair
+from lmdbstore.contract.event import checked
+from tests.tools.indexes import assert_indexes_agree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Change = dict[str, Event | None]  # what is under an id afterwards
+    Outcome = EventWriteException | None
+
+STEPS = 100  # operations of a child whose system calls fail
+FULL = 8  # times that the disk gets full
+FAILURES = 3  # while it is full
+AT_ONCE = 4  # threads that save at the same moment
+FILLER = "filler"  # the file beside the store that takes up the disk
+
+
+class Tester:
+    """The store, and what must be in it."""
+
+    def __init__(self, path: str, chance: random.Random) -> None:
+        """Open the store, and save what is deleted later."""
+        self.path = path
+        self.chance = chance
+        self.counts: Counter[str] = Counter()
+        self.number = 0
+        self.store = LMDBEventStore(path)
+        self.events = {event.id: event for event in self.store.search()}
+
+    def event(self) -> Event:
+        """Make an event."""
+        self.number += 1
+        content = "c" * self.chance.choice([0, 100, 3000])
+        tags = self.chance.sample(["x", "y", "z"], self.chance.randrange(3))
+        name = f"{self.chance.randrange(1 << 64):x}"
+        return checked(Event(name, "s", float(self.number % 7), tags, content))
+
+    # -- what may fail -----------------------------------------------------------------------------
+
+    def save(self) -> bool:
+        """Save an event."""
+        event = self.event()
+        return self._try({event.id: event}, lambda: self.store.save(event))
+
+    def save_many(self) -> bool:
+        """Save some events, all or none."""
+        events = [self.event() for _ in range(self.chance.choice([1, 10, 40]))]
+        return self._try(
+            {event.id: event for event in events}, lambda: self.store.save_many(events)
+        )
+
+    def delete(self) -> bool:
+        """Delete an event."""
+        name = self.chance.choice([*self.events])
+        return self._try({name: None}, lambda: self.store.delete(name))
+
+    def sign(self) -> bool:
+        """Make the signatures anew."""
+        return self._try({}, lambda: self.store.sign(rebuild=True))
+
+    def save_at_once(self) -> bool:
+        """Save from several threads; each is told what came of its own."""
+        events = [self.event() for _ in range(AT_ONCE)]
+        outcomes: dict[str, Outcome] = {}
+
+        def work(event: Event) -> None:
+            outcomes[event.id] = _outcome(lambda: self.store.save(event))
+
+        threads = [threading.Thread(target=work, args=(event,)) for event in events]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self._judge([({event.id: event}, outcomes[event.id]) for event in events])
+
+    def backup(self) -> bool:
+        """Copy the store: there is a whole copy, or none."""
+        target = f"{self.path}-copy"
+        error = _outcome(lambda: self.store.backup(target, compact=self.chance.random() < 0.5))
+        assert os.path.exists(target) == (error is None), error
+        if error is None:
+            with LMDBEventStore(target) as copy:
+                assert {event.id: event for event in copy.search()} == self.events
+            shutil.rmtree(target)
+        return self._stays(error, "backups")
+
+    def compact(self) -> bool:
+        """Compact the store: it is the same, or as it was."""
+        return self._stays(_outcome(self.store.compact), "compactions")
+
+    def repair(self) -> bool:
+        """Repair the store, which is sound: it is the same, or as it was."""
+        self.store.close()
+        error = _outcome(lambda: repair(self.path))
+        self.store = LMDBEventStore(self.path)
+        return self._stays(error, "repairs")
+
+    def _stays(self, error: Outcome, what: str) -> bool:
+        assert error is None or "disk" in str(error) or "limit" in str(error), error
+        self.counts[f"{what} tried" if error is None else f"{what} refused"] += 1
+        self._check()
+        return error is None
+
+    # -- what must come of it ----------------------------------------------------------------------
+
+    def _try(self, change: Change, call: Callable[[], object]) -> bool:
+        return self._judge([(change, _outcome(call))])
+
+    def _judge(self, outcomes: list[tuple[Change, Outcome]]) -> bool:
+        """Check what became of changes; return whether all of them were done."""
+        unknown: list[Change] = []
+        self.counts["writes tried"] += len(outcomes)
+        for change, error in outcomes:
+            if error is None:
+                self._apply(change)
+            elif "not known" in str(error) or isinstance(error, StoreDamaged):
+                assert "close the store" in str(error), error
+                unknown.append(change)
+            else:
+                assert "nothing was written" in str(error), error
+                assert "disk" in str(error) or "limit" in str(error), f"what to do? {error}"
+                self.counts["writes refused"] += 1
+        if unknown:
+            self._look(unknown)
+        self._check()
+        return all(error is None for _, error in outcomes)
+
+    def _apply(self, change: Change) -> None:
+        for name, event in change.items():
+            self.events.pop(name, None)
+            if event is not None:
+                self.events[name] = event
+
+    def _look(self, unknown: list[Change]) -> None:
+        """Open the store again, as the errors said, to see which changes are there."""
+        for call in (lambda: self.store.save(self.event()), lambda: len(self.store)):
+            with pytest.raises(StoreDamaged, match="close the store"):
+                call()
+        self.store.close()
+        self.store = LMDBEventStore(self.path)
+        found = {event.id: event for event in self.store.search()}
+        for change in unknown:
+            self.counts["writes of unknown outcome looked up"] += 1
+            if any(found.get(name) == event for name, event in change.items()):
+                self._apply(change)
+
+    def _check(self) -> None:
+        """Compare all that is in the store with what must be."""
+        assert {event.id: event for event in self.store.search()} == self.events
+        assert len(self.store) == assert_indexes_agree(self.store) == len(self.events)
+        assert self.store.verify() == []
+        assert not self.store._environment.barrier.up
+        self.counts["events checked"] += len(self.events)
+
+    # -- the trouble -------------------------------------------------------------------------------
+
+    def something(self) -> bool:
+        """Do any of the operations."""
+        names = [name for name in OPERATIONS if self.events or name != "delete"]
+        done: bool = getattr(self, self.chance.choice(names))()
+        return done
+
+    def endure_calls(self) -> None:
+        """Go on while every so many system calls fail; see to it that they are not too many."""
+        for _ in range(STEPS):
+            if not self.something():  # each thread has calls of its own that fail
+                assert self.save() or self.save(), "nothing works any more"
+
+    def endure_full(self, fill: Callable[[int], None], free: Callable[[], None]) -> None:
+        """Fill the disk but for some bytes, go on until that does not suffice, and free it."""
+        for _ in range(FULL):
+            fill(self.chance.choice([0, 5000, 50_000, 200_000]))
+            failed = 0
+            while failed < FAILURES:
+                failed += not self.something()
+            free()
+            self.counts["times that the disk was full"] += 1
+            for name in OPERATIONS:
+                assert getattr(self, name)(), f"{name} does not work when there is room again"
+
+    def limit(self, more: int) -> None:
+        """Let no file grow further than the store has grown, and a little."""
+        size = os.stat(os.path.join(self.path, "data.mdb")).st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + more, resource.RLIM_INFINITY))
+
+    def no_limit(self) -> None:
+        """Take the limit away."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    def fill_up(self, more: int) -> None:
+        """Fill the disk that the store is on."""
+        status = os.statvfs(self.path)
+        with open(os.path.join(os.path.dirname(self.path), FILLER), "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, status.f_bfree * status.f_bsize - more))
+
+    def empty(self) -> None:
+        """Free the disk again."""
+        os.unlink(os.path.join(os.path.dirname(self.path), FILLER))
+
+
+# What needs room for another file may also be refused where the others are not.
+COPYING = ("backup", "compact", "repair")
+OPERATIONS = ("save", "save_many", "delete", "sign", "save_at_once", *COPYING)
+
+
+def _outcome(call: Callable[[], object]) -> Outcome:
+    try:
+        call()
+    except EventWriteException as error:
+        return error
+    return None
+
+
+def main() -> None:
+    """Do as the command line says."""
+    path, seed, trouble = sys.argv[1:]
+    tester = Tester(path, random.Random(int(seed)))
+    if trouble == "calls":
+        tester.endure_calls()
+    elif trouble == "limit":
+        tester.endure_full(tester.limit, tester.no_limit)
+    else:
+        tester.endure_full(tester.fill_up, tester.empty)
+    tester.store.close()
+    print(json.dumps(tester.counts))  # noqa: T201  read by the parent
+
+
+if __name__ == "__main__":
+    main()

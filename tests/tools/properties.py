@@ -1,0 +1,25 @@
+"""How many examples a property runs on: LMDBSTORE_EXAMPLES multiplies them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["EXAMPLES", "examples"]
+
+EXAMPLES = float(os.environ.get("LMDBSTORE_EXAMPLES", "1"))
+
+
+def examples(number: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a property so many times, multiplied by LMDBSTORE_EXAMPLES."""
+    return settings(
+        max_examples=max(1, int(number * EXAMPLES)),
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )

@@ -1,0 +1,53 @@
+"""Stores in a certain state, and what is asked of one past its public calls."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from lmdbstore import Event
+from lmdbstore.disk import format as fmt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmdbstore import LMDBEventStore
+
+__all__ = ["fill", "grow", "rights", "signed"]
+
+
+def fill(store: LMDBEventStore, events: int = 3000) -> list[Event]:
+    """Fill a store so that a third of its file is free; return its events."""
+    store.save_many(
+        Event(f"e{n}", timestamp=float(n), tags=["all"], content=f"content {n} " * 10)
+        for n in range(events)
+    )
+    assert store.purge(max_events=events * 2 // 3).events == events // 3
+    return list(store.search())
+
+
+def grow(path: Path) -> None:
+    """Let another process put more into the store than a map of 1 MiB can hold."""
+    code = f"""
+from lmdbstore import Event, LMDBEventStore
+with LMDBEventStore({str(path)!r}, map_size={16 << 20}) as store:
+    store.save_many(Event("big%d" % n, timestamp=1e6 + n, content="y" * 1000) for n in range(3000))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def signed(store: LMDBEventStore) -> list[tuple[bytes, bytes]]:
+    """Return the signed runs: the first key of each, and its end."""
+
+    def runs(txn: object, databases: object) -> list[tuple[bytes, bytes]]:
+        with txn.cursor(db=databases.signatures) as cursor:  # type: ignore[attr-defined]  # of lmdb
+            return [(key, fmt.run_end(value)) for key, value in cursor]
+
+    return store._read(runs)
+
+
+def rights(path: Path) -> int:
+    """Return the rights of a file."""
+    return stat.S_IMODE(path.stat().st_mode)

@@ -1,0 +1,426 @@
+"""Group commit: who shares a transaction, who fails alone, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import signal
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import pytest
+
+from lmdbstore import (
+    DuplicateEvent,
+    Event,
+    EventNotFound,
+    EventWriteException,
+    LMDBEventStore,
+    StoreClosed,
+    StoreDamaged,
+)
+from lmdbstore.disk import format as fmt
+from lmdbstore.write import writer
+from lmdbstore.write.transaction import WriteTransaction
+from tests.tools.indexes import assert_indexes_agree
+from tests.tools.planting import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+LONG = 30  # seconds; ends a hang, decides nothing
+
+
+class Gathering:
+    """Holds the first commit until others have queued up behind it, and notes every commit."""
+
+    def __init__(self, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.writer = store._environment.writer
+        self.reached, self.go = threading.Event(), threading.Event()
+        self.commits = 0
+        self.pool = ThreadPoolExecutor(32)
+        self._commit: Callable[[WriteTransaction], None] = WriteTransaction.commit
+        monkeypatch.setattr(WriteTransaction, "commit", self._as_method())
+
+    def _as_method(self) -> Callable[[WriteTransaction], None]:
+        def commit(txn: WriteTransaction) -> None:
+            self._held(txn)
+
+        return commit
+
+    def _held(self, txn: WriteTransaction) -> None:
+        self.reached.set()
+        assert self.go.wait(LONG)
+        self.commits += 1
+        self._commit(txn)
+
+    def queue(self, *calls: Callable[[], Any]) -> list[Future[Any]]:
+        """Make the first call lead, and the others wait behind it in their order."""
+        futures = [self.pool.submit(calls[0])]
+        assert self.reached.wait(LONG)
+        for call in calls[1:]:
+            before = len(self.writer._queue)
+            futures.append(self.pool.submit(call))
+            while len(self.writer._queue) == before:
+                pass
+        return futures
+
+
+@pytest.fixture
+def gathering(store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gathering]:
+    gathered = Gathering(store, monkeypatch)
+    yield gathered
+    gathered.go.set()
+    gathered.pool.shutdown()
+
+
+def save(store: LMDBEventStore, event_id: str) -> Callable[[], None]:
+    return lambda: store.save(Event(event_id, timestamp=1.0, tags=["f"]))
+
+
+def ids(store: LMDBEventStore) -> list[str]:
+    return [event.id for event in store.search()]
+
+
+def test_threads_that_write_at_once_share_a_transaction(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    calls = [save(store, name) for name in "abcdefgh"]
+    futures = gathering.queue(*calls)
+    gathering.go.set()
+    for future in futures:
+        assert future.result(LONG) is None
+    assert gathering.commits == 2
+    assert ids(store) == list("abcdefgh")
+
+
+def test_each_caller_has_its_own_outcome(store: LMDBEventStore, gathering: Gathering) -> None:
+    futures = gathering.queue(
+        save(store, "a"), save(store, "b"), save(store, "b"), lambda: store.delete("none"),
+        lambda: store.delete("a"), save(store, "a"), lambda: store.delete("b"), save(store, "c"),
+    )  # fmt: skip
+    gathering.go.set()
+    errors = [future.exception(LONG) for future in futures]
+    assert [type(error) for error in errors] == [
+        type(None), type(None), DuplicateEvent, EventNotFound, type(None), type(None), type(None),
+        type(None),
+    ]  # fmt: skip
+    assert gathering.commits == 2
+    assert ids(store) == ["a", "c"]
+
+
+def test_of_saves_that_are_written_together_only_the_duplicates_fail(
+    path: Path, store: LMDBEventStore, gathering: Gathering
+) -> None:
+    with LMDBEventStore(path) as other:
+        gathering.go.set()
+        other.save(Event("old", timestamp=3.0, tags=["f"]))
+        gathering.go.clear()
+        gathering.reached.clear()
+        futures = gathering.queue(*(save(store, name) for name in ("a", "b", "old", "c", "b", "d")))
+        gathering.go.set()
+        errors = [type(future.exception(LONG)) for future in futures]
+        fine = type(None)
+        assert errors == [fine, fine, DuplicateEvent, fine, DuplicateEvent, fine]
+        assert ids(store) == ["a", "b", "c", "d", "old"]
+        assert_indexes_agree(store)
+
+
+def test_saves_that_are_all_duplicates_change_nothing(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    futures = gathering.queue(*(save(store, "a") for _ in range(5)))
+    gathering.go.set()
+    errors = [type(future.exception(LONG)) for future in futures]
+    assert errors == [type(None)] + [DuplicateEvent] * 4
+    before = store._environment.lmdb.info()["last_txnid"]
+    with pytest.raises(DuplicateEvent):
+        store.save(Event("a"))
+    assert store._environment.lmdb.info()["last_txnid"] == before
+    assert_indexes_agree(store)
+
+
+def test_many_events_have_a_transaction_of_their_own(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    many = [Event("m1", timestamp=1.0), Event("b", timestamp=1.0), Event("m2", timestamp=1.0)]
+    futures = gathering.queue(
+        save(store, "a"), save(store, "b"), lambda: store.save_many(many), save(store, "c")
+    )
+    gathering.go.set()
+    assert isinstance(futures[2].exception(LONG), DuplicateEvent)
+    for number in (0, 1, 3):
+        futures[number].result(LONG)
+    assert sorted(ids(store)) == ["a", "b", "c"]
+
+
+def test_a_change_that_breaks_the_transaction_fails_alone(
+    store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, put_many = WriteTransaction.put, WriteTransaction.put_many
+
+    def broken(txn: WriteTransaction, database: Any, key: bytes, value: bytes, **how: Any) -> None:
+        if b'"bad"' in value:
+            raise lmdb.Error("made to fail")
+        put(txn, database, key, value, **how)
+
+    def broken_many(txn: WriteTransaction, database: Any, items: Any, **how: Any) -> int:
+        if any(b'"bad"' in value for _, value in items):
+            raise lmdb.Error("made to fail")
+        return put_many(txn, database, items, **how)
+
+    monkeypatch.setattr(WriteTransaction, "put", broken)
+    monkeypatch.setattr(WriteTransaction, "put_many", broken_many)
+    futures = gathering.queue(*(save(store, name) for name in ("a", "b", "bad", "c")))
+    gathering.go.set()
+    error = futures[2].exception(LONG)
+    assert type(error) is EventWriteException
+    assert "nothing was written" in str(error)
+    assert isinstance(error.__cause__, lmdb.Error)
+    for number in (0, 1, 3):
+        futures[number].result(LONG)
+    assert ids(store) == ["a", "b", "c"]
+
+
+def test_a_commit_that_fails_fails_all_of_its_callers_and_changes_nothing(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    commit = gathering._commit
+    futures = gathering.queue(*(save(store, name) for name in "abcd"))
+
+    def fail(txn: WriteTransaction) -> None:
+        if gathering.commits > 1:
+            raise lmdb.DiskError("made to fail")
+        commit(txn)
+
+    gathering._commit = fail
+    gathering.go.set()
+    futures[0].result(LONG)
+    errors = [future.exception(LONG) for future in futures[1:]]
+    assert [type(error) for error in errors] == [EventWriteException] * 3
+    assert len(set(map(id, errors))) == 3, "an exception is shared between threads"
+    gathering._commit = commit
+    assert ids(store) == ["a"]
+    store.save(Event("b"))
+
+
+def test_closing_fails_the_writes_that_still_wait(
+    store: LMDBEventStore, gathering: Gathering
+) -> None:
+    futures = gathering.queue(*(save(store, name) for name in "abcd"))
+    closing = gathering.pool.submit(store.close)
+    while not store._closed:
+        pass
+    gathering.go.set()
+    closing.result(LONG)
+    results = [future.exception(LONG) for future in futures]
+    assert results[0] is None
+    assert {type(error) for error in results} <= {type(None), StoreClosed}
+
+
+def test_a_batch_is_bounded(
+    store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LONGEST_BATCH", 3)
+    futures = gathering.queue(*(save(store, name) for name in "abcdefg"))
+    gathering.go.set()
+    for future in futures:
+        future.result(LONG)
+    assert gathering.commits == 3
+    assert sorted(ids(store)) == list("abcdefg")
+
+
+def save_one(store: LMDBEventStore, event_id: str) -> None:
+    store.save(Event(event_id, timestamp=1.0))
+
+
+def save_alone(store: LMDBEventStore, event_id: str) -> None:
+    store.save_many([Event(event_id, timestamp=1.0)])
+
+
+@pytest.mark.parametrize(
+    ("busy", "waiting"),
+    [(save_one, save_alone), (save_alone, save_one), (save_alone, save_alone)],
+)
+def test_a_thread_that_writes_without_a_pause_holds_up_no_other(
+    store: LMDBEventStore,
+    gathering: Gathering,
+    busy: Callable[[LMDBEventStore, str], None],
+    waiting: Callable[[LMDBEventStore, str], None],
+) -> None:
+    def go_on() -> None:
+        for n in range(100):
+            busy(store, f"busy {n}")
+
+    futures = gathering.queue(
+        go_on, lambda: waiting(store, "waiting"), lambda: store.save(Event(timestamp=0.0))
+    )
+    gathering.go.set()
+    for future in futures:
+        future.result(LONG)
+    assert [event.id for event in store.search(ts_start=1.0, limit=2)] == ["busy 0", "waiting"]
+
+
+def test_a_signal_handler_that_writes_does_not_wait_for_the_change_it_interrupts(
+    store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (leading,) = gathering.queue(save(store, "a"))
+    wait = writer._Job.wait
+
+    def interrupted(job: Any) -> None:
+        monkeypatch.setattr(writer._Job, "wait", wait)
+        gathering.go.set()
+        leading.result(LONG)
+        store.save(Event("of the handler"))
+        wait(job)
+
+    monkeypatch.setattr(writer._Job, "wait", interrupted)
+    store.save_many([Event("interrupted")])
+    assert {"a", "of the handler", "interrupted"} == set(ids(store))
+
+
+@contextmanager
+def reading_without_end(store: LMDBEventStore) -> Iterator[None]:
+    """Keep one read of LMDB under way: a copy into a pipe that nobody empties."""
+    output, pipe = os.pipe()
+    environment = store._environment.lmdb
+    thread = threading.Thread(target=environment.copyfd, args=(pipe,))
+    thread.start()
+    try:
+        while not select.select([output], [], [], LONG)[0]:
+            pass
+        yield
+    finally:
+        while thread.is_alive():
+            while select.select([output], [], [], 0)[0]:
+                os.read(output, 1 << 20)
+            thread.join(0.01)
+        os.close(output)
+        os.close(pipe)
+
+
+def test_a_failed_write_does_not_wait_for_readers(store: LMDBEventStore) -> None:
+    """LMDB's `abort` waits until no thread of the process reads; dropping does not."""
+    store.save_many(Event(f"e{n}", content="x" * 1000) for n in range(1000))
+    failed: list[BaseException | None] = []
+
+    def write() -> None:
+        with pytest.raises(DuplicateEvent) as caught:
+            store.save_many([Event("new"), Event("e7")])
+        failed.append(caught.value)
+        store.save(Event("after"))
+
+    thread = threading.Thread(target=write)
+    with reading_without_end(store):
+        thread.start()
+        thread.join(LONG)
+        stuck = thread.is_alive()
+    thread.join(LONG)
+    assert not stuck
+    assert len(failed) == 1
+    assert len(store) == 1001
+
+
+@pytest.mark.parametrize(
+    ("method", "write"),
+    [
+        ("put", lambda store: store.save(Event("a"))),
+        ("claim", lambda store: store.save(Event("a"))),
+        ("commit", lambda store: store.save(Event("a"))),
+        ("put_many", lambda store: store.save_many([Event("a")])),
+        ("last_key", lambda store: store.save_many([Event("a")])),
+        ("take", lambda store: store.delete("there")),
+        ("remove", lambda store: store.delete("there")),
+    ],
+)
+def test_a_failed_write_leaves_no_transaction_behind(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, method: str, write: Callable[[Any], Any]
+) -> None:
+    """Not even while its exception is kept, whose frames knew the transaction."""
+    store.save(Event("there", tags=["f"]))
+
+    def broken(txn: WriteTransaction, *_: Any, **__: Any) -> None:
+        local = txn._live.cursor(db=txn.databases.ids)
+        local.first()
+        raise lmdb.Error("made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WriteTransaction, method, broken)
+        with pytest.raises(EventWriteException) as caught:
+            write(store)
+    store.save(Event("next"))
+    assert sorted(ids(store)) == ["next", "there"]
+    assert caught.value.__cause__ is not None
+
+
+def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEventStore) -> None:
+    store.save(Event("a", timestamp=1.0, tags=["f"]))
+    key = fmt.encode_time(1.0) + fmt.encode_number(2)
+    with writing(store) as (txn, databases):
+        txn.put(key, b"stray", db=databases.timeline)
+    for write in (
+        lambda: store.save(Event("b", timestamp=1.0)),
+        lambda: store.save_many([Event("b", timestamp=1.0)]),
+    ):
+        with pytest.raises(StoreDamaged, match="index"):
+            write()
+    posting = fmt.text_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1)
+    with writing(store) as (txn, databases):
+        txn.delete(key, db=databases.timeline)
+        txn.delete(*posting, db=databases.flags)
+    with pytest.raises(StoreDamaged, match="missing in an index"):
+        store.delete("a")
+    assert "a" in store
+    with writing(store) as (txn, databases):
+        txn.put(*posting, db=databases.flags)
+
+
+def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(
+    store: LMDBEventStore, path: Path
+) -> None:
+    """Signals strike the main thread at any point of its writes, while other threads write too."""
+    stop = threading.Event()
+    saved: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def follow(name: str) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            event_id = f"{name}-{number}"
+            store.save(Event(event_id, tags=["f"]))
+            saved.append(event_id)
+
+    with ThreadPoolExecutor(2) as pool:
+        followers = [pool.submit(follow, name) for name in ("x", "y")]
+        interrupted = done = 0
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            while interrupted < 150:
+                delay = 0.0001 + (interrupted % 30) * 0.0001
+                timer = threading.Timer(delay, _thread.interrupt_main)
+                timer.daemon = True
+                try:
+                    timer.start()
+                    while True:
+                        event_id = f"main-{done}"
+                        done += 1
+                        store.save(Event(event_id, tags=["f"]))
+                        saved.append(event_id)
+                except KeyboardInterrupt:
+                    interrupted += 1
+                timer.join(LONG)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            stop.set()
+        for follower in followers:
+            follower.result(LONG)
+    missing = [event_id for event_id in saved if event_id not in store]
+    assert not missing
+    assert not store._environment.barrier.up
+    assert_indexes_agree(path)
