@@ -113,7 +113,7 @@ class PagingContract:
         """A token is a place: from there, a search reads either way."""
         save_all(store, EVENTS)
         search = store.search(order=order)
-        other = {"asc": "desc", "desc": "asc"}[order]
+        other: Order = "desc" if order == "asc" else "asc"
         read: list[str] = []
         for event in search:
             assert ids(store.search(order=other, after=search.token)) == read[::-1]

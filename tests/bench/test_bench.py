@@ -21,7 +21,7 @@ from bench.processes import HOSTILE
 from bench.reasons import REASONS
 from bench.report import markdown, shown
 from bench.runner import LOADED, ON_DISK
-from lmdbstore.contract.event import checked_all
+from lmdbstore.contract.checking import checked_all
 from lmdbstore.patterns.pattern import compile_pattern
 
 SIZES = ["100,000 events", "10,000,000 events"]

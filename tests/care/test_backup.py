@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lmdbstore.care.upkeep import Upkeep
 
 from lmdbstore import (
     Event,
@@ -26,7 +27,6 @@ from lmdbstore import (
 )
 from lmdbstore.care import copy as copying
 from lmdbstore.care import streaming
-from lmdbstore.care.upkeep import Upkeep
 from lmdbstore.testing.helpers import in_threads
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing

@@ -59,7 +59,7 @@ def test_compacting_gives_space_back_and_all_goes_on(path: Path) -> None:
         assert other.get("new").timestamp == 1e9
         assert store.verify(pages=True) == []
         with LMDBEventStore(path) as third:
-            assert third._environment is store._environment
+            assert third._session._environment is store._session._environment
         again = store.compact()
         assert again.after <= compacted.after + 8 * 4096
         assert [event.id for event in other.search()] == [*(e.id for e in events), "new"]
@@ -125,7 +125,7 @@ def test_compacting_while_threads_read_and_write(store: LMDBEventStore) -> None:
 
 def copied_to_nowhere(store: LMDBEventStore) -> None:
     with open(os.devnull, "wb") as sink:
-        store._environment.copy(sink.fileno())
+        store._session._environment.copy(sink.fileno())
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def copied_to_nowhere(store: LMDBEventStore) -> None:
     [
         LMDBEventStore.stats,
         LMDBEventStore.flush,
-        lambda store: store._environment.readers(),
+        lambda store: store._session._environment.readers(),
         copied_to_nowhere,
-        lambda store: store._environment._repair(lmdb.ReadersFullError("made up")),
+        lambda store: store._session._environment._repair(lmdb.ReadersFullError("made up")),
     ],
     ids=["stats", "flush", "readers", "copy", "repair"],
 )
@@ -143,7 +143,7 @@ def test_who_waits_while_the_files_are_exchanged_asks_the_new_one(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, work: Any
 ) -> None:
     fill(store)
-    gate = store._environment.gate
+    gate = store._session._environment.gate
     run = gate.run
 
     def late(inner: Any, *arguments: Any) -> Any:

@@ -26,6 +26,7 @@ from lmdbstore import (
 from lmdbstore.care import compact as compacting
 from lmdbstore.care import copy as copying
 from lmdbstore.care import streaming
+from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.engine import create as creation
 from lmdbstore.processes.barrier import Barrier, write_lock
 from lmdbstore.processes.presence import Presence
@@ -78,7 +79,7 @@ thread.start()
 
 def meanwhile():
     asked.set()
-    while not store._environment.gate._barred and thread.is_alive():
+    while not store._session._environment.gate._barred and thread.is_alive():
         pass
     assert len(store) == 3000
 """
@@ -166,7 +167,7 @@ def handler(*_):
     except EventStoreException as error:
         assert "same thread" in str(error)
         print(type(error).__name__)
-    assert store._environment.writer.writing_here
+    assert store._session._environment.writer.writing_here
     with open(os.path.join(path, "barrier"), "rb") as barrier:
         try:
             fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -201,7 +202,7 @@ def test_a_handler_that_has_interrupted_a_read_is_refused(
     ]
     for call, kind in calls:
         with pytest.raises(kind, match="same thread"):
-            store._environment.gate.run(call)
+            store._session._environment.gate.run(call)
         call()
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)
 
@@ -231,16 +232,16 @@ def test_a_compaction_keeps_all_others_out(store: LMDBEventStore, path: Path) ->
 
     def progress(done: int, _: int) -> None:
         told.append(done)
-        with write_lock(str(path), wait=False) as free:
+        with write_lock(StoreFolder(str(path)), wait=False) as free:
             assert not free
         with pytest.raises(StoreInUse):
-            Presence(str(path))
+            Presence(StoreFolder(str(path)))
 
     store.compact(progress=progress)
     assert told
-    with write_lock(str(path), wait=False) as free:
+    with write_lock(StoreFolder(str(path)), wait=False) as free:
         assert free
-    Presence(str(path)).close()
+    Presence(StoreFolder(str(path))).close()
 
 
 @pytest.mark.parametrize("compact", [True, False])
@@ -285,7 +286,7 @@ def test_an_interrupt_at_the_end_of_a_compaction_keeps_nobody_out(
         whole(own)
 
     with LMDBEventStore(path) as store:
-        opened = store._environment
+        opened = store._session._environment
         owners = opened, opened.gate, opened.presence
         events = fill(store)
         with monkeypatch.context() as patch:
@@ -297,9 +298,9 @@ def test_an_interrupt_at_the_end_of_a_compaction_keeps_nobody_out(
         thread.start()
         thread.join(LIMIT)
         assert found == events
-        Presence(str(path)).close()
+        Presence(StoreFolder(str(path))).close()
         with LMDBEventStore(path) as other:
-            assert other._environment is store._environment
+            assert other._session._environment is store._session._environment
         store.save(Event("more"))
 
 

@@ -115,12 +115,12 @@ def test_a_piece_ends_with_the_record_that_is_too_large(
 
 def test_a_purge_writes_in_bounded_transactions(store: LMDBEventStore) -> None:
     store.save_many(event(n) for n in range(2500))
-    number = store._environment.lmdb.info()["last_txnid"]
+    number = store._session._environment.lmdb.info()["last_txnid"]
     seen: list[int] = []
 
     def progress(done: int, _: int) -> None:
         assert assert_indexes_agree(store) == len(store) == 2500 - done
-        seen.append(store._environment.lmdb.info()["last_txnid"] - number)
+        seen.append(store._session._environment.lmdb.info()["last_txnid"] - number)
 
     store.purge(before=2400.0, progress=progress)
     assert seen == [1, 2, 3]
@@ -153,7 +153,7 @@ def test_what_is_left_is_what_the_model_says(
         patched.setattr(purging, "PIECE", 5)
         patched.setattr(purging, "SPAN", 3)
         patched.setattr(signing, "RUN", 4)
-        patched.setattr("lmdbstore.write.changes.RUN", 4)
+        patched.setattr("lmdbstore.write.save.RUN", 4)
         with LMDBEventStore(folder + "/events", durability="none") as store:
             for batch, how, sign in rounds:
                 store.save_many(
@@ -252,7 +252,7 @@ def test_signatures_of_nothing_go_and_those_of_something_stay(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "RUN", 8)
-    monkeypatch.setattr("lmdbstore.write.changes.RUN", 8)
+    monkeypatch.setattr("lmdbstore.write.save.RUN", 8)
     store.save_many(event(n, *["odd"] * (n % 2), text=f"common {n:06d}") for n in range(80))
     before = signed(store)
     assert len(before) == 10
@@ -274,7 +274,7 @@ def test_retention_goes_on_for_ever_in_the_same_space(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "RUN", 16)
-    monkeypatch.setattr("lmdbstore.write.changes.RUN", 16)
+    monkeypatch.setattr("lmdbstore.write.save.RUN", 16)
     runs, model = list[int](), MemoryEventStore()
     for n in range(60):
         made = [event(100 * n + m, text=f"common {m:04d}") for m in range(100)]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from lmdbstore.write.changes import Change
 
+    from lmdbstore.contract.types import Order
+
 
 # -- others at the same time ----------------------------------------------------------------------
 
@@ -115,7 +117,9 @@ def test_readers_and_writers_go_on(store: LMDBEventStore) -> None:
 
 @pytest.mark.parametrize("size", [10, 300, 3000, 20_000])
 @pytest.mark.parametrize("order", ["timely", "mixed", "many"])
-def test_a_store_that_is_full_to_the_brim_can_be_purged(path: Path, size: int, order: str) -> None:
+def test_a_store_that_is_full_to_the_brim_can_be_purged(
+    path: Path, size: int, order: Order
+) -> None:
     chance = random.Random(f"{size} {order}")
     with LMDBEventStore(path, map_size=1 << 20, durability="none") as store:
         number = 0
@@ -241,7 +245,7 @@ def test_a_damaged_event_ends_it_before_its_piece(tmp_path: Path, change: Any, s
         for _ in range(2):
             with pytest.raises(StoreDamaged, match=rf"{said} at the time 12.0 .*repair"):
                 store.purge(before=18.0, flags=["f"])
-            left = [int(name[1:]) for name in store._read(all_ids)]
+            left = [int(name[1:]) for name in store._session.read(all_ids)]
             assert sorted(left) == list(range(10, 20))
 
 

@@ -10,6 +10,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lmdbstore.write.changes import Save
 
 from lmdbstore import (
     Event,
@@ -24,7 +25,6 @@ from lmdbstore import (
 from lmdbstore.check import repair as repairing
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk import raw_pages as salvage
-from lmdbstore.write.changes import Save
 from tests.tools.damages import (
     DAMAGES,
     EVENTS,
@@ -63,10 +63,10 @@ def content(path: Path) -> tuple[list[Event], list[tuple[bytes, bytes]], bytes |
     with LMDBEventStore(path, create=False) as store:
         assert store.verify(pages=True) == []
         assert_indexes_agree(store)
-        commits: list[tuple[bytes, bytes]] = store._read(
+        commits: list[tuple[bytes, bytes]] = store._session.read(
             lambda txn, dbs: list(txn.cursor(db=dbs.commits))
         )
-        following = store._read(lambda txn, dbs: txn.get(fmt.NEXT, db=dbs.meta))
+        following = store._session.read(lambda txn, dbs: txn.get(fmt.NEXT, db=dbs.meta))
         return list(store.search()), commits, following
 
 

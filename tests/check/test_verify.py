@@ -29,6 +29,7 @@ from lmdbstore.check import comparison as verifying
 from lmdbstore.check import walk as walking
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import Databases
+from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.patterns.signature import signature
 from lmdbstore.processes.presence import alone_in
 from tests.tools.children import in_child
@@ -90,7 +91,7 @@ def test_each_kind_of_damage_is_found_as_exactly_that(
 
 def test_a_database_that_does_not_belong_there_is_found(damaged: LMDBEventStore) -> None:
     with writing(damaged) as (txn, _):
-        damaged._environment.lmdb.open_db(b"foreign", txn=txn)
+        damaged._session._environment.lmdb.open_db(b"foreign", txn=txn)
     (finding,) = damaged.verify()
     assert finding.kind is FindingKind.DATABASE
     assert "foreign" in finding.where
@@ -186,7 +187,7 @@ def test_a_format_version_that_is_lost_is_found_and_repaired(
 def test_a_store_that_is_being_replaced_is_not_waited_for(path: Path) -> None:
     def child() -> None:
         for pages in (False, True):
-            with alone_in(os.fspath(path)), pytest.raises(StoreInUse):
+            with alone_in(StoreFolder(os.fspath(path))), pytest.raises(StoreInUse):
                 verify(path, pages=pages)
 
     LMDBEventStore(path).close()
@@ -234,7 +235,9 @@ def test_an_order_that_is_broken_is_found(tmp_path: Path) -> None:
     with LMDBEventStore(path) as store:
         for n in "bd":
             name = f"unlikely-{n}".encode()
-            entry = store._environment.lmdb.begin().get(name, db=store._environment.databases.ids)
+            entry = store._session._environment.lmdb.begin().get(
+                name, db=store._session._environment.databases.ids
+            )
             entries[n] = name + (entry or b"")
     data = (path / "data.mdb").read_bytes()
     assert data.count(entries["b"]) == data.count(entries["d"]) == 1

@@ -42,7 +42,7 @@ def signed_runs(path: Path) -> int:
 
 def stop_at_the_second_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the store write so few events at once that it writes thrice, and fail in between."""
-    monkeypatch.setattr("lmdbstore.write.changes.PART", RUN)
+    monkeypatch.setattr("lmdbstore.write.save.BATCH_EVENTS", RUN)
     write, calls = LMDBEventStore._write, []
 
     def failing(store: LMDBEventStore, change: Change) -> None:

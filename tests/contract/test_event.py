@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import Event, InvalidEvent, InvalidQuery
-from lmdbstore.contract.event import checked, checked_all, checked_columns, checked_id, new_id
+from lmdbstore.contract.checking import checked, checked_all, checked_columns, checked_id
+from lmdbstore.contract.event import new_id
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import SHOWN, shown
 from tests.tools.properties import examples

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Event, Search
+    from lmdbstore.contract.types import Order
 
 
 class TestMemory(EventStoreContract):
@@ -66,7 +67,7 @@ class MinimalView(EventView):
         ts_end: float | None = None,
         flags: Iterable[str] | None = None,
         match: str | None = None,
-        order: str = "asc",
+        order: Order = "asc",
         *,
         source: str | None = None,
         limit: int | None = None,

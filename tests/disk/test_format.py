@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import Event, StoreDamaged
-from lmdbstore.contract.event import checked
+from lmdbstore.contract.checking import checked
 from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
 

@@ -12,6 +12,7 @@ import pytest
 
 from lmdbstore import Event, FindingKind, LMDBEventStore, Repaired, StoreOpenError, repair, verify
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.disk.last_state import last_state
 from lmdbstore.disk.raw_pages import DB_ROOT, NO_ROOT, Pages
 from lmdbstore.engine import create as creation
@@ -332,7 +333,7 @@ def test_a_file_that_is_written_meanwhile_is_looked_at_again(
 
     def lock(folder: str, *, wait: bool) -> Any:
         locks.append(folder)
-        return write_lock(folder, wait=wait)
+        return write_lock(StoreFolder(folder), wait=wait)
 
     monkeypatch.setattr(creation, "_look_at", torn)
     monkeypatch.setattr(creation, "write_lock", lock)
@@ -393,7 +394,7 @@ def test_a_store_that_lmdb_has_compacted_is_a_store(path: Path, tmp_path: Path) 
         for event in events:
             store.save(event)
         (tmp_path / "copy").mkdir()
-        copied: Any = store._environment.lmdb
+        copied: Any = store._session._environment.lmdb
         copied.copy(str(tmp_path / "copy"), compact=True)
     for step in ("opened", "written to", "repaired"):
         if step == "repaired":
@@ -429,7 +430,7 @@ def test_every_write_notes_its_transaction(path: Path) -> None:
         with LMDBEventStore(path) as store:
             step(store)
         with LMDBEventStore(path) as store:
-            number = store._environment.lmdb.info()["last_txnid"]
+            number = store._session._environment.lmdb.info()["last_txnid"]
             assert store.verify(pages=True) == []
         data = (path / "data.mdb").read_bytes()
         assert fmt.TRANSACTION + fmt.encode_checked(number) in data

@@ -36,7 +36,7 @@ def test_a_full_store_says_so_reads_on_and_takes_more_when_it_is_opened_larger(p
             store.save_many(Event(content=TEXT) for _ in range(100))
         assert len(store) == store.count(flags=["f"]) == number
         assert [event.id for event in store.search(limit=2)] == ["e0", "e1"]
-        assert not store._environment.barrier.up
+        assert not store._session._environment.barrier.up
         for n in range(50):
             store.delete(f"e{n}")
         store.save(Event("in the space of what was deleted", content=TEXT))
@@ -162,10 +162,10 @@ def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None
         def queue_up() -> None:
             for number, thread in enumerate(threads, 1):
                 thread.start()
-                while len(store._environment.writer._queue) < number:
+                while len(store._session._environment.writer._queue) < number:
                     time.sleep(0.001)  # until it is there, however long that takes
 
-        store._environment.writer.hold_up(queue_up)
+        store._session._environment.writer.hold_up(queue_up)
         for thread in threads:
             thread.join()
         used = store.stats().map_used

@@ -58,7 +58,7 @@ def test_a_folder_that_is_there_keeps_its_rights_and_may_be_a_link(path: Path) -
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
         with LMDBEventStore(target) as same:
-            assert same._environment is store._environment
+            assert same._session._environment is store._session._environment
     assert (target.stat().st_ino, stat.S_IMODE(target.stat().st_mode)) == (inode, 0o770)
     assert sorted(os.listdir(target)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
 
@@ -150,7 +150,7 @@ def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.Monk
         monkeypatch.chdir("/")
         assert repr(store) == f"<LMDBEventStore {str(path)!r}>"
         with LMDBEventStore(path) as other:
-            assert other._environment is store._environment
+            assert other._session._environment is store._session._environment
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_store_pickles_as_its_path_and_options(path: Path) -> None:
             assert copy.get("a").id == "a"
             assert copy._options == store._options
             assert not copy._strict
-            assert copy._environment is store._environment
+            assert copy._session._environment is store._session._environment
 
 
 def test_processes_that_make_one_store_at_once_share_it(path: Path) -> None:

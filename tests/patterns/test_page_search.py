@@ -17,7 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmdbstore.patterns import pattern as engines
-from lmdbstore.patterns.pattern import Pattern, compile_pattern, matching_records
+from lmdbstore.patterns.pattern import Pattern, compile_pattern
+from lmdbstore.read.record_match import matching_records
 from tests.tools.drawn_patterns import ALPHABET, compiled, patterns
 from tests.tools.properties import examples
 

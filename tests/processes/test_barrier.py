@@ -143,7 +143,7 @@ def test_a_reader_settles_the_write_of_a_process_that_died(
         assert waiting(*reads)
         child.kill()
         assert [read.result(LONG) for read in reads] == [seen] * len(reads)
-    assert not store._environment.barrier.up
+    assert not store._session._environment.barrier.up
     store.save(Event("next"))
 
 
@@ -154,7 +154,7 @@ def test_a_readonly_reader_goes_on_when_the_writing_process_died(path: Path) -> 
         with writing_process(path, "hold") as child:
             child.kill()
         assert [event.id for event in store.search()] == ["old"]
-        assert store._environment.barrier.up, "a reader without the right settled it"
+        assert store._session._environment.barrier.up, "a reader without the right settled it"
 
 
 def test_a_writer_goes_on_when_the_writing_process_died(path: Path, store: LMDBEventStore) -> None:
@@ -170,7 +170,7 @@ def test_the_byte_stays_odd_until_the_write_of_a_dead_process_is_settled(
     """A writer that finds the byte odd changes it only when its transaction has begun."""
     with writing_process(path, "hold") as child:
         child.kill()
-    barrier = store._environment.barrier
+    barrier = store._session._environment.barrier
     begun: list[int] = []
     before = barrier.byte[0]
     begin = WriteTransaction.begin

@@ -208,9 +208,9 @@ def test_what_a_writer_that_died_left_is_marked_until_it_is_settled(
         patch.setattr(WriteTransaction, "begin", fails)
         with pytest.raises(EventWriteException, match="made to fail"):
             store.save(Event("fails"))
-    assert store._environment.barrier.up
+    assert store._session._environment.barrier.up
     store.save(Event("next"))
-    assert not store._environment.barrier.up
+    assert not store._session._environment.barrier.up
 
 
 def test_the_lock_of_a_writer_that_is_killed_does_not_live_on_in_what_it_forked(
@@ -301,7 +301,9 @@ sys.stdin.read()
             assert child.line() == "full\n"
             with pytest.raises(EventReadException, match="max_readers"):
                 len(store)
-        monkeypatch.setattr(store._environment, "lmdb", _Beaten(store._environment.lmdb))
+        monkeypatch.setattr(
+            store._session._environment, "lmdb", _Beaten(store._session._environment.lmdb)
+        )
         assert len(store) == len(view) == 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import LMDBEventStore, StoreInUse
+from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.processes.presence import LOCKS, alone_in
 from tests.tools.children import opened_elsewhere
 
@@ -25,20 +26,20 @@ def test_a_process_that_has_the_store_open_is_named(path: Path, options: str) ->
     LMDBEventStore(path).close()
     with opened_elsewhere(path, options) as process:
         named = rf"python.*\(process {process}\)" if os.path.exists(LOCKS) else "open elsewhere"
-        with pytest.raises(StoreInUse, match=named), alone_in(str(path)):
+        with pytest.raises(StoreInUse, match=named), alone_in(StoreFolder(str(path))):
             pass
-    with alone_in(str(path)):
+    with alone_in(StoreFolder(str(path))):
         pass
 
 
 def test_this_process_counts_too(path: Path) -> None:
-    with LMDBEventStore(path), pytest.raises(StoreInUse), alone_in(str(path)):
+    with LMDBEventStore(path), pytest.raises(StoreInUse), alone_in(StoreFolder(str(path))):
         pass
 
 
 def test_nobody_opens_a_store_whose_file_is_being_replaced(path: Path) -> None:
     LMDBEventStore(path).close()
-    with alone_in(str(path)), pytest.raises(StoreInUse, match="compacted or repaired"):
+    with alone_in(StoreFolder(str(path))), pytest.raises(StoreInUse, match="compacted or repaired"):
         LMDBEventStore(path)
     LMDBEventStore(path).close()
 
@@ -46,13 +47,13 @@ def test_nobody_opens_a_store_whose_file_is_being_replaced(path: Path) -> None:
 def test_presence_that_was_refused_to_be_alone_stays(path: Path) -> None:
     """A lock that is to become exclusive, and may not, is lost until it is taken again."""
     with LMDBEventStore(path) as store:
-        environment = store._environment
+        environment = store._session._environment
         with opened_elsewhere(path):
             environment.barrier.lock()
             with pytest.raises(StoreInUse), environment.presence.alone():
                 pass
             environment.barrier.unlock()
-        with pytest.raises(StoreInUse), alone_in(str(path)):
+        with pytest.raises(StoreInUse), alone_in(StoreFolder(str(path))):
             pass
         environment.barrier.lock()
         with environment.presence.alone():
@@ -74,7 +75,7 @@ with lmdb.open({str(path)!r}):
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        with pytest.raises(StoreInUse, match=str(child.pid)), alone_in(str(path)):
+        with pytest.raises(StoreInUse, match=str(child.pid)), alone_in(StoreFolder(str(path))):
             pass
         child.communicate(timeout=LONG)
 
@@ -96,10 +97,10 @@ def test_locks_on_other_file_systems_do_not_count(
 
     monkeypatch.setattr("lmdbstore.processes.presence.LOCKS", str(locks))
     locks.write_text(listed("00:28"))
-    with alone_in(str(path)):
+    with alone_in(StoreFolder(str(path))):
         pass
     locks.write_text(listed("00:27"))
-    with pytest.raises(StoreInUse, match="process 1"), alone_in(str(path)):
+    with pytest.raises(StoreInUse, match="process 1"), alone_in(StoreFolder(str(path))):
         pass
 
 
@@ -112,7 +113,7 @@ def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
             os.read(ready, 1)
             os._exit(0)
     try:
-        with alone_in(str(path)):
+        with alone_in(StoreFolder(str(path))):
             pass
     finally:
         os.close(ready)

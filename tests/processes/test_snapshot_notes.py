@@ -158,7 +158,7 @@ def test_one_that_is_dropped_or_ended_is_gone(path: Path) -> None:
         ended = store.snapshot()
         with LMDBEventStore(path) as same, same.snapshot():
             assert len(shown(store)) == 2
-        store._environment.adopt_map()  # as when another process gave it a larger one
+        store._session._environment.adopt_map()  # as when another process gave it a larger one
         assert (shown(store), notes(path)) == ([], [])
         ended.close()
         kept = store.snapshot()
@@ -182,7 +182,7 @@ def test_a_note_goes_before_its_transaction(
 
     def looking(descriptor: int, data: bytes, place: int) -> int:
         if not any(data):
-            readers.append(readers_in(store._environment.lmdb.readers()).total())
+            readers.append(readers_in(store._session._environment.lmdb.readers()).total())
         return write(descriptor, data, place)
 
     monkeypatch.setattr(os, "pwrite", looking)
@@ -190,7 +190,7 @@ def test_a_note_goes_before_its_transaction(
     view = store.snapshot()
     del view
     ended = store.snapshot()
-    store._environment.adopt_map()
+    store._session._environment.adopt_map()
     assert readers == [1, 1, 1]
     ended.close()
 

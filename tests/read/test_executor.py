@@ -25,9 +25,9 @@ from lmdbstore import (
 from lmdbstore.contract.query import Position
 from lmdbstore.contract.search import Page, Search
 from lmdbstore.disk import format as fmt
-from lmdbstore.patterns.pattern import matching_records
 from lmdbstore.read import executor as pager
 from lmdbstore.read import plan
+from lmdbstore.read.record_match import matching_records
 from lmdbstore.write import changes
 from tests.tools.planting import writing
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lmdbstore.contract.types import Order
     from lmdbstore.write.transaction import WriteTransaction
 
 EVENTS = 3000
@@ -121,7 +122,7 @@ def test_both_stores_give_the_same(
     "wanted", [["early", "f10"], ["late", "f10"], ["early", "late"], ["f50", "f300"], ["f2", "f3"]]
 )
 def test_every_plan_gives_the_same(
-    stores: list[EventStore], monkeypatch: pytest.MonkeyPatch, wanted: list[str], order: str
+    stores: list[EventStore], monkeypatch: pytest.MonkeyPatch, wanted: list[str], order: Order
 ) -> None:
     """Whatever the planner would choose: scanning, walking one set, walking all."""
     memory, store = stores
@@ -188,7 +189,7 @@ def test_an_interrupted_search_goes_on_where_it_was(
         store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(300))
         for place in (
             "read.executor._page",
-            "patterns.pattern.matching_records",
+            "read.filter.matching_records",
             "read.executor._Place",
         ):
             search = store.search(match="x")
@@ -215,7 +216,7 @@ def test_counting_stops_at_the_limit(path: Path, monkeypatch: pytest.MonkeyPatch
         read.append(len(records))
         return matching(pattern, records)
 
-    monkeypatch.setattr("lmdbstore.patterns.pattern.matching_records", noted)
+    monkeypatch.setattr("lmdbstore.read.filter.matching_records", noted)
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(content="x", tags=["f"]) for n in range(500))
         assert store.count(match="x", limit=5) == 5
@@ -245,7 +246,7 @@ def test_no_flipped_bit_of_a_record_is_passed_off_as_data(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a", timestamp=1.0, tags=["f"], content="all as it was"))
         key = fmt.encode_time(1.0) + fmt.encode_number(1)
-        record = store._read(lambda txn, databases: txn.get(key, db=databases.timeline))
+        record = store._session.read(lambda txn, databases: txn.get(key, db=databases.timeline))
         assert record is not None
         for bit in range(len(record) * 8):
             flipped = bytearray(record)
@@ -264,7 +265,7 @@ def test_no_flipped_bit_of_a_record_is_passed_off_as_data(path: Path) -> None:
 def test_the_entry_of_another_id_is_not_passed_off_as_data(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a", timestamp=1.0))
-        entry = store._read(lambda txn, databases: txn.get(b"a", db=databases.ids))
+        entry = store._session.read(lambda txn, databases: txn.get(b"a", db=databases.ids))
         assert entry is not None
         with writing(store) as (txn, databases):
             assert txn.put(b"b", entry, db=databases.ids)

@@ -38,7 +38,7 @@ def key(value: int) -> bytes:
 def cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor[bytes]]:
     """Give a cursor on sets that are never committed."""
     with LMDBEventStore(tmp_path_factory.mktemp("sets") / "events", durability="none") as store:
-        environment = store._environment
+        environment = store._session._environment
         txn = environment.lmdb.begin(write=True)
         flags = environment.databases.flags
         for name, members in SETS.items():

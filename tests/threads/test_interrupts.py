@@ -10,12 +10,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lmdbstore.write.changes import Save
 
 from lmdbstore import Event, EventStoreException, LMDBEventStore, repair, verify
+from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.read import executor as pager
 from lmdbstore.threads.gate import Gate
-from lmdbstore.write.changes import Save
 from tests.tools.children import in_child
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def test_an_interrupt_leaves_nothing_held(
         struck_by(interrupt) as strike,
     ):
         store.save_many(Event(f"e{n}", timestamp=float(n), content=f"c{n}") for n in range(100))
-        environment = store._environment
+        environment = store._session._environment
         for number in range(ROUNDS):
             with suppress(Interrupted):
                 for _ in strike(number):
@@ -149,7 +150,7 @@ def test_a_signal_handler_may_call_what_it_interrupts(
 def test_closing_from_within_a_call_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
     store.save(Event("a"))
     with pytest.raises(EventStoreException, match="when that call has returned"):
-        store._environment.gate.run(store.close)
+        store._session._environment.gate.run(store.close)
     store.close()
     with LMDBEventStore(store._path) as again:
         assert "a" in again
@@ -157,7 +158,7 @@ def test_closing_from_within_a_call_of_the_same_thread_is_refused(store: LMDBEve
 
 def test_upkeep_from_within_a_write_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
     """It would wait for itself, or let the lock of the write go."""
-    environment = store._environment
+    environment = store._session._environment
 
     def work() -> None:
         environment.barrier.lock()
@@ -167,7 +168,7 @@ def test_upkeep_from_within_a_write_of_the_same_thread_is_refused(store: LMDBEve
             store.verify(pages=True)
         assert store.verify() == []
         assert environment.writer.writing_here
-        with write_lock(environment.path, wait=False) as free:
+        with write_lock(StoreFolder(environment.path), wait=False) as free:
             assert not free
         environment.barrier.unlock()
 
@@ -230,7 +231,7 @@ def test_closing_that_was_interrupted_can_be_done_again(
         raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._environment.gate, "bar", interrupt)
+        patch.setattr(store._session._environment.gate, "bar", interrupt)
         with pytest.raises(Interrupted):
             store.close()
     store.close()
@@ -273,7 +274,7 @@ def test_the_threads_of_a_forked_child_find_their_locks_free(store: LMDBEventSto
     finally:
         go.set()
         holder.join(LONG)
-    assert os.getpid() == store._environment.pid
+    assert os.getpid() == store._session._environment.pid
 
 
 def test_a_thread_that_is_inside_goes_in_again_while_another_bars_the_gate() -> None:
@@ -306,7 +307,7 @@ def test_a_thread_that_is_inside_goes_in_again_while_another_bars_the_gate() -> 
 def test_a_signal_handler_may_read_while_its_thread_bars_the_gate(store: LMDBEventStore) -> None:
     """As a thread does that forks; a write would wait for itself."""
     store.save(Event("a"))
-    gate = store._environment.gate
+    gate = store._session._environment.gate
     gate.bar()
     try:
         assert "a" in store
@@ -344,7 +345,7 @@ def test_a_snapshot_keeps_its_store(store: LMDBEventStore, tmp_path: Path) -> No
     view.close()
     del view
     with LMDBEventStore(tmp_path / "other"):
-        assert store._environment.users == 1
+        assert store._session._environment.users == 1
 
 
 def test_what_a_forked_child_drops_it_gives_back(store: LMDBEventStore) -> None:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lmdbstore import LMDBEventStore
-from lmdbstore.contract.event import checked
+from lmdbstore.contract.checking import checked
 from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.signature import PRIMES, grams
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def assert_indexes_agree(store: LMDBEventStore | str | os.PathLike[str]) -> int:
     """Compare `ids`, `flags`, `commits` and `meta` with `timeline`; return the number of events."""
     if isinstance(store, LMDBEventStore):
-        return store._read(_compare)
+        return store._session.read(_compare)
     with LMDBEventStore(store, create=False) as opened:
-        return opened._read(_compare)
+        return opened._session.read(_compare)
 
 
 def _compare(txn: Transaction[bytes], databases: Databases) -> int:

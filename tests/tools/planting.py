@@ -19,8 +19,8 @@ __all__ = ["writing"]
 @contextmanager
 def writing(store: LMDBEventStore) -> Iterator[tuple[Any, Databases]]:
     """Give a write transaction, which is noted as the store's own are, and the databases."""
-    databases = store._environment.databases
-    txn: Any = store._environment.lmdb.begin(write=True)
+    databases = store._session._environment.databases
+    txn: Any = store._session._environment.lmdb.begin(write=True)
     txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()))
     yield txn, databases
     txn.commit()

@@ -45,7 +45,7 @@ def signed(store: LMDBEventStore) -> list[tuple[bytes, bytes]]:
         with txn.cursor(db=databases.signatures) as cursor:  # type: ignore[attr-defined]  # of lmdb
             return [(key, fmt.run_end(value)) for key, value in cursor]
 
-    return store._read(runs)
+    return store._session.read(runs)
 
 
 def rights(path: Path) -> int:

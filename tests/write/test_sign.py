@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import Event, InvalidOption, LMDBEventStore, MemoryEventStore
-from lmdbstore.patterns.pattern import matching_records
+from lmdbstore.read.record_match import matching_records
 from lmdbstore.read.runs import RUN
 from lmdbstore.write import sign as signing
 from tests.tools.indexes import assert_indexes_agree
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lmdbstore.contract.types import Order
     from lmdbstore.patterns.pattern import Pattern
 
 
@@ -48,7 +49,7 @@ def numbered(first: int, last: int) -> list[Event]:
 @pytest.fixture
 def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signing, "RUN", 8)
-    monkeypatch.setattr("lmdbstore.write.changes.RUN", 8)
+    monkeypatch.setattr("lmdbstore.write.save.RUN", 8)
 
 
 # --- which runs get a signature --------------------------------------------------------------
@@ -124,9 +125,9 @@ def test_signing_goes_on_where_it_was_and_takes_many_transactions(path: Path) ->
     with LMDBEventStore(path, durability="none", signatures=False) as store:
         store.save_many(numbered(0, 25_000))
         assert signed(store) == []
-        before = store._environment.lmdb.info()["last_txnid"]
+        before = store._session._environment.lmdb.info()["last_txnid"]
         assert store.sign() == 48 * RUN
-        assert store._environment.lmdb.info()["last_txnid"] - before == 3
+        assert store._session._environment.lmdb.info()["last_txnid"] - before == 3
         assert len(signed(store)) == 48
         assert_indexes_agree(store)
 
@@ -144,7 +145,7 @@ def test_a_rare_pattern_reads_few_records(path: Path, monkeypatch: pytest.Monkey
             read.append(len(records))
             return matching_records(pattern, records)
 
-        monkeypatch.setattr("lmdbstore.patterns.pattern.matching_records", counted)
+        monkeypatch.setattr("lmdbstore.read.filter.matching_records", counted)
         for order in ("asc", "desc"):
             read.clear()
             assert [event.id for event in store.search(match="005123", order=order)] == ["e5123"]
@@ -250,7 +251,7 @@ def test_whatever_is_written_searches_find_what_is_there(
     patch = pytest.MonkeyPatch()
     with patch.context() as patched, tempfile.TemporaryDirectory() as folder:
         patched.setattr(signing, "RUN", 4)
-        patched.setattr("lmdbstore.write.changes.RUN", 4)
+        patched.setattr("lmdbstore.write.save.RUN", 4)
         patched.setattr("lmdbstore.read.runs.MOST_RUNS", 3)
         path = folder + "/events"
         with (
@@ -267,7 +268,9 @@ def test_whatever_is_written_searches_find_what_is_there(
 
 @pytest.mark.usefixtures("short_runs")
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_a_search_under_way_does_not_mind_what_is_signed_meanwhile(path: Path, order: str) -> None:
+def test_a_search_under_way_does_not_mind_what_is_signed_meanwhile(
+    path: Path, order: Order
+) -> None:
     """It finds what was there when it began and was not deleted, and nothing else."""
     with LMDBEventStore(path, durability="none", signatures=False) as store:
         store.save_many(numbered(0, 2000))

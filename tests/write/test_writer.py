@@ -40,7 +40,7 @@ class Gathering:
     """Holds the first commit until others have queued up behind it, and notes every commit."""
 
     def __init__(self, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.writer = store._environment.writer
+        self.writer = store._session._environment.writer
         self.reached, self.go = threading.Event(), threading.Event()
         self.commits = 0
         self.pool = ThreadPoolExecutor(32)
@@ -138,10 +138,10 @@ def test_saves_that_are_all_duplicates_change_nothing(
     gathering.go.set()
     errors = [type(future.exception(LONG)) for future in futures]
     assert errors == [type(None)] + [DuplicateEvent] * 4
-    before = store._environment.lmdb.info()["last_txnid"]
+    before = store._session._environment.lmdb.info()["last_txnid"]
     with pytest.raises(DuplicateEvent):
         store.save(Event("a"))
-    assert store._environment.lmdb.info()["last_txnid"] == before
+    assert store._session._environment.lmdb.info()["last_txnid"] == before
     assert_indexes_agree(store)
 
 
@@ -288,7 +288,7 @@ def test_a_signal_handler_that_writes_does_not_wait_for_the_change_it_interrupts
 def reading_without_end(store: LMDBEventStore) -> Iterator[None]:
     """Keep one read of LMDB under way: a copy into a pipe that nobody empties."""
     output, pipe = os.pipe()
-    environment = store._environment.lmdb
+    environment = store._session._environment.lmdb
     thread = threading.Thread(target=environment.copyfd, args=(pipe,))
     thread.start()
     try:
@@ -422,5 +422,5 @@ def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(
             follower.result(LONG)
     missing = [event_id for event_id in saved if event_id not in store]
     assert not missing
-    assert not store._environment.barrier.up
+    assert not store._session._environment.barrier.up
     assert_indexes_agree(path)

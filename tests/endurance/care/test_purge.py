@@ -142,7 +142,7 @@ MOST_RUNS = 2 * KEPT // 64
 def test_retention(path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
     """File and signatures keep their size for ever."""
     monkeypatch.setattr(signing, "RUN", 64)
-    monkeypatch.setattr("lmdbstore.write.changes.RUN", 64)
+    monkeypatch.setattr("lmdbstore.write.save.RUN", 64)
     with LMDBEventStore(path, durability="none") as store:
         for number in rounds:
             first = number * BATCH
@@ -165,7 +165,7 @@ def test_retention(path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch) 
 
 
 def runs(store: LMDBEventStore) -> int:
-    number: int = store._read(
+    number: int = store._session.read(
         lambda txn, databases: txn.stat(databases.signatures)["entries"],
     )
     return number

@@ -58,7 +58,7 @@ def read(store: LMDBEventStore) -> State:
     def work(txn: Any, dbs: Databases) -> State:
         return State(*(dict(txn.cursor(db=getattr(dbs, name))) for name in State._fields))
 
-    return store._read(work)
+    return store._session.read(work)
 
 
 def changed(data: bytes, chance: random.Random) -> bytes:

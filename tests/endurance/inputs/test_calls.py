@@ -309,7 +309,7 @@ def state(store: EventStore) -> object:
     """Return all that the store holds, and which transaction of LMDB was its last."""
     last = None
     if isinstance(store, LMDBEventStore):
-        last = store._environment.lmdb.info()["last_txnid"]
+        last = store._session._environment.lmdb.info()["last_txnid"]
     return last, list(store.search()), store.flags(), len(store)
 
 

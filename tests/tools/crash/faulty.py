@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreDamaged, repair
-from lmdbstore.contract.event import checked
+from lmdbstore.contract.checking import checked
 from tests.tools.indexes import assert_indexes_agree
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Tester:
         assert {event.id: event for event in self.store.search()} == self.events
         assert len(self.store) == assert_indexes_agree(self.store) == len(self.events)
         assert self.store.verify() == []
-        assert not self.store._environment.barrier.up
+        assert not self.store._session._environment.barrier.up
         self.counts["events checked"] += len(self.events)
 
     # -- the trouble -------------------------------------------------------------------------------

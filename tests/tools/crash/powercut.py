@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore import Event, LMDBEventStore
-from lmdbstore.contract.event import checked
+from lmdbstore.contract.checking import checked
 from tests.tools.crash.disk import WAYS, Disk, play
 from tests.tools.crash.workload import MARKS, Operation, Plan
 from tests.tools.indexes import assert_indexes_agree

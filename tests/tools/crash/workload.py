@@ -150,7 +150,7 @@ def _run(plan: Plan, marks: int) -> None:
                 for operations in phase.threads
             ]
             if phase.together:
-                writer = store._environment.writer
+                writer = store._session._environment.writer
                 writer.hold_up(lambda threads=threads: _queue_up(store, threads))  # type: ignore[misc]  # it takes none
             else:
                 for thread in threads:
@@ -164,7 +164,7 @@ def _run(plan: Plan, marks: int) -> None:
 def _queue_up(store: LMDBEventStore, threads: list[threading.Thread]) -> None:
     for thread in threads:
         thread.start()
-    while len(store._environment.writer._queue) < len(threads):
+    while len(store._session._environment.writer._queue) < len(threads):
         time.sleep(0.001)  # until they are all there, however long that takes
 
 
