@@ -11,7 +11,7 @@ import pytest
 
 import lmdbstore
 from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreOpenError, repair, verify
-from lmdbstore.engine import create as creation
+from lmdbstore.disk.folder import TEMPORARY
 from tests.tools.stores import rights
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_what_is_swept_away_and_where_a_backup_goes_is_not_looked_for_behind_lin
     (target / "precious").write_text("x")
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
-        link = tmp_path / "backup" if work == "backup" else path / f"{creation.MAKING}0"
+        link = tmp_path / "backup" if work == "backup" else path / f"{TEMPORARY}0"
         link.symlink_to(target)
         if work == "backup":
             with pytest.raises(EventWriteException, match="there already"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from lmdbstore import Event, LMDBEventStore
 
@@ -19,8 +20,8 @@ class Ours(Peer):
         self,
         folder: Path,
         *,
-        durability: str = "full",
-        consistency: str = "strict",
+        durability: Literal["full", "none"] = "full",
+        consistency: Literal["strict", "snapshot"] = "strict",
         signatures: bool = True,
     ) -> None:
         super().__init__(folder)

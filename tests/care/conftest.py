@@ -9,5 +9,5 @@ from lmdbstore.care import purge as purging
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purging, "PIECE", 5)
+    monkeypatch.setattr(purging, "PURGE_EVENTS", 5)
     monkeypatch.setattr(purging, "SPAN", 3)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import resource
 import stat
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lmdbstore.care.upkeep import Upkeep
 
 from lmdbstore import (
     Event,
@@ -26,7 +24,6 @@ from lmdbstore import (
     verify,
 )
 from lmdbstore.care import copy as copying
-from lmdbstore.care import streaming
 from lmdbstore.testing.helpers import in_threads
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
@@ -38,6 +35,7 @@ if TYPE_CHECKING:
 
 
 LONG = 60  # seconds; ends a hang, decides nothing
+BATCHES = 25  # that are saved as a backup begins, and again in the middle of it
 
 
 def size(path: Path) -> int:
@@ -52,21 +50,17 @@ def target(tmp_path: Path) -> Iterator[Path]:
     assert set(os.listdir(tmp_path)) - before <= {"backup", "more"}
 
 
-@pytest.mark.parametrize("compact", [True, False])
 def test_a_backup_is_a_store_like_any_other(
-    store: LMDBEventStore, path: Path, target: Path, *, compact: bool
+    store: LMDBEventStore, path: Path, target: Path
 ) -> None:
     events = fill(store)
     told: list[tuple[int, int]] = []
-    copied = store.backup(
-        target, compact=compact, progress=lambda done, total: told.append((done, total))
-    )
-    assert copied == size(target)
-    assert (copied < size(path) * 3 // 4) == compact
+    copied = store.backup(target, progress=lambda done, total: told.append((done, total)))
+    assert copied == size(target) < size(path) * 3 // 4
     assert sorted(os.listdir(target)) == ["barrier", "data.mdb"]
     assert {stat.S_IMODE(os.stat(target / name).st_mode) for name in os.listdir(target)} == {0o600}
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
-    assert told[-1][0] == (told[-1][1] if compact else copied)
+    assert told[-1][0] == told[-1][1]
     assert all(done <= total for done, total in told)
     assert verify(target, pages=True) == []
     with LMDBEventStore(target) as copy:
@@ -77,31 +71,43 @@ def test_a_backup_is_a_store_like_any_other(
 
 
 def test_a_backup_beside_writers_is_one_state(store: LMDBEventStore, target: Path) -> None:
-    """All that was acknowledged before is in it, and of each batch everything or nothing."""
-    done = threading.Event()
+    """All that was acknowledged before is in it, and of each batch everything or nothing.
+
+    The writer has so many batches for each backup, so that the store does not outgrow a quick disk:
+    some from before it begins, and some from when its first piece is told.
+    """
+    done = False
+    granted = threading.Semaphore(0)
     acknowledged: list[int] = []
 
     def write() -> None:
-        for n in itertools.count():
-            if done.is_set():
-                return
+        while granted.acquire() and not done:
+            n = len(acknowledged)
             store.save_many(Event(f"{n} {i}", tags=["f"], content="x" * 200) for i in range(40))
             acknowledged.append(n)
+
+    def grant(*_: int) -> None:
+        if len(grants) < 2:
+            grants.append(BATCHES)
+            granted.release(BATCHES)
 
     target.mkdir()
     writer = threading.Thread(target=write)
     writer.start()
     try:
         for n in range(4):
+            grants: list[int] = []
+            grant()
             before = len(acknowledged)
-            store.backup(target / f"{n}", compact=n % 2 == 0)
+            store.backup(target / f"{n}", progress=grant)
             with LMDBEventStore(target / f"{n}") as copy:
                 assert_indexes_agree(copy)
                 assert len(copy) % 40 == 0
                 assert len(copy) >= before * 40
                 assert {f"{i} 0" for i in acknowledged[:before]} <= {e.id for e in copy.search()}
     finally:
-        done.set()
+        done = True
+        granted.release()
         writer.join()
 
 
@@ -155,8 +161,8 @@ def test_where_no_backup_can_be(store: LMDBEventStore, path: Path, target: Path)
             store.backup(place)
     with pytest.raises(StoreOpenError, match=r"^path"):
         store.backup("")
-    with pytest.raises(StoreOpenError, match=r"^compact"):
-        store.backup(target, compact=1)  # type: ignore[arg-type]  # what is refused
+    with pytest.raises(StoreOpenError, match=r"^progress"):
+        store.backup(target, progress=1)  # type: ignore[arg-type]  # what is refused
     target.mkdir()
     store.backup(target)
     store.close()
@@ -209,7 +215,7 @@ def test_a_copy_that_does_not_verify_is_not_used(
 ) -> None:
     events = fill(store)
     finding = Finding(FindingKind.PAGE, "data.mdb", "planted")
-    monkeypatch.setattr(Upkeep, "_look_at", lambda *_: [finding])
+    monkeypatch.setattr(copying, "_verified", lambda _: [finding])
     with pytest.raises(EventWriteException, match="planted"):
         store.backup(target) if work == "backup" else store.compact()
     assert not target.exists()
@@ -232,13 +238,12 @@ def test_what_is_copied_is_looked_at(store: LMDBEventStore, target: Path) -> Non
         txn.put(key, record, db=databases.timeline)
 
 
-@pytest.mark.parametrize("work", ["backup", "copy", "compact"])
+@pytest.mark.parametrize("work", ["backup", "compact"])
 def test_a_copy_that_is_interrupted_leaves_nothing(
     store: LMDBEventStore, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
-    """LMDB, in its thread, is stopped, however much it still has to write."""
-    monkeypatch.setattr(copying, "PIECE", 1 << 12)
-    monkeypatch.setattr(streaming, "PIECE", 1 << 12)
+    """However much it still has to write."""
+    monkeypatch.setattr(copying, "COPY_BYTES", 1 << 12)
     events = fill(store)
     before = sorted(os.listdir(path))
 
@@ -248,7 +253,6 @@ def test_a_copy_that_is_interrupted_leaves_nothing(
 
     copies: dict[str, Callable[[], object]] = {
         "backup": lambda: store.backup(target, progress=stop),
-        "copy": lambda: store.backup(target, compact=False, progress=stop),
         "compact": lambda: store.compact(progress=stop),
     }
     with pytest.raises(KeyboardInterrupt):
@@ -279,17 +283,23 @@ def write_until_it_is_closed(store: LMDBEventStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "act", [LMDBEventStore.close, LMDBEventStore.compact, fork, write_until_it_is_closed]
+    ("act", "refusal"),
+    [
+        (LMDBEventStore.close, StoreClosed),
+        (LMDBEventStore.compact, EventWriteException),
+        (fork, None),
+        (write_until_it_is_closed, StoreClosed),
+    ],
 )
-def test_what_a_plain_copy_tells_its_progress_may_wait_for_the_copy(
+def test_what_is_told_of_the_progress_may_act_on_the_store(
     store: LMDBEventStore,
     target: Path,
     monkeypatch: pytest.MonkeyPatch,
     act: Callable[[LMDBEventStore], object],
+    refusal: type[Exception] | None,
 ) -> None:
-    """LMDB goes on writing meanwhile: if it waited for this code, both would wait for ever."""
-    monkeypatch.setattr(copying, "PIECE", 1 << 12)
-    monkeypatch.setattr(copying, "TOLD_EVERY", 0.0, raising=False)
+    """It does not hang: it is done, or refused, and then there is no backup."""
+    monkeypatch.setattr(copying, "COPY_BYTES", 1 << 12)
     events = fill(store)
     told: list[int] = []
 
@@ -298,14 +308,21 @@ def test_what_a_plain_copy_tells_its_progress_may_wait_for_the_copy(
         if len(told) == 1:
             act(store)
 
-    in_threads(lambda: store.backup(target, compact=False, progress=progress))
+    def back_up() -> None:
+        with pytest.raises(refusal) if refusal else nullcontext():
+            store.backup(target, progress=progress)
+
+    in_threads(back_up)
     assert told == sorted(told)
+    assert target.exists() == (refusal is None) == (len(told) > 1)
+    if refusal is not None:
+        return
     with LMDBEventStore(target) as copy:
         assert list(copy.search())[: len(events)] == events
 
 
 @pytest.mark.parametrize("limit", [1 << 17, 1 << 19])  # bytes: in the lock file; in the events
-@pytest.mark.parametrize("work", ["backup", "copy", "compact"])
+@pytest.mark.parametrize("work", ["backup", "compact"])
 def test_a_full_disk_leaves_the_store_as_it_was(
     store: LMDBEventStore, path: Path, target: Path, work: str, limit: int
 ) -> None:
@@ -315,9 +332,8 @@ def test_a_full_disk_leaves_the_store_as_it_was(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-        copied = {"backup": True, "copy": False}
         with pytest.raises(EventWriteException, match=r"may not grow|too large|disk is full"):
-            store.backup(target, compact=copied[work]) if work in copied else store.compact()
+            store.backup(target) if work == "backup" else store.compact()
         assert list(store.search()) == events
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -24,8 +24,7 @@ from lmdbstore import (
     StoreInUse,
     StoreOpenError,
 )
-from lmdbstore.engine import create as creation
-from lmdbstore.engine import environment
+from lmdbstore.engine import environment, inspect_file
 from tests.tools.children import opened_elsewhere
 from tests.tools.stores import fill
 
@@ -123,36 +122,43 @@ def test_compacting_while_threads_read_and_write(store: LMDBEventStore) -> None:
     assert all(name in store for name in saved)
 
 
-def copied_to_nowhere(store: LMDBEventStore) -> None:
-    with open(os.devnull, "wb") as sink:
-        store._session._environment.copy(sink.fileno())
+def begun_without_a_free_slot(store: LMDBEventStore) -> None:
+    full = iter([lmdb.ReadersFullError("made up")])
+
+    def begin() -> None:
+        for error in full:
+            raise error
+
+    store._session._environment._begun(begin)
 
 
 @pytest.mark.parametrize(
-    "work",
+    ("work", "waits"),  # at which of its operations
     [
-        LMDBEventStore.stats,
-        LMDBEventStore.flush,
-        lambda store: store._session._environment.readers(),
-        copied_to_nowhere,
-        lambda store: store._session._environment._repair(lmdb.ReadersFullError("made up")),
+        (LMDBEventStore.stats, 0),
+        (LMDBEventStore.flush, 0),
+        (lambda store: store._session._environment.readers(), 0),
+        (lambda store: store._session._environment.readers(), 1),
+        (begun_without_a_free_slot, 1),
     ],
-    ids=["stats", "flush", "readers", "copy", "repair"],
+    ids=["stats", "flush", "dead readers", "readers", "slots"],
 )
 def test_who_waits_while_the_files_are_exchanged_asks_the_new_one(
-    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, work: Any
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, work: Any, waits: int
 ) -> None:
     fill(store)
     gate = store._session._environment.gate
-    run = gate.run
+    run, operations = gate.run, itertools.count()
 
     def late(inner: Any, *arguments: Any) -> Any:
-        monkeypatch.undo()
-        store.compact()
+        if next(operations) == waits:
+            monkeypatch.undo()
+            store.compact()
         return run(inner, *arguments)
 
     monkeypatch.setattr(gate, "run", late)
     work(store)
+    assert next(operations) == waits + 1
     assert len(store) == 2000
 
 
@@ -177,13 +183,13 @@ def test_a_file_that_lacks_free_pages_at_its_end_is_opened_again(
 ) -> None:
     """To see that it lacks no others, writers are kept out, which they are already."""
     events = fill(store)
-    look = creation._look_at
+    look = inspect_file._look_at
 
     def short(name: str) -> Any:
         found = look(name)
         return found and found._replace(size=found.needed - 1)
 
-    monkeypatch.setattr(creation, "_look_at", short)
+    monkeypatch.setattr(inspect_file, "_look_at", short)
     store.compact()
     assert list(store.search()) == events
 
@@ -194,15 +200,11 @@ def test_a_file_that_cannot_be_opened_again_closes_the_store(
     with LMDBEventStore(path) as store:
         events = fill(store)
 
-        whole = environment._open_lmdb
-
-        def broken(folder: str, options: Any, **more: Any) -> Any:
-            if folder == str(path):
-                raise StoreOpenError("made to fail")
-            return whole(folder, options, **more)
+        def broken(*_: Any, **__: Any) -> Any:
+            raise StoreOpenError("made to fail")
 
         with monkeypatch.context() as patch:
-            patch.setattr(environment, "_open_lmdb", broken)
+            patch.setattr(environment, "open_lmdb", broken)
             with pytest.raises(StoreOpenError, match="made to fail"):
                 store.compact()
         with pytest.raises(StoreClosed):

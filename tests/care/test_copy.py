@@ -5,7 +5,6 @@ What would hang or end the process runs in a child, with a limit.
 
 from __future__ import annotations
 
-import _thread
 import fcntl
 import os
 import shutil
@@ -24,10 +23,8 @@ from lmdbstore import (
     verify,
 )
 from lmdbstore.care import compact as compacting
-from lmdbstore.care import copy as copying
-from lmdbstore.care import streaming
+from lmdbstore.disk import files
 from lmdbstore.disk.folder import StoreFolder
-from lmdbstore.engine import create as creation
 from lmdbstore.processes.barrier import Barrier, write_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.threads.gate import Gate
@@ -40,14 +37,13 @@ if TYPE_CHECKING:
 
 
 LIMIT = 60  # seconds; ends a hang, decides nothing
-# More than a pipe holds, so that LMDB is still at it when the first piece is told.
+# In small pieces, so that there is more to copy when the first one is told.
 BEGIN = """
 import os, signal, sys, threading
 from lmdbstore import Event, EventStoreException, LMDBEventStore
 from lmdbstore.care import copy as copying
-from lmdbstore.care import streaming
 path, target = sys.argv[1:]
-streaming.PIECE = copying.PIECE = 4096
+copying.COPY_BYTES = 4096
 store = LMDBEventStore(path, durability="none")
 store.save_many(Event(f"e{n}", content=f"content {n} " * 20) for n in range(3000))
 first = [True]
@@ -93,61 +89,38 @@ WORKS = {
 }
 
 
-@pytest.mark.parametrize("compact", [True, False])
 @pytest.mark.parametrize(("before", "work"), WORKS.values(), ids=WORKS)
 def test_what_is_told_of_the_progress_may_fork(
-    path: Path, tmp_path: Path, before: str, work: str, *, compact: bool
+    path: Path, tmp_path: Path, before: str, work: str
 ) -> None:
     """A fork waits until LMDB is left; LMDB must not wait for the one who forks."""
     told = child(
         path,
         tmp_path / "copy",
-        f"{before}store.backup(target, compact={compact}, progress=once({work}))\n"
-        "assert not first\n"
-        'print("done")\n',
+        f'{before}store.backup(target, progress=once({work}))\nassert not first\nprint("done")\n',
     )
     assert told == "done\n"
     assert verify(tmp_path / "copy", pages=True) == []
 
 
 def test_what_is_told_of_the_progress_may_close_the_store(path: Path, tmp_path: Path) -> None:
-    """Closing waits for the copy as it is; of the other it ends the snapshot."""
+    """Closing ends the transaction that is copied from, and so the backup."""
     told = child(
         path,
         tmp_path / "copy",
-        "store.backup(target, compact=False, progress=once(store.close))\n"
-        "with LMDBEventStore(path) as store:\n"
-        "    first = [True]\n"
-        "    try:\n"
-        '        store.backup(target + "2", progress=once(store.close))\n'
-        "    except EventStoreException as error:\n"
-        "        print(type(error).__name__)\n",
+        "try:\n"
+        "    store.backup(target, progress=once(store.close))\n"
+        "except EventStoreException as error:\n"
+        "    print(type(error).__name__)\n",
     )
     assert told == "StoreClosed\n"
-    assert verify(tmp_path / "copy", pages=True) == []
-    assert sorted(os.listdir(tmp_path)) == ["copy", "events"]
-
-
-def test_a_copy_that_is_ended_does_not_end_a_process_that_lets_sigpipe_do_so(
-    path: Path, tmp_path: Path
-) -> None:
-    code = """
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-def stop():
-    raise KeyboardInterrupt
-try:
-    store.backup(target, compact=False, progress=once(stop))
-except KeyboardInterrupt:
-    print("alive", len(store), os.path.exists(target))
-"""
-    assert child(path, tmp_path / "copy", code) == "alive 3000 False\n"
+    assert os.listdir(tmp_path) == ["events"]
 
 
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
         ("store.backup(target)", "EventWriteException"),
-        ("store.backup(target, compact=False)", "EventWriteException"),
         ("store.compact()", "EventWriteException"),
         ("store.verify(pages=True)", "EventReadException"),
     ],
@@ -196,7 +169,6 @@ def test_a_handler_that_has_interrupted_a_read_is_refused(
     """Whoever closes or forks may hold the lock that it would wait for, and wait for the read."""
     calls: list[tuple[Callable[[], object], type[Exception]]] = [
         (lambda: store.backup(tmp_path / "copy"), EventWriteException),
-        (lambda: store.backup(tmp_path / "copy", compact=False), EventWriteException),
         (store.compact, EventWriteException),
         (lambda: store.verify(pages=True), EventReadException),
     ]
@@ -244,12 +216,11 @@ def test_a_compaction_keeps_all_others_out(store: LMDBEventStore, path: Path) ->
     Presence(StoreFolder(str(path))).close()
 
 
-@pytest.mark.parametrize("compact", [True, False])
 def test_an_interrupt_in_the_clearing_up_leaves_nothing_either(
-    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compact: bool
+    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
-    remove, times = creation.remove_flat, []
+    remove, times = files._remove_flat, list[int]()
 
     def interrupted(made: str) -> None:
         times.append(1)
@@ -261,9 +232,10 @@ def test_an_interrupt_in_the_clearing_up_leaves_nothing_either(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(copying, "remove_flat", interrupted)
+        patch.setattr(files, "_remove_flat", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            store.backup(tmp_path / "copy", compact=compact, progress=stop)
+            store.backup(tmp_path / "copy", progress=stop)
+    assert len(times) == 2
     assert os.listdir(tmp_path) == ["events"]
 
 
@@ -302,47 +274,3 @@ def test_an_interrupt_at_the_end_of_a_compaction_keeps_nobody_out(
         with LMDBEventStore(path) as other:
             assert other._session._environment is store._session._environment
         store.save(Event("more"))
-
-
-def test_an_interrupt_as_a_copy_is_started_calls_it_off(
-    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[Any] = []
-
-    def interrupted(work: Any) -> None:
-        started.append(work)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(streaming, "_start", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            store.backup(tmp_path / "copy", compact=False)
-    assert os.listdir(tmp_path) == ["events"]
-    (take,) = started
-    stream = take.__self__
-    take()  # late, in a thread of its own: it does not begin
-    assert stream.failure is None
-    assert not stream.ended
-    assert os.listdir(tmp_path) == ["events"]
-
-
-def test_a_thread_that_cannot_be_started_is_told(
-    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both of them, and whatever was opened is closed."""
-    start, left = _thread.start_new_thread, 0
-
-    def refused(*arguments: Any) -> int:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise RuntimeError("can't start new thread")
-        return start(*arguments)
-
-    for left in (0, 1):  # noqa: B007  counted down in the function
-        with monkeypatch.context() as patch:
-            patch.setattr(_thread, "start_new_thread", refused)
-            with pytest.raises(EventWriteException, match="could not be started"):
-                store.backup(tmp_path / "copy", compact=False)
-        assert os.listdir(tmp_path) == ["events"]
-    store.backup(tmp_path / "copy", compact=False)

@@ -15,8 +15,7 @@ from lmdbstore import (
     StoreClosed,
 )
 from lmdbstore.care import copy as copying
-from lmdbstore.engine import create as creation
-from lmdbstore.engine import environment
+from lmdbstore.disk import files
 from tests.tools.children import output_of
 from tests.tools.stores import fill
 from tests.tools.strace import Call, needs_strace, read_trace, traced
@@ -30,22 +29,23 @@ if TYPE_CHECKING:
 
 
 def failing(folder: str) -> Callable[[str], None]:
+    whole = files.flush_folder
+
     def flush(other: str) -> None:
         if other == folder:
             raise OSError(5, "Input/output error")
-        creation.flush_folder(other)
+        whole(other)
 
     return flush
 
 
-@pytest.mark.parametrize("compact", [True, False])
 def test_a_backup_whose_name_is_not_on_the_disk_is_taken_back(
-    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compact: bool
+    store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
     monkeypatch.setattr(copying, "flush_folder", failing(str(tmp_path)))
     with pytest.raises(EventWriteException, match="Input/output error"):
-        store.backup(tmp_path / "copy", compact=compact)
+        store.backup(tmp_path / "copy")
     assert os.listdir(tmp_path) == ["events"]
 
 
@@ -55,7 +55,7 @@ def test_a_store_whose_new_file_is_not_surely_on_the_disk_is_closed(
     """Else what is acknowledged from then on would go with the new file."""
     events = fill(store)
     with monkeypatch.context() as patch:
-        patch.setattr(environment, "flush_folder", failing(str(path)))
+        patch.setattr(files, "flush_folder", failing(str(path)))
         with pytest.raises(EventWriteException, match="old file back"):
             store.compact()
     for call in (lambda: store.save(Event()), lambda: store.get("e2999")):
@@ -104,7 +104,7 @@ def test_a_forgotten_snapshot_does_not_keep_a_store_from_being_compacted(
 # -- what is on the disk, and when ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("work", ["backup", "copy", "compact"])
+@pytest.mark.parametrize("work", ["backup", "compact"])
 def test_a_copy_is_flushed_before_it_is_given_its_name(
     path: Path, tmp_path: Path, work: str
 ) -> None:
@@ -114,7 +114,6 @@ def test_a_copy_is_flushed_before_it_is_given_its_name(
         fill(store, 300)
     calls = {
         "backup": "store.backup(target)",
-        "copy": "store.backup(target, compact=False)",
         "compact": "store.compact()",
     }
     code = (

@@ -106,7 +106,7 @@ def test_bytes_are_counted_as_they_are_after_each_event(store: LMDBEventStore) -
 def test_a_piece_ends_with_the_record_that_is_too_large(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purging, "PIECE_BYTES", 100)
+    monkeypatch.setattr(purging, "PURGE_BYTES", 100)
     store.save_many(event(n, text="x" * 45) for n in range(7))
     told: list[tuple[int, int]] = []
     store.purge(before=100.0, progress=lambda done, total: told.append((done, total)))
@@ -150,7 +150,7 @@ def test_what_is_left_is_what_the_model_says(
 ) -> None:
     patch, number = pytest.MonkeyPatch(), 0
     with patch.context() as patched, tempfile.TemporaryDirectory() as folder:
-        patched.setattr(purging, "PIECE", 5)
+        patched.setattr(purging, "PURGE_EVENTS", 5)
         patched.setattr(purging, "SPAN", 3)
         patched.setattr(signing, "RUN", 4)
         patched.setattr("lmdbstore.write.save.RUN", 4)

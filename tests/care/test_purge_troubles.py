@@ -17,6 +17,7 @@ from lmdbstore import (
 )
 from lmdbstore.care import purge as purging
 from lmdbstore.disk import format as fmt
+from lmdbstore.engine.environment import Environment
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 from tests.tools.purges import event, ids, in_use, names
@@ -24,9 +25,7 @@ from tests.tools.purges import event, ids, in_use, names
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore.write.changes import Change
-
-    from lmdbstore.contract.types import Order
+    from lmdbstore.write.change import Change
 
 
 # -- others at the same time ----------------------------------------------------------------------
@@ -71,7 +70,7 @@ def test_what_another_deletes_meanwhile_is_passed_over(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save_many(event(n, "f") for n in range(20))
-    write, deleted = store._write_in_full, list[str]()
+    write, deleted = store._session.write_freeing, list[str]()
 
     def late(change: Change) -> None:
         if isinstance(change, purging._Erase) and not deleted:
@@ -80,7 +79,7 @@ def test_what_another_deletes_meanwhile_is_passed_over(
                 store.delete(name)
         write(change)
 
-    monkeypatch.setattr(store, "_write_in_full", late)
+    monkeypatch.setattr(store._session, "write_freeing", late)
     assert store.purge(before=15.0, flags=["f"]).events == 15 - 4
     assert ids(store) == names(range(15, 20))
 
@@ -117,9 +116,7 @@ def test_readers_and_writers_go_on(store: LMDBEventStore) -> None:
 
 @pytest.mark.parametrize("size", [10, 300, 3000, 20_000])
 @pytest.mark.parametrize("order", ["timely", "mixed", "many"])
-def test_a_store_that_is_full_to_the_brim_can_be_purged(
-    path: Path, size: int, order: Order
-) -> None:
+def test_a_store_that_is_full_to_the_brim_can_be_purged(path: Path, size: int, order: str) -> None:
     chance = random.Random(f"{size} {order}")
     with LMDBEventStore(path, map_size=1 << 20, durability="none") as store:
         number = 0
@@ -155,16 +152,16 @@ def test_pieces_are_halved_where_the_store_is_too_full(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save_many(event(n) for n in range(100))
-    write, sizes = LMDBEventStore._write, list[int]()
+    write, sizes = Environment.write, list[int]()
 
-    def full(self: LMDBEventStore, change: Change) -> None:
+    def full(self: Environment, change: Change) -> None:
         if isinstance(change, purging._Erase):
             sizes.append(len(change._keys))
             if len(change._keys) > 30:
                 raise StoreFull("full")
         write(self, change)
 
-    monkeypatch.setattr(LMDBEventStore, "_write", full)
+    monkeypatch.setattr(Environment, "write", full)
     assert store.purge(before=90.0).events == 90
     assert sizes == [90, 90, 45, 45, 22, 22, 22, 22, 2]
 
@@ -178,7 +175,7 @@ def test_a_store_that_cannot_delete_one_event_says_so(
         raise StoreFull("full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(LMDBEventStore, "_write", full)
+        patched.setattr(Environment, "write", full)
         with pytest.raises(StoreFull, match=r"not even one event.*snapshots.*larger map_size"):
             store.purge(before=5.0)
     assert store.purge(before=5.0).events == 5
@@ -238,7 +235,7 @@ def test_a_damaged_event_ends_it_before_its_piece(tmp_path: Path, change: Any, s
         pytest.MonkeyPatch.context() as patched,
         LMDBEventStore(tmp_path / "events", durability="none") as store,
     ):
-        patched.setattr(purging, "PIECE", 5)
+        patched.setattr(purging, "PURGE_EVENTS", 5)
         patched.setattr(purging, "SPAN", 5)
         store.save_many(event(n, "f") for n in range(20))
         damage(store, "e12", change)

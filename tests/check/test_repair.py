@@ -10,7 +10,6 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lmdbstore.write.changes import Save
 
 from lmdbstore import (
     Event,
@@ -25,6 +24,8 @@ from lmdbstore import (
 from lmdbstore.check import repair as repairing
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk import raw_pages as salvage
+from lmdbstore.engine.environment import Environment
+from lmdbstore.write.save import Save
 from tests.tools.damages import (
     DAMAGES,
     EVENTS,
@@ -321,10 +322,10 @@ def test_two_repairs_in_one_second_keep_both_files(
 STEPS: list[tuple[Any, str]] = [
     (repairing, "check_space"),
     (salvage.Pages, "walk"),
-    (repairing.Restore, "apply"),
-    (LMDBEventStore, "sign"),
-    (LMDBEventStore, "flush"),
-    (LMDBEventStore, "verify"),
+    (repairing._Restore, "apply"),
+    (repairing, "sign_all"),
+    (Environment, "flush"),
+    (repairing, "verify_session"),
     (os, "link"),
     (os, "replace"),
 ]

@@ -9,13 +9,14 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreDamaged
 from lmdbstore.care import purge as purging
+from lmdbstore.engine.session import Session
 from tests.tools.commands import on_terminal, process, run
 from tests.tools.indexes import assert_indexes_agree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore.write.changes import Change
+    from lmdbstore.write.change import Change
 
 
 @pytest.fixture
@@ -113,17 +114,17 @@ def test_a_terminal_sees_how_far_it_is(filled: Path) -> None:
 
 
 def stop_at_the_third_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    monkeypatch.setattr(purging, "PIECE", 5)
+    monkeypatch.setattr(purging, "PURGE_EVENTS", 5)
     monkeypatch.setattr(purging, "SPAN", 5)
-    write, calls = LMDBEventStore._write_in_full, []
+    write, calls = Session.write_freeing, []
 
-    def failing(store: LMDBEventStore, change: Change) -> None:
+    def failing(session: Session, change: Change) -> None:
         calls.append(change)
         if len(calls) == 3:
             raise error
-        write(store, change)
+        write(session, change)
 
-    monkeypatch.setattr(LMDBEventStore, "_write_in_full", failing)
+    monkeypatch.setattr(Session, "write_freeing", failing)
 
 
 def test_an_interrupt_keeps_what_is_done_and_says_so(

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreFull
+from lmdbstore.engine.session import Session
 from tests.tools.commands import ENVIRONMENT, on_terminal, process, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore.write.changes import Change
+    from lmdbstore.write.change import Change
 
 RUN = 512
 RUNS = 3
@@ -42,16 +43,16 @@ def signed_runs(path: Path) -> int:
 
 def stop_at_the_second_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let the store write so few events at once that it writes thrice, and fail in between."""
-    monkeypatch.setattr("lmdbstore.write.save.BATCH_EVENTS", RUN)
-    write, calls = LMDBEventStore._write, []
+    monkeypatch.setattr("lmdbstore.write.sign.SIGN_EVENTS", RUN)
+    write, calls = Session.write, []
 
-    def failing(store: LMDBEventStore, change: Change) -> None:
+    def failing(session: Session, change: Change) -> None:
         calls.append(change)
         if len(calls) == 2:
             raise error
-        write(store, change)
+        write(session, change)
 
-    monkeypatch.setattr(LMDBEventStore, "_write", failing)
+    monkeypatch.setattr(Session, "write", failing)
 
 
 def test_sign_signs_what_is_missing_and_then_nothing(unsigned: Path) -> None:

@@ -18,6 +18,8 @@ from lmdbstore.testing.queries import INVALID
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmdbstore.contract.types import Order
+
 LOCAL_IDS = st.integers(1, 2**64 - 1)
 TIMESTAMPS = st.floats(allow_nan=False, allow_infinity=False).map(lambda time: time + 0.0)
 
@@ -129,7 +131,8 @@ def test_any_text_is_a_token_or_refused(text: str) -> None:
 def test_a_store_refuses_what_is_no_token(path: Path, token: str) -> None:
     """No store answers with an exception of its own making, or with events."""
     with MemoryEventStore() as memory, LMDBEventStore(path, durability="none") as lmdb:
-        for store, order in product([memory, lmdb], ["asc", "desc"]):
+        orders: list[Order] = ["asc", "desc"]
+        for store, order in product([memory, lmdb], orders):
             for ask in (store.search, store.count, store.explain):
                 with pytest.raises(InvalidQuery, match="after"):
                     ask(after=token, order=order)

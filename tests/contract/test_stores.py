@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Event, Search
-    from lmdbstore.contract.types import Order
+    from lmdbstore.contract.types import Order, Strings
 
 
 class TestMemory(EventStoreContract):
@@ -65,7 +65,7 @@ class MinimalView(EventView):
         self,
         ts_start: float | None = None,
         ts_end: float | None = None,
-        flags: Iterable[str] | None = None,
+        flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",
         *,

@@ -13,6 +13,7 @@ from lmdbstore import Event, StoreDamaged
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.keys import LONG_KEY
 
 DOC = fmt.__doc__ or ""
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -112,7 +113,7 @@ def test_every_event_comes_back(
 def test_text_keys_fit_and_tell_texts_apart(length: int) -> None:
     text = "a" * length
     others = ["a" * (length - 1) + "b", "a" * (length + 1), "a" * (length - 1)]
-    assert 0 < len(fmt.text_key(text)) <= fmt.LONG_KEY
+    assert 0 < len(fmt.text_key(text)) <= LONG_KEY
     assert fmt.text_key(text) not in map(fmt.text_key, others)
 
 

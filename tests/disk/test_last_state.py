@@ -12,10 +12,9 @@ import pytest
 
 from lmdbstore import Event, FindingKind, LMDBEventStore, Repaired, StoreOpenError, repair, verify
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.disk.last_state import last_state
 from lmdbstore.disk.raw_pages import DB_ROOT, NO_ROOT, Pages
-from lmdbstore.engine import create as creation
+from lmdbstore.engine import inspect_file
 from lmdbstore.processes.barrier import write_lock
 from tests.tools.children import in_child
 from tests.tools.planting import writing
@@ -23,6 +22,8 @@ from tests.tools.planting import writing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from lmdbstore.disk.folder import StoreFolder
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -320,7 +321,7 @@ def test_a_file_that_is_written_meanwhile_is_looked_at_again(
     path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the end while nobody writes: a meta page is read before the other one is."""
-    look = creation._look_at
+    look = inspect_file._look_at
     looks: list[str] = []
     locks: list[str] = []
 
@@ -331,19 +332,19 @@ def test_a_file_that_is_written_meanwhile_is_looked_at_again(
         is_last = bool(locks) or len(looks) > seen
         return found if is_last else found._replace(transactions=[7, 12])
 
-    def lock(folder: str, *, wait: bool) -> Any:
-        locks.append(folder)
-        return write_lock(StoreFolder(folder), wait=wait)
+    def lock(folder: StoreFolder, *, wait: bool) -> Any:
+        locks.append(folder.path)
+        return write_lock(folder, wait=wait)
 
-    monkeypatch.setattr(creation, "_look_at", torn)
-    monkeypatch.setattr(creation, "write_lock", lock)
-    for seen in (0, 1, creation.LOOKS - 1, creation.LOOKS, 99):
+    monkeypatch.setattr(inspect_file, "_look_at", torn)
+    monkeypatch.setattr(inspect_file, "write_lock", lock)
+    for seen in (0, 1, inspect_file.LOOKS - 1, inspect_file.LOOKS, 99):
         looks.clear()
         locks.clear()
         with LMDBEventStore(path, readonly=True) as store:
             assert list(store.search()) == whole.events
-        assert len(looks) == min(seen, creation.LOOKS) + 1
-        assert len(locks) == (seen >= creation.LOOKS)
+        assert len(looks) == min(seen, inspect_file.LOOKS) + 1
+        assert len(locks) == (seen >= inspect_file.LOOKS)
 
 
 def test_what_is_noted_wrongly_is_not_believed(path: Path, whole: Whole) -> None:

@@ -165,7 +165,7 @@ def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None
                 while len(store._session._environment.writer._queue) < number:
                     time.sleep(0.001)  # until it is there, however long that takes
 
-        store._session._environment.writer.hold_up(queue_up)
+        store._session._environment.writer.while_idle(queue_up)
         for thread in threads:
             thread.join()
         used = store.stats().map_used

@@ -27,8 +27,9 @@ from lmdbstore import (
     verify,
 )
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.folder import TEMPORARY
 from lmdbstore.engine import create as creation
-from lmdbstore.engine.environment import DEFAULT_MAP_SIZE
+from lmdbstore.engine.open_lmdb import DEFAULT_MAP_SIZE
 from lmdbstore.engine.registry import _registry
 from tests.tools.planting import writing
 
@@ -65,7 +66,7 @@ def test_a_folder_that_is_there_keeps_its_rights_and_may_be_a_link(path: Path) -
 
 def test_what_a_creation_that_was_killed_left_is_no_hindrance(path: Path) -> None:
     path.mkdir()
-    (path / f"{creation.MAKING}123").mkdir()
+    (path / f"{TEMPORARY}123").mkdir()
     (path / "barrier").write_bytes(b"\0")
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
@@ -112,7 +113,7 @@ def test_a_path_through_folders_whose_names_are_no_text(path: Path, inside: bool
         store.sign()
         store.compact()
         store.backup(copy)
-        store.backup(f"{copy} too", compact=True)
+        store.backup(f"{copy} too")
         assert store.verify(pages=True) == []
         with store.snapshot():
             assert len(store.stats().snapshots) == 1
@@ -329,8 +330,8 @@ def test_a_store_pickles_as_its_path_and_options(path: Path) -> None:
         store.save(Event("a"))
         with pickle.loads(pickle.dumps(store)) as copy:
             assert copy.get("a").id == "a"
-            assert copy._options == store._options
-            assert not copy._strict
+            assert copy._session.options == store._session.options
+            assert not copy._session.strict
             assert copy._session._environment is store._session._environment
 
 

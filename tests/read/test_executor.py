@@ -28,7 +28,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.read import executor as pager
 from lmdbstore.read import plan
 from lmdbstore.read.record_match import matching_records
-from lmdbstore.write import changes
+from lmdbstore.write import save as saving
 from tests.tools.planting import writing
 
 if TYPE_CHECKING:
@@ -279,17 +279,17 @@ def test_events_that_are_saved_together_are_in_memory_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the events stay there while the next are read, nor the rows that are written."""
-    monkeypatch.setattr(changes, "PART", 100)
+    monkeypatch.setattr(saving, "BATCH_EVENTS", 100)
     alive: list[int] = []
-    index = changes._Part.index
+    index = saving.Batch.index
 
-    def measured(part: changes._Part, txn: WriteTransaction, keys: list[bytes]) -> None:
-        index(part, txn, keys)
-        parts = [known for known in gc.get_objects() if isinstance(known, changes._Part)]
+    def measured(batch: saving.Batch, txn: WriteTransaction, *arguments: Any, **named: Any) -> None:
+        index(batch, txn, *arguments, **named)
+        parts = [known for known in gc.get_objects() if isinstance(known, saving.Batch)]
         assert not any(isinstance(known, fmt.Row) for known in gc.get_objects())
-        alive.append(sum(len(known.records) for known in parts))
+        alive.append(sum(len(known.rows.records) for known in parts))
 
-    monkeypatch.setattr(changes._Part, "index", measured)
+    monkeypatch.setattr(saving.Batch, "index", measured)
 
     def events() -> Iterator[Event]:
         for number in range(1000):

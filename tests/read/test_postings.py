@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import LMDBEventStore
-from lmdbstore.read.postings import leap, merged, number, postings
+from lmdbstore.read.cursor import duplicates
+from lmdbstore.read.postings import leap, merged, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def test_a_range_of_a_set(
     """In both orders, never more than were asked for."""
     expected = [value for value in SETS[name] if low <= value <= high]
     expected = (expected[::-1] if descending else expected)[:most]
-    found = postings(cursor, name, key(low), key(high), most, descending=descending)
+    found = duplicates(cursor, name, key(low), key(high), most, descending=descending)
     assert found == list(map(key, expected))
     assert number(cursor, name) == len(SETS[name])
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lmdbstore.write.changes import Save
 
 from lmdbstore import Event, EventStoreException, LMDBEventStore, repair, verify
 from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.read import executor as pager
 from lmdbstore.threads.gate import Gate
+from lmdbstore.write.save import Save
 from tests.tools.children import in_child
 
 if TYPE_CHECKING:
@@ -168,11 +168,11 @@ def test_upkeep_from_within_a_write_of_the_same_thread_is_refused(store: LMDBEve
             store.verify(pages=True)
         assert store.verify() == []
         assert environment.writer.writing_here
-        with write_lock(StoreFolder(environment.path), wait=False) as free:
+        with write_lock(StoreFolder(environment.folder.path), wait=False) as free:
             assert not free
         environment.barrier.unlock()
 
-    environment.writer.hold_up(work)
+    environment.writer.while_idle(work)
     store.compact()
     assert store.verify(pages=True) == []
 
@@ -182,7 +182,6 @@ UPKEEP: dict[str, Callable[[LMDBEventStore, str], object]] = {
     "pages": lambda store, _: store.verify(pages=True),
     "pages of a folder": lambda _, path: verify(path, pages=True),
     "backup": lambda store, path: store.backup(f"{path}-copy"),
-    "plain backup": lambda store, path: store.backup(f"{path}-copy", compact=False),
     "compact": lambda store, _: store.compact(),
     "repair": lambda _, path: repair(path),
 }
@@ -246,7 +245,7 @@ def test_the_threads_of_a_forked_child_find_their_locks_free(store: LMDBEventSto
     held, go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with search._turning.lock, store._opening.lock:
+        with search._opening.lock, store._opening.lock:
             held.set()
             go.wait(LONG)
 

@@ -129,7 +129,7 @@ def move_to_no_local_id(txn: Any, dbs: Any) -> None:
     """None is 0, though all indexes agree on it."""
     where = key(7)[:8] + bytes(8)
     move(txn, dbs, where)
-    txn.put(b"e7", where + txn.get(b"e7", db=dbs.ids)[fmt.KEY :], db=dbs.ids)
+    txn.put(b"e7", where + fmt.checksum_in_id(txn.get(b"e7", db=dbs.ids)), db=dbs.ids)
     txn.put(bytes(8), txn.pop(key(7)[8:], db=dbs.commits), db=dbs.commits)
     for flag in (b"all", b"f7"):
         txn.delete(flag, key(7), db=dbs.flags)
@@ -157,7 +157,7 @@ def change_id_entry(txn: Any, dbs: Any) -> None:
 
 def lead_to_another(txn: Any, dbs: Any) -> None:
     entry = txn.get(b"e7", db=dbs.ids)
-    txn.put(b"e7", key(8) + entry[fmt.KEY :], db=dbs.ids)
+    txn.put(b"e7", key(8) + fmt.checksum_in_id(entry), db=dbs.ids)
 
 
 def add_id(txn: Any, dbs: Any) -> None:

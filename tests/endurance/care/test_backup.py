@@ -19,7 +19,6 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, verify
 from lmdbstore.care import copy as copying
-from lmdbstore.care import streaming
 from tests.tools.children import output_of
 from tests.tools.indexes import assert_indexes_agree
 
@@ -152,8 +151,7 @@ def test_a_backup_is_one_state_of_all_writers(
     tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writers go on when its first piece is told, so it has others before it and behind it."""
-    monkeypatch.setattr(copying, "PIECE", 1 << 12)
-    monkeypatch.setattr(streaming, "PIECE", 1 << 12)
+    monkeypatch.setattr(copying, "COPY_BYTES", 1 << 12)
     for number in rounds:
         path = tmp_path / f"{number}"
         with ExitStack() as stack:
@@ -164,7 +162,7 @@ def test_a_backup_is_one_state_of_all_writers(
             for again in range(BACKUPS):
                 before = [writer.acknowledged for writer in writers]
                 target = tmp_path / f"{number}-{again}"
-                store.backup(target, compact=again % 2 == 0, progress=once(partial(go_on, writers)))
+                store.backup(target, progress=once(partial(go_on, writers)))
                 rounds.add("backups checked")
                 rounds.add("events in them", check(target, writers, before))
                 shutil.rmtree(target)

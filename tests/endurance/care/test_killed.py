@@ -31,7 +31,7 @@ for n in itertools.count():
         repair(path)
         continue
     with LMDBEventStore(path) as store:
-        store.compact() if what == "compact" else store.backup(f"{path}-{n}", compact=n % 2 == 0)
+        store.compact() if what == "compact" else store.backup(f"{path}-{n}")
 """
 
 

@@ -49,7 +49,7 @@ def delete_one(store: LMDBEventStore, name: str) -> None:
 def back_up(store: LMDBEventStore, name: str) -> None:
     target = f"{store._path}-{name}"
     try:
-        store.backup(target, compact=name.endswith(("0", "2", "4")))
+        store.backup(target)
         with LMDBEventStore(target, create=False) as copy:
             assert len(copy) >= EVENTS
     finally:

@@ -14,6 +14,7 @@ import atheris
 with atheris.instrument_imports(include=["lmdbstore"]):
     from lmdbstore import InvalidQuery, StoreDamaged
     from lmdbstore.disk import format as fmt
+    from lmdbstore.disk.keys import LONG_KEY
     from lmdbstore.ingest.times import log_time
     from lmdbstore.patterns.needs import needs
     from lmdbstore.patterns.parse import render
@@ -74,7 +75,7 @@ def _decode(data: bytes) -> None:
     ]
     if None not in decoded:
         assert decoded[0] == decoded[1]
-    _or_damaged(lambda one: fmt.flag_name(bytes(fmt.LONG_KEY), lambda: one), data)
+    _or_damaged(lambda one: fmt.flag_name(bytes(LONG_KEY), lambda: one), data)
     _or_damaged(lambda one: fmt.flag_name(one, lambda: None), data)
 
 

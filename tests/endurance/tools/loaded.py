@@ -11,9 +11,13 @@ import random
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 from lmdbstore import DuplicateEvent, Event, EventNotFound, LMDBEventStore
 from tests.endurance.tools.linear import Call
+
+if TYPE_CHECKING:
+    from lmdbstore.store import Consistency
 
 THREADS = 4
 KEYS, BATCHES = 60, 60  # what the threads of all processes meet on
@@ -136,10 +140,10 @@ class Lane:
         self.calls.append(Call(begin, end, "read", batch, str(found) if found else None, done=True))
 
 
-def main(path: str, seed: str, number: str, durability: str) -> None:
+def main(path: str, seed: str, number: str, durability: Any) -> None:
     """Be the process."""
     # Either way a read sees what was acknowledged before it; strict reads would not see a half.
-    consistency = "snapshot" if int(seed) % 2 else "strict"
+    consistency: Consistency = "snapshot" if int(seed) % 2 else "strict"
     with LMDBEventStore(path, durability=durability, consistency=consistency) as store:
         lanes = [Lane(store, f"{seed}.{n}", int(seed) + n) for n in range(THREADS)]
         threads = [threading.Thread(target=lane.run, args=(int(number),)) for lane in lanes]

@@ -38,7 +38,7 @@ def _note(notes: int, place: int, number: int) -> None:
 
 def purge(path: str, pieces: int, how: dict[str, Any]) -> None:
     """Purge a store, in pieces of so many events."""
-    purging.PIECE = purging.SPAN = pieces
+    purging.PURGE_EVENTS = purging.SPAN = pieces
     with LMDBEventStore(path, durability="none") as store:
         store.purge(**how)
 

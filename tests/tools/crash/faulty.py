@@ -100,7 +100,7 @@ class Tester:
     def backup(self) -> bool:
         """Copy the store: there is a whole copy, or none."""
         target = f"{self.path}-copy"
-        error = _outcome(lambda: self.store.backup(target, compact=self.chance.random() < 0.5))
+        error = _outcome(lambda: self.store.backup(target))
         assert os.path.exists(target) == (error is None), error
         if error is None:
             with LMDBEventStore(target) as copy:

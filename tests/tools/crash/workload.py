@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from lmdbstore.store import Durability
+
 __all__ = ["MARKS", "Operation", "Phase", "Plan", "random_phase", "save"]
 
 MARKS = "marks"  # the file of the marks, beside the plan
@@ -57,7 +59,7 @@ class Plan(NamedTuple):
 
     path: str
     phases: list[Phase]
-    durability: str = "full"
+    durability: Durability = "full"
     folder_is_there: bool = False  # before the store is made
 
     @property
@@ -151,7 +153,7 @@ def _run(plan: Plan, marks: int) -> None:
             ]
             if phase.together:
                 writer = store._session._environment.writer
-                writer.hold_up(lambda threads=threads: _queue_up(store, threads))  # type: ignore[misc]  # it takes none
+                writer.while_idle(lambda threads=threads: _queue_up(store, threads))  # type: ignore[misc]  # it takes none
             else:
                 for thread in threads:
                     thread.start()
