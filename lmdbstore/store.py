@@ -304,9 +304,8 @@ class LMDBEventStore(LMDBView, EventStore):
         Others read and write meanwhile. The copy is one state of the store, with all that was
         acknowledged before the call. It is flushed to disk and verified, pages and records, before
         it is given its name; whatever happens, there is a whole backup at `path` or none. It is a
-        store like any other. While it is made, the space of what is deleted is not used again;
-        A process that is
-        killed meanwhile leaves a folder `.lmdbstore-…` beside `path`, which may be removed.
+        store like any other. While it is made, the space of deleted events is not used again. A
+        process that is killed leaves a folder `.lmdbstore-…` beside `path`, which may be removed.
 
         Args:
             path: A folder that is not there yet, or is empty.

@@ -102,6 +102,8 @@ from .keys import (
     before_key,
     below_watermark,
     checksum,
+    checksum_in_commit,
+    checksum_in_id,
     decode_checked,
     decode_key,
     decode_number,
@@ -109,12 +111,19 @@ from .keys import (
     encode_checked,
     encode_number,
     encode_time,
+    filter_length,
     first_key,
+    id_entry,
     is_local_id,
+    is_timeline_key,
     join_key,
+    key_in,
     last_key,
     local_id_of,
+    run_end,
+    run_value,
     text_key,
+    time_in_commit,
     time_of,
     timeline_key,
 )
@@ -189,7 +198,6 @@ SIGNATURES = b"signatures"
 FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
 TRANSACTION = b"transaction"  # beside the names of the databases
 RECORD_JOINT = b"\n"  # joins records to be searched at once: no header holds one
-RUN_END = KEY  # bytes of the end of a run, after its filter
 
 HEADER_FIELDS = 4  # id, source, timestamp and tags
 
@@ -319,36 +327,6 @@ def decode_one(record: bytes) -> Event:
     raise StoreDamaged("a record does not have the four fields of a header")
 
 
-def id_entry(key: bytes, record_checksum: bytes) -> bytes:
-    """Return the value of `ids` for a timeline key and the checksum of its record."""
-    return key + record_checksum
-
-
-def is_timeline_key(key: bytes) -> bool:
-    """Whether a key has the length of a timeline key."""
-    return len(key) == KEY
-
-
-def key_in(entry: bytes) -> bytes:
-    """Return the timeline key in a value of `ids`."""
-    return entry[:KEY]
-
-
-def checksum_in_id(entry: bytes) -> bytes:
-    """Return the checksum in a value of `ids`."""
-    return entry[KEY:]
-
-
-def time_in_commit(entry: bytes) -> bytes:
-    """Return the encoded timestamp in a value of `commits`."""
-    return entry[:TIME]
-
-
-def checksum_in_commit(entry: bytes) -> bytes:
-    """Return the checksum in a value of `commits`."""
-    return entry[TIME:]
-
-
 def decode_found(entry: bytes, record: bytes, event_id: str) -> Event:
     """Decode the record that the entry of an id in `ids` has led to.
 
@@ -373,21 +351,6 @@ def content_of(record: bytes) -> bytes:
 def contents_of(records: Iterable[bytes]) -> list[bytes]:
     """Return the contents of records in UTF-8."""
     return list(map(_third, map(_split, records)))
-
-
-def run_value(filter_: bytes, end: bytes) -> bytes:
-    """Return the value of `signatures` for a run with this filter and this end."""
-    return filter_ + end
-
-
-def filter_length(value: bytes | memoryview) -> int:
-    """Return the bytes of the filter, which a value of `signatures` begins with."""
-    return len(value) - RUN_END
-
-
-def run_end(value: bytes | memoryview) -> bytes:
-    """Return the first key after a run."""
-    return bytes(value[-RUN_END:])
 
 
 def text_needle(text: str) -> bytes:

@@ -22,6 +22,7 @@ from tests.tools.crash.workload import Operation, Phase, Plan, random_phase, sav
 from tests.tools.strace import Call, needs_strace, read_trace, traced
 
 if TYPE_CHECKING:
+    from lmdbstore.store import Durability
     from pathlib import Path
 
 META_PAGES = 2 * os.sysconf("SC_PAGESIZE")  # bytes at the beginning of LMDB's file
@@ -70,7 +71,7 @@ class Traced(NamedTuple):
         )
 
 
-def run(folder: Path, phases: list[Phase], *, durability: str = "full") -> Traced:
+def run(folder: Path, phases: list[Phase], *, durability: Durability = "full") -> Traced:
     needs_strace()
     plan = Plan(str(folder / "disk" / "events"), phases, durability)
     os.makedirs(os.path.dirname(plan.path))
