@@ -82,7 +82,7 @@ class _MemoryView(QueryView):
         found = self._matching(query)
         pages = [Page([_copy(e.event) for e in found], lambda n: found[n].position)] * bool(found)
         token = None if query.after is None else query.after.token
-        return self._track(Search(lambda: pages.pop() if pages else None, token, str(query)))
+        return self._track(Search(lambda: pages.pop() if pages else None, token, query))
 
     def _count(self, query: Query) -> int:
         return len(self._matching(query))

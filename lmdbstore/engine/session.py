@@ -101,7 +101,7 @@ class Session:
     def write(self, change: Change) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        self.current().write(change)
+        self.current().writer.write(change)
 
     def write_freeing(self, change: Change) -> None:
         """Carry out a change that makes room, in a store that may be full."""

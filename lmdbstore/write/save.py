@@ -114,16 +114,15 @@ class Save(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        time, id_key, flag_keys, record, checksum = self.row
-        databases = txn.databases
-        key = fmt.join_key(time, fmt.encode_number(txn.next_local_id))
-        if not txn.claim(databases.ids, id_key, fmt.id_entry(key, checksum)):
+        databases, local_id = txn.databases, fmt.encode_number(txn.next_local_id)
+        key, id_entry, commit_entry = self.row.placed(local_id)
+        if not txn.claim(databases.ids, self.row.id_key, id_entry):
             return _duplicate(self.id)
-        txn.put(databases.timeline, key, record)
+        txn.put(databases.timeline, key, self.row.record)
         unsign(txn, [key])
-        for flag_key in flag_keys:
+        for flag_key in self.row.flag_keys:
             txn.put(databases.flags, flag_key, key)
-        txn.put(databases.commits, *fmt.commit(key, checksum), append=True)
+        txn.put(databases.commits, local_id, commit_entry, append=True)
         txn.next_local_id += 1
         return None
 
