@@ -1,102 +1,227 @@
-"""The rooms of the package: imports go one way, and each foreign library stays where it belongs."""
+"""The floors of the package: imports go one way, and each library is imported in few places."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import lmdbstore
 
 PACKAGE = Path(lmdbstore.__file__).parent
+TESTS = Path(__file__).parent
 
-# From the ground up: a room imports only from rooms above it in this list.
-ROOMS = [
-    *("errors", "event", "locks", "gate", "leaving"),
-    *("pattern_refused", "pattern_sets", "pattern_parse"),
-    *("signature", "pattern_needs", "pattern"),
-    *("findings", "query", "plan", "search", "api", "searching", "memory"),
-    *("keys", "format", "postings", "runs", "sieve", "pager", "view"),
-    *(
-        "faults",
-        "barrier",
-        "presence",
-        "holders",
-        "metas",
-        "creation",
-        "opening",
-        "databases",
-        "transaction",
-    ),
-    *("signing", "changes", "purging", "writer"),
-    *("environment", "registry", "snapshot", "statistics", "pages", "walking", "verifying"),
-    *("options", "space", "streaming", "copying", "compacting", "upkeep", "store"),
-    *("salvage", "states", "maintenance", "repairing"),
+# From the ground up: what is in a folder imports only from folders above it in this list.
+FLOORS = [
+    "errors",
+    "threads",
+    "patterns",
+    "contract",
+    "disk",
+    "processes",
+    "read",
+    "write",
+    "engine",
+    "check",
+    "care",
+    "store",
+    "ingest",
+    "testing",
+    "__init__",
+    "cli",
+    "__main__",
 ]
+
+# What stands on the contract: it works on any store, and so knows nothing of the LMDB store.
+ON_THE_CONTRACT = ["ingest", "testing"]
+CONTRACT = {"errors", "threads", "patterns", "contract"}
+
+MOST_FILES = 11  # in a folder, without its __init__
+MOST_LINES = 400
+DEEPEST = 14  # a chain of folders, each of which imports the next
 
 LIBRARIES = {
     "lmdb": {
-        "faults",
-        "creation",
-        "databases",
-        "transaction",
-        "writer",
-        "environment",
-        "snapshot",
-        "verifying",
-        "pages",
+        "care.purge",
+        "check.comparison",
+        "check.page_check",
+        "disk.databases",
+        "disk.lmdb_errors",
+        "engine.create",
+        "engine.environment",
+        "engine.held",
+        "engine.open_lmdb",
+        "engine.inspect_file",
+        "write.transaction",
+        "write.writer",
     },
-    "orjson": {"format"},
-    "struct": {"keys", "format"},
-    "re2": {"pattern"},
-    "fcntl": {"barrier", "holders", "presence", "opening"},
-    "mmap": {"barrier"},
+    "orjson": {"disk.format", "ingest.importer", "cli.search", "cli.stats"},
+    "struct": {"disk.keys", "disk.format"},
+    "re2": {"patterns.pattern"},
+    "fcntl": {
+        "processes.barrier",
+        "processes.opening_lock",
+        "processes.presence",
+        "processes.snapshot_notes",
+    },
+    "mmap": {"processes.barrier"},
 }
 
 
-def imports(room: str) -> tuple[set[str], set[str]]:
-    """Return what a room imports when it runs: rooms of ours, and other modules."""
-    tree = ast.parse((PACKAGE / f"{room}.py").read_text(encoding="utf-8"))
+@cache
+def modules() -> dict[str, Path]:
+    """Return every module of the package by its name below it; a package by that of its folder."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def floor(module: str) -> str:
+    return module.partition(".")[0]
+
+
+@cache
+def imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what a module imports, for types too: modules of ours, and other libraries."""
     ours: set[str] = set()
     others: set[str] = set()
-    for node in running(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            ours.update([node.module] if node.module else [alias.name for alias in node.names])
+    here = ["lmdbstore", *module.split(".")]
+    for node in ast.walk(ast.parse(modules()[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            others.add((node.module or "").partition(".")[0])
-        elif isinstance(node, ast.Import):
-            others.update(alias.name.partition(".")[0] for alias in node.names)
-    return ours, others
+            package = here[: -node.level] if node.level else []
+            source = ".".join([*package, *([node.module] if node.module else [])])
+            # Of `from package import name` the name may be a module.
+            names = [f"{source}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] == "lmdbstore":
+                ours.add(known(name.partition(".")[2]))
+            else:
+                others.add(name.partition(".")[0])
+    return frozenset(ours - {module}), frozenset(others)
 
 
-def running(node: ast.AST) -> list[ast.AST]:
-    """Return the nodes below, without what stands under `if TYPE_CHECKING`."""
-    found = []
-    for child in ast.iter_child_nodes(node):
-        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
-        if not typing_only:
-            found += [child, *running(child)]
-    return found
+def known(name: str) -> str:
+    """Return the module that a dotted name below the package belongs to."""
+    while name and name not in modules():
+        if f"{name}.__init__" in modules():
+            return f"{name}.__init__"
+        name = name.rpartition(".")[0]
+    return name or "__init__"
 
 
-def test_every_room_is_on_the_list() -> None:
-    """A new file has to say where it stands."""
-    files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert files == set(ROOMS)
+def test_every_folder_is_on_the_list() -> None:
+    """A new folder has to say on which floor it is."""
+    assert {floor(module) for module in modules()} == set(FLOORS)
 
 
 def test_imports_go_one_way() -> None:
-    """A room imports only rooms that stand before it."""
-    for number, room in enumerate(ROOMS):
-        assert imports(room)[0] <= set(ROOMS[:number]), room
+    """A folder imports only from folders before it in the list; so there is no circle of them."""
+    for module in modules():
+        below = FLOORS[: FLOORS.index(floor(module)) + 1]
+        for other in imports(module)[0]:
+            assert floor(other) in below, f"{module} imports {other}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Nor for its types."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> None:
+        assert module not in path, " -> ".join([*path, module])
+        if module not in done:
+            for other in sorted(imports(module)[0]):
+                visit(other, [*path, module])
+            done.add(module)
+
+    for module in modules():
+        visit(module, [])
+
+
+def test_what_is_on_the_contract_knows_nothing_of_the_lmdb_store() -> None:
+    for module in modules():
+        if floor(module) in ON_THE_CONTRACT:
+            for other in imports(module)[0]:
+                allowed = CONTRACT | {floor(module)}
+                assert floor(other) in allowed, f"{module} imports {other}"
+
+
+def test_the_contract_knows_nothing_of_the_lmdb_store() -> None:
+    """Neither does what is below it."""
+    for module in modules():
+        if floor(module) in CONTRACT:
+            assert {floor(other) for other in imports(module)[0]} <= CONTRACT, module
+
+
+def test_the_house_is_not_too_deep() -> None:
+    @cache
+    def depth(folder: str) -> int:
+        inside = [module for module in modules() if floor(module) == folder]
+        others = {floor(other) for module in inside for other in imports(module)[0]} - {folder}
+        return 1 + max(map(depth, others), default=0)
+
+    assert max(depth(folder) for folder in FLOORS) <= DEEPEST
+
+
+def test_no_room_is_crowded() -> None:
+    for module, path in modules().items():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= MOST_LINES, f"{module} has {lines} lines"
+    for folder in FLOORS:
+        files = [m for m in modules() if m.startswith(f"{folder}.") and "__init__" not in m]
+        assert len(files) <= MOST_FILES, folder
 
 
 def test_foreign_libraries_stay_in_their_rooms() -> None:
-    """Only the rooms that own a library import it."""
-    for room in ROOMS:
-        for library in imports(room)[1] & set(LIBRARIES):
-            assert room in LIBRARIES[library], f"{room} imports {library}"
+    """Only the modules that own a library import it; types excepted."""
+    for module in modules():
+        for library in running_imports(module) & set(LIBRARIES):
+            assert module in LIBRARIES[library], f"{module} imports {library}"
+
+
+def running_imports(module: str) -> set[str]:
+    """Return the libraries that a module imports when it runs."""
+
+    def running(node: ast.AST) -> list[ast.AST]:
+        found = []
+        for child in ast.iter_child_nodes(node):
+            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+            if not typing_only:
+                found += [child, *running(child)]
+        return found
+
+    names: set[str] = set()
+    for node in running(ast.parse(modules()[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+BYTES_OWNER = "disk"
+# Names of what is on disk: a key, an entry of an index, a record, a value of a database.
+ON_DISK = {"key", "entry", "commit", "record", "value", "local_id", "where", "found", "low", "high"}
+
+
+def test_only_the_disk_floor_takes_bytes_apart() -> None:
+    """Nothing else slices a key, an entry or a record by a number, or adds two of them."""
+    for module, path in modules().items():
+        if floor(module) == BYTES_OWNER or floor(module) not in FLOORS[4:12]:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)):
+                continue
+            name = getattr(node.value, "id", getattr(node.value, "attr", ""))
+            bounds = [bound for bound in (node.slice.lower, node.slice.upper) if bound]
+            numbers = any(isinstance(bound, ast.Constant) for bound in bounds)
+            assert not (name in ON_DISK and numbers), f"{module}:{node.lineno} slices {name}"
 
 
 def test_importing_the_library_imports_neither_extras_nor_what_few_calls_need() -> None:
@@ -108,8 +233,6 @@ def test_importing_the_library_imports_neither_extras_nor_what_few_calls_need() 
 
 
 # -- the tests ------------------------------------------------------------------------------------
-
-TESTS = Path(__file__).parent
 
 
 def test_tests_import_nothing_from_other_tests() -> None:

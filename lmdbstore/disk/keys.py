@@ -1,4 +1,4 @@
-"""Numbers and keys as they are on disk: see `lmdbstore.disk.format`, which documents them."""
+"""Numbers, keys and the entries of indexes as they are on disk; `disk.format` documents them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ __all__ = [
     "before_key",
     "below_watermark",
     "checksum",
+    "checksum_in_commit",
+    "checksum_in_id",
     "decode_checked",
     "decode_key",
     "decode_number",
@@ -32,12 +34,19 @@ __all__ = [
     "encode_checked",
     "encode_number",
     "encode_time",
+    "filter_length",
     "first_key",
+    "id_entry",
     "is_local_id",
+    "is_timeline_key",
     "join_key",
+    "key_in",
     "last_key",
     "local_id_of",
+    "run_end",
+    "run_value",
     "text_key",
+    "time_in_commit",
     "time_of",
     "timeline_key",
 ]
@@ -46,6 +55,7 @@ TIME = 8  # bytes of a timestamp
 KEY = 16  # bytes of a timeline key
 FIRST_KEY, LAST_KEY = bytes(KEY), b"\xff" * KEY  # no event has either
 NO_LOCAL_ID = bytes(8)
+RUN_END = KEY  # bytes of the end of a run, after its filter
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes
 CHECKSUM = 4  # bytes
@@ -106,7 +116,7 @@ def decode_time(data: bytes) -> float:
 
 
 def timeline_key(position: Position) -> bytes:
-    """Encode where an event stands."""
+    """Encode the position of an event."""
     return encode_time(position.timestamp) + encode_number(position.local_id)
 
 
@@ -151,18 +161,18 @@ def last_key(seconds: float) -> bytes:
 
 
 def after_key(key: bytes) -> bytes:
-    """Return the timeline key right behind `key`; the highest one has none but itself."""
+    """Return the timeline key right after `key`; for the highest key, the key itself."""
     return min(int.from_bytes(key, "big") + 1, _HIGHEST).to_bytes(16, "big")
 
 
 def before_key(key: bytes) -> bytes:
-    """Return the timeline key right before `key`; the lowest one has none but itself."""
+    """Return the timeline key right before `key`; for the lowest key, the key itself."""
     return max(int.from_bytes(key, "big") - 1, 0).to_bytes(16, "big")
 
 
 def text_key(text: str) -> bytes:
     """Encode an id or a flag as a key of `ids` or `flags`."""
-    # A lone surrogate is never stored, so it is not found.
+    # A lone surrogate is never stored, so it is never found.
     data = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
     if 0 < len(data) < LONG_KEY:
         return data
@@ -175,9 +185,57 @@ def text_key(text: str) -> bytes:
 
 
 class TextKeys(dict[str, bytes]):
-    """The keys of texts that come again and again, each made once."""
+    """The keys of texts that repeat, each made once."""
 
     def __missing__(self, text: str) -> bytes:
-        """Make the key of a text that is new."""
+        """Make the key of a new text."""
         key = self[text] = text_key(text)
         return key
+
+
+# -- the entries of indexes ------------------------------------------------------------------------
+
+
+def id_entry(key: bytes, record_checksum: bytes) -> bytes:
+    """Return the value of `ids` for a timeline key and the checksum of its record."""
+    return key + record_checksum
+
+
+def is_timeline_key(key: bytes) -> bool:
+    """Whether a key has the length of a timeline key."""
+    return len(key) == KEY
+
+
+def key_in(entry: bytes) -> bytes:
+    """Return the timeline key in a value of `ids`."""
+    return entry[:KEY]
+
+
+def checksum_in_id(entry: bytes) -> bytes:
+    """Return the checksum in a value of `ids`."""
+    return entry[KEY:]
+
+
+def time_in_commit(entry: bytes) -> bytes:
+    """Return the encoded timestamp in a value of `commits`."""
+    return entry[:TIME]
+
+
+def checksum_in_commit(entry: bytes) -> bytes:
+    """Return the checksum in a value of `commits`."""
+    return entry[TIME:]
+
+
+def run_value(filter_: bytes, end: bytes) -> bytes:
+    """Return the value of `signatures` for a run with this filter and this end."""
+    return filter_ + end
+
+
+def filter_length(value: bytes | memoryview) -> int:
+    """Return the bytes of the filter, which a value of `signatures` begins with."""
+    return len(value) - RUN_END
+
+
+def run_end(value: bytes | memoryview) -> bytes:
+    """Return the first key after a run."""
+    return bytes(value[-RUN_END:])

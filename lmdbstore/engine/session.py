@@ -77,7 +77,7 @@ class Session:
         # A short path, since this runs once a read: almost always there is nothing to wait for.
         if self._closed or environment.pid != getpid() or (self.strict and environment.barrier.up):
             environment = self.after_writes()
-        return environment.read(work, views=views)
+        return environment.read(work, views=views) if views else environment.read(work)
 
     def read(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
@@ -101,7 +101,7 @@ class Session:
     def write(self, change: Change) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        self.current().write(change)
+        self.current().writer.write(change)
 
     def write_freeing(self, change: Change) -> None:
         """Carry out a change that frees space, in a store that may be full."""

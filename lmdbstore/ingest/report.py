@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from lmdbstore.cli.terminal import visible
-
 __all__ = ["SHOWN_LINES", "Report"]
 
 SHOWN_LINES = 10  # more would push the summary off the screen
@@ -50,7 +48,7 @@ class Report:
             *self._unreadable,
             *_more(self.unreadables, "that could not be read"),
         ]
-        return [visible(line.replace("\n", " ")) for line in shown]
+        return [line.replace("\n", " ") for line in shown]
 
     def summary(self) -> str:
         """Return the numbers in one line of text."""

@@ -93,7 +93,7 @@ class LMDBView(QueryView):
         plan, watermark = self._planned(query)
         executor = Executor(self._reads, plan, watermark)
         token = None if query.after is None else query.after.token
-        return self._track(Search(executor.next_page, token, str(query)))
+        return self._track(Search(executor.next_page, token, query))
 
     def _count(self, query: Query) -> int:
         plan, watermark = self._planned(query)

@@ -1,8 +1,9 @@
-"""Saving events: one event, those of several callers together, or many at once; all by one path.
+"""Saving events: one event, those of several callers together, or many at once.
 
 Rules: a batch is sorted by index, so that pages fill in order and few calls of LMDB are needed:
 each call releases the interpreter's lock, and must wait for it when other threads are busy. The ids
-are written first: they show which ids are taken, and nothing else of those events is written.
+are written first: they show which ids are taken, and nothing else of those events is written. A
+single event is put key by key, because a batch of one takes a third more instructions.
 """
 
 from __future__ import annotations
@@ -113,7 +114,17 @@ class Save(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        return _save([self], txn)[0]
+        databases, local_id = txn.databases, fmt.encode_number(txn.next_local_id)
+        key, id_entry, commit_entry = self.row.placed(local_id)
+        if not txn.claim(databases.ids, self.row.id_key, id_entry):
+            return _duplicate(self.id)
+        txn.put(databases.timeline, key, self.row.record)
+        unsign(txn, [key])
+        for flag_key in self.row.flag_keys:
+            txn.put(databases.flags, flag_key, key)
+        txn.put(databases.commits, local_id, commit_entry, append=True)
+        txn.next_local_id += 1
+        return None
 
 
 def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:
@@ -123,14 +134,15 @@ def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventSto
     """
     outcomes: list[EventStoreException | None] = []
     for are_saves, group in groupby(changes, lambda change: isinstance(change, Save)):
-        if are_saves:
-            outcomes += _save(cast("list[Save]", list(group)), txn)
+        members = list(group)
+        if are_saves and len(members) > 1:
+            outcomes += _save_all(txn, cast("list[Save]", members))
         else:
-            outcomes += [change.apply(txn) for change in group]
+            outcomes += [change.apply(txn) for change in members]
     return outcomes
 
 
-def _save(saves: list[Save], txn: WriteTransaction) -> list[EventStoreException | None]:
+def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreException | None]:
     batch = Batch(fmt.Rows.of([save.row for save in saves]))
     taken = batch.write(txn, batch.keys(txn))
     if len(taken) < len(saves):  # the local ids of refused events are skipped

@@ -25,7 +25,7 @@ from lmdbstore.check import repair as repairing
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk import raw_pages as salvage
 from lmdbstore.engine.environment import Environment
-from lmdbstore.write.save import Save
+from lmdbstore.write.save import Batch
 from tests.tools.damages import (
     DAMAGES,
     EVENTS,
@@ -366,12 +366,8 @@ def test_a_repair_that_does_not_verify_does_not_replace(
     make(path)
     before = (path / "data.mdb").read_bytes()
 
-    def without_flags(txn: Any, key: bytes, row: Any, *, append: bool = True) -> None:
-        txn.put(txn.databases.timeline, key, row.record)
-        txn.put(txn.databases.commits, key[8:], row.time + row.checksum, append=append)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Save, "put", staticmethod(without_flags))
+        patch.setattr(Batch, "_put_postings", lambda *_: None)
         with pytest.raises(EventWriteException, match=r"does not verify.*flag missing"):
             repair(path)
     assert (path / "data.mdb").read_bytes() == before

@@ -343,8 +343,8 @@ def test_pages_are_looked_at_while_nobody_can_write(
 
 
 def test_progress_and_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifying, "PIECE", 50)
-    monkeypatch.setattr(walking, "PIECE", 50)
+    monkeypatch.setattr(verifying, "PIECE_ENTRIES", 50)
+    monkeypatch.setattr(walking, "PIECE_ENTRIES", 50)
     told: list[tuple[int, int]] = []
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(f"e{n}", tags=["f"], content="x" * 2500) for n in range(1000))

@@ -102,11 +102,10 @@ def test_backup(db: Path, tmp_path: Path) -> None:
     assert (status, error) == (0, "")
     assert out.startswith("100 events copied and verified, ")
     assert verify(tmp_path / "copy", pages=True) == []
-    status, out, error = run("backup", "--db", db, tmp_path / "copy", "--no-compact")
+    status, out, error = run("backup", "--db", db, tmp_path / "copy")
     assert (status, out) == (2, "")
     assert "no backup was made" in error
     assert "never overwrites" in error
-    assert run("backup", "--db", db, tmp_path / "copy2", "--no-compact")[0] == 0
     assert run("backup", "--db", db)[0] == 2
 
 
@@ -137,7 +136,6 @@ def test_a_store_that_is_not_there(tmp_path: Path, command: str) -> None:
     ("arguments", "told"),
     [
         (["backup", "copy"], "no backup was made"),
-        (["backup", "copy", "--no-compact"], "no backup was made"),
         (["compact"], "the store is as it was"),
     ],
 )
@@ -152,7 +150,6 @@ def test_ctrl_c_ends_the_commands_with_130(
 import os, signal, sys
 from contextlib import contextmanager
 from lmdbstore.care import copy as copying
-from lmdbstore.care import streaming
 from lmdbstore.__main__ import main
 from lmdbstore.cli import care as looking_after
 
@@ -161,7 +158,7 @@ def counted(*_):
     yield lambda *_: os.kill(os.getpid(), signal.SIGINT)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where we run
-streaming.PIECE = copying.PIECE = 4096
+copying.COPY_BYTES = 4096
 looking_after.counted = counted
 main()
 """

@@ -95,7 +95,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None
     [
         ("import lmdbstore", ("click", "rich")),
         ("import lmdbstore.cli.main, lmdbstore.cli.search, lmdbstore.cli.stats", ("rich",)),
-        ("import lmdbstore.cli.sign", ("rich",)),
+        ("import lmdbstore.cli.care", ("rich",)),
     ],
 )
 def test_nothing_is_imported_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lmdbstore.patterns import pattern as engines
+from lmdbstore.patterns import pages as page_search
 from lmdbstore.patterns.pattern import Pattern, compile_pattern
 from lmdbstore.read.record_match import matching_records
 from tests.tools.drawn_patterns import ALPHABET, compiled, patterns
@@ -50,8 +50,8 @@ def assert_found(text: str, records: Sequence[bytes]) -> list[int]:
     assert matching_records(found, records) == expected
     for false_hits, dense in ((1, 1), (2, 100), (1000, 1), (1, 1000)):
         with (
-            patch.object(engines, "FALSE_HITS", false_hits),
-            patch.object(engines, "DENSE", dense),
+            patch.object(page_search, "FALSE_HITS", false_hits),
+            patch.object(page_search, "DENSE", dense),
         ):
             assert matching_records(found, records) == expected, (false_hits, dense)
     return expected
@@ -87,8 +87,8 @@ def test_pages_find_what_testing_each_content_finds(drawn: tuple[str, list[bytes
     assert matching_records(found, records) == expected
     for false_hits, dense in ((1, 1000), (2, 1), (1000, 1000)):
         with (
-            patch.object(engines, "FALSE_HITS", false_hits),
-            patch.object(engines, "DENSE", dense),
+            patch.object(page_search, "FALSE_HITS", false_hits),
+            patch.object(page_search, "DENSE", dense),
         ):
             assert matching_records(found, records) == expected, (false_hits, dense)
 

@@ -22,7 +22,7 @@ import pytest
 from lmdbstore import Event, EventReadException, EventWriteException, LMDBEventStore
 from lmdbstore.disk.databases import check_is_store
 from lmdbstore.disk.meta_page import meta_at
-from lmdbstore.engine import environment
+from lmdbstore.engine import open as opening
 from lmdbstore.write import writer
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.children import until
@@ -146,7 +146,7 @@ def test_the_store_may_get_a_larger_map_while_it_is_opened(
         grow(path)
         check(*arguments)
 
-    monkeypatch.setattr(environment, "check_is_store", slow)
+    monkeypatch.setattr(opening, "check_is_store", slow)
     with LMDBEventStore(path, map_size=1 << 20, readonly=readonly) as store:
         assert len(store) == 3000
 

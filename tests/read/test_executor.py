@@ -309,7 +309,7 @@ def test_a_duplicate_in_a_late_part_undoes_the_early_ones(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All parts are in one transaction."""
-    monkeypatch.setattr(changes, "PART", 10)
+    monkeypatch.setattr(saving, "BATCH_EVENTS", 10)
     with LMDBEventStore(path, durability="none") as store:
         store.save(Event("e75"))
         with pytest.raises(DuplicateEvent, match="e75"):

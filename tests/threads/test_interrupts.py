@@ -16,7 +16,7 @@ from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.read import executor as pager
 from lmdbstore.threads.gate import Gate
-from lmdbstore.write.save import Save
+from lmdbstore.write.save import Batch
 from tests.tools.children import in_child
 
 if TYPE_CHECKING:
@@ -205,12 +205,12 @@ def test_upkeep_by_a_signal_handler_does_not_wait_for_the_write_that_it_interrup
             else:
                 outcomes.append("answered")
 
-        def interrupted(save: Save, txn: WriteTransaction) -> object:
+        def interrupted(batch: Batch, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
             signal.raise_signal(signal.SIGUSR1)
-            return apply(save, txn)
+            return write(batch, txn, keys)
 
-        apply = Save.apply
-        Save.apply = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
+        write = Batch.write
+        Batch.write = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
         signal.signal(signal.SIGUSR1, handler)
         with LMDBEventStore(path) as store:
             store.save(Event("a"))

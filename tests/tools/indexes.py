@@ -56,7 +56,8 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
 def _compare_runs(txn: Transaction[bytes], databases: Databases) -> None:
     """Check that runs lie apart, and that each filter holds all grams of its events."""
     with txn.cursor(db=databases.signatures) as cursor:
-        runs = [(key, value[: -fmt.RUN_END], fmt.run_end(value)) for key, value in cursor]
+        items = list(cursor)
+    runs = [(key, value[: fmt.filter_length(value)], fmt.run_end(value)) for key, value in items]
     ends = [fmt.FIRST_KEY, *(end for _, _, end in runs)]
     assert all(low >= before for (low, _, _), before in zip(runs, ends, strict=False))
     with txn.cursor(db=databases.timeline) as cursor:

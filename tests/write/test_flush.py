@@ -24,6 +24,8 @@ from tests.tools.strace import Call, needs_strace, read_trace, traced
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmdbstore.store import Durability
+
 META_PAGES = 2 * os.sysconf("SC_PAGESIZE")  # bytes at the beginning of LMDB's file
 THREADS = 12
 
@@ -70,7 +72,7 @@ class Traced(NamedTuple):
         )
 
 
-def run(folder: Path, phases: list[Phase], *, durability: str = "full") -> Traced:
+def run(folder: Path, phases: list[Phase], *, durability: Durability = "full") -> Traced:
     needs_strace()
     plan = Plan(str(folder / "disk" / "events"), phases, durability)
     os.makedirs(os.path.dirname(plan.path))
@@ -173,7 +175,7 @@ def test_without_durability_nothing_is_flushed(tmp_path: Path, phases: list[Phas
 
 @pytest.mark.parametrize("durability", ["full", "none"])
 def test_a_new_store_is_flushed_with_its_folder_and_its_name(
-    tmp_path: Path, durability: str
+    tmp_path: Path, durability: Durability
 ) -> None:
     """Before the constructor returns: also where its writes will not be flushed."""
     found = run(tmp_path, [], durability=durability)

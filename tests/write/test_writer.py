@@ -24,6 +24,7 @@ from lmdbstore import (
     StoreDamaged,
 )
 from lmdbstore.disk import format as fmt
+from lmdbstore.read.runs import RUN
 from lmdbstore.write import writer
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.indexes import assert_indexes_agree
@@ -329,11 +330,11 @@ def test_a_failed_write_does_not_wait_for_readers(store: LMDBEventStore) -> None
 @pytest.mark.parametrize(
     ("method", "write"),
     [
-        ("put", lambda store: store.save(Event("a"))),
-        ("claim", lambda store: store.save(Event("a"))),
+        ("put_many", lambda store: store.save(Event("a"))),
+        ("put", lambda store: store.save_many([Event(str(n)) for n in range(RUN)])),
         ("commit", lambda store: store.save(Event("a"))),
         ("put_many", lambda store: store.save_many([Event("a")])),
-        ("last_key", lambda store: store.save_many([Event("a")])),
+        ("last_key", lambda store: store.save_many([Event(str(n)) for n in range(8)])),
         ("take", lambda store: store.delete("there")),
         ("remove", lambda store: store.delete("there")),
     ],

@@ -152,7 +152,7 @@ def _check_repair(
     assert all(event == events[name] for name, event in kept.items())
     records = set(sound.timeline.values())
     for key, record in left.timeline.items():
-        if record not in records or len(key) != fmt.KEY or not is_known(left, key, record):
+        if record not in records or not fmt.is_timeline_key(key) or not is_known(left, key, record):
             continue
         (event,) = fmt.decode([record])
         assert event.id in kept

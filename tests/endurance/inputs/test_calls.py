@@ -271,7 +271,7 @@ ONLY_LMDB: dict[str, Call] = {
     "verify a folder": Call(some(path=folders, pages=switch, progress=progress), closed(verify)),
     "repair": Call(some(path=folders, keep_changed=switch, progress=progress), closed(repair)),
     "backup": Call(
-        every(path=Argument(st.just("new"), paths), compact=switch, progress=progress),
+        every(path=Argument(st.just("new"), paths), progress=progress),
         in_empty_folder(lambda store, of: store.backup(**of)),
         (*REFUSALS, EventWriteException),  # where a backup cannot go to
     ),

@@ -166,7 +166,7 @@ OPTIONS = {
     "purge": ["--before", "--max-events", "--max-bytes", "--flag", "--keep-flag", "--dry-run"],
     "verify": ["--pages"],
     "repair": ["--keep-changed"],
-    "backup": ["--no-compact", "new"],
+    "backup": ["new"],
     "compact": ["--db"],
 }
 OPTIONS["search"] += ["--explain", "--"]
