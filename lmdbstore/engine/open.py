@@ -53,10 +53,14 @@ def open_environment(
     with registry.opening_and_closing():
         registry.release_dropped()
         folder.check_plain()
-        if folder.identity is None:
+        identity = folder.identity
+        if identity is None:
             new = NewStore(mode, options.max_readers, options.map_size or 0)
             create_store(folder, new, create=create, readonly=options.readonly)
-        environment = registry.find(folder)
+            identity = folder.identity
+        if identity is None:
+            raise StoreOpenError(f"the store {path!r} was removed while it was being opened")
+        environment = registry.find(identity)
         if environment is None:
             environment = _open(folder, options)
             # By the identity of the opened file: before that, a process might have replaced it.
@@ -68,8 +72,6 @@ def open_environment(
 
 
 def _open(folder: StoreFolder, options: Options) -> Environment:
-    if folder.identity is None:
-        raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
@@ -89,8 +91,9 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
 
 
 def _provide_side_files(folder: StoreFolder) -> None:
-    create_barrier_file(folder, folder.rights)
-    create_snapshots_file(folder, folder.rights)
+    rights = folder.rights
+    create_barrier_file(folder, rights)
+    create_snapshots_file(folder, rights)
 
 
 def _open_databases(

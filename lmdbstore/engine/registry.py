@@ -40,10 +40,9 @@ def opening_and_closing() -> threading.RLock:
     return _lock
 
 
-def find(folder: StoreFolder) -> Environment | None:
-    """Return the environment that has the data file of a folder open; the lock is held."""
-    identity = folder.identity
-    environment = None if identity is None else _registry.get(identity)
+def find(identity: tuple[int, int]) -> Environment | None:
+    """Return the environment that has the data file of this identity open; the lock is held."""
+    environment = _registry.get(identity)
     if environment is not None and environment.gate.closed:
         environment.close()  # an interrupt struck its closing
         return None
