@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Hypothesis and pytest keep their notes elsewhere if the source tree is read-only."""
+    """Let Hypothesis keep its notes elsewhere if the source tree is read-only."""
     if not os.access(config.rootpath, os.W_OK):
         folder = tempfile.TemporaryDirectory(prefix="lmdbstore-notes-")
         config.add_cleanup(folder.cleanup)
