@@ -1,13 +1,13 @@
 """Every exception of the package, named by what the caller can do about it.
 
 The first four names are those of the event store API of the Theia log aggregator
-(`theia.storeapi`). Nothing else ever leaves the package: exceptions of `lmdb`, `orjson` and
-`re2` are turned into these, with the original kept as `__cause__`.
+(`theia.storeapi`). No other exception leaves the package: exceptions of `lmdb`, `orjson` and `re2`
+are turned into these, with the original kept as `__cause__`.
 
     EventStoreException
     ├── EventWriteException          the write did not happen
     │   ├── InvalidEvent             correct the event (also a ValueError)
-    │   ├── DuplicateEvent           the id is taken; choose another, or leave it
+    │   ├── DuplicateEvent           the id is taken; choose another, or skip the event
     │   ├── StoreFull                open with a larger map_size, or delete
     │   └── ReadOnlyStore            open without readonly=True
     ├── EventReadException           the read did not happen
@@ -15,7 +15,7 @@ The first four names are those of the event store API of the Theia log aggregato
     │   └── InvalidQuery             correct the argument (also a ValueError)
     ├── StoreOpenError               the store could not be opened
     │   ├── InvalidOption            correct the option (also a ValueError)
-    │   └── StoreInUse               have the others close it (also a write exception)
+    │   └── StoreInUse               close it elsewhere first (also a write exception)
     ├── StoreClosed                  open the store again   (both a write and a read exception)
     └── StoreDamaged                 check the file         (both a write and a read exception)
 """
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class EventStoreException(Exception):
-    """Base of everything that the package raises."""
+    """Base of all exceptions that the package raises."""
 
 
 class EventWriteException(EventStoreException):
@@ -66,7 +66,7 @@ class DuplicateEvent(EventWriteException):
 
 
 class StoreFull(EventWriteException):
-    """The memory map is full; the message says how to go on."""
+    """The memory map is full; the message names the remedy."""
 
 
 class ReadOnlyStore(EventWriteException):
@@ -82,11 +82,11 @@ class StoreOpenError(EventStoreException):
 
 
 class InvalidOption(StoreOpenError, ValueError):
-    """An option of the constructor that is not acceptable, or contradicts an open store."""
+    """An option of the constructor that is invalid, or contradicts an open store."""
 
 
 class StoreInUse(StoreOpenError, EventWriteException):
-    """The store is open elsewhere, or its file is being replaced; the message names who does it."""
+    """The store is open elsewhere, or its file is being replaced; the message names processes."""
 
 
 class StoreClosed(EventReadException, EventWriteException):
@@ -94,18 +94,18 @@ class StoreClosed(EventReadException, EventWriteException):
 
 
 class StoreDamaged(EventReadException, EventWriteException):
-    """The files do not hold what the format promises; check the store before you go on."""
+    """The files do not match the format; check the store before you continue."""
 
 
 SHOWN = 60  # characters of a value that a message quotes
 
 
 def shown(value: object) -> str:
-    """`value` as a message quotes it: its repr, cut to a length that a terminal line can hold."""
+    """`value` as a message quotes it: its repr, cut to a length that fits a terminal line."""
     try:
         text = repr(value)
-    except Exception as error:  # noqa: BLE001  a foreign __repr__ may raise anything
+    except Exception as error:  # noqa: BLE001  any __repr__ may raise anything
         text = f"<{type(value).__name__} whose repr() raised {type(error).__name__}>"
-    # A lone surrogate in the message would make printing it fail in its turn.
+    # A lone surrogate in the message would make printing it fail as well.
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

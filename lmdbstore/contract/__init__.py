@@ -1,1 +1,1 @@
-"""Any store: events, queries, searches, the abstract store, and its form in memory."""
+"""Any store: events, queries, searches, the abstract store, and the store in memory."""

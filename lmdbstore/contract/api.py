@@ -1,8 +1,8 @@
-"""The contract: what an event store does, whoever implements it.
+"""The contract: what every event store does, whatever implements it.
 
-`EventStore` has the names and parameters of `theia.storeapi.EventStore`, settles what that API
-leaves open, and adds to it. `lmdbstore.testing` holds the tests that an implementation passes.
-A store must define the abstract methods; the others are defined here by means of those, and a
+`EventStore` has the names and parameters of `theia.storeapi.EventStore`, defines what that API
+leaves open, and adds to it. `lmdbstore.testing` holds the tests that an implementation must pass. A
+store must define the abstract methods. The other methods are defined here by means of those, and a
 store overrides them where it can do better.
 """
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class EventView(ABC):
-    """What can be asked of a store, and of one frozen state of it (`EventStore.snapshot`)."""
+    """The reading side of a store, and of one frozen state of it (`EventStore.snapshot`)."""
 
     @overload
     def get(self, event_id: str | UUID) -> Event: ...
@@ -43,8 +43,8 @@ class EventView(ABC):
             EventNotFound: there is no such event, and no default.
             InvalidQuery: the id is not a string.
             StoreClosed: the store was closed.
-            EventReadException: the store could not be read, or the event is not what was written
-                (`StoreDamaged`).
+            EventReadException: the store could not be read, or the event differs from what was
+                written (`StoreDamaged`).
         """
 
     @abstractmethod
@@ -64,20 +64,20 @@ class EventView(ABC):
 
         Args:
             ts_start: Seconds since 1970, inclusive; None (or -inf) for no bound.
-            ts_end: The same for the end. A range that is reversed holds no events.
+            ts_end: The same for the end. A reversed range holds no events.
             flags: Tags that an event must all carry, compared exactly.
             match: A regular expression found anywhere in the content; anchor it with `^` and `$`.
-                The subset and its meaning stand in `lmdbstore.patterns.pattern`.
+                `lmdbstore.patterns.pattern` defines the subset and its meaning.
             order: `"asc"` or `"desc"`, by timestamp. Events with equal timestamps come in the
                 order they were saved, and exactly reversed in `"desc"`.
             source: The exact source of the events.
             limit: At most this many events.
-            after: An event of this store, or the token of an earlier search: continue behind it
-                in the order asked for, with no event lost or repeated among equal timestamps.
+            after: An event of this store, or the token of an earlier search: continue after it
+                in the given order, with no event lost or repeated among equal timestamps.
 
-        The arguments are checked, and the pattern is compiled, before this returns. What was
-        saved after the call is not found, and neither is what was deleted before its page was
-        read. The first events come at once, and the memory used does not grow with the result.
+        The arguments are checked, and the pattern is compiled, before this returns. Events saved
+        after the call are not found, and neither are events deleted before their page was read.
+        The first events come at once, and the memory used does not grow with the result.
 
         Raises:
             InvalidQuery: an argument cannot be searched with.
@@ -150,10 +150,10 @@ class EventView(ABC):
 class EventStore(EventView):
     """A store of events: atomic, thread-safe, strictly consistent.
 
-    Strict consistency: a `get` or a `search` that begins while a write, of another thread or
-    another process, is under way and not committed waits for it to commit or to fail, and then
-    sees the outcome. A write that begins after the read did may or may not be seen by a `get`,
-    and is not seen by a `search`. A store that cannot do this must say so in its docstring.
+    Strict consistency: a `get` or a `search` that begins while a write of another thread or process
+    is in progress waits until the write commits or fails, and then sees the outcome. A write that
+    begins after the read may or may not be seen by a `get`, and is not seen by a `search`. A store
+    that cannot do this must say so in its docstring.
     """
 
     @abstractmethod
@@ -174,11 +174,11 @@ class EventStore(EventView):
 
     @abstractmethod
     def save_many(self, events: Iterable[Event]) -> int:
-        """Save all of the events or, when anything is wrong with one of them, none.
+        """Save all of the events, or none if any of them is wrong.
 
         Returns how many. `events` may be a generator; it is read to its end before anything is
-        written, so it may itself read or write the store. Raises what `save` raises, and what
-        the generator raises; if more than one event is wrong, for any one of them.
+        written, so it may itself read or write the store. Raises what `save` raises, and what the
+        generator raises; if several events are wrong, for any one of them.
         """
 
     @abstractmethod
@@ -196,16 +196,16 @@ class EventStore(EventView):
     def snapshot(self) -> AbstractContextManager[EventView]:
         """Return a view of the store as it is now, to be used in a `with` block.
 
-        What is written later, by anybody, does not show in it. It ends with the block, or with
-        the store, and then raises `StoreClosed`. It may be used by several threads, and may hold
-        back the reuse of space while it is open.
+        Later writes, of any thread or process, are not visible in it. It ends with the block, or
+        with the store, and then raises `StoreClosed`. Several threads may use it. While it is open,
+        it may prevent the reuse of space.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Close the store. Every later call raises `StoreClosed`; closing again does nothing.
 
-        A search that has not said that it is at its end then raises `StoreClosed`.
+        A search that has not reported its end then raises `StoreClosed`.
         """
 
     def __enter__(self) -> Self:

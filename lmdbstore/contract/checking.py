@@ -1,7 +1,7 @@
-"""What makes an event valid: one at a time, or field by field where there are many.
+"""What makes an event valid: one at a time, or field by field for many.
 
-Rules: `checked` is the one place that decides whether an event can be stored; what is quicker lets
-nothing through that it would refuse or change. Checking never writes and never changes the caller's
+Rules: `checked` is the one place that decides whether an event can be stored. The faster checks
+accept nothing that it would refuse or change. Checking never writes and never changes the caller's
 object. A refusal names the field, the value and the remedy.
 """
 
@@ -25,8 +25,8 @@ __all__ = ["Columns", "checked", "checked_all", "checked_columns", "checked_id"]
 def checked(event: object) -> Event:
     """Return `event` as an `Event` that can be stored as it is.
 
-    `event` is any object with the five attributes. A `uuid.UUID` becomes its text, a numeric
-    string a timestamp, a missing (None) `tags` or `content` an empty one; a repeated tag is kept
+    `event` is any object with the five attributes. A `uuid.UUID` becomes its text, a numeric string
+    becomes a timestamp, missing (None) `tags` or `content` become empty, and a repeated tag is kept
     in its first place.
 
     Raises:
@@ -37,9 +37,9 @@ def checked(event: object) -> Event:
 
 
 def _plain(event: Event) -> Event | None:
-    """Return a copy of an event whose fields are as plain as nearly all are; None: look closer.
+    """Return a copy of an event if its fields are plain, as nearly all are; None: use `_checked`.
 
-    It lets nothing through that `_checked` would refuse or change; it is there for speed alone.
+    It accepts nothing that `_checked` would refuse or change; its only purpose is speed.
     """
     id_, source, timestamp, tags, content = event
     if (
@@ -84,7 +84,7 @@ def _checked(event: object) -> Event:
 
 
 def checked_all(events: Iterable[object]) -> Iterator[Event]:
-    """Check events one after the other; a refusal tells which of them it is."""
+    """Check events one after the other; a refusal gives the number of the event."""
     return _checked_each(_iterator(events), 0)
 
 
@@ -101,7 +101,7 @@ class Columns(NamedTuple):
 def checked_columns(events: Iterable[object], size: int) -> Iterator[Columns]:
     """Check events, `size` of them at once; raises as `checked_all` does."""
     iterator, first = _iterator(events), 0
-    # What is checked is let go of before more is read.
+    # Checked events are released before more are read.
     while columns := _next_columns(iterator, size, first):
         first += len(columns.ids)
         yield columns
@@ -109,7 +109,7 @@ def checked_columns(events: Iterable[object], size: int) -> Iterator[Columns]:
 
 def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | None:
     some: list[Event] = []
-    # What can be changed before the next event is read is copied as it is read.
+    # The caller may change tags before the next event is read, so they are copied at once.
     tags: list[Any] = []
     try:
         for number, event in enumerate(islice(events, size), first):
@@ -117,7 +117,7 @@ def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | 
             some.append(one)
             tags.append(one[3].copy() if type(one[3]) is list else one[3])
     except InvalidEvent:
-        _check_each(some, tags, first)  # of two that are wrong, the first is named
+        _check_each(some, tags, first)  # if two are wrong, the first is named
         raise
     if not some:
         return None
@@ -148,7 +148,7 @@ def _checked_each(events: Iterable[object], first: int) -> Iterator[Event]:
         try:
             valid = checked(event)
         except InvalidEvent as error:
-            raise InvalidEvent(f"{error} (number {number} of the events, from 0)") from None
+            raise InvalidEvent(f"{error} (number {number} of the events, counted from 0)") from None
         yield valid
 
 
@@ -165,9 +165,9 @@ def _columns(events: Sequence[Event], tags: list[list[str]]) -> Columns:
 
 
 def _plain_columns(events: Sequence[Event], tags: list[list[str]]) -> Columns | None:
-    """Return the fields of events that are all plain, with these tags; None: look at each of them.
+    """Return the fields of events that are all plain, with these tags; None: check each of them.
 
-    It lets nothing through that `checked` would refuse or change; it is there for speed alone.
+    It accepts nothing that `checked` would refuse or change; its only purpose is speed.
     """
     if set(map(type, tags)) != {list}:
         return None
@@ -178,7 +178,7 @@ def _plain_columns(events: Sequence[Event], tags: list[list[str]]) -> Columns | 
         and all(ids)
         and set(map(type, timestamps)) == {float}
         and all(map(math.isfinite, timestamps))
-        and 0.0 not in timestamps  # which may have a sign
+        and 0.0 not in timestamps  # a zero may have a sign
         and len(flat) == sum(map(len, map(set, tags)))
     )
     return columns if plain else None
@@ -189,7 +189,7 @@ def _plain_texts(texts: list[str]) -> bool:
 
 
 def checked_id(event_id: object) -> str:
-    """Return the id of an event as its text (a `uuid.UUID` is taken too), to look it up by.
+    """Return the id of an event as text, for looking it up; a `uuid.UUID` is accepted too.
 
     Raises:
         InvalidQuery: it is neither a string nor a UUID.
@@ -221,7 +221,7 @@ def _text(field: str, value: object) -> str:
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            _refuse(field, value, "it has a lone surrogate, which UTF-8 cannot carry; replace it")
+            _refuse(field, value, "it has a lone surrogate, which UTF-8 cannot encode; replace it")
     return value
 
 

@@ -1,6 +1,6 @@
-"""The event: its five fields, and its id when none is given.
+"""The event: its five fields, and the id that it gets if none is given.
 
-Rules: an `Event` is a named tuple, so that a page of them is built without running Python code
+Rules: an `Event` is a named tuple, so that a page of events is built without running Python code
 for each. It holds what it was given; `checking` decides whether that can be stored.
 """
 
@@ -32,14 +32,14 @@ class _Fields(NamedTuple):
 class Event(_Fields):
     """One event.
 
-    `id` is unique in a store; left out, it is a new time-ordered UUIDv7. `source` names what
+    `id` is unique in a store; the default is a new time-ordered UUIDv7. `source` names what
     produced the event. `timestamp` is in seconds since 1970-01-01 UTC (a float; negative is
-    before); left out, it is now. `tags` are strings, called flags where a query asks for them.
-    `content` is the text.
+    before); the default is now. `tags` are strings, called flags in a query. `content` is the
+    text.
 
     Events compare equal by value, pickle, and unpack in the order of the fields; `_replace`
     makes a changed copy. They are not hashable, since `tags` is a list as in Theia's events; use
-    the id as a key. The constructor takes what it is given: an event is checked when it is saved.
+    the id as a key. The constructor accepts any values; an event is checked when it is saved.
     """
 
     __slots__ = ()
@@ -67,20 +67,20 @@ class Event(_Fields):
 
 
 def _as_list(tags: Any) -> Any:
-    # A string is no list of tags; it stays what it is, for save to refuse by name.
+    # A string is not a list of tags. It is kept, so that `save` can refuse it by name.
     if isinstance(tags, (str, bytes)):
         return tags
     try:
-        # By no length, which may be a lie: so it is no list(...).
+        # Not list(...): that uses a length, which may be wrong.
         return [] if tags is None else [tag for tag in members(tags)]  # noqa: C416
     except TypeError:
         return tags
 
 
 def members(value: Any) -> Iterator[Any]:
-    """Return an iterator; TypeError where there is none.
+    """Return an iterator; TypeError if there is none.
 
-    Of an object that only has `__getitem__` there is none here: it need never end.
+    An object that has only `__getitem__` is refused: it may never end.
     """
     if not hasattr(type(value), "__iter__"):
         raise TypeError
@@ -99,10 +99,10 @@ def new_id() -> str:
     return str(uuid.UUID(int=number))
 
 
-# Eight random bytes each, from the operating system, fetched for many ids at once: a system call
-# gives the interpreter's lock away, and among busy threads it takes long to come back.
+# Eight random bytes for each id, from the operating system, fetched for many ids at once: a system
+# call releases the interpreter's lock, and if other threads are busy, getting it back takes long.
 _spare: list[bytes] = []
-_spare_owner = 0  # the process that fetched them: no two may use the same
+_spare_owner = 0  # the process that fetched them: no two processes may use the same
 
 
 def _random() -> bytes:

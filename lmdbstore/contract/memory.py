@@ -1,8 +1,8 @@
 """The store in memory: one sorted list, searched by a linear filter.
 
-It is the oracle that the LMDB store is tested against, and a fake for the tests of programs that
-use a store. So it is written to be obviously correct, and nothing in it is there for speed.
-Nothing is shared with the caller: events are copied on their way in and out.
+It is the oracle for the tests of the LMDB store, and a fake for the tests of programs that use a
+store. So it is written to be obviously correct, and no part of it is written for speed. Nothing is
+shared with the caller: events are copied on their way in and out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Entry(NamedTuple):
 
 
 class _MemoryView(QueryView):
-    """Entries sorted by position; each is found by looking at all of them."""
+    """Entries sorted by position; a lookup scans all of them."""
 
     def __init__(self, entries: Iterable[_Entry] = ()) -> None:
         super().__init__()
@@ -91,15 +91,15 @@ class _MemoryView(QueryView):
         return f"filter all {len(self)} events" if not query.impossible else "no event can match"
 
     def __repr__(self) -> str:
-        """What it is."""
+        """The class, and whether it is closed."""
         return f"<{type(self).__name__.lstrip('_')}{', closed' if self._closed else ''}>"
 
 
 class MemoryEventStore(_MemoryView, EventStore):
-    """An event store that lives as long as the object: nothing is written to disk.
+    """An event store that lasts as long as the object: nothing is written to disk.
 
-    It keeps the whole contract of `EventStore`, durability apart; every call takes one lock, so
-    it is strictly consistent. Reading is linear in the number of events.
+    It keeps the whole contract of `EventStore` except durability. Every call takes one lock, so it
+    is strictly consistent. Reading is linear in the number of events.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""What a person sees of a method: the name of the class that was called, and the whole docstring.
+"""What a user sees of a method: the name of the class that was called, and the whole docstring.
 
-A class of ours gets its own copies of the public methods that it inherits. So a wrong keyword is
-reported as one of `LMDBEventStore.search`, and `help` shows the docstring of the contract there.
+A class of the package gets its own copies of the public methods that it inherits. So an error about
+a wrong keyword names `LMDBEventStore.search`, and `help` shows the docstring of the contract there.
 """
 
 from __future__ import annotations

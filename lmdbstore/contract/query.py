@@ -1,8 +1,8 @@
 """The query: the arguments of a search, checked and turned into plain data.
 
-Rules: everything that can be wrong with an argument is found here, before a store is touched,
-and named in an `InvalidQuery`. A `Query` knows no store. The order of events is that of their
-`Position`: by timestamp, and by the order of saving among equal timestamps.
+Rules: every error in an argument is found here, before a store is touched, and named in an
+`InvalidQuery`. A `Query` does not depend on a store. Events are ordered by their `Position`: by
+timestamp, and by the order of saving among equal timestamps.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
     "whole",
 ]
 
-LOCAL_IDS = 1 << 62  # every local id is below; more than any store gives out
+LOCAL_IDS = 1 << 62  # every local id is below; no store gives out so many
 
 
 class Position(NamedTuple):
-    """Where an event stands in the timeline: unique in its store, and never used again."""
+    """The place of an event in the timeline: unique in its store, and never used again."""
 
     timestamp: float
     local_id: int
@@ -61,21 +61,21 @@ class Position(NamedTuple):
             position = cls(float(timestamp), int(local_id))
         except ValueError:
             position = None
-        # Only what was written by `token` is one: " 7_0@1" and "1@nan" would read as numbers too.
+        # Only what `token` has written is valid: " 7_0@1" and "1@nan" would parse as numbers too.
         if position is None or not position.possible or position.token != token:
             refuse("after", token, "pass the token of an earlier search, or one of its events")
         return position
 
     @property
     def possible(self) -> bool:
-        """Whether an event can stand there."""
+        """Whether an event can have this position."""
         timestamp, local_id = self
         negative_zero = timestamp == 0 and math.copysign(1, timestamp) < 0
         return math.isfinite(timestamp) and not negative_zero and 0 < local_id < LOCAL_IDS
 
 
 class Query(NamedTuple):
-    """What is searched for; every condition must hold. Both time bounds are inclusive."""
+    """The conditions of a search; all of them must hold. Both time bounds are inclusive."""
 
     ts_start: float = -math.inf
     ts_end: float = math.inf
@@ -88,7 +88,7 @@ class Query(NamedTuple):
 
     @property
     def impossible(self) -> bool:
-        """Whether no event can answer it, whatever the store holds."""
+        """Whether no event can match, whatever the store holds."""
         return self.ts_start > self.ts_end or self.limit == 0
 
     def __str__(self) -> str:
@@ -107,7 +107,7 @@ class Query(NamedTuple):
 
     @property
     def reads_records(self) -> bool:
-        """Whether telling a match needs more than the event's position and flags."""
+        """Whether deciding on a match needs more than the event's position and flags."""
         return self.pattern is not None or self.source is not None
 
 
@@ -151,7 +151,7 @@ def refuse(name: str, value: object, remedy: str) -> NoReturn:
 
 
 def checked_seconds(name: str, value: Any) -> float:
-    """Return a time as a number, maybe infinite; raises InvalidQuery."""
+    """Return a time as a number, possibly infinite; raises InvalidQuery."""
     remedy = "pass seconds since 1970 as a number, or None for no bound"
     if isinstance(value, str):
         remedy += " (a pattern is passed as match=)"
@@ -180,7 +180,7 @@ def _text(name: str, value: object) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        refuse(name, value, "it has a lone surrogate, which no event can carry")
+        refuse(name, value, "it has a lone surrogate, which no event can hold; remove it")
     return text
 
 
@@ -206,7 +206,7 @@ def _pattern(value: object) -> Pattern:
 def _compiled(match: str) -> Pattern:
     try:
         from lmdbstore.patterns.pattern import (
-            compile_pattern,  # RE2 is loaded when there is a pattern
+            compile_pattern,  # RE2 is loaded only for a pattern
         )
     except ImportError as error:
         raise half_imported(EventReadException, "a pattern", error) from error
@@ -224,8 +224,8 @@ def checked_number(name: str, value: object) -> int | None:
 
 
 def whole(value: object) -> int | None:
-    """Return a whole number as a plain int; None if it is none."""
-    # What a subclass makes of its operators has no say.
+    """Return a whole number as a plain int; None for anything else."""
+    # Operators that a subclass overrides have no effect.
     return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 

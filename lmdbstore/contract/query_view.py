@@ -1,8 +1,8 @@
-"""What our own stores and their snapshots share: arguments in, a checked `Query` out; and the end.
+"""What the package's stores and snapshots share: checking arguments into a `Query`, and closing.
 
-Rules: an argument is refused in the same words everywhere; what is left to a view is to answer a
-`Query`. A view that is closed closes what was opened on it: searches that were not read to their
-end, and snapshots.
+Rules: an argument is refused in the same words everywhere; a view only has to answer a `Query`. A
+view that is closed also closes what was opened on it: searches that were not read to their end, and
+snapshots.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class QueryView(EventView):
     """A view that answers queries."""
 
     def __init_subclass__(cls) -> None:
-        """Show a class of the package as what the user called; see `contract.public`."""
+        """Give a class of the package its own public methods; see `contract.public`."""
         super().__init_subclass__()
         if cls.__module__.startswith(__name__.partition(".")[0] + "."):
             own_public_methods(cls)
@@ -46,14 +46,14 @@ class QueryView(EventView):
         self._opened: WeakSet[Search | QueryView] = WeakSet()
 
     def _track(self, opened: Opened) -> Opened:
-        """Remember what has to end with this view."""
+        """Register what must end with this view."""
         with self._opening.lock:
             self._check_open()
             self._opened.add(opened)
         return opened
 
     def _end(self) -> bool:
-        """Close the view and what was opened on it; False if that was done before."""
+        """Close the view and what was opened on it; False if it was closed before."""
         with self._opening.lock:
             if self._closed:
                 return False
@@ -67,7 +67,7 @@ class QueryView(EventView):
         return True
 
     def close(self) -> None:
-        """Close the view. Doing it again does nothing."""
+        """Close the view. Closing again does nothing."""
         self._end()
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class QueryView(EventView):
 
     @abstractmethod
     def _locate(self, event_id: str) -> Position:
-        """Return where an event stands; EventNotFound where there is none."""
+        """Return the position of an event; raises EventNotFound if there is none."""
 
     @abstractmethod
     def _search(self, query: Query) -> Search: ...

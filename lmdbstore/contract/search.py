@@ -1,8 +1,8 @@
-"""What a search returns: an iterator over pages, with a token for the place it has come to.
+"""What a search returns: an iterator over pages, with a token for the place it has reached.
 
-Rules: a page is a list of events that was read at once; between two pages nothing is held open.
-The events of a page are handed out by the list's own iterator, in C, which several threads may
-share; turning to the next page is done by one thread at a time.
+Rules: a page is a list of events that was read at once; nothing is held open between two pages. The
+list's own iterator, in C, gives the events of a page, and several threads may share it. Only one
+thread at a time opens the next page.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = ["Page", "Search"]
 
 
 class Page:
-    """Events that were read at once (at least one), and where each of them stands."""
+    """Events that were read at once (at least one), and the position of each."""
 
     __slots__ = ("events", "position", "rest")
 
     def __init__(self, events: list[Event], position: Callable[[int], Position]) -> None:
-        """Hold `events`; `position` tells where the one with a number stands."""
+        """Hold `events`; `position(n)` returns the position of event number n."""
         self.events = events
         self.position = position
-        self.rest = iter(events)  # what was not given yet
+        self.rest = iter(events)  # the events not given yet
 
     @property
     def given(self) -> int:
-        """Return how many were given; none, or less, once the events were dropped."""
-        left = length_hint(self.rest)  # first: they may be dropped by another thread meanwhile
+        """Return how many were given; zero or less after the events were dropped."""
+        left = length_hint(self.rest)  # first: another thread may drop the events
         return len(self.events) - left
 
 
@@ -48,7 +48,8 @@ class Search(Iterator["Event"]):
     """The events that a search finds, one after the other.
 
     It may be made in one thread and read in another, and in several at once: each event is given
-    once. It costs nothing to forget one: no transaction is open while the caller has control.
+    once. A search that is abandoned costs nothing: no transaction is open while the caller has
+    control.
     """
 
     def __init__(
@@ -56,35 +57,35 @@ class Search(Iterator["Event"]):
     ) -> None:
         """Read pages from `next_page`, until it returns None.
 
-        `token` is where the search starts, and `query` is what `repr` shows of what is searched.
+        `token` is where the search starts, and `query` is what `repr` shows of the conditions.
         """
         self._query = query
         self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
         self._token = token
-        self._behind: Callable[[], Position] | None = None  # in place of the token, from a page on
+        self._reached: Callable[[], Position] | None = None  # after a page: instead of the token
         self._page = Page([], _nowhere)
         self._opening = ForkLock()
         self._busy = False  # whether a thread that has the lock opens a page
 
     @property
     def token(self) -> str | None:
-        """The position behind the last event given, as a short string for `after=`.
+        """The position after the last event given, as a short string for `after=`.
 
-        It stays good across restarts, and when that event is deleted. Before the first event it
-        is the token that the search began with, or None.
+        It stays valid across restarts, and when that event is deleted. Before the first event it is
+        the token that the search began with, or None.
         """
         position = self._position()
         return self._token if position is None else position().token
 
     def _position(self) -> Callable[[], Position] | None:
-        """Return what tells where the last event given stands, if one was: few will ask."""
-        page = self._page  # once: another thread may turn to the next
+        """Return a function for the position of the last event given, since few callers ask."""
+        page = self._page  # read once: another thread may open the next page
         given = page.given
-        return partial(page.position, given - 1) if given > 0 else self._behind
+        return partial(page.position, given - 1) if given > 0 else self._reached
 
     def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
         """Give the events that were not given yet."""
-        return chain.from_iterable(self._rests())  # in C, as the iterator of a page is
+        return chain.from_iterable(self._rests())  # in C, like the iterator of a page
 
     def _rests(self) -> Iterator[Iterator[Event]]:
         while self._has_page():
@@ -109,7 +110,7 @@ class Search(Iterator["Event"]):
         self.stop(None)
 
     def stop(self, next_page: Callable[[], Page | None] | None) -> None:
-        """Drop the events that were not given, and go on with `next_page` (for stores).
+        """Drop the events that were not given, and continue with `next_page` (for stores).
 
         A search that is at its end stays there.
         """
@@ -117,7 +118,7 @@ class Search(Iterator["Event"]):
             if self._next_page is None:
                 return
             page = self._page
-            self._behind = self._position()
+            self._reached = self._position()
             self._next_page = next_page
             self._page = Page([], _nowhere)
             page.events.clear()  # ends every iterator that still reads the page
@@ -137,14 +138,14 @@ class Search(Iterator["Event"]):
 
     def _open_next(self) -> bool:
         while not length_hint(self._page.rest):
-            self._behind = self._position()
+            self._reached = self._position()
             next_page = self._next_page
             if next_page is None:
                 return False
-            # What gives pages has gone on when it returns one, so nothing may come in between.
+            # `next_page` has advanced when it returns a page, so nothing may come in between.
             page = next_page()
             if self._next_page is not next_page:
-                continue  # a signal handler has stopped the search
+                continue  # a signal handler stopped the search
             if page is None:
                 self._next_page = None
             else:
@@ -152,7 +153,7 @@ class Search(Iterator["Event"]):
         return True
 
     def __repr__(self) -> str:
-        """What is searched, and after which position the search goes on."""
+        """The conditions, and the position after which the search continues."""
         token, ended = self.token, self._next_page is None and not length_hint(self._page.rest)
         place = "" if token is None else f", at {token!r}"
         return f"<Search for {self._query or 'events'}{place}{', ended' if ended else ''}>"

@@ -1,4 +1,4 @@
-"""The types of arguments that the built-in ones do not say exactly."""
+"""The types of arguments that the built-in types do not describe exactly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Order = Literal["asc", "desc"]
 class _ManyStrings(Protocol):
     """A list, tuple, set or the like of strings.
 
-    A `str` is none, though it gives strings: only strings can be looked up in it.
+    A `str` is not one, although it gives strings: only strings can be looked up in it.
     """
 
     def __iter__(self) -> Iterator[str]: ...

@@ -1,8 +1,8 @@
-"""The named databases: which there are, their handles, and the check that a file is a store.
+"""The named databases: their names, their handles, and the check that a file is a store.
 
-Rules: all of them are opened at the start. With the right to write that takes a write transaction
-(py-lmdb forgets handles that a read transaction opened), begun by this module and under the
-barrier's lock: one that py-lmdb begins would wait with the interpreter's lock held.
+Rules: all of them are opened at the start. With the right to write, that takes a write transaction,
+because py-lmdb forgets handles that a read transaction opened. This module begins the transaction,
+under the barrier's lock: one that py-lmdb begins would wait with the interpreter's lock held.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ DUPLICATES = frozenset([fmt.FLAGS])  # databases of pairs of one size: DUPSORT a
 
 
 class Reads(Protocol):
-    """Runs work in a read transaction: each in one of its own, or all in that of a snapshot."""
+    """Runs work in a read transaction: a new one for each call, or that of a snapshot."""
 
     def __call__(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
     ) -> T:
         """Run `work`, and return what it returns.
 
-        With `views` it may read memory views in place of copies; `work` returns none of them.
+        With `views`, it may read memory views instead of copies; `work` returns none of them.
         """
 
 
 def is_store(names: Collection[bytes]) -> bool:
-    """Whether a file with databases of these names is a store, though some may be missing."""
+    """Whether a file with databases of these names is a store, even if some are missing."""
     return len(NAMES.intersection(names)) * 2 >= len(NAMES)
 
 
@@ -80,7 +80,7 @@ def bytes_in_use(txn: Transaction[bytes], databases: Databases) -> dict[str, int
 
 
 def next_local_id(txn: Transaction[bytes], databases: Databases) -> bytes:
-    """Return the next local id, encoded: the watermark of what is saved by now.
+    """Return the next local id, encoded: the watermark of the events saved so far.
 
     Raises:
         StoreDamaged: it is missing.
@@ -95,7 +95,7 @@ def create_databases(environment: lmdb.Environment) -> None:
     """Make the databases of an empty store; flushed when this returns.
 
     Raises:
-        StoreOpenError, lmdb.Error: it cannot be done.
+        StoreOpenError, lmdb.Error: they could not be made.
     """
     txn = environment.begin(write=True)
     meta = _handles(environment, txn, create=True).meta
@@ -114,7 +114,7 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
     """Open the named databases of the store in `path`; with the right to write, no one else writes.
 
     Raises:
-        StoreOpenError: it is not a store, one of another format version, or in a former state.
+        StoreOpenError: it is not a store, or has another format version, or is in a former state.
     """
 
     def work() -> Databases:
@@ -151,7 +151,7 @@ def check_is_store(environment: lmdb.Environment, path: str) -> None:
 
 
 def _while_opening(environment: lmdb.Environment, path: str, work: Callable[[], T]) -> T:
-    """Run `work` before anyone else uses the environment, whose map may be set at once."""
+    """Run `work` before anyone else uses the environment, so its map can be resized at once."""
     try:
         return in_any_map(work, lambda: environment.set_mapsize(0))
     except (lmdb.Error, StoreDamaged) as error:
@@ -196,13 +196,13 @@ def _check_state(txn: Transaction[bytes], path: str) -> None:
 def doubt_of(txn: Transaction[bytes]) -> str | None:
     """Return why a state may be a former one, in words; None if it is the last one.
 
-    What it notes may be later than what LMDB says: a transaction gets its number first and its
-    state then, which others may have written in the meantime.
+    The noted number may be later than LMDB's: a transaction gets its number first and its state
+    afterwards, and another process may have written that state in the meantime.
     """
     noted = fmt.decode_checked(txn.get(fmt.TRANSACTION) or b"")
     if noted is not None and noted >= txn.id():
         return None
     return (
-        f"LMDB reads it as of transaction {txn.id()}, and it notes that it is of {noted}, so this "
-        "may be a former state"
+        f"LMDB reads the state of transaction {txn.id()}, and it notes that it is of {noted}, so "
+        "this may be a former state"
     )

@@ -1,7 +1,7 @@
 """Files and folders that change as a whole: temporary names, flushed names, exchange, free space.
 
-Rules: what is made gets its final name by one rename, after it is flushed. Nothing here knows what
-the files hold.
+Rules: a new file gets its final name by one rename, after it is flushed. This module does not know
+the contents of the files.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ __all__ = [
 
 
 class NotFlushedError(OSError):
-    """A file has its new name, and a power cut may take the name back."""
+    """A file has its new name, but a power cut may undo the renaming."""
 
 
 def temporary_name(parent: str) -> str:
-    """Return a free name in the folder `parent`, for what is being made."""
+    """Return a free name in the folder `parent`, for a file or folder to be made."""
     return os.path.join(parent, f"{TEMPORARY}{os.urandom(8).hex()}")
 
 
 @contextlib.contextmanager
 def temporary_folder(parent: str) -> Iterator[str]:
-    """Give a free name in `parent` for a flat folder; what has the name afterwards is removed."""
+    """Give a free name in `parent` for a flat folder; whatever has it afterwards is removed."""
     made = temporary_name(parent)
     try:
         yield made
@@ -53,7 +53,7 @@ def temporary_folder(parent: str) -> Iterator[str]:
 
 
 def _remove_flat(folder: str) -> None:
-    """Remove a folder of plain files, if it is there."""
+    """Remove a folder of plain files, if it exists."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             os.unlink(os.path.join(folder, name))
@@ -61,7 +61,7 @@ def _remove_flat(folder: str) -> None:
 
 
 def remove_temporary(folder: str) -> None:
-    """Remove what killed processes were making in a folder that no process uses; raises OSError.
+    """Remove the leftovers of killed processes in a folder that is not in use; raises OSError.
 
     A link is removed and not followed.
     """
@@ -94,11 +94,11 @@ def adopt_rights(new: str, old: str) -> None:
 
 
 def exchange(new: str, old: str) -> None:
-    """Put the file `new` in place of the file `old`, and flush the name to disk.
+    """Replace the file `old` by the file `new`, and flush the name to disk.
 
     Raises:
         NotFlushedError: the new file is in place, but its name may not be on disk.
-        OSError: nothing was exchanged.
+        OSError: nothing was replaced.
     """
     os.replace(new, old)
     try:

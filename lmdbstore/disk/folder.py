@@ -1,7 +1,7 @@
-"""A store's folder: the names of the files in it, their rights, and what it leads to.
+"""A store's folder: the names of the files in it, their rights, and the check that they are plain.
 
-Rules: no other module spells a name in a store's folder. A `StoreFolder` is a path and nothing
-else: it opens no file, and what it reports is what is on disk at that moment.
+Rules: no other module spells a name in a store's folder. A `StoreFolder` is only a path: it opens
+no file, and it reports what is on disk at that moment.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = [
 ]
 
 DATA_FILE = "data.mdb"  # LMDB's; a folder that has it holds a store
-LOCK_FILE = "lock.mdb"  # LMDB's; LMDB holds a lock on it while it is open
+LOCK_FILE = "lock.mdb"  # LMDB's; LMDB holds a lock on it while the store is open
 BARRIER_FILE = "barrier"  # see `processes.barrier`
 SNAPSHOTS_FILE = "snapshots"  # see `processes.snapshot_notes`
-SIDE_FILES = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # may be in a folder before its data file is
+SIDE_FILES = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # may be in a folder before the data file
 TEMPORARY = ".lmdbstore-"  # the start of the name of a folder in which files are being made
-FILE_MODE = 0o600  # for their owner alone: events may hold secrets
+FILE_MODE = 0o600  # only for their owner: events may hold secrets
 
 
 class StoreFolder(NamedTuple):
@@ -71,7 +71,7 @@ class StoreFolder(NamedTuple):
         """The device and the inode of the data file; None if there is none.
 
         Raises:
-            StoreOpenError: the system does not say.
+            StoreOpenError: the file cannot be examined.
         """
         try:
             status = os.stat(self.data)
@@ -84,25 +84,25 @@ class StoreFolder(NamedTuple):
         return status.st_dev, status.st_ino
 
     def foreign_names(self) -> list[str]:
-        """Return the names in the folder that are no store's; raises OSError."""
+        """Return the names in the folder, except side files and temporary names; raises OSError."""
         names = os.listdir(self.path)
         return [n for n in names if not n.startswith(TEMPORARY) and n not in SIDE_FILES]
 
     def check_plain(self) -> None:
         """Raise StoreOpenError if a file of the store is a link or a device, not a plain file.
 
-        LMDB would follow a link, and write into what somebody else has chosen; opening a pipe would
-        never return. A process with the right to write to the folder can put a link there a moment
-        later: so a folder of others is no place for a store of one's own.
+        LMDB would follow a link, and write into a file that someone else chose; opening a pipe
+        would never return. A process with the right to write to the folder can put a link there a
+        moment later, so a folder that others can write to is not safe for a store.
         """
         for name in (DATA_FILE, *SIDE_FILES):
             try:
                 kind = os.lstat(os.path.join(self.path, name)).st_mode
-            except (OSError, ValueError):  # there is none, or the error shows when it is opened
+            except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
                 continue
             if not stat.S_ISREG(kind):
-                what = "a symbolic link" if stat.S_ISLNK(kind) else "no plain file"
+                what = "a symbolic link" if stat.S_ISLNK(kind) else "not a plain file"
                 raise StoreOpenError(
-                    f"{name} of the store {shown(self.path)} is {what}, not used; remove it if it "
-                    "does not belong there (the store's folder itself may be a link)"
+                    f"{name} of the store {shown(self.path)} is {what} and is not used; remove it "
+                    "if it does not belong there (the store's folder itself may be a link)"
                 )

@@ -1,8 +1,8 @@
 r"""Every byte on disk: keys, records, and the version of the format.
 
-A store is a folder. `data.mdb` and `lock.mdb` are LMDB's; `barrier` is one byte of our own
-(see `processes.barrier`), and `snapshots` tells who holds one (see `processes.snapshot_notes`):
-it may be missing or removed. `data.mdb` holds these named databases:
+A store is a folder. `data.mdb` and `lock.mdb` are LMDB's. `barrier` is one byte of our own (see
+`processes.barrier`). `snapshots` notes which processes hold snapshots (see
+`processes.snapshot_notes`); it may be missing or removed. `data.mdb` holds these named databases:
 
 | database   | key                        | value                             | LMDB flags        |
 |------------|----------------------------|-----------------------------------|-------------------|
@@ -13,11 +13,11 @@ it may be missing or removed. `data.mdb` holds these named databases:
 | `signatures` | first key of a run       | a filter, and the run's end       |                   |
 | `meta`     | `format`, `next`, `signed` | numbers: see below                |                   |
 
-**Numbers** are unsigned, of 8 bytes, big-endian.
+**Numbers** are unsigned, 8 bytes, big-endian.
 
-**Timestamp** (8 bytes): the IEEE-754 bits of the seconds, big-endian; the sign bit is flipped for
-positive numbers and all bits for negative ones, so that byte order is the order of numbers. -0.0
-is never written.
+**Timestamp** (8 bytes): the IEEE-754 bits of the seconds, big-endian. The sign bit is flipped for
+positive numbers and all bits for negative ones, so that byte order is the order of numbers. -0.0 is
+never written.
 
     -1.0                 400fffffffffffff
     0.0                  8000000000000000
@@ -31,41 +31,43 @@ below 2 ** 62, and never used again. So `commits` lists all events in the order 
 
     bff80000000000000000000000000007
 
-**Record**: the header, which is the id, the source, the timestamp and the tags as the items of a
-JSON array, `"id","source",timestamp,["tag"]`, without its brackets, in UTF-8, without a raw newline
-in it; one newline; the content in UTF-8, to the end. It is complete in itself: all else can be
-rebuilt from `timeline`. Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n"):
+**Record**: the header, one newline, and the content in UTF-8, to the end. The header is the id, the
+source, the timestamp and the tags as the items of a JSON array, `"id","source",timestamp,["tag"]`,
+without its brackets, in UTF-8, without a raw newline. A record is complete in itself: everything
+else can be rebuilt from `timeline`.
+Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n"):
 
     2261222c2273222c312e352c5b2278222c2279225d0a68690a
 
-**Checksum** (4 bytes, big-endian): the CRC-32 of the record, as of ISO 3309 and gzip (RFC 1952),
-c704a7a0 for the record above. It stands where an event is looked up and not where the timeline is
-scanned, which it would slow down; and twice, so that of a record and two checksums that do not
-agree it is known which one was damaged.
+**Checksum** (4 bytes, big-endian): the CRC-32 of the record, as in ISO 3309 and gzip (RFC 1952); it
+is c704a7a0 for the record above. It is stored where an event is looked up, and not where the
+timeline is scanned, because it would slow the scan down. It is stored twice: if a record and its
+two checksums disagree, this shows which one was damaged.
 
 **Text key**: LMDB takes keys of 1 to 511 bytes. A text of 1 to 510 bytes of UTF-8 is its own key.
-Any other (a longer one, or the empty one, which a flag may be) has a key of exactly 511 bytes: its
-first 479 bytes, filled up with zero bytes, then its BLAKE2b digest of 32 bytes (RFC 7693, without
-key). The record tells the whole text. The key of the empty text is 479 zero bytes and
+Any other text (a longer one, or the empty one, which a flag may be) has a key of exactly 511 bytes:
+its first 479 bytes, padded with zero bytes, then its BLAKE2b digest of 32 bytes (RFC 7693, without
+key). The record holds the whole text. The key of the empty text is 479 zero bytes and
 
     0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8
 
-**Run**: neighbouring events of the timeline, 512 or fewer, with a filter that tells of their
-contents (see `patterns.signature`). It reaches from its first timeline key to its end, the first
-key that is not in it, and runs do not overlap; one that is made before all others begins at the
-lowest key there can be. The value is the filter and then the end (16 bytes). An event that comes
-into a run removes it. `signatures` can be emptied at any time, and says nothing of events that are
-in no run. `signed` is a local id that spares a look at the timeline: behind the last run there are
-at most as many events as were given local ids from it on, but for those of a last run that was
+**Run**: neighbouring events of the timeline, 512 or fewer, with a filter over their contents (see
+`patterns.signature`). It extends from its first timeline key to its end, the first key that is not
+in it, and runs do not overlap. A run that is before all others when it is made begins at the lowest
+possible key. The value is the filter and then the end (16 bytes). An event saved into a run removes
+the run. `signatures` can be emptied at any time, and contains nothing about events that are in no
+run. `signed` is a local id that avoids a scan of the timeline: after the last run there are at most
+as many events as were given local ids from `signed` on, except the events of a last run that was
 removed.
 
-**Meta**: `format` is the version, a checked number; `next` is the next local id; `signed` see
-above.
+**Meta**: `format` is the version, a checked number; `next` is the next local id; `signed` is
+described above.
 
-**Transaction**: each write notes of which of LMDB's transactions it is, as a checked number, under
-the key `transaction` beside the names of the databases, in the page that LMDB's meta page leads to.
-A damaged meta page can lead to that of a former state, with what was deleted since, all of it sound
-in itself: only this number tells. So a state that notes an older one is refused.
+**Transaction**: each write stores the number of its LMDB transaction, as a checked number, under
+the key `transaction`, next to the names of the databases, in the page that LMDB's meta page points
+to. A damaged meta page can point to such a page of a former state. That state has events that were
+deleted since, and all of it is sound in itself; only this number reveals it. So a state that notes
+an older number is refused.
 
 **Checked number** (12 bytes): a number, and its checksum. Checked, 7 is
 
@@ -104,6 +106,7 @@ from .keys import (
     checksum,
     checksum_in_commit,
     checksum_in_id,
+    commit,
     decode_checked,
     decode_key,
     decode_number,
@@ -159,6 +162,7 @@ __all__ = [
     "checksum",
     "checksum_in_commit",
     "checksum_in_id",
+    "commit",
     "content_of",
     "contents_of",
     "decode",
@@ -196,7 +200,7 @@ VERSION = 4
 TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
 SIGNATURES = b"signatures"
 FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
-TRANSACTION = b"transaction"  # beside the names of the databases
+TRANSACTION = b"transaction"  # next to the names of the databases
 RECORD_JOINT = b"\n"  # joins records to be searched at once: no header holds one
 
 HEADER_FIELDS = 4  # id, source, timestamp and tags
@@ -208,7 +212,7 @@ _split, _third = methodcaller("partition", b"\n"), itemgetter(2)
 
 
 class Row(NamedTuple):
-    """An event as it is written, but for the local id, which the write transaction gives it."""
+    """An event as it is written, except the local id, which the write transaction gives it."""
 
     time: bytes
     id_key: bytes
@@ -218,7 +222,7 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The same of many events, field by field."""
+    """The same for many events, field by field."""
 
     times: list[bytes]
     id_keys: list[bytes]
@@ -247,9 +251,9 @@ class Rows(NamedTuple):
 
 
 def encode(event: Event, flag_keys: TextKeys) -> Row:
-    """Encode an event that `checked` has let through.
+    """Encode an event that `checked` has accepted.
 
-    `flag_keys` remembers the keys of flags between the events of a batch.
+    `flag_keys` keeps the keys of flags between the events of a batch.
     """
     id_, source, timestamp, tags, content = event
     record = b"%b\n%b" % (orjson.dumps((id_, source, timestamp, tags))[1:-1], content.encode())
@@ -291,21 +295,21 @@ def _encode_times(timestamps: list[float]) -> list[bytes]:
 def decode(records: Sequence[bytes]) -> list[Event]:
     """Decode the records of a page.
 
-    All headers are parsed by one call and the events made by another, in C: that is what a search
-    costs per event.
+    One call parses all headers and another makes the events, in C: that is the cost of a search per
+    event.
 
     Raises:
-        StoreDamaged: a record is not what the format says.
+        StoreDamaged: a record does not match the format.
     """
     headers, contents = [], []
     try:
-        for record in records:  # a loop, so that few objects are alive for the garbage collector
+        for record in records:  # a loop, to keep few objects alive for the garbage collector
             header, _, content = record.decode().partition("\n")
             headers.append(header)
             contents.append(content)
         values: list[Any] = orjson.loads(f"[{','.join(headers)}]")
         ids, sources, timestamps, tags = (values[n::HEADER_FIELDS] for n in range(HEADER_FIELDS))
-        "".join(ids), "".join(sources)  # the quickest way to be sure that all are texts
+        "".join(ids), "".join(sources)  # the fastest check that all are texts
         if set(map(type, timestamps)) <= {float} and set(map(type, tags)) <= {list}:
             fields = zip(ids, sources, timestamps, tags, contents, strict=True)
             return list(map(_new, repeat(Event), fields))
@@ -328,7 +332,7 @@ def decode_one(record: bytes) -> Event:
 
 
 def decode_found(entry: bytes, record: bytes, event_id: str) -> Event:
-    """Decode the record that the entry of an id in `ids` has led to.
+    """Decode the record that an entry of `ids` points to.
 
     Raises:
         StoreDamaged: it is not the record that was written for this id.
@@ -354,21 +358,21 @@ def contents_of(records: Iterable[bytes]) -> list[bytes]:
 
 
 def text_needle(text: str) -> bytes:
-    """Return bytes that stand in every record which has the text as a flag or as its source.
+    """Return bytes that are in every record with the text as a flag or as its source.
 
-    They may stand in others too: a hit must be confirmed by decoding.
+    They may be in other records too: a hit must be confirmed by decoding.
     """
     return orjson.dumps(text)
 
 
 def flag_name(key: bytes, record: Callable[[], bytes | None]) -> str:
-    """Return the flag that `key` stands for.
+    """Return the flag that has the key `key`.
 
-    `record` returns any record that carries the flag; it is called only where the text is not the
-    key itself.
+    `record` returns any record that carries the flag; it is called only if the key is not the text
+    itself.
 
     Raises:
-        StoreDamaged: the record does not carry it, or the key is not a flag's.
+        StoreDamaged: the record does not carry it, or the key is not that of a flag.
     """
     try:
         if len(key) < LONG_KEY:
@@ -377,5 +381,7 @@ def flag_name(key: bytes, record: Callable[[], bytes | None]) -> str:
             if type(tag) is str and text_key(tag) == key:
                 return tag
     except ValueError as error:
-        raise StoreDamaged(f"the posting set {shown(key)} is not a flag's: {error}") from error
+        raise StoreDamaged(
+            f"the posting set {shown(key)} is not that of a flag: {error}"
+        ) from error
     raise StoreDamaged(f"the posting set {shown(key)} names a record that does not carry its flag")

@@ -27,6 +27,7 @@ __all__ = [
     "checksum",
     "checksum_in_commit",
     "checksum_in_id",
+    "commit",
     "decode_checked",
     "decode_key",
     "decode_number",
@@ -116,7 +117,7 @@ def decode_time(data: bytes) -> float:
 
 
 def timeline_key(position: Position) -> bytes:
-    """Encode where an event stands."""
+    """Encode the position of an event."""
     return encode_time(position.timestamp) + encode_number(position.local_id)
 
 
@@ -161,18 +162,18 @@ def last_key(seconds: float) -> bytes:
 
 
 def after_key(key: bytes) -> bytes:
-    """Return the timeline key right behind `key`; the highest one has none but itself."""
+    """Return the timeline key right after `key`; for the highest key, the key itself."""
     return min(int.from_bytes(key, "big") + 1, _HIGHEST).to_bytes(16, "big")
 
 
 def before_key(key: bytes) -> bytes:
-    """Return the timeline key right before `key`; the lowest one has none but itself."""
+    """Return the timeline key right before `key`; for the lowest key, the key itself."""
     return max(int.from_bytes(key, "big") - 1, 0).to_bytes(16, "big")
 
 
 def text_key(text: str) -> bytes:
     """Encode an id or a flag as a key of `ids` or `flags`."""
-    # A lone surrogate is never stored, so it is not found.
+    # A lone surrogate is never stored, so it is never found.
     data = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
     if 0 < len(data) < LONG_KEY:
         return data
@@ -185,10 +186,10 @@ def text_key(text: str) -> bytes:
 
 
 class TextKeys(dict[str, bytes]):
-    """The keys of texts that come again and again, each made once."""
+    """The keys of texts that repeat, each made once."""
 
     def __missing__(self, text: str) -> bytes:
-        """Make the key of a text that is new."""
+        """Make the key of a new text."""
         key = self[text] = text_key(text)
         return key
 
@@ -199,6 +200,11 @@ class TextKeys(dict[str, bytes]):
 def id_entry(key: bytes, record_checksum: bytes) -> bytes:
     """Return the value of `ids` for a timeline key and the checksum of its record."""
     return key + record_checksum
+
+
+def commit(key: bytes, record_checksum: bytes) -> tuple[bytes, bytes]:
+    """Return the entry of `commits` for a timeline key and the checksum of its record."""
+    return key[TIME:], key[:TIME] + record_checksum
 
 
 def is_timeline_key(key: bytes) -> bool:

@@ -1,9 +1,9 @@
-"""Which state of a damaged data file is read: the last one that says itself that it is that.
+"""Which state of a damaged data file is read: the last one that its own note confirms.
 
-Rules: a file keeps its last two states, each with a meta page that says of which transaction it is
-and where its tree of named databases begins. A damaged meta page may lead to that tree as it once
-was, with what was deleted since, and all of it is sound. But in the first page of that tree it is
-noted of which transaction it is (see `lmdbstore.disk.format`): so what is noted decides.
+Rules: a file keeps its last two states. Each has a meta page with the number of its transaction and
+the root of its tree of named databases. A damaged meta page may point to that tree in a former
+state, with events that were deleted since, and everything in it is sound. But the first page of the
+tree also notes the number of its transaction (see `lmdbstore.disk.format`), and this note decides.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ def last_state(
 ) -> tuple[Pages, dict[bytes, Tree]]:
     """Return the pages of a file, and the named databases of its last state that can be read.
 
-    Of its two states the later one is taken in which the database `needed` can be found. Nothing is
-    lost by one flipped bit in what a meta page says of its transaction and its root, nor by one in
-    what is noted. `tell` is told in words of what cannot be read, now and when the pages are read.
+    It uses the later one of the two states in which the database `needed` can be found. Nothing is
+    lost by one flipped bit in the transaction or the root of a meta page, nor by one in a note.
+    `tell` is called with a text about anything that cannot be read, now and when the pages are
+    read.
 
     Raises:
-        ValueError: there is no meta page that could be read.
+        ValueError: no meta page can be read.
     """
     metas = _metas(file)
     if not metas:
@@ -51,12 +52,12 @@ def last_state(
         if needed in trees or (trees and not needed):
             return pages, trees
         what = needed.decode() or "databases"
-        tell(f"the state of transaction {state.transaction} has no {what} that could be read")
+        tell(f"the state of transaction {state.transaction} has no {what} that can be read")
     return Pages(file, metas[0].page_size, tell), {}
 
 
 def _metas(file: BinaryIO) -> list[Meta]:
-    """Return what each meta page says that is one, the later one first."""
+    """Return the contents of each valid meta page, the later one first."""
     found = set()
     first = meta_at(file, 0)
     sizes = {1 << n for n in range(12, 16)} | ({first.page_size} if first else set())
@@ -69,24 +70,24 @@ def _metas(file: BinaryIO) -> list[Meta]:
 
 
 def _state(file: BinaryIO, meta: Meta, following: set[int], tell: Callable[[str], None]) -> Meta:
-    """Return the state that a meta page leads to, or is meant to lead to.
+    """Return the state that a meta page points to, or should point to.
 
-    `following` has the transactions that follow those of the meta pages.
+    `following` holds the transactions that follow those of the meta pages.
     """
-    pages = Pages(file, meta.page_size, lambda _: None)  # what is looked for may be anywhere
+    pages = Pages(file, meta.page_size, lambda _: None)  # the tried pages may be anything
 
     def noted(root: int) -> int | None:
         return fmt.decode_checked(pages.noted(root, fmt.TRANSACTION))
 
     found = noted(meta.root)
-    if found is None or found < meta.transaction:  # as a former state does
+    if found is None or found < meta.transaction:  # as in a former state
         for root in (meta.root ^ 1 << bit for bit in range(BITS)):
             if noted(root) == meta.transaction:
-                tell(f"a meta page leads to page {meta.root}, and page {root} is meant")
+                tell(f"a meta page points to page {meta.root} instead of page {root}")
                 return meta._replace(root=root)
     if found != meta.transaction:
         tell(f"the state of transaction {meta.transaction} notes that it is of {found}")
-    # A later number that does not follow the other state is of before LMDB compacted the file.
+    # A later number that does not follow the other state is from before LMDB compacted the file.
     if found is not None and (found < meta.transaction or found in following):
         return meta._replace(transaction=found)
     return meta

@@ -1,10 +1,10 @@
-"""What LMDB's two meta pages say of the data file, read without LMDB.
+"""The contents of LMDB's two meta pages, read without LMDB.
 
-The layout is that of LMDB 0.9 (`mdb.c`: MDB_meta, MDB_db) on machines of 64 bits: behind the head
-of the page are a magic number and the version (4 bytes each), the address and the size of the map
-(8 each), the list of free pages and the tree of named databases (an MDB_db each, with its root at
-the end; the padding of the first is the page size), the last page, and the transaction (8 each),
-all in the machine's byte order.
+The layout is that of LMDB 0.9 (`mdb.c`: MDB_meta, MDB_db) on 64-bit machines. After the head of the
+page come a magic number and the version (4 bytes each), the address and the size of the map (8
+each), the list of free pages and the tree of named databases (an MDB_db each, with its root at the
+end; the padding of the first is the page size), the last page, and the transaction (8 each), all in
+the machine's byte order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ META_PAGES = 2
 
 
 class Meta(NamedTuple):
-    """What a meta page says; the later one is the greater one."""
+    """The contents of a meta page; the later one is the greater one."""
 
     transaction: int
     root: int  # the first page of the tree of named databases
@@ -29,12 +29,12 @@ class Meta(NamedTuple):
 
 
 def number_at(data: bytes, at: int, size: int) -> int:
-    """Return a number of the machine's byte order."""
+    """Return a number in the machine's byte order."""
     return int.from_bytes(data[at : at + size], sys.byteorder)
 
 
 def meta_at(file: BinaryIO, at: int) -> Meta | None:
-    """Return what the meta page at this place says; None if there is none."""
+    """Return the contents of the meta page at this place; None if there is none."""
     file.seek(at)
     page = file.read(END)
     if len(page) < END or number_at(page, MAGIC_AT, 4) != MAGIC:

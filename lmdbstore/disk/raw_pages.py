@@ -1,14 +1,14 @@
-"""Reading a data file without LMDB: what can still be reached of its trees, whatever is damaged.
+"""Reading a data file without LMDB: the part of its trees that is reachable, whatever the damage.
 
-Rules: nothing in the file is trusted: numbers and offsets are checked against the file and the page
-before they are used, no page is visited twice, and what cannot be read is noted and left out. Only
-a few pages are in memory at once.
+Rules: nothing in the file is trusted. Numbers and offsets are checked against the file and the page
+before they are used, no page is visited twice, and anything that cannot be read is reported and
+left out. Only a few pages are in memory at once.
 
-The layout is that of LMDB 0.9 (`mdb.c`: MDB_page, MDB_node, MDB_db) on machines of 64
-bits. A page begins with its number (8 bytes), padding (2), flags (2), and the ends of its table of
-offsets and of its free space (2 each); of an overflow page, the number of its pages (4) in place of
-the last two. A node has the size of its value in two halves (2 each), flags (2), the length of its
-key (2), the key, and the value; in a branch the first six bytes are the number of a page.
+The layout is that of LMDB 0.9 (`mdb.c`: MDB_page, MDB_node, MDB_db) on 64-bit machines. A page
+begins with its number (8 bytes), padding (2), flags (2), and the ends of its table of offsets and
+of its free space (2 each). An overflow page has the number of its pages (4) instead of the last
+two. A node has the size of its value in two halves (2 each), flags (2), the length of its key (2),
+the key, and the value; in a branch, the first six bytes are the number of a page.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_ROOT", "Pages", "Tree"]
 
-HEADER = 16  # bytes of a page's, and of a node 8
-NODE = 8
+HEADER = 16  # bytes of the header of a page
+NODE = 8  # bytes of the header of a node
 BRANCH, LEAF, OVERFLOW = 1, 2, 4  # flags of pages
-BIG, SUBTREE = 1, 2  # flags of nodes: the value is in overflow pages; it is a named database
+BIG, SUBTREE = 1, 2  # flags of nodes: a value in overflow pages; a named database
 DB_ENTRIES, DB_ROOT, DB_END = 32, 40, 48  # in an MDB_db
 NO_ROOT = (1 << 64) - 1  # of an empty tree
 DEEPEST = 32  # levels of a tree (CURSOR_STACK)
 CACHED = 1 << 20  # bytes of pages
-OVERLAPPING = 4  # times the bytes of a page that its entries may have, where they overlap
+OVERLAPPING = 4  # entries of a page that overlap may have this many times its bytes
 
 
 class Tree(NamedTuple):
-    """A named database: the page it begins at, and how many entries LMDB counted."""
+    """A named database: its root page, and how many entries LMDB counted."""
 
     root: int
     entries: int
@@ -45,8 +45,8 @@ class Tree(NamedTuple):
 class _Node(NamedTuple):
     key: bytes
     flags: int
-    value: bytes  # of a branch: empty
-    page: int  # of a branch: where it leads; of a big value: where that begins
+    value: bytes  # in a branch: empty
+    page: int  # in a branch: the page below; for a big value: its first page
     size: int  # of the value
 
 
@@ -54,7 +54,7 @@ class Pages:
     """The pages of an LMDB data file that may be damaged."""
 
     def __init__(self, file: BinaryIO, page_size: int, tell: Callable[[str], None]) -> None:
-        """Read `file`; `tell` is told in words of what cannot be read."""
+        """Read `file`; `tell` is called with a text about anything that cannot be read."""
         self.page_size = page_size
         self._file = file
         self._size = file.seek(0, 2)
@@ -63,11 +63,11 @@ class Pages:
         self._nodes = lru_cache(max(CACHED // page_size, 1))(self._read_nodes)
 
     def walk(self, root: int) -> Iterator[tuple[bytes, bytes]]:
-        """Give the entries of a tree that can be reached, in its order."""
+        """Give the entries of a tree that are reachable, in its order."""
         return self._walk(root, 0)
 
     def trees(self, root: int) -> dict[bytes, Tree]:
-        """Return the named databases in the tree of them."""
+        """Return the named databases in the tree at `root`."""
         return {
             name: Tree(number_at(value, DB_ROOT, 8), number_at(value, DB_ENTRIES, 8))
             for name, value in self._walk(root, SUBTREE)
@@ -75,7 +75,7 @@ class Pages:
         }
 
     def noted(self, number: int, key: bytes) -> bytes:
-        """Return what lies in one page under a key, where it is a leaf; or nothing."""
+        """Return the value of a key in one page, if that is a leaf; otherwise empty bytes."""
         _, nodes = self._nodes(number) or (True, [])
         return next((node.value for node in nodes if node.key == key), b"")
 
@@ -87,7 +87,7 @@ class Pages:
             if number == NO_ROOT:
                 continue
             if depth > DEEPEST or number // 8 >= len(seen) or seen[number // 8] >> number % 8 & 1:
-                self._tell(f"page {number} cannot belong where it is named")
+                self._tell(f"page {number} cannot belong where it is referenced")
                 continue
             seen[number // 8] |= 1 << number % 8
             found = self._nodes(number)
@@ -100,7 +100,7 @@ class Pages:
                 continue
             for node in nodes:
                 if wanted and not node.flags:
-                    continue  # beside the names of the databases
+                    continue  # next to the names of the databases
                 value = self._value(node) if node.flags & ~BIG == wanted else None
                 if value is not None:
                     yield node.key, value
@@ -108,9 +108,9 @@ class Pages:
                     self._tell(f"an entry in page {number} cannot be read")
 
     def lookup(self, tree: Tree | None, key: bytes, *, big: bool = False) -> bytes | None:
-        """Return the value of a key, or None where it is not found in what can be read.
+        """Return the value of a key, or None if it is not found in what can be read.
 
-        `big` says that it may be a value that does not lie in its page.
+        `big` allows a value that is not stored in its page.
         """
         number = None if tree is None else tree.root
         for _ in range(DEEPEST):
@@ -136,10 +136,10 @@ class Pages:
         return self._file.read(min(size, self._size - at))
 
     def _read_nodes(self, number: int) -> tuple[bool, list[_Node]] | None:
-        """Return whether a page is a branch, and its nodes; None if it is no page of a tree.
+        """Return whether a page is a branch, and its nodes; None if it is not a page of a tree.
 
-        Nodes that reach beyond the page, and those that can only be there because they overlap, are
-        left out.
+        Nodes that reach beyond the page are left out, and so are nodes that only fit because they
+        overlap.
         """
         page = self._read(number * self.page_size, self.page_size)
         kind, lower = number_at(page, 10, 2), number_at(page, 12, 2)
@@ -164,7 +164,7 @@ class Pages:
         low, high, flags, length = (number_at(page, at + 2 * n, 2) for n in range(4))
         begin = at + NODE + length
         key, size = page[at + NODE : begin], low | high << 16
-        if is_branch:  # it leads to its page, though its key may be damaged
+        if is_branch:  # it points to its page even if its key is damaged
             return _Node(key, 0, b"", size | flags << 32, 0)
         end = begin + (8 if flags & BIG else size)
         if end > len(page):

@@ -77,7 +77,7 @@ class Session:
         # What nearly always holds, and is asked once a read: nothing has to be waited for.
         if self._closed or environment.pid != getpid() or (self.strict and environment.barrier.up):
             environment = self.after_writes()
-        return environment.read(work, views=views)
+        return environment.read(work, views=views) if views else environment.read(work)
 
     def read(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False

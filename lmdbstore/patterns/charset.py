@@ -1,9 +1,9 @@
 r"""Sets of code points: the classes of the subset of regular expressions, and cases of letters.
 
-Rules: this module owns which characters a class of a pattern holds, and how a set of them is
-written down for RE2 and for `re`. RE2 gets sets alone: never a flag, nor a class of its own, so
-that its tables and versions have no say. Which letters are cases of each other is asked of the
-running Python, by the rule that `re` goes by.
+Rules: this module defines which characters a class of a pattern holds, and how a set of them is
+written for RE2 and for `re`. RE2 gets only sets, never a flag or a class of its own, so its tables
+and versions have no effect. The running Python decides which letters are cases of each other, by
+the rule that `re` uses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
     "joined",
 ]
 
-Ranges = tuple[tuple[int, int], ...]  # sorted, apart from each other, both ends included
+Ranges = tuple[tuple[int, int], ...]  # sorted, neither overlapping nor touching, both ends included
 
 LAST = 0x10FFFF
 ANY: Ranges = ((0, LAST),)
@@ -39,12 +39,12 @@ CLASSES: dict[str, Ranges] = {
     "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)),
 }
 
-# What joins contents without their headers: lines keep their ends, and it holds the characters
-# that the header of every record holds too.
+# Joins contents without their headers. Lines keep their ends, and it holds the characters that
+# every record header holds too.
 JOINT = b'\n["\n'
 HEADER_LIKE = 7  # all bits of header_like
 
-_SPECIAL = frozenset(r"\.+*?()|[]{}^$-")  # a backslash before any of these is right everywhere
+_SPECIAL = frozenset(r"\.+*?()|[]{}^$-")  # a backslash before any of these is valid everywhere
 
 
 def joined(pairs: list[tuple[int, int]]) -> Ranges:
@@ -66,18 +66,18 @@ def complement(ranges: Ranges) -> Ranges:
 
 
 def fold_key(char: str) -> str:
-    """What is equal for two characters just if `re` takes them for equal under `(?i)`.
+    """Return a key that two characters share if and only if they are equal to `re` under `(?i)`.
 
-    That is the rule by which the tables of `re` are made: the simple lower case, and then the
-    upper case, which unites small letters such as σ and ς. İ is the one letter whose full lower
-    case is two characters; its simple one is i.
+    The tables of `re` are made by this rule: the simple lower case, and then the upper case, which
+    unites small letters such as σ and ς. İ is the only letter whose full lower case is two
+    characters; its simple one is i.
     """
     return "I" if char == "İ" else char.lower().upper()
 
 
 @cache
 def _cases() -> tuple[list[int], dict[int, tuple[int, ...]]]:
-    """Every code point that has other cases, sorted; and with each all of them, itself too."""
+    """All code points that have other cases, sorted; and for each, all its cases and itself."""
     groups: dict[str, list[int]] = {}
     for start in range(0, 0x20000, 256):  # planes above hold ideographs and no letters with case
         if 0xD800 <= start < 0xE000:  # surrogates  # noqa: PLR2004
@@ -105,7 +105,7 @@ def any_case(ranges: Ranges) -> Ranges:
 
 
 def _one(code: int) -> str:
-    """One character as RE2 takes it, in a class and out of it."""
+    """One character as RE2 takes it, inside a class and outside."""
     char = chr(code)
     if char in _SPECIAL:
         return "\\" + char
@@ -126,22 +126,23 @@ def class_in_re2(ranges: Ranges) -> str:
 
 
 def header_like(ranges: Ranges) -> int:
-    """Which characters of JOINT are in the set: without all of them it cannot run over it."""
+    """Which characters of JOINT are in the set: a set without one of them cannot match past it."""
     marks = zip((1, 2, 4), (0x0A, 0x22, 0x5B), strict=True)  # newline, quote and bracket
     return sum(bit for bit, code in marks if any(low <= code <= high for low, high in ranges))
 
 
 def category(kind: str) -> Ranges:
-    r"""Return the set that `\d` and its like stand for; nothing for other letters."""
+    r"""Return the set of `\d` and similar escapes; empty for other letters."""
     ranges = CLASSES.get(kind.lower(), ()) if kind else ()
     return complement(ranges) if ranges and kind.isupper() else ranges
 
 
 def class_in_re(items: str, exact: Ranges, *, negated: bool, ignoring: bool) -> str:
-    r"""Write a class down for `re`: the user's own members, and the sets of `\d` and its like.
+    r"""Write a class for `re`: the user's own members, and the sets of `\d` and similar escapes.
 
-    The latter are sets of code points: `(?a:\D)` at the start of a pattern is searched for as the
-    Unicode `\D`. Under `(?i)` they stand apart, since `re` would add cases to them.
+    The latter are sets of code points, because `re` searches for `(?a:\D)` at the start of a
+    pattern as the Unicode `\D`. Under `(?i)` they are kept apart, because `re` would add cases to
+    them.
     """
     sign = "^" if negated else ""
     categories = "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in exact)

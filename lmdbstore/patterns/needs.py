@@ -1,13 +1,13 @@
 r"""What a content must hold for a pattern to match in it: the grams of `signature`.
 
-Rules: pure. It reads a pattern as `pattern_parse` renders it for RE2 (`single`), in which there is
-nothing but characters, sets of characters, groups, alternatives, repeats and assertions. What it
-returns is necessary for a match and seldom sufficient: wherever it is in doubt it asks for less.
+Rules: pure. It reads a pattern as `parse` renders it for RE2 (`single`), which has only characters,
+sets of characters, groups, alternatives, repeats and assertions. The result is necessary for a
+match and seldom sufficient: in doubt, it asks for less.
 
-Each piece of a pattern is `exact`, the few texts of which one must stand there, or else only its
-needs are known. Pieces in a row multiply their exact texts for as long as they stay few; the grams
-of what has come together are then needed. That follows Russ Cox, "Regular Expression Matching with
-a Trigram Index" (2012), with pieces of four bytes in place of three, and without his prefixes and
+Each piece of a pattern is either `exact` (a few texts, one of which must be there), or only its
+needs are known. Pieces in a row multiply their exact texts as long as these stay few. The grams of
+the texts collected so far are then needed. This follows Russ Cox, "Regular Expression Matching with
+a Trigram Index" (2012), with pieces of four bytes instead of three, and without his prefixes and
 suffixes.
 """
 
@@ -21,9 +21,9 @@ from .signature import ANYTHING, Needs, fold, grams
 
 __all__ = ["needs"]
 
-FEW_TEXTS = 16  # alternatives that are told apart
-FEW_CHARACTERS = 24  # of a set that is taken for its members
-LONG_TEXT = 64  # bytes; a longer text is taken piece by piece
+FEW_TEXTS = 16  # alternatives that are kept apart
+FEW_CHARACTERS = 24  # of a set that is replaced by its members
+LONG_TEXT = 64  # bytes; a longer text is split into pieces
 MANY_NEEDS = 64  # alternatives
 
 _ASSERTION = re.compile(r"\\[AzbB]|\(\?m:[$^]\)")
@@ -34,14 +34,14 @@ Texts = frozenset[bytes]
 
 
 class _Piece(NamedTuple):
-    """What is known of a piece of a pattern: its exact texts, folded, or else its needs."""
+    """What is known about a piece of a pattern: its exact texts, folded, or only its needs."""
 
     exact: Texts | None
     needs: Needs = ANYTHING
 
     @property
     def needed(self) -> Needs:
-        """All that it needs, with exact texts turned into grams."""
+        """All needs of the piece, with exact texts turned into grams."""
         return self.needs if self.exact is None else _any(frozenset(map(grams, self.exact)))
 
 
@@ -70,21 +70,21 @@ class _Reader:
         return piece
 
     def _row(self) -> _Piece:
-        # The needs of what is behind, and the exact texts of what is at hand, which is the whole
-        # row as long as nothing had to be left behind.
-        behind, texts, whole = ANYTHING, EMPTY, True
+        # The needs of the finished pieces, and the exact texts of the pieces after them. While
+        # `whole` is true, no piece is finished, and the exact texts are those of the whole row.
+        finished, texts, whole = ANYTHING, EMPTY, True
         while self.at < len(self.text) and self.text[self.at] not in "|)":
             piece = self._repeated(self._element())
             if piece.exact is not None and (longer := _products(texts, piece.exact)):
                 texts = longer
                 continue
             whole = False
-            behind = _both(behind, _Piece(texts).needed)
-            behind = _both(behind, piece.needs)
+            finished = _both(finished, _Piece(texts).needed)
+            finished = _both(finished, piece.needs)
             texts = EMPTY if piece.exact is None else piece.exact
         if whole:
             return _Piece(texts)
-        return _Piece(None, _both(behind, _Piece(texts).needed))
+        return _Piece(None, _both(finished, _Piece(texts).needed))
 
     def _element(self) -> _Piece:
         if self._take(_ASSERTION):
@@ -100,7 +100,7 @@ class _Reader:
         return _character_piece([(self._character(), self._last)])
 
     def _set(self) -> _Piece:
-        if self._skip("^"):  # of all characters, which stands for the empty set
+        if self._skip("^"):  # of all characters: the empty set
             self.at = self.text.index("]", self.at) + 1
             return UNKNOWN
         ranges = []
@@ -145,7 +145,7 @@ def _character_piece(ranges: list[tuple[int, int]]) -> _Piece:
 
 
 def _products(texts: Texts, others: Texts) -> Texts | None:
-    """Return all texts with all others behind them; None if that is too much."""
+    """Return each text with each other one after it; None if that is too much."""
     if len(texts) * len(others) > FEW_TEXTS:
         return None
     found = frozenset(a + b for a, b in product(texts, others))
@@ -161,14 +161,14 @@ def _either(one: _Piece, other: _Piece) -> _Piece:
 
 
 def _any(alternatives: Needs) -> Needs:
-    """Return the alternatives, but those that ask for more than another does."""
+    """Return the alternatives without those that ask for more than another one."""
     if not all(alternatives) or len(alternatives) > MANY_NEEDS:
         return ANYTHING
     return frozenset(a for a in alternatives if not any(b < a for b in alternatives))
 
 
 def _both(one: Needs, other: Needs) -> Needs:
-    """Return what has both needs; where that would be too much, the one that excludes more."""
+    """Return the two needs together; if that is too much, the one that excludes more."""
     if len(one) * len(other) > MANY_NEEDS:
         return max(one, other, key=lambda needed: min(map(len, needed)))
     return _any(frozenset(a | b for a, b in product(one, other)))

@@ -1,15 +1,15 @@
 r"""The subset of regular expressions that `match` takes: read, checked and rendered.
 
-Rules: this module owns what a pattern may hold and what it means (the meaning is told in
-`pattern`). One pass over the text refuses what is outside the subset, by its name and position,
-and writes every element down three times:
+Rules: this module defines what a pattern may hold and what it means (`pattern` documents the
+meaning). One pass over the text refuses what is outside the subset, by name and position, and
+writes every element three times:
 
-* `single`, for RE2 on one content. It holds explicit constructs only, no flags: `\A` or `(?m:^)`,
+* `single`, for RE2 on one content. It has only explicit constructs and no flags: `\A` or `(?m:^)`,
   `\z` or `(?m:$)`, characters and classes as sets of code points with the cases that `(?i)` adds.
-  `test` is the same where only the answer matters, not the place.
-* `page`, for RE2 on joined records: every anchor is one of lines, every repeat lazy. Both leave
+  `test` is the same, for when only the answer matters and not the place.
+* `page`, for RE2 on joined records: every anchor is one of lines, every repeat is lazy. Both keep
   the starts of matches in place, and lazy repeats end the search of one hit early.
-* `oracle`, for `re`: the text of the user, in which only `\d \w \s \b \B $` are pinned down.
+* `oracle`, for `re`: the text of the user, in which only `\d \w \s \b \B $` are made explicit.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ __all__ = ["ALWAYS", "Rendered", "render"]
 
 MAX_REPEAT = 1000  # RE2's own limit, for a bound and for the product of nested bounds
 MAX_DEPTH = 100  # of nested groups: `re` takes several Python frames for each
-FIRST_ASTRAL = 0x10000  # the first code point behind the basic plane
-FAR = 16  # a repeat of this many or more may run over a whole header
+FIRST_ASTRAL = 0x10000  # the first code point after the basic plane
+FAR = 16  # a repeat of this many or more may match across a whole header
 
-NEVER, IF_ASSERTED, ALWAYS = range(3)  # how it may match without a character: see _Part.empty
+NEVER, IF_ASSERTED, ALWAYS = range(3)  # when a part matches the empty text: see _Part.empty
 PLAIN, ASSERTION, REPEAT = range(3)
 
 _BOUNDS = re.compile(r"\{([0-9]*)(?:(,)([0-9]*))?\}")
@@ -58,18 +58,18 @@ _CONTROLS = {"a": 7, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 
 
 class Rendered(NamedTuple):
-    """A pattern as the engines take it, and what is known of its matches."""
+    """A pattern as the engines take it, and what is known about its matches."""
 
     test: str
     single: str
     page: str
     oracle: str
     empty: int  # NEVER, IF_ASSERTED or ALWAYS
-    unbounded: bool  # a match may run on over the header of the next record
+    unbounded: bool  # a match may extend across the header of the next record
 
 
 class _Part:
-    """What is known of an element, or of a row of them."""
+    """What is known about an element, or about a row of them."""
 
     __slots__ = ("chars", "empty", "kind", "product")
 
@@ -80,7 +80,7 @@ class _Part:
         self.kind = kind  # PLAIN, ASSERTION or REPEAT: the latter two cannot be repeated
 
     def add(self, other: _Part, empty: int) -> None:
-        """Take in what stands behind it, or as an alternative to it."""
+        """Add a part that comes after this one, or is an alternative to it."""
         self.empty = empty
         self.chars |= other.chars
         self.product = max(self.product, other.product)
@@ -99,7 +99,7 @@ class _Group:
         self.last: _Part | None = None  # what a repeat would apply to
 
     def put(self, part: _Part | None) -> None:
-        """End the last part, and begin with `part`."""
+        """End the last part, and begin `part`."""
         if self.last is not None:
             self.row.add(self.last, min(self.row.empty, self.last.empty))
         self.last = part
@@ -137,8 +137,8 @@ class _Reader:
         self.groups[0].end_row()
         single, page, oracle = map("".join, zip(("", "", ""), *self.output, strict=True))
         empty = self.groups[0].done.empty
-        # Between the bytes of one character RE2 sees \B too, where an empty match is none: so a
-        # match has to begin at the start of the text, or behind a whole character.
+        # RE2 sees \B also between the bytes of one character, where an empty match does not count.
+        # So a match must begin at the start of the text, or after a whole character.
         inside = self.inside and empty == IF_ASSERTED
         test = rf"(?:\A|(?s:.))(?:{single})" if inside else single
         return Rendered(test, single, page, oracle, empty, self.unbounded)
@@ -169,7 +169,7 @@ class _Reader:
         else:
             self._literal(char, ord(char))
 
-    # Writing: each takes the raw text that it stands for.
+    # Writing: each method consumes the raw text of what it writes.
 
     def _take(self, raw: str, single: str, page: str, oracle: str) -> None:
         self.at += len(raw)
@@ -186,7 +186,7 @@ class _Reader:
     def _literal(self, raw: str, code: int) -> None:
         ranges: Ranges = ((code, code),)
         ignoring = "i" in self.groups[-1].flags
-        # `re` makes a class of a|b, in which it finds cases of these letters only in a range.
+        # `re` turns a|b into a class, and there finds the cases of these letters only in a range.
         in_re = f"[{raw}-{raw}]" if ignoring and code >= FIRST_ASTRAL else raw
         self._set(raw, any_case(ranges) if ignoring else ranges, in_re)
 
@@ -197,7 +197,11 @@ class _Reader:
         if self.text.startswith("(?", self.at):
             flags, raw = self._extension(flags)
         if len(self.groups) > MAX_DEPTH:
-            self._refuse(f"group nested {len(self.groups)} deep", self.at, f"nest {MAX_DEPTH} deep")
+            self._refuse(
+                f"group nested {len(self.groups)} deep",
+                self.at,
+                f"nest groups up to {MAX_DEPTH} deep",
+            )
         self.groups.append(_Group(self.at, flags))
         self._take(raw, "(?:", "(?:", raw)
 
@@ -221,7 +225,7 @@ class _Reader:
             self._refuse(
                 f"flags {found[0]} that do not lead the pattern",
                 self.at,
-                "put them at its start, or write (?i:…) around what they are for",
+                "put them at its start, or write (?i:…) around the part they apply to",
             )
         return "".join(set(flags + found[1]) - set(found[3] or "")), found[0]
 
@@ -232,7 +236,7 @@ class _Reader:
                 name, remedy = FLAGS.get(flag, (f"flag {flag}", "the flags are i, m and s"))
                 self._refuse(f"{name} in {found[0]}", self.at + place, remedy)
         if set(on) & set(off) or (found[2] and not off) or found[0] == "(?)":
-            self._refuse(f"flags {found[0]}", self.at, "write such as (?i:…) or (?-i:…)")
+            self._refuse(f"flags {found[0]}", self.at, "write for example (?i:…) or (?-i:…)")
 
     def _close(self) -> None:
         if len(self.groups) == 1:
@@ -259,7 +263,7 @@ class _Reader:
         product = part.product * max(1, low if high is None else high) if bounds else part.product
         if product > MAX_REPEAT:
             name = f"nested repeat {raw}, {product} times in all,"
-            self._refuse(name, self.at, f"nested bounds may multiply to {MAX_REPEAT}")
+            self._refuse(name, self.at, f"nested bounds may multiply to at most {MAX_REPEAT}")
         self.unbounded |= part.chars == HEADER_LIKE and (high is None or high >= FAR)
         group.last = _Part(part.empty if low else ALWAYS, part.chars, product, REPEAT)
         self.at += len(lazy)
@@ -285,7 +289,7 @@ class _Reader:
         elif kind == "b":
             self._assertion(r"\b", r"\b", r"\b", r"(?a:\b)")
         elif kind == "B":
-            # On the empty text `re` once did not find \B, but always finds that there is no \b.
+            # In the empty text, older versions of `re` do not find \B, but all find that \b fails.
             self.inside = True
             self._assertion(r"\B", r"\B", r"\B", r"(?!(?a:\b))")
         elif ranges := category(kind):
@@ -295,7 +299,7 @@ class _Reader:
             self._literal(*self._character(_OCTAL))
 
     def _character(self, octal: re.Pattern[str]) -> tuple[str, int]:
-        """Return the escaped character at the place where reading is: raw, and its code point."""
+        """Return the escaped character at the current place: raw, and its code point."""
         kind = self.text[self.at + 1 : self.at + 2]
         if found := _HEX.match(self.text, self.at):
             code = int(found[1] or found[2] or found[3], 16)
@@ -313,7 +317,7 @@ class _Reader:
             name, remedy = "backslash \\ at the end", "write \\\\ for the character"
         elif kind in "0123456789":
             number = "".join(_NUMBER.findall(self.text[self.at : self.at + 4]))
-            name, remedy = f"octal escape {number}", "write \\xHH; octal ones end at \\377"
+            name, remedy = f"octal escape {number}", "write \\xHH; octal escapes end at \\377"
             if octal is _OCTAL and not _HIGH_OCTAL.match(number):
                 name, remedy = f"backreference {number[:3]}", "write the repeated text out"
         else:
@@ -329,7 +333,7 @@ class _Reader:
         self.at = first = start + 1 + negated
         items: list[str] = []
         pairs: list[tuple[int, int]] = []
-        exact: list[tuple[int, int]] = []  # those of \d and its like, to which (?i) adds nothing
+        exact: list[tuple[int, int]] = []  # from \d and similar escapes: (?i) adds nothing
         while not self.text.startswith("]", self.at) or self.at == first:
             item, low, among = self._member(start)
             if self.text.startswith("-", self.at) and self.text[self.at + 1 : self.at + 2] != "]":
@@ -364,26 +368,26 @@ class _Reader:
             self.at += len(raw)
             return raw, code, ()
         if posix := _POSIX.match(text, at):
-            self._refuse(f"POSIX class {posix[0]}", at, "write such as a-z, \\d, \\w or \\s")
+            self._refuse(f"POSIX class {posix[0]}", at, "write for example a-z, \\d, \\w or \\s")
         doubled = char in "-&|~" and text.startswith(char, at + 1)
         if doubled or (char == "[" and text[start:at] in ("[", "[^")):
-            # `re` warns of these: they are to become operators on sets.
+            # `re` warns of these: they will become operators on sets.
             name = f"set operator {char}{char}" if doubled else "nested set [["
             self._refuse(f"{name} in a class", at, f"write \\{char} for the character")
         self.at += 1
         return "\\" + char if char in "[]^-&|~" else char, ord(char), ()
 
     def _range(self, start: int, item: str, low: int) -> tuple[str, tuple[int, int]]:
-        """Read the rest of a range whose first character is read."""
+        """Read the rest of a range whose first character was read."""
         at = self.at - len(item)
         self.at += 1
-        if self.text.startswith("-", self.at):  # `re` warns of it: it is to become an operator
+        if self.text.startswith("-", self.at):  # `re` warns of it: it will become an operator
             self._refuse("set operator -- in a class", self.at - 1, "write \\- for the character")
         end, high, _ = self._member(start)
         if not 0 <= low <= high:
             remedy = "put the lower character first, and write \\- for the character -"
             self._refuse(f"range {item}-{end} in a class", at, remedy)
-        if low < FIRST_ASTRAL <= high:  # `re` goes by two rules, each of which is right on its side
+        if low < FIRST_ASTRAL <= high:  # `re` has two rules, each correct on its side
             return f"{item}-\\uffff\\U00010000-{end}", (low, high)
         return f"{item}-{end}", (low, high)
 
@@ -392,7 +396,7 @@ class _Reader:
 
 
 def render(text: str) -> Rendered:
-    """Check a pattern and write it down for the engines.
+    """Check a pattern and render it for the engines.
 
     Raises:
         InvalidQuery: it is outside the subset; the message names the construct and its position.

@@ -8,19 +8,19 @@ lazy, with bounds up to 1000, and `^ $ \A \b \B`. Everything else is refused by 
 The meaning: a pattern is found anywhere in the content.
 
 * `\d \w \s` and `\b` are ASCII; `\s` is `[ \t\n\r\f\v]`. `(?i)` adds nothing to these.
-* `.` is any character but a newline; under `s` any.
-* `^` and `\A` are the start of the text; under `m`, `^` is also behind each newline. `$` is the
-  end of the text and nowhere else; under `m` also before each newline.
-* `\b` is where of two neighbours one is a word character and one is not; beyond the ends of the
-  text there is none. `\B` is everywhere else between characters, the empty text included.
-* Under `i` characters are equal that are cases of each other, as `re` has it for `str`: `(?i)é`
-  finds É, `(?i)k` finds the Kelvin sign, `(?i)ß` finds ẞ and not SS. A negated class leaves out
-  all cases of its members. Letters newer than Unicode 14 have the cases that the running Python
-  knows.
+* `.` is any character except a newline; under `s`, any character.
+* `^` and `\A` match at the start of the text; under `m`, `^` also matches after each newline. `$`
+  matches only at the end of the text; under `m`, also before each newline.
+* `\b` matches where one of two neighbours is a word character and the other is not; there is no
+  word character beyond the ends of the text. `\B` matches everywhere else between characters, and
+  in the empty text.
+* Under `i`, characters that are cases of each other are equal, as in `re` for `str`: `(?i)é` finds
+  É, `(?i)k` finds the Kelvin sign, `(?i)ß` finds ẞ and not SS. A negated class excludes all cases
+  of its members. Letters newer than Unicode 14 have the cases that the running Python knows.
 
-Two engines run it. RE2, called with UTF-8, takes time linear in the text whatever the pattern.
-The standard library's `re`, which the memory store uses and the tests hold RE2 to, may take much
-longer on a hostile pattern. `pattern_parse` renders a pattern for both so that they agree.
+Two engines run a pattern. RE2, called with UTF-8, takes time linear in the text for every pattern.
+The standard library's `re` may take much longer on a hostile pattern; the memory store uses it, and
+the tests compare RE2 with it. `parse` renders a pattern for both engines so that they agree.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Pattern", "compile_pattern"]
 
-# Instructions. Where RE2's automaton grows too fast, it tries all of them on each byte instead: ten
-# times `.{1000}`, four times as large as the largest, took a quarter of a millisecond for each.
-# Only a set never does so; patterns over PAGE_PROGRAM are not searched for by page.
+# Instructions. If RE2's automaton grows too fast, RE2 tries all instructions on each byte instead.
+# Ten times `.{1000}`, four times as large as the limit, took a quarter of a millisecond per byte.
+# Only a set never does this. Patterns larger than PAGE_PROGRAM are not searched for by page.
 LARGEST_PROGRAM = 20_000
 PAGE_PROGRAM = 2000
 
-SPECIAL = frozenset("\\.^$*+?{}[]|()")  # characters that are not just themselves
+SPECIAL = frozenset("\\.^$*+?{}[]|()")  # characters with a meaning of their own
 
 
 class _Match(Protocol):
@@ -83,10 +83,10 @@ class Pattern:
 
     text: str  # as the user wrote it
     by_page: bool  # whether `next_hit` is worth calling; False: test event by event
-    literal: bytes | None  # what is looked for, where that is one text and nothing else
-    test: Callable[[bytes], object]  # true just if a content in UTF-8 matches: `matches`, quicker
-    probe: Probe  # tells from the signature of many contents whether any of them may match
-    unbounded: bool  # whether a match may run on over many records, so that a hit costs a page
+    literal: bytes | None  # the text to find, if the pattern is a plain text
+    test: Callable[[bytes], object]  # true if and only if a content in UTF-8 matches
+    probe: Probe  # decides from the signature of many contents whether any of them may match
+    unbounded: bool  # whether a match may extend over many records, so that a hit costs a page
 
     def __init__(self, text: str) -> None:
         """Compile `text`; see `compile_pattern`."""
@@ -108,15 +108,15 @@ class Pattern:
         return bool(self.test(content))
 
     def next_hit(self, page: bytes, start: int) -> int:
-        """Return where the leftmost match at or behind `start` begins in a page, or -1.
+        """Return where the leftmost match at or after `start` begins in a page, or -1.
 
-        A page is records joined by newlines; a record is a header without a newline, a newline,
-        and the content.
+        A page is records joined by newlines; a record is a header without a newline, a newline, and
+        the content.
         """
         return self._find(page, start)
 
     def found_in(self, content: str) -> bool:
-        """Whether the pattern is found by the standard library's `re`; the same as `matches`."""
+        """Whether the standard library's `re` finds the pattern; the same as `matches`."""
         return _standard(self._oracle).search(content) is not None
 
     def spans(self, content: str) -> list[tuple[int, int]]:
@@ -137,7 +137,7 @@ class Pattern:
         return f"compile_pattern({self.text!r})"
 
     def __eq__(self, other: object) -> bool:
-        """Patterns of one text are equal."""
+        """Patterns with the same text are equal."""
         return isinstance(other, Pattern) and other.text == self.text
 
     def __hash__(self) -> int:
@@ -180,7 +180,7 @@ def _compiled(rendered: str, text: str) -> _Compiled:
 
 
 def _compiled_set(rendered: str, text: str) -> _Set:
-    """Compile a pattern for a yes or no; RE2 refuses a set that its memory would not do for."""
+    """Compile a pattern for a yes or no; RE2 refuses a set that needs more memory than allowed."""
     found = re2.Set.SearchSet(_options())
     try:
         found.Add(rendered.encode())
@@ -197,17 +197,17 @@ def _too_large(text: str, why: str) -> InvalidQuery:
 
 
 # The public methods of `re2` make objects and generators for each call, which takes as long again
-# as the search of a content. What they call is called here, as long as it is where it is known.
+# as the search of a content. The functions below call the inner ones directly, if they are there.
 
 
 def _tester(compiled: _Set) -> Callable[[bytes], object]:
-    """Return a function that returns something true just if a text has a match."""
+    """Return a function whose result is true if and only if a text has a match."""
     match = getattr(getattr(compiled, "_set", None), "Match", compiled.Match)
     return cast("Callable[[bytes], object]", match)
 
 
 def _finder(compiled: _Compiled) -> Callable[[bytes, int], int]:
-    """Return a function from a text and an offset to where the next match starts, or to -1."""
+    """Return a function from a text and an offset to the start of the next match, or to -1."""
     try:
         match: Any = cast("Any", compiled)._regexp.Match  # noqa: SLF001
         unanchored = re2._Anchor.UNANCHORED  # noqa: SLF001

@@ -1,7 +1,7 @@
-"""What patterns may not hold: the constructs outside the subset, each by its name and a remedy.
+"""What patterns may not hold: the constructs outside the subset, each with a name and a remedy.
 
-Rules: this module owns the words of a refusal. Every one names the construct, its position in the
-pattern, and what to write in its place.
+Rules: this module owns the words of a refusal. Every refusal names the construct, its position in
+the pattern, and what to write instead.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FLAGS = {  # name, remedy
 
 def refuse(text: str, construct: str, position: int, remedy: str) -> NoReturn:
     """Raise InvalidQuery for a construct of the pattern `text`."""
-    # It may hold any character of the pattern, and a message must not steer a terminal.
+    # It may hold any character of the pattern, and a message must not control a terminal.
     name = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in construct)
     name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
     raise InvalidQuery(
@@ -60,13 +60,13 @@ def refuse(text: str, construct: str, position: int, remedy: str) -> NoReturn:
 
 
 def check_size(text: str) -> None:
-    """Refuse a pattern that takes too many bytes, or that cannot be written in UTF-8."""
+    """Refuse a pattern that takes too many bytes, or that UTF-8 cannot encode."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
         refuse(text, "lone surrogate", error.start, "no content can hold it")
     if size > MAX_BYTES:
         raise InvalidQuery(
-            f"match: {shown(text)} takes {size} bytes; a pattern may take {MAX_BYTES}, "
+            f"match: {shown(text)} takes {size} bytes; a pattern may take up to {MAX_BYTES}, "
             f"which end before position {len(text.encode()[:MAX_BYTES].decode(errors='ignore'))}"
         )

@@ -1,27 +1,28 @@
-r"""The signature of a run of events: which pieces of text stand in their contents, in a few bytes.
+r"""The signature of a run of events: which pieces of text are in their contents, in a few bytes.
 
-Rules: pure; bytes in, bytes out. A signature may say that a piece is there which is not (that costs
-time); it never denies one that is there (that would lose an event).
+Rules: pure; bytes in, bytes out. A signature may report a piece that is not there (that costs
+time). It never denies a piece that is there (that would lose an event).
 
-**Folding.** Contents and patterns are folded alike: ASCII capitals become small letters, and so do
-the Kelvin sign (U+212A, k), the long s (U+017F, s) and the two foreign letters i (U+0130, U+0131),
-which `(?i)` takes for cases of them. White space, other control characters and these become spaces:
-``" ' ` , ; ( ) [ ] { } = < > | & ? !``. Folding works on whole characters, so what is a piece of a
-text stays one.
+**Folding.** Contents and patterns are folded in the same way: ASCII capitals become small letters,
+and so do the Kelvin sign (U+212A, k), the long s (U+017F, s) and two further letters i (U+0130,
+U+0131), which `(?i)` takes for cases of them. White space, other control characters and these
+become spaces: ``" ' ` , ; ( ) [ ] { } = < > | & ? !``. Folding works on whole characters, so a
+piece of a text stays a piece of it.
 
-**Grams.** What stands between spaces is a word. A gram is four neighbouring bytes of a word, read
+**Grams.** A word is the text between two spaces. A gram is four neighbouring bytes of a word, read
 as a little-endian number. A word shorter than that has none.
 
-**Filter.** A Bloom filter with one hash: of `bits` bits, the least of the sizes in `PRIMES` with
-eight for each different gram (or the greatest), bit `gram % prime` is set for each gram, where
-`prime` is the largest prime below `bits`. Bit number n is in byte `n // 8`, as the one worth
-`1 << n % 8`. A few bits more are set, for pieces that join words with spaces. The sizes double from
-128 bytes to 128 KiB, some a little less, so that LMDB's pages of 4 KiB are filled.
+**Filter.** A Bloom filter with one hash. Its number of bits, `bits`, is the smallest size in
+`PRIMES` with at least eight bits for each different gram, or else the largest size. For each gram,
+bit `gram % prime` is set, where `prime` is the largest prime below `bits`. Bit number n is in byte
+`n // 8`, with the value `1 << n % 8`. A few more bits are set, for pieces that join words with
+spaces. The sizes double from 128 bytes to 128 KiB, some a little less, so that they fill LMDB's
+pages of 4 KiB.
 
 With one hash and an eighth of the bits set, a word of seven letters (four grams) that is not there
-is taken for one that may be in one run of 4,096. The filter for Event contents "Ab_cd" and "x" has
-128 bytes; its grams are 'ab_c' (0x635f6261) and 'b_cd' (0x64635f62), its prime is 1021, and bits
-505 and 650 are set.
+is reported as possible in one run of 4,096. The filter for Event contents "Ab_cd" and "x" has 128
+bytes; its grams are 'ab_c' (0x635f6261) and 'b_cd' (0x64635f62), its prime is 1021, and bits 505
+and 650 are set.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ _SEPARATORS = b"\"'`,;()[]{}=<>|&?!\x7f"
 _FOLDED = bytes(
     ord(" ") if code <= ord(" ") or code in _SEPARATORS else code
     for code in bytes(range(256)).lower()
-)  # `bytes.lower` knows ASCII alone
+)  # `bytes.lower` changes ASCII only
 _LETTERS = [(b"\xe2\x84\xaa", b"k"), (b"\xc5\xbf", b"s"), (b"\xc4\xb0", b"i"), (b"\xc4\xb1", b"i")]
-# Three spaces: the pieces that join a word with spaces are then few, and the same again and again.
+# Three spaces: then few different pieces join a word with spaces.
 _JOINT = b" " * (GRAM - 1)
 
 
@@ -79,7 +80,7 @@ def grams(text: bytes) -> frozenset[int]:
 
 def signature(contents: Iterable[bytes]) -> bytes:
     """Return the filter over the grams of some contents in UTF-8."""
-    # Different words are few, so most of the work is done by `split` and `set`.
+    # There are few different words, so `split` and `set` do most of the work.
     words = _JOINT.join(set(fold(b"\n".join(contents)).split()))
     found: set[int] = set()
     view = memoryview(words)
@@ -96,7 +97,7 @@ def signature(contents: Iterable[bytes]) -> bytes:
 
 
 def holds(filter_: bytes, contents: Iterable[bytes]) -> bool:
-    """Whether a filter denies no gram of some contents in UTF-8; one of a foreign length does."""
+    """Whether a filter has all grams of some contents in UTF-8; False if its length is not ours."""
     prime = PRIMES.get(len(filter_) * 8)
     if prime is None:
         return False
@@ -109,23 +110,23 @@ def _swapped(part: memoryview) -> Iterable[int]:
 
 
 class Probe:
-    """What a pattern needs, prepared to be asked of many signatures; immutable to its users."""
+    """The needs of a pattern, prepared for checking many signatures; immutable to its users."""
 
     def __init__(self, needs: Needs) -> None:
-        """Look for what `needs` says."""
+        """Check signatures for `needs`."""
         self._needs = needs
-        # By the length of a filter: for each alternative the bytes and the bits to look at.
+        # By the length of a filter: for each alternative the bytes and the bits to check.
         self._places: dict[int, list[list[tuple[int, int]]]] = {}
 
     @property
     def helps(self) -> bool:
-        """Whether there is any text that it excludes."""
+        """Whether it excludes any text."""
         return all(self._needs)
 
     def may_match(self, filter_: bytes | memoryview, length: int) -> bool:
-        """Whether a content of those whose signature stands in the first `length` bytes may match.
+        """Whether any of the contents with the signature in the first `length` bytes may match.
 
-        A length that no filter has is not one of ours: then everything may match.
+        If no filter has this length, the signature is not ours; then everything may match.
         """
         places = self._places.get(length)
         if places is None:

@@ -1,1 +1,1 @@
-"""Between processes: the barrier, who has a store open, and who holds a snapshot."""
+"""Between processes: the barrier, the opening lock, open stores and open snapshots."""

@@ -1,28 +1,30 @@
-"""The barrier: how a strict read waits for the write that is under way, in any process.
+"""The barrier: how a strict read waits for the write in progress, in any process.
 
-LMDB's readers never wait for its writer; strict consistency asks them to. So every store has a
-side file, `barrier`, of one byte that is mapped into memory, and a lock (`flock`) on that file:
+LMDB's readers never wait for its writer; strict consistency requires that they do. So every store
+has a side file, `barrier`, of one byte that is mapped into memory, and a lock (`flock`) on that
+file:
 
 - A writer takes the lock exclusively, makes the byte odd, begins its transaction, works, commits,
-  makes the byte even, and lets the lock go.
-- A reader looks at the byte. Even: it goes on. Odd: it waits until the byte has changed.
+  makes the byte even, and releases the lock.
+- A reader reads the byte. If it is even, the reader continues. If it is odd, the reader waits until
+  the byte has changed.
 
-Why that is right: the byte is made odd before the transaction begins and even after it has been
-committed or dropped, so a reader that sees an even byte sees everything that was committed, and
-one that saw an odd byte goes on only when the write it saw has ended. The byte counts, so that a
-reader waits for one write and not for all that follow without a gap: waiting for the lock itself
-was measured at 1.6 ms in the median and 69 ms at worst behind one busy writer, and 16 ms behind
-two, where this waits 0.7 ms, the length of one write.
+This is correct because the byte is made odd before the transaction begins, and made even after it
+was committed or dropped. So a reader that sees an even byte sees everything that was committed, and
+a reader that saw an odd byte continues only when the write it saw has ended. The byte counts, so
+that a reader waits for one write and not for all that follow without a gap. Waiting for the lock
+itself was measured at 1.6 ms in the median and 69 ms at worst with one busy writer, and 16 ms with
+two; waiting for the byte takes 0.7 ms, the length of one write.
 
-A writer that died leaves the byte odd. The kernel has dropped its lock, so a waiting reader that
-can take the lock shared while the byte is still the same knows it, and settles the write: it takes
-the lock exclusively, runs an empty write transaction, which also completes a commit that was cut
-off half-way, and makes the byte even. A reader without the right to write goes on at once: the
-write was never acknowledged.
+A writer that died leaves the byte odd, and the kernel drops the writer's lock. So if a waiting
+reader can take the lock shared while the byte is unchanged, the reader knows that the writer died,
+and settles the write: it takes the lock exclusively, runs an empty write transaction, which also
+completes a commit that was cut off half-way, and makes the byte even. A reader without the right to
+write continues at once: the write was never acknowledged.
 
-The side file is never removed or replaced while the store lives. Reader and writer hold separate
-descriptions of it, for `flock` belongs to the description. On processors that reorder stores, the
-locks and system calls of a commit stand between the byte and the data.
+The side file is never removed or replaced while the store exists. Reader and writer hold separate
+descriptions of it, because `flock` belongs to the description. On processors that reorder stores,
+the locks and system calls of a commit keep the byte and the data in order.
 """
 
 from __future__ import annotations
@@ -46,13 +48,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Barrier", "create_barrier_file", "write_lock"]
 
-# Seconds between two looks at the byte: a durable write takes about a millisecond, so the first
-# waits are a fraction of that; they grow for the sake of long writes.
+# Seconds between two reads of the byte. A durable write takes about a millisecond, so the first
+# waits are a fraction of that; they grow because some writes are long.
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
 
 
 def create_barrier_file(folder: StoreFolder, mode: int) -> None:
-    """Make the side file of a store, if it is not there; raises StoreOpenError."""
+    """Make the side file of a store, if it is missing; raises StoreOpenError."""
     path = folder.barrier
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
@@ -70,14 +72,14 @@ def create_barrier_file(folder: StoreFolder, mode: int) -> None:
 
 @contextmanager
 def write_lock(folder: StoreFolder, *, wait: bool) -> Iterator[bool]:
-    """Keep all processes from writing to a store, through its own description of the side file.
+    """Keep all processes from writing to a store, through a separate description of the side file.
 
-    With `wait` others may do the same at once; without, nobody else does, and it gives False where
-    somebody writes. A folder without the side file needs no lock: nobody
-    has that store open.
+    With `wait`, several callers may hold the lock at once. Without `wait`, only one may hold it,
+    and the result is False if another process writes. A folder without the side file needs no lock:
+    no process has that store open.
 
     Raises:
-        StoreOpenError: the side file may not be opened.
+        StoreOpenError: the side file cannot be opened.
     """
     path = folder.barrier
     try:
@@ -108,7 +110,7 @@ class Barrier:
         """Open the side file of the store in `folder`.
 
         Raises:
-            StoreOpenError: it is not there, or may not be opened.
+            StoreOpenError: it is missing, or cannot be opened.
         """
         path = folder.barrier
         flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -123,8 +125,8 @@ class Barrier:
         except (OSError, ValueError) as error:
             self.abandon()
             raise StoreOpenError(
-                f"{path!r} cannot be opened ({error}); it belongs to the store and is made by "
-                "opening it with the right to write"
+                f"{path!r} cannot be opened ({error}); it belongs to the store; open the store "
+                "with the right to write to create it"
             ) from error
         self._writer, self._reader = self._descriptors
         # Let other processes write. A built-in call, so that no interrupt can come before it.
@@ -133,13 +135,13 @@ class Barrier:
     # -- the writer ---------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Wait until no other process writes, and keep them from it; Ctrl-C ends the wait."""
+        """Wait until no other process writes, and keep others from it; Ctrl-C ends the wait."""
         fcntl.flock(self._writer, fcntl.LOCK_EX)
 
     def raised(self, begin: Callable[[], None]) -> None:
         """Make readers wait from now on, and begin the transaction; the lock is held.
 
-        A byte that is odd already was left by a writer that died, and its readers must not go on
+        A byte that is already odd was left by a writer that died. Its readers must not continue
         before `begin` has settled that write.
         """
         byte = self.byte
@@ -154,30 +156,30 @@ class Barrier:
 
     @property
     def up(self) -> bool:
-        """Whether a write is under way."""
+        """Whether a write is in progress."""
         try:
             return self.byte[0] & 1 == 1
         except ValueError:  # the map is closed
             raise StoreClosed("the store is closed; open it again") from None
 
-    def _look(self) -> int:
+    def _read_byte(self) -> int:
         try:
             return self.byte[0]
         except ValueError:  # the map is closed
             raise StoreClosed("the store is closed; open it again") from None
 
     def wait(self, settle: Callable[[], None]) -> None:
-        """Return when the write that is under way has ended; at once if there is none.
+        """Return when the write in progress has ended; at once if there is none.
 
-        `settle` runs an empty write transaction as a writer does; it is called when the writer
-        has died. The thread that writes must not wait here.
+        `settle` runs an empty write transaction as a writer does; it is called if the writer has
+        died. The thread that writes must not wait here.
         """
-        seen = self._look()
+        seen = self._read_byte()
         if not seen & 1:
             return
         with self._waiting:
             pause = FIRST_WAIT
-            while self._look() == seen:
+            while self._read_byte() == seen:
                 if self._closed:
                     raise StoreClosed("the store is closed; open it again")
                 if self._writer_died(seen):
@@ -199,21 +201,21 @@ class Barrier:
             fcntl.flock(self._reader, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the side file; nobody writes. Readers that wait raise StoreClosed."""
+        """Close the side file; no thread writes. Readers that wait raise StoreClosed."""
         self._closed = True
         with self._waiting:
             self.byte.close()
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the side file in a forked child, where the lock stays with the parent."""
+        """Close the side file in a forked child; the parent keeps the lock."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 
 
 def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:
-    # A description of its own: the map keeps it open for as long as it lives, in a forked child
-    # too, and a lock on it would live as long.
+    # A separate description: the map keeps it open as long as the map exists, in a forked child
+    # too, and a lock on it would last as long.
     descriptor = os.open(path, flags)
     try:
         access = mmap.ACCESS_READ if readonly else mmap.ACCESS_WRITE

@@ -1,13 +1,14 @@
 """The opening lock: processes open a store one after the other.
 
-The first one that opens a store lets LMDB begin its lock file anew, and LMDB makes the others wait
-until that is done. If the first one is killed meanwhile, LMDB lets them in all the same: they take
-a lock file that was begun for a whole one, and with it the state before the last commit for the
-latest, which they then write over. So nobody may come to wait there: who opens holds a lock
-(`flock`) on the data file. The kernel drops it when a process dies, and the next one then finds
-that nobody has the store open, and begins the lock file anew itself.
+The first process that opens a store lets LMDB initialize its lock file again, and LMDB makes the
+others wait until that is done. If the first process is killed in the meantime, LMDB lets the others
+in all the same. They take an incomplete lock file for a complete one, and so take the state before
+the last commit for the latest one, and then overwrite the latest one. So no process may reach that
+wait: a process that opens a store holds a lock (`flock`) on the data file. The kernel drops the
+lock of a process that dies. The next process then finds that no process has the store open, and
+initializes the lock file itself.
 
-Nothing but LMDB's opening, some milliseconds, is done while it is held.
+Only LMDB's opening, some milliseconds, is done while the lock is held.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Who has a store open: a shared lock on its folder, or the exclusive one of who replaces its file.
+"""The presence: a shared lock on a store's folder, or an exclusive one to replace its file.
 
 Rules: every environment holds the lock (`flock`) of the folder shared, from before it opens the
-first file until it has closed the last. Who puts another data file in place (compacting, repairing)
-holds it exclusively, and so knows that no process has the old one open, and that none opens it
-meanwhile. Nobody waits for it: it is taken or refused at once, with the processes named. Changing
-a lock from shared to exclusive loses it where that is refused, until it is taken again; so who does
-it holds the writers' lock of the barrier, and nobody else gets the exclusive one in between.
+first file until it has closed the last. A process that replaces the data file (compacting,
+repairing) holds it exclusively. So it knows that no process has the old file open, and that none
+opens it in the meantime. No process waits for the lock: it is taken or refused at once, and a
+refusal names the processes. If the change from shared to exclusive is refused, the shared lock is
+lost until it is taken again. So the process that makes the change holds the writers' lock of the
+barrier, and no other process gets the exclusive lock in between.
 
 The kernel drops the lock of a process that dies. Programs that open the files with LMDB itself do
-not hold it; where the system lists its locks, LMDB's own lock tells of them.
+not hold it; if the system lists its locks, LMDB's own lock shows these programs.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ _OPEN = "is open elsewhere; close it there first"
 
 
 class Presence:
-    """That this process has a store open."""
+    """The mark that this process has a store open."""
 
     def __init__(self, folder: StoreFolder) -> None:
         """Hold the lock of the folder shared.
 
         Raises:
-            StoreInUse: somebody is replacing the store's file.
-            StoreOpenError: the folder may not be read.
+            StoreInUse: the store's file is being replaced.
+            StoreOpenError: the folder cannot be opened.
         """
         self._folder = folder
         self._descriptors: list[int] = []
@@ -84,8 +85,8 @@ class Presence:
                 raise _in_use(self._folder, _OPEN)
             yield
         finally:
-            # Also where the other lock was refused: the shared one was lost then. And again if an
-            # interrupt strikes in it: else nobody could open the store.
+            # Also if the exclusive lock was refused, because that loses the shared one. And again
+            # if an interrupt strikes in it: otherwise no process could open the store.
             try:
                 self._share()
             except BaseException:
@@ -93,13 +94,13 @@ class Presence:
                 raise
 
     def close(self) -> None:
-        """Let the lock go, also if a forked child still has its descriptor."""
+        """Release the lock, even if a forked child still has its descriptor."""
         for descriptor in self._descriptors:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the descriptor in a forked child, where the lock stays with the parent."""
+        """Close the descriptor in a forked child; the parent keeps the lock."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 
@@ -109,8 +110,8 @@ def alone_in(folder: StoreFolder) -> Iterator[None]:
     """Hold the lock of a store's folder exclusively, for a `with` block.
 
     Raises:
-        StoreInUse: a process has the store open, this one maybe.
-        StoreOpenError: the folder or its side file may not be opened.
+        StoreInUse: a process has the store open, possibly this one.
+        StoreOpenError: the folder or its side file cannot be opened.
     """
     with write_lock(folder, wait=False) as free:
         if not free:
@@ -130,7 +131,7 @@ def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
 
 
 def _holders(folder: StoreFolder) -> list[int]:
-    """Return the other processes that have the store open, as far as the system tells."""
+    """Return the other processes that have the store open, as far as the system lists them."""
     inodes = set()
     for path, kind in ((folder.path, "FLOCK"), (folder.lock, "POSIX")):
         with suppress(OSError):
@@ -138,7 +139,7 @@ def _holders(folder: StoreFolder) -> list[int]:
     try:
         with open(LOCKS, encoding="ascii") as file:
             lines = [line.split() for line in file]
-    except OSError:  # another system
+    except OSError:  # a system without it
         return []
     # 1: FLOCK  ADVISORY  READ 4711 fe:01:262146 0 EOF
     found = [
@@ -146,15 +147,15 @@ def _holders(folder: StoreFolder) -> list[int]:
         for fields in lines
         if fields[1] != "->" and (fields[1], fields[5].rpartition(":")[2]) in inodes
     ]
-    # Other file systems have the same numbers of inodes. How the system names this one (not always
-    # as `stat` does) is seen at this process's own lock, where it holds one.
+    # Other file systems have the same inode numbers. The system's name of this file system (which
+    # may differ from that of `stat`) is taken from this process's own lock, if it holds one.
     devices = {device for process, device in found if process == os.getpid()}
     processes = {process for process, device in found if device in devices or not devices}
     return sorted(processes - {os.getpid()})
 
 
 def command(process: int) -> str | None:
-    """Return the name of what runs in a process; None where the system does not tell."""
+    """Return the name of the program in a process; None if the system does not give it."""
     try:
         with open(f"/proc/{process}/comm", encoding="utf-8", errors="backslashreplace") as file:
             return file.read().strip()

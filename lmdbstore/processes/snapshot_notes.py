@@ -1,20 +1,21 @@
-"""Who holds a snapshot, and since when: notes in a side file of the store, `snapshots`.
+"""The processes that hold snapshots, and since when: notes in a side file, `snapshots`.
 
-LMDB's reader table tells which process reads which state, and not since when. So each snapshot
-leaves a note in the file: a slot of 24 bytes with three numbers (as in `disk.format`), which
-are the process id, LMDB's number of the transaction whose state it holds, and the nanoseconds of
+LMDB's reader table shows which process reads which state, but not since when. So each snapshot
+leaves a note in the file: a slot of 24 bytes with three numbers (as in `disk.format`). They are the
+process id, LMDB's number of the transaction whose state the snapshot holds, and the nanoseconds of
 the machine's monotonic clock when it was taken. A free slot is all zeros.
 
 Rules:
-- The reader table decides. A note that has no reader there is of a snapshot that has ended, by a
-  kill for instance: it is passed over, and its slot is taken again. So the file does not grow
-  beyond what was ever open at once, and nothing hangs on a note being removed.
-- No snapshot fails because of the file. Where it cannot be written (by a user without the right,
-  on a medium that is read only, on a full disk) a snapshot goes without a note.
-- A note is removed before its transaction ends: else another might have taken its slot by then.
-- A slot is chosen under a lock (`flock`), outside of LMDB, and not waited for longer than
-  `PATIENCE`. Removing a note takes none, so that a finalizer can do it.
-- A forked child leaves the notes of its parent alone.
+- The reader table decides. A note without a reader in the table is of a snapshot that has ended,
+  for example by a kill: the note is ignored, and its slot is used again. So the file does not grow
+  beyond the number of snapshots that were ever open at once, and nothing depends on the removal of
+  a note.
+- No snapshot fails because of the file. If the file cannot be written (by a user without the right,
+  on a read-only medium, on a full disk), a snapshot has no note.
+- A note is removed before its transaction ends: later, another note might already be in its slot.
+- A slot is chosen under a lock (`flock`), outside LMDB, with a wait of at most `PATIENCE`. Removing
+  a note takes no lock, so that a finalizer can do it.
+- A forked child does not touch the notes of its parent.
 """
 
 from __future__ import annotations
@@ -48,37 +49,37 @@ __all__ = [
 ]
 
 NUMBER, SLOT = 8, 24  # bytes
-MOST = 1 << 16  # slots; what lies behind is not ours
+MOST = 1 << 16  # slots; bytes after them are not ours
 PATIENCE, PAUSE = 0.5, 0.0005  # seconds
 
 
 class SnapshotInfo(NamedTuple):
-    """A snapshot that is open, in this process or another."""
+    """An open snapshot, in this process or another."""
 
     process: int
-    command: str | None  # the name of what runs there; None where the system does not tell
-    age: float | None  # seconds; None where it could not be noted
-    behind: int  # commits since then: what they freed may not be used again
+    command: str | None  # the name of the program; None if the system does not give it
+    age: float | None  # seconds; None if it could not be noted
+    behind: int  # commits since then; the space they freed cannot be used again yet
 
 
 class Reader(NamedTuple):
-    """One that LMDB has in its reader table."""
+    """A reader in LMDB's reader table."""
 
     process: int
-    transaction: int  # whose state it reads
+    transaction: int  # the one whose state it reads
 
 
 def readers_in(table: str) -> Counter[Reader]:
     """Return the readers of LMDB's table that have a transaction open."""
-    # A line for each slot, under a heading; it ends with "-" where no transaction is open.
+    # One line for each slot, after a heading; it ends with "-" if no transaction is open.
     lines = [line.split() for line in table.splitlines()[1:]]
     return Counter(Reader(int(pid), int(txn)) for pid, _, txn in lines if txn != "-")
 
 
 def create_snapshots_file(folder: StoreFolder, mode: int) -> None:
-    """Make the side file of a store, if it is not there and can be made."""
+    """Make the side file of a store, if it is missing and can be made."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with suppress(OSError):  # then snapshots go without notes
+    with suppress(OSError):  # then snapshots have no notes
         descriptor = os.open(folder.snapshots, flags, 0o600)
         try:
             os.fchmod(descriptor, mode)
@@ -87,14 +88,14 @@ def create_snapshots_file(folder: StoreFolder, mode: int) -> None:
 
 
 class _File:
-    """A descriptor, closed with the last who needs it."""
+    """A descriptor, closed with its last user."""
 
     __slots__ = ("descriptor",)
 
     def __init__(self, path: str) -> None:
-        """Open a file, to write it if that is allowed; raises OSError."""
+        """Open a file, for writing if that is allowed; raises OSError."""
         self.descriptor = -1
-        flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # the last: if it is a pipe
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # the last: in case it is a pipe
         try:
             self.descriptor = os.open(path, flags | os.O_RDWR)
         except OSError:
@@ -106,17 +107,17 @@ class _File:
 
 
 class Note:
-    """A note in the file, for as long as this object lives."""
+    """A note in the file; it lasts as long as this object."""
 
     __slots__ = ("_data", "_file", "_place", "_process")
 
     def __init__(self, file: _File, place: int, data: bytes) -> None:
-        """Own the slot at a place, which holds `data`."""
+        """Own the slot at `place`, which holds `data`."""
         self._file, self._place, self._data = file, place, data
         self._process = os.getpid()
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        """Remove it, unless the process ends anyway or is a child of the one that made it."""
+        """Remove the note, unless the process is ending or is a child of the one that made it."""
         if is_finalizing() or os.getpid() != self._process:
             return
         descriptor = self._file.descriptor
@@ -129,7 +130,7 @@ class Notes:
     """The side file of one open store in one process."""
 
     def __init__(self, folder: StoreFolder) -> None:
-        """Open the file, if it is there and may be opened."""
+        """Open the file, if it exists and can be opened."""
         self._file: _File | None = None
         self._choosing = ForkLock()
         with suppress(OSError):
@@ -138,7 +139,7 @@ class Notes:
     def note(self, transaction: int, readers: Callable[[], Counter[Reader]]) -> Note | None:
         """Note that this process holds the state of a transaction from now on.
 
-        Returns None where it cannot. `readers` tells who is in the reader table.
+        Returns None if that fails. `readers` returns the contents of the reader table.
         """
         began = time.monotonic_ns()
         data = b"".join(map(encode_number, (os.getpid(), transaction, began)))
@@ -156,7 +157,7 @@ class Notes:
         return None
 
     def began(self) -> dict[Reader, list[int]]:
-        """Return when the snapshots of each reader began, as far as it was noted."""
+        """Return when the snapshots of each reader began, as far as that was noted."""
         found: dict[Reader, list[int]] = {}
         file = self._file
         with suppress(OSError):
@@ -166,7 +167,7 @@ class Notes:
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._file = None
 
 
@@ -176,7 +177,7 @@ def _lock(descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end:  # somebody was stopped in the middle
+            if time.monotonic() > end:  # a process was stopped while it held the lock
                 return False
             time.sleep(PAUSE)
         else:
@@ -212,14 +213,14 @@ def snapshots(
 ) -> tuple[SnapshotInfo, ...]:
     """Return the snapshots that are open, the oldest state first.
 
-    `began` is what was noted, `before` and `after` are what the reader table held at two moments,
-    and `last` is the number of the last commit. A reader without a note is taken for a snapshot if
-    it was there at both and something was committed since it began: other reads are short.
+    `began` holds the notes, `before` and `after` hold the reader table at two moments, and `last`
+    is the number of the last commit. A reader without a note counts as a snapshot if it was in the
+    table at both moments and something was committed since it began: other reads are short.
     """
     now, found = time.monotonic_ns(), list[SnapshotInfo]()
     for reader, number in sorted(after.items(), key=lambda item: item[0][::-1]):
         behind = max(0, last - reader.transaction)
-        # More notes than readers: some have ended. The newest are the likelier.
+        # If there are more notes than readers, some have ended: more likely the older ones.
         noted = sorted(began.get(reader, ()))[-number:]
         ages: list[float | None] = [max(0, now - moment) / 1e9 for moment in noted]
         if behind:

@@ -1,1 +1,1 @@
-"""Within one process: the gate, the lock that survives a fork, the fork hooks, and RE2's gate."""
+"""Within one process: the gate, the locks that survive a fork, the fork hooks, and RE2's gate."""

@@ -1,4 +1,4 @@
-"""Locks that a forked child can take, whoever held them in the parent."""
+"""Locks that a forked child can take, whichever thread held them in the parent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["ForkLock"]
 
 
 class ForkLock:
-    """A lock for short sections that leave nothing half done if they are cut off by a fork.
+    """A lock for short sections that leave nothing half done if a fork cuts them off.
 
-    A forked child inherits the locks that other threads of its parent held, and nobody who will
-    release them; so all are made anew in the child, before it has another thread. Use it as
-    `with forklock.lock:`, which takes and releases in built-in code: an interrupt cannot come in
+    A forked child inherits the locks that other threads of its parent held, but not the threads
+    that would release them. So the child makes all locks again before it has another thread. Use it
+    as `with forklock.lock:`, which takes and releases in built-in code: no interrupt can come in
     between. A signal handler may take it while its own thread holds it.
     """
 

@@ -1,9 +1,10 @@
 """Forking: what happens before and after a fork, in one place and one order.
 
-Rules: while the process forks, no thread of it is inside LMDB, nor inside RE2, whose locks the
-child would inherit as they are; and no store is being opened or closed. A child never touches what
-belongs to its parent: each part of the package drops what it inherited. Parts register at import;
-those that register later are held first and renewed last, so a part relies on those below it.
+Rules: while the process forks, no thread is inside LMDB or RE2, because the child would inherit
+their locks in the state they are in; and no store is being opened or closed. A child never touches
+what belongs to its parent: each part of the package drops what it inherited. Parts register at
+import. Those that register later are held first and renewed last, so a part can rely on the parts
+that it imports.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class _Part(NamedTuple):
 
 
 _parts: list[_Part] = []
-_barred: list[Gate] = []  # by the fork that is under way
+_barred: list[Gate] = []  # by the fork in progress
 
 
 def at_fork(
@@ -38,14 +39,14 @@ def at_fork(
 ) -> None:
     """Register a part of the package.
 
-    Before a fork, `hold` keeps the part as it is and returns the gates that are to be barred;
-    after it, `release` lets the part go on in the parent, and `renew` makes it usable in the child.
+    Before a fork, `hold` keeps the part from changing and returns the gates to bar. After the fork,
+    `release` lets the part continue in the parent, and `renew` makes it usable in the child.
     """
     _parts.insert(0, _Part(hold, release, renew))
 
 
 def _before() -> None:
-    """Keep everyone out; Ctrl-C has to wait, since a fork cannot be called off here."""
+    """Keep all threads out. Ctrl-C has to wait, because a fork cannot be cancelled here."""
     interrupted: BaseException | None = None
     gates = [gate for part in _parts for gate in part.hold()]
     for gate in gates:

@@ -1,12 +1,13 @@
-"""The gate: every call into LMDB passes it, so that closing, growing and forking can keep all out.
+"""The gate: every call into LMDB passes it, so that closing, growing and forking can bar it.
 
 Rules: an operation is inside while it calls LMDB, and never while it waits for another process or
-runs the caller's code. Who bars the gate waits until everyone has left. Entering costs two list
-operations, which are atomic, in place of a lock: an operation announces itself and then looks at
-the bar, and who bars does it the other way round, so at least one of them sees the other.
+runs the caller's code. The thread that bars the gate waits until all other threads have left.
+Entering costs two list operations, which are atomic, instead of a lock: an operation announces
+itself and then checks whether the gate is barred. The thread that bars the gate first sets the bar
+and then checks for operations, so at least one of them sees the other.
 
-An interrupt (Ctrl-C) may strike behind any call. So what has to happen, leaving above all, is a
-call of a built-in function that stands first in its `finally`: nothing can come in between.
+An interrupt (Ctrl-C) may strike after any call. So a step that must happen, above all leaving, is a
+call of a built-in function and comes first in its `finally`: nothing can come in between.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ __all__ = ["Gate"]
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
-# Seconds. A waiter is told of every change; it looks again after so long only in case that an
-# interrupt struck between the change and the telling.
+# Seconds. A waiter is notified of every change. It checks again after this time only in case an
+# interrupt struck between the change and the notification.
 RECHECK = 0.1
 
 
 class Gate:
-    """A gate that many may be behind at once, and that one may bar."""
+    """A gate that many threads may be inside at once, and that one thread may bar."""
 
     def __init__(self) -> None:
         """Make an open gate."""
@@ -43,7 +44,7 @@ class Gate:
         self._closed = False
         self._changed = threading.Condition()
         self._barring = threading.RLock()
-        self._barrer = 0  # the thread that bars the gate; its signal handlers are let in
+        self._barring_thread = 0  # 0 if none; its signal handlers are let in
 
     def run(self, work: Callable[[*A], T], *arguments: *A) -> T:
         """Run `work` inside, with these arguments; wait while the gate is barred.
@@ -55,26 +56,26 @@ class Gate:
         try:
             inside.append(thread)
             if self._barred:
-                self._wait_outside(thread)
+                self._wait_until_open(thread)
             return work(*arguments)
         finally:
             inside.remove(thread)
             if self._barred:
-                self._tell()
+                self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
-    def _wait_outside(self, thread: int) -> None:
+    def _wait_until_open(self, thread: int) -> None:
         """Wait until the gate is open; the thread is announced when this returns or raises."""
         inside = self._inside
-        # A thread that is inside already (this is a signal handler's call) is being waited for, and
-        # the one that bars the gate would wait for itself.
-        while self._barred and self._barrer != thread and inside.count(thread) == 1:
+        # Two threads pass: one that is inside already (this call is a signal handler's), because it
+        # is being waited for; and the one that bars the gate, because it would wait for itself.
+        while self._barred and self._barring_thread != thread and inside.count(thread) == 1:
             try:
                 inside.remove(thread)
-                self._tell()
+                self._notify()
                 with self._changed:
                     while self._barred and not self._closed:
                         self._changed.wait(RECHECK)
@@ -84,18 +85,19 @@ class Gate:
                 raise StoreClosed("the store is closed; open it again")
 
     def bar(self, *, forking: bool = False) -> None:
-        """Keep everyone out, and return when nobody is inside.
+        """Keep all other threads out, and return when none is inside.
 
         Raises:
-            EventStoreException: this thread is inside itself: a signal handler's call, which would
-                wait for what it has interrupted. A fork does not wait for its own thread.
+            EventStoreException: this thread is inside itself: a signal handler made the call, and
+                would wait for the operation that it interrupted. A fork does not wait for its own
+                thread.
         """
         thread = get_ident()
         if thread in self._inside and not forking:
             raise reentry(EventStoreException, "this call")
         try:
             self._barring.acquire()
-            self._barrer = thread
+            self._barring_thread = thread
             with self._changed:
                 self._barred = True
                 while any(other != thread for other in self._inside):
@@ -105,19 +107,19 @@ class Gate:
             raise
 
     def unbar(self) -> None:
-        """Let everyone in again; the thread that barred does it."""
-        if self._barrer == get_ident():
+        """Let all threads in again; called by the thread that barred the gate."""
+        if self._barring_thread == get_ident():
             with self._changed:
-                self._barrer = 0
+                self._barring_thread = 0
                 self._barred = self._closed
                 self._changed.notify_all()
-        with contextlib.suppress(RuntimeError):  # interrupted before it was barred
+        with contextlib.suppress(RuntimeError):  # interrupted before `bar` had the lock
             self._barring.release()
 
     def keep_out(self, work: Callable[[], T]) -> T:
         """Run `work` while the gate is barred; raises what `bar` raises.
 
-        An interrupt that strikes in the unbarring does not keep everyone out for ever.
+        An interrupt that strikes in `unbar` does not leave the gate barred for ever.
         """
         self.bar()
         try:
@@ -131,19 +133,19 @@ class Gate:
 
     @property
     def inside_here(self) -> bool:
-        """Whether this thread is inside, or bars the gate: a signal handler asks."""
+        """Whether this thread is inside, or bars the gate; for calls of signal handlers."""
         return get_ident() in self._inside or self.barred_here
 
     @property
     def barred_here(self) -> bool:
-        """Whether this thread bars the gate: a signal handler asks."""
-        return self._barrer == get_ident()
+        """Whether this thread bars the gate; for calls of signal handlers."""
+        return self._barring_thread == get_ident()
 
     def close(self) -> None:
-        """Keep everyone out for good; the gate is barred."""
+        """Keep all threads out for good; the caller has barred the gate."""
         self._closed = True
 
     @property
     def closed(self) -> bool:
-        """Whether everyone is kept out for good."""
+        """Whether all threads are kept out for good."""
         return self._closed

@@ -1,14 +1,14 @@
 """The gate before RE2: how a process forks, and ends, while its threads search for patterns.
 
-Rules: RE2 works without the interpreter's lock. A forked child would inherit the locks inside of
-RE2's automata that other threads hold; and where a thread comes back from RE2 while the interpreter
-is being torn down, the binding ends the process (SIGABRT); loading it and compiling a pattern are
-no better. So all that a search does with RE2 passes a gate, a page of events at a time. Who forks
-bars it meanwhile (`lmdbstore.engine.registry` does that). When the interpreter exits it is closed,
-before daemon threads are frozen: that waits for what is under way, and who comes later is held
-where it may be frozen. The exiting thread itself is let in.
+Rules: RE2 works without the interpreter's lock. A forked child would inherit locks inside RE2's
+automata that other threads hold. If a thread returns from RE2 while the interpreter is being torn
+down, the binding ends the process (SIGABRT); loading RE2 and compiling a pattern have the same
+risk. So everything that a search does with RE2 passes a gate, one page of events at a time. A fork
+bars the gate (see `threads.forking`). When the interpreter exits, the gate is closed before daemon
+threads are frozen. Closing waits for the work in progress; a thread that comes later is held where
+it may be frozen. The exiting thread itself is let in.
 
-LMDB needs nothing at exit: a thread that never comes back from it is to it like a killed process.
+LMDB needs nothing at exit: a thread that never returns from LMDB is like a killed process to it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = ["run_engine"]
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
-# Seconds. The interpreter ends meanwhile, unless a function that it calls at its exit waits for
-# this thread: then that one has to be told.
+# Seconds. The interpreter ends in the meantime, unless a function that it calls at its exit waits
+# for this thread: then this thread must get an error.
 HELD = 5.0
 
 
 class _Engine:
-    """The gate, in one process."""
+    """The gate of one process."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -58,27 +58,27 @@ def run_engine(work: Callable[[*A], T], *arguments: *A) -> T:
     except StoreClosed:
         time.sleep(HELD)
         raise EventReadException(
-            "the interpreter is ending, and only its main thread can search for a pattern any "
-            "more; let threads that search end before it"
+            "the interpreter is ending, and only its main thread can still search for a pattern; "
+            "end the threads that search before the interpreter ends"
         ) from None
 
 
 def _renew() -> None:
-    """Forget, in a forked child, the threads of its parent."""
-    global _engine  # noqa: PLW0603  the inherited one waits for threads that are not here
+    """Forget the parent's threads, in a forked child."""
+    global _engine  # noqa: PLW0603  the inherited one waits for threads of the parent
     _engine = _Engine()
 
 
 def _leave() -> None:
     """Keep all other threads out of RE2 for good, and return when none is inside."""
-    if _engine.pid == os.getpid():  # else a fork that ran no hooks: what is noted is the parent's
+    if _engine.pid == os.getpid():  # else a fork ran no hooks: the gate lists the parent's threads
         _engine.gate.bar()
         _engine.gate.close()
 
 
-# At the import of the package and not when RE2 is loaded, so that what a program has called at its
-# exit is called before, with everything still at work.
+# At the import of the package and not when RE2 is loaded: so the functions that a program registers
+# are called first, while everything still works.
 atexit.register(_leave)
 
-# A thread that is inside of RE2 waits for no other gate: so this gate is barred last.
+# A thread inside RE2 waits for no other gate, so this gate is barred last.
 at_fork(hold=lambda: [_engine.gate], renew=_renew)

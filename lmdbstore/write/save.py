@@ -1,8 +1,9 @@
-"""Saving events: one, those of several callers together, or many at once; all by one path.
+"""Saving events: one, those of several callers together, or many at once.
 
 Rules: a batch is sorted by index, so that pages are filled in order and LMDB is called seldom: each
 call gives the interpreter's lock away, and waits for it where threads are busy. The ids are written
-first: what is taken shows there, and nothing else of that event is written.
+first: what is taken shows there, and nothing else of that event is written. One event alone is put
+key by key, since a batch of one takes a third more instructions.
 """
 
 from __future__ import annotations
@@ -113,7 +114,18 @@ class Save(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        return _save([self], txn)[0]
+        time, id_key, flag_keys, record, checksum = self.row
+        databases = txn.databases
+        key = fmt.join_key(time, fmt.encode_number(txn.next_local_id))
+        if not txn.claim(databases.ids, id_key, fmt.id_entry(key, checksum)):
+            return _duplicate(self.id)
+        txn.put(databases.timeline, key, record)
+        unsign(txn, [key])
+        for flag_key in flag_keys:
+            txn.put(databases.flags, flag_key, key)
+        txn.put(databases.commits, *fmt.commit(key, checksum), append=True)
+        txn.next_local_id += 1
+        return None
 
 
 def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:
@@ -123,14 +135,15 @@ def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventSto
     """
     outcomes: list[EventStoreException | None] = []
     for are_saves, group in groupby(changes, lambda change: isinstance(change, Save)):
-        if are_saves:
-            outcomes += _save(cast("list[Save]", list(group)), txn)
+        members = list(group)
+        if are_saves and len(members) > 1:
+            outcomes += _save_all(txn, cast("list[Save]", members))
         else:
-            outcomes += [change.apply(txn) for change in group]
+            outcomes += [change.apply(txn) for change in members]
     return outcomes
 
 
-def _save(saves: list[Save], txn: WriteTransaction) -> list[EventStoreException | None]:
+def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreException | None]:
     batch = Batch(fmt.Rows.of([save.row for save in saves]))
     taken = batch.write(txn, batch.keys(txn))
     if len(taken) < len(saves):  # the local ids of those that are refused are left out

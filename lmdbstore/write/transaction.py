@@ -72,6 +72,12 @@ class WriteTransaction:
         """Return the value of a key."""
         return self._live.get(key, db=database)
 
+    def claim(self, database: Database, key: bytes, value: bytes) -> bool:
+        """Put a key that may be taken; False if it is, and nothing was changed then."""
+        done = self._live.put(key, value, overwrite=False, db=database)
+        self.changed |= done
+        return done
+
     def put(self, database: Database, key: bytes, value: bytes, *, append: bool = False) -> None:
         """Put a key, or a pair of `flags`, that must be new."""
         self.changed = True

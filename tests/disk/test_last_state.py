@@ -163,7 +163,7 @@ def test_a_root_that_was_one_once_is_not_believed(path: Path, whole: Whole) -> N
         details = [left.detail for left in found.left_out]
         if is_one_bit(number, whole.main):
             assert events == whole.events
-            assert [f"leads to page {number}," in detail for detail in details] == [True]
+            assert [f"points to page {number} " in detail for detail in details] == [True]
         else:
             assert last_deleted(events) == whole.events
             assert "notes that it is of" in details[0]
@@ -202,7 +202,7 @@ def test_one_flipped_bit_of_a_root_costs_nothing(path: Path, whole: Whole, bit: 
     data = changed(whole, whole.last + MAIN_ROOT, whole.main ^ 1 << bit)
     found, events = repaired(path, data)
     assert events == whole.events
-    assert [f"page {whole.main} is meant" in left.detail for left in found.left_out] == [True]
+    assert [f"instead of page {whole.main}" in left.detail for left in found.left_out] == [True]
 
 
 def test_with_a_root_that_leads_nowhere_the_state_before_is_used(path: Path, whole: Whole) -> None:
