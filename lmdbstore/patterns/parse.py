@@ -15,7 +15,7 @@ writes every element three times:
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from lmdbstore.errors import shown
 
@@ -33,17 +33,15 @@ from .charset import (
     header_like,
     joined,
 )
+from .elements import ALWAYS, ASSERTION, IF_ASSERTED, NEVER, REPEAT, Group, Part, Rendered
 from .refusals import ESCAPES, FLAGS, GROUPS, check_size, refuse
 
-__all__ = ["ALWAYS", "Rendered", "render"]
+__all__ = ["render"]
 
 MAX_REPEAT = 1000  # RE2's own limit, for a bound and for the product of nested bounds
 MAX_DEPTH = 100  # of nested groups: `re` takes several Python frames for each
 FIRST_ASTRAL = 0x10000  # the first code point after the basic plane
 FAR = 16  # a repeat of this many or more may match across a whole header
-
-NEVER, IF_ASSERTED, ALWAYS = range(3)  # when a part matches the empty text: see _Part.empty
-PLAIN, ASSERTION, REPEAT = range(3)
 
 _BOUNDS = re.compile(r"\{([0-9]*)(?:(,)([0-9]*))?\}")
 _FLAGS = re.compile(r"\(\?([A-Za-z]*)(?:(-)([A-Za-z]*))?([:)])")
@@ -57,67 +55,13 @@ _NUMBER = re.compile(r"\\[0-9]{1,3}")
 _CONTROLS = {"a": 7, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 
 
-class Rendered(NamedTuple):
-    """A pattern as the engines take it, and what is known about its matches."""
-
-    test: str
-    single: str
-    page: str
-    oracle: str
-    empty: int  # NEVER, IF_ASSERTED or ALWAYS
-    unbounded: bool  # a match may extend across the header of the next record
-
-
-class _Part:
-    """What is known about an element, or about a row of them."""
-
-    __slots__ = ("chars", "empty", "kind", "product")
-
-    def __init__(self, empty: int, chars: int = 0, product: int = 1, kind: int = PLAIN) -> None:
-        self.empty = empty  # NEVER, IF_ASSERTED (at anchors and boundaries only) or ALWAYS
-        self.chars = chars  # header_like of all its characters
-        self.product = product  # the largest product of nested bounds
-        self.kind = kind  # PLAIN, ASSERTION or REPEAT: the latter two cannot be repeated
-
-    def add(self, other: _Part, empty: int) -> None:
-        """Add a part that comes after this one, or is an alternative to it."""
-        self.empty = empty
-        self.chars |= other.chars
-        self.product = max(self.product, other.product)
-
-
-class _Group:
-    """An open group: its finished alternatives, the row being read, and that row's last part."""
-
-    __slots__ = ("done", "flags", "last", "row", "start")
-
-    def __init__(self, start: int, flags: str) -> None:
-        self.start = start
-        self.flags = flags
-        self.done = _Part(NEVER)
-        self.row = _Part(ALWAYS)
-        self.last: _Part | None = None  # what a repeat would apply to
-
-    def put(self, part: _Part | None) -> None:
-        """End the last part, and begin `part`."""
-        if self.last is not None:
-            self.row.add(self.last, min(self.row.empty, self.last.empty))
-        self.last = part
-
-    def end_row(self) -> None:
-        """End an alternative."""
-        self.put(None)
-        self.done.add(self.row, max(self.done.empty, self.row.empty))
-        self.row = _Part(ALWAYS)
-
-
 class _Reader:
     """One pass over a pattern."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.groups = [_Group(0, "")]
+        self.groups = [Group(0, "")]
         self.names: set[str] = set()
         self.output: list[tuple[str, str, str]] = []
         self.inside = self.unbounded = False
@@ -176,11 +120,11 @@ class _Reader:
         self.output.append((single, page, oracle))
 
     def _assertion(self, raw: str, single: str, page: str, oracle: str) -> None:
-        self.groups[-1].put(_Part(IF_ASSERTED, kind=ASSERTION))
+        self.groups[-1].put(Part(IF_ASSERTED, kind=ASSERTION))
         self._take(raw, single, page, oracle)
 
     def _set(self, raw: str, ranges: Ranges, oracle: str) -> None:
-        self.groups[-1].put(_Part(NEVER, header_like(ranges)))
+        self.groups[-1].put(Part(NEVER, header_like(ranges)))
         self._take(raw, class_in_re2(ranges), class_in_re2(ranges), oracle)
 
     def _literal(self, raw: str, code: int) -> None:
@@ -202,7 +146,7 @@ class _Reader:
                 self.at,
                 f"nest groups up to {MAX_DEPTH} deep",
             )
-        self.groups.append(_Group(self.at, flags))
+        self.groups.append(Group(self.at, flags))
         self._take(raw, "(?:", "(?:", raw)
 
     def _extension(self, flags: str) -> tuple[str, str]:
@@ -265,7 +209,7 @@ class _Reader:
             name = f"nested repeat {raw}, {product} times in all,"
             self._refuse(name, self.at, f"nested bounds may multiply to at most {MAX_REPEAT}")
         self.unbounded |= part.chars == HEADER_LIKE and (high is None or high >= FAR)
-        group.last = _Part(part.empty if low else ALWAYS, part.chars, product, REPEAT)
+        group.last = Part(part.empty if low else ALWAYS, part.chars, product, REPEAT)
         self.at += len(lazy)
         # RE2 takes no leading zeros.
         plain = f"{{{low},{'' if high is None else high}}}" if bounds else raw

@@ -33,8 +33,9 @@ import re2
 
 from lmdbstore.errors import InvalidQuery, shown
 
+from .elements import ALWAYS
 from .needs import needs
-from .parse import ALWAYS, render
+from .parse import render
 from .signature import Probe
 
 if TYPE_CHECKING:

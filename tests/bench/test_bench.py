@@ -5,6 +5,8 @@ Nothing here takes a time, and no peer needs to be installed.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
 from itertools import islice
 from pathlib import Path
@@ -18,15 +20,18 @@ from bench.data import ACCENT_EVERY, NEEDLE_EVERY, batches, log_events, made_eve
 from bench.goals import GOALS, THEIA_WANTED, judged
 from bench.measure import Figures, Run, drained, in_turn, ratio, rounds_for
 from bench.operations import GROUPS, RELAXED, Sample
+from bench.paired import compared
 from bench.peers import OURS, PEERS, open_peer, versions
 from bench.processes import HOSTILE
 from bench.reasons import REASONS
 from bench.report import markdown, shown
 from bench.runner import LOADED, ON_DISK
+from bench.sides import OPERATIONS
 from lmdbstore.contract.checking import checked_all
 from lmdbstore.patterns.pattern import compile_pattern
 
 SIZES = ["100,000 events", "10,000,000 events"]
+ROOT = Path(__file__).parents[2]
 
 
 def row(group: str, name: str, unit: str = "ms", **figures: list[float]) -> Figures:
@@ -238,3 +243,60 @@ def test_versions_name_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
     found = versions()
     assert found["lmdb"] == "7.0"
     assert {*found.values()} == {"7.0", "not installed"}
+
+
+def paired(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench.paired", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_two_checkouts_are_compared_by_the_ratios_of_the_rounds() -> None:
+    found = compared([(1.0, 2.0), (10.0, 20.0), (3.0, 3.0), (4.0, 8.0), (5.0, 10.5)])
+    assert (found.before, found.after, found.ratio) == (4.0, 8.0, 2.0)
+    assert 1.0 <= found.low <= 2.0 <= found.high <= 2.1
+
+
+def test_the_interval_of_a_ratio_is_narrow_where_the_rounds_agree_and_is_always_the_same() -> None:
+    alike = compared([(2.0, 2.2)] * 20)
+    assert (alike.low, alike.high) == (alike.ratio, alike.ratio)
+    apart = [(1.0, 0.9 + n / 100) for n in range(20)]
+    assert compared(apart) == compared(apart)
+    assert 0.9 < compared(apart).low < compared(apart).ratio < compared(apart).high < 1.09
+
+
+def test_a_checkout_is_compared_with_itself(tmp_path: Path) -> None:
+    few = ("--rounds", 2, "--events", 300, "--seconds", 0, "--folder", tmp_path)
+    found = paired(ROOT, ROOT, *few, "--bound", 1e9)  # what the times are like is chance
+    assert found.returncode == 0, found.stderr
+    assert [line.split()[0] for line in found.stdout.splitlines()[1:]] == list(OPERATIONS)
+    found = paired(ROOT, ROOT, *few, "--bound", 0, "--only", "get", "save")
+    assert found.returncode == 1, found.stderr
+    assert [line.split()[0] for line in found.stdout.splitlines()[1:]] == ["get", "save"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_store_of_each_side_comes_from_its_checkout(tmp_path: Path) -> None:
+    (tmp_path / "lmdbstore").mkdir()
+    (tmp_path / "lmdbstore" / "__init__.py").write_text("raise SystemExit('of AFTER')")
+    found = paired(ROOT, tmp_path, "--rounds", 2, "--events", 300)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("of AFTER\n")
+    assert "the process of AFTER ended" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((".", "nowhere"), "argument AFTER: 'nowhere' has no package lmdbstore; name a checkout"),
+        ((".", ".", "--rounds", 1), "argument --rounds: '1' is no whole number of 2 or more"),
+        ((".", ".", "--bound", "nan"), "argument --bound: 'nan' is no number of 0 or more"),
+        ((".", ".", "--only", "x"), "argument --only: invalid choice: 'x' (choose from"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused_in_one_line(
+    words: tuple[object, ...], said: str
+) -> None:
+    found = paired(*words)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith(f"python -m bench.paired: {said}")
+    assert found.stderr.count("\n") == 1

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
     pytest.mark.usefixtures("resource_tracker"),
 ]
 LONG = 60  # seconds; ends a hang, decides nothing

@@ -14,6 +14,9 @@ import warnings
 from contextlib import suppress
 from typing import NamedTuple, Self
 
+with suppress(ImportError):
+    import ctypes  # noqa: F401  its first use may leave a file open for good: that is no leak
+
 __all__ = ["Kept", "leaks"]
 
 LAST_FAILURE = "last_type", "last_value", "last_traceback", "last_exc"  # in `sys`

@@ -332,7 +332,7 @@ def test_a_failed_write_does_not_wait_for_readers(store: LMDBEventStore) -> None
 @pytest.mark.parametrize(
     ("method", "write"),
     [
-        ("put_many", lambda store: store.save(Event("a"))),
+        ("put", lambda store: store.save(Event("a"))),
         ("put", lambda store: store.save_many([Event(str(n)) for n in range(RUN)])),
         ("commit", lambda store: store.save(Event("a"))),
         ("put_many", lambda store: store.save_many([Event("a")])),
@@ -376,7 +376,7 @@ def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEven
     with writing(store) as (txn, databases):
         txn.delete(key, db=databases.timeline)
         txn.delete(*posting, db=databases.flags)
-    with pytest.raises(StoreDamaged, match="missing in an index"):
+    with pytest.raises(StoreDamaged, match="missing from an index"):
         store.delete("a")
     assert "a" in store
     with writing(store) as (txn, databases):

@@ -36,7 +36,6 @@ GIVEN = 1500  # events that are there from the beginning, and stay
 TURNS = 30  # of each work that goes on meanwhile, for each step of the test
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
     pytest.mark.usefixtures("resource_tracker"),
 ]
 
