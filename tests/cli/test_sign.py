@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from lmdbstore.write.change import Change
 
+pytestmark = pytest.mark.surroundings
+
 RUN = 512
 RUNS = 3
 
@@ -150,7 +152,6 @@ def test_a_reader_that_went_away_does_not_make_it_a_failure(unsigned: Path) -> N
     assert signed_runs(unsigned) == RUNS
 
 
-@pytest.mark.surroundings
 def test_a_store_that_may_not_be_written_is_one_line() -> None:
     needs_another_user()
     with folder_for_all() as folder:

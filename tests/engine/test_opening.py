@@ -33,6 +33,8 @@ from lmdbstore.engine.registry import _registry
 from tests.tools.planting import writing
 from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
 
+pytestmark = pytest.mark.surroundings
+
 
 def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:
     with LMDBEventStore(path):
@@ -283,7 +285,6 @@ def test_a_readonly_store_reads_and_does_not_write(path: Path) -> None:
             assert len(view) == 1
 
 
-@pytest.mark.surroundings
 def test_a_reader_without_the_right_to_write_is_told_about_the_lock_file() -> None:
     """In a folder that an ordinary user can reach, as root may write to everything."""
     needs_another_user()

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = [
-    pytest.mark.usefixtures("resource_tracker"),
-]
+pytestmark = [pytest.mark.surroundings, pytest.mark.usefixtures("resource_tracker")]
 LONG = 60  # seconds; ends a hang, decides nothing
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.surroundings
+
 LONG = 60  # seconds; ends a hang, decides nothing
 
 HOLDER = """
@@ -296,7 +298,6 @@ def test_no_snapshot_fails_because_of_the_file(
     assert [one.age is None for one in held] == [False] * noted + [True] * (2 - noted)
 
 
-@pytest.mark.surroundings
 def test_a_process_that_may_not_write_it_shows_without_an_age() -> None:
     needs_another_user()
     prepare = f"{BECOME_ANOTHER}\noptions = {{'readonly': True}}"

@@ -27,7 +27,6 @@ ROUNDS = 400
 LONG = 60  # seconds; ends a hang, decides nothing
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*fork.*:DeprecationWarning",
     # Where an interrupt strikes in a weak reference's callback, Python reports and drops it.
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
@@ -208,7 +207,7 @@ def test_upkeep_by_a_signal_handler_does_not_wait_for_the_write_that_it_interrup
             return claim(txn, *entry)
 
         claim = WriteTransaction.claim
-        WriteTransaction.claim = interrupted  # type: ignore[method-assign]  # in this child alone
+        WriteTransaction.claim = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
         signal.signal(signal.SIGUSR1, handler)
         with LMDBEventStore(path) as store:
             store.save(Event("a"))
