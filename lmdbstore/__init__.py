@@ -71,3 +71,8 @@ __all__ = [
     "verify",
 ]
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    """Return the public names alone: no module, and nothing that was imported to define them."""
+    return sorted([*__all__, "__version__"])

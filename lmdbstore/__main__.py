@@ -1,7 +1,7 @@
 """The command `lmdbstore`, also started as `python -m lmdbstore`.
 
 Rules: this module imports nothing outside the standard library until it is run, so that a missing
-extra is told in one line.
+extra is reported in one line.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from importlib.util import find_spec
 
 __all__ = ["main"]
 
-BAD_ARGUMENTS = 2  # the exit status for all that kept the command from its work
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+BAD_ARGUMENTS = 2  # the exit status for everything that kept the command from its work
+INTERRUPTED = 130  # 128 plus the number of SIGINT, as in shells
 EXTRA = ("click", "rich")
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Run the command line with the arguments of this process, and exit."""
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
-        print(  # noqa: T201  there is no click to say it with
+        print(  # noqa: T201  click may be missing
             f"lmdbstore: the command needs {' and '.join(missing)}: pip install 'lmdbstore[cli]'",
             file=sys.stderr,
         )

@@ -1,7 +1,7 @@
 """`LMDBEventStore`: the public store on disk.
 
-Rules: this is what users call, with what each call guarantees. Every call checks its arguments and
-hands on to the session; the work on the whole store is done in `check` and `care`.
+Rules: these are the calls of users, and each docstring states what the call guarantees. Every call
+checks its arguments and passes them to the session; `check` and `care` work on the whole store.
 """
 
 from __future__ import annotations
@@ -55,23 +55,23 @@ class LMDBEventStore(LMDBView, EventStore):
     """An event store in a folder, on LMDB.
 
     Any number of threads may use one store object, and any number of processes on the same machine
-    one folder; one write happens at a time, and readers never hold it up. The folder must be on a
-    local file system. Opening the same folder again in a process shares what is open.
+    may use one folder. One write happens at a time, and readers never delay it. The folder must be
+    on a local file system. Stores on the same folder share one open environment in a process.
 
     Durable: with `durability="full"` a write is flushed to disk when its call returns, and survives
-    a crash of the machine. With `"none"` it is left to the operating system: it survives a crash
-    of the process, but a crash of the machine may lose the last writes, or damage the file.
+    a crash of the machine. With `"none"` the operating system flushes: a write survives a crash of
+    the process, but a crash of the machine may lose the last writes, or damage the file.
 
-    Visible: when the call that wrote it returns, at the latest, to every thread and process. With
-    `consistency="strict"` a read that begins while a write is under way anywhere waits for its
-    end. With `"snapshot"` it never waits, and sees the last state that was committed; a write that
-    has returned is seen all the same. If a writing process dies, the first strict reader that may
-    write settles what it left; a reader with `readonly=True` goes on at once with the state before
-    that write, which was never acknowledged, and may see it appear when somebody settles it. A
-    read from within a write of the same thread (by a signal handler) sees the state before it.
+    Visible: a write is visible to every thread and process when its call returns, or earlier. With
+    `consistency="strict"` a read that begins while any write is under way waits for its end. With
+    `"snapshot"` it never waits and sees the last committed state, which includes every write that
+    has returned. If a writing process dies, the first strict reader that may write settles the
+    unfinished write. A reader with `readonly=True` continues at once with the state before that
+    write, which was never acknowledged; the write may appear when another process settles it. A
+    read inside a write of the same thread (by a signal handler) sees the state before the write.
 
     A store pickles as its path and options, and opens when it is unpickled. After `fork` the child
-    opens the folder for itself at its first call; a snapshot does not pass on to the child.
+    opens the folder for itself at its first call; the child cannot use the parent's snapshots.
     """
 
     def __init__(  # noqa: PLR0913
@@ -90,29 +90,29 @@ class LMDBEventStore(LMDBView, EventStore):
         """Open the store in the folder `path`.
 
         Args:
-            path: The folder; a new store makes it, for its owner alone (mode 0700), in a folder
-                that is there.
-            create: Make a store if there is none.
-            readonly: Open without the right to write; the store must be there.
+            path: The folder. Creating a store makes it, for its owner alone (mode 0700); its
+                parent must exist.
+            create: Create a store if there is none.
+            readonly: Open without the right to write; the store must exist.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
-            signatures: Whether searches for patterns leave out what the signatures of runs exclude,
-                and `save_many` makes them; see `sign`.
-            map_size: Bytes that the store may grow to; None for 1 TiB, or less where the address
-                space is short. It takes no memory and no space on disk. The last 256 KiB are left
-                for deleting, so that a full store can be emptied.
+            signatures: Whether pattern searches skip runs that their signatures exclude, and
+                whether `save_many` makes signatures; see `sign`.
+            map_size: Bytes that the store may grow to; None for 1 TiB, or less if the address space
+                is too small. The map takes no memory and no disk space. The last 256 KiB are
+                reserved for deletes, so that a full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
                 process that opens the store decides.
-            mode: The rights of the files of a store that is made, whatever the umask: for its
-                owner alone unless asked otherwise. A folder that is made gets the rights to look
-                into it beside those to read. Who shall read a store must be allowed to write too
-                (`0o660`), as LMDB notes readers in a file.
+            mode: The rights of the files of a new store, whatever the umask; by default for its
+                owner alone. Every user with the right to read may also enter a new folder. A user
+                that reads a store needs the right to write too (`0o660`), because LMDB notes
+                readers in a file.
 
         Raises:
-            InvalidOption: an option has no such value, or contradicts the one with which this
+            InvalidOption: an option has an invalid value, or differs from the one with which this
                 process has the store open already (`consistency` and `signatures` may differ).
-            StoreOpenError: the store is not there, is not one, is of another format version, or
-                the operating system refuses.
+            StoreOpenError: the folder does not exist, is not a store, has another format version,
+                or the operating system refuses.
         """
         self._path = folder_of(path)
         self._session = Session(
@@ -152,18 +152,17 @@ class LMDBEventStore(LMDBView, EventStore):
         self._session.write(Save(event))
 
     def save_many(self, events: Iterable[Event]) -> int:
-        """Save all of the events or, when anything is wrong with one of them, none.
+        """Save all of the events, or none if one of them is invalid; return how many.
 
-        Returns how many. It is one transaction, visible and flushed as that of `save`. `events` may
-        be a generator; it is read to its end before anything is written, so it may itself read or
-        write the store. The events are encoded as they are read, and their encoded form is in
-        memory until they are written: for a million small events about as much as a list of them
-        takes.
+        It is one transaction, visible and flushed like that of `save`. `events` may be a generator.
+        It is read to its end before anything is written, so it may itself read or write the store.
+        The events are encoded as they are read, and their encoded form stays in memory until they
+        are written: for a million small events it takes about as much as a list of them.
 
         Raises:
-            Exception: what the generator raises; nothing was written.
-            InvalidEvent, DuplicateEvent: of one of the events; if more than one is wrong, of any.
-            StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as of `save`.
+            Exception: any exception of the generator; nothing was written.
+            InvalidEvent, DuplicateEvent: for one of the events; if several are wrong, for any.
+            StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
         self._session.check_writable()
         change = SaveMany(events, signed=self._signatures)
@@ -173,15 +172,15 @@ class LMDBEventStore(LMDBView, EventStore):
     def delete(self, event_id: str | UUID) -> None:
         """Delete one event: the event and every trace of it, or nothing.
 
-        When this returns nobody sees the event, but in an older snapshot, and with
-        `durability="full"` the deletion is flushed to disk. It works in a store that is full, too,
-        unless a snapshot keeps space from being used again.
+        When this returns no one sees the event, except in an older snapshot, and with
+        `durability="full"` the deletion is flushed to disk. It also works in a full store, unless a
+        snapshot keeps space from being used again.
 
         Raises:
             EventNotFound: there is no such event.
             InvalidQuery: the id is not a string.
             StoreDamaged: the event is not what was written; nothing was deleted.
-            StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as of `save`.
+            StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
         self._session.write_freeing(Delete(checked_id(event_id)))
 
@@ -190,40 +189,40 @@ class LMDBEventStore(LMDBView, EventStore):
     def snapshot(self) -> Snapshot:
         """Return a view of the store as it is now; use it in a `with` block, or close it.
 
-        It may be used by several threads. It holds a read transaction: while it is open, the space
-        of what is deleted cannot be used again, and the file grows instead. It ends with the store,
+        Several threads may use it. It holds a read transaction: while it is open, the space of
+        deleted events cannot be used again, and the file grows instead. It ends with the store,
         and when another process gives the store a larger map.
         """
         return self._track(Snapshot(self._session, signatures=self._signatures))
 
     def stats(self) -> StoreStatistics:
-        """Return what the store holds, and what it takes up; it reads no event but two."""
+        """Return how much the store holds, and how much space it takes; no record is read."""
         return statistics(self._session.after_writes())
 
-    # -- looking after a store --------------------------------------------------------------------
+    # -- maintenance ------------------------------------------------------------------------------
 
     def sign(self, *, rebuild: bool = False) -> int:
         """Give signatures to the runs of events that have none; return how many events they hold.
 
-        A run is 512 neighbouring events of the timeline, and its signature, mostly of 3 to 16
-        bytes an event, tells which pieces of four letters or digits stand in their contents. A
-        search for a pattern that needs such pieces (`explain` says whether it does) reads only the
-        runs that may have them: what is rare is found without reading the store. `save_many` makes
-        signatures as it fills runs; those of events that were saved one by one, or that came
-        before older ones, are made here. Runs without a signature are read.
+        A run is 512 neighbouring events of the timeline. Its signature, mostly of 3 to 16 bytes an
+        event, says which sequences of four letters or digits occur in their contents. A search for
+        a pattern that needs such sequences (`explain` says whether it does) reads only the runs
+        that may have them, so rare text is found without reading the store. `save_many` makes
+        signatures as it fills runs. This call makes those of events that were saved one by one, or
+        out of time order. Runs without a signature are read.
 
         Args:
-            rebuild: Forget all signatures first.
+            rebuild: Remove all signatures first.
 
-        It writes in transactions of about ten thousand events. Each is atomic, other writes come
-        between them, and searches are right at every moment; interrupted, what was signed stays.
+        It writes in transactions of about ten thousand events. Each is atomic, and other writes may
+        come between them. Searches are correct throughout. If interrupted, signatures made remain.
 
         Raises:
             StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
         return sign_all(self._session.write, rebuild=one_of("rebuild", rebuild, (True, False)))
 
-    def purge(  # noqa: PLR0913  what shall go, what shall stay
+    def purge(  # noqa: PLR0913  the limits of a purge
         self,
         *,
         before: float | None = None,
@@ -237,34 +236,34 @@ class LMDBEventStore(LMDBView, EventStore):
         """Delete the oldest events: those that are too old, too many, or too large together.
 
         Of the events that carry all of `flags` and none of `keep_flags`, in time order, it deletes
-        those before the time `before`, and more while there are more than `max_events`, or while
-        the store takes up more than `max_bytes`. At least one of these three must be given.
+        those before the time `before`. It deletes more while there are more than `max_events`, or
+        while the store takes up more than `max_bytes`. At least one of these three must be given.
 
         It writes in transactions of at most 1,000 events, and of about 4 MiB of records. Each is
-        atomic and, with `durability="full"`, flushed; other writes come between them. If it is
-        interrupted, killed or fails, what went is gone for good, the rest is untouched, and
-        calling it again goes on. What is saved while it runs is left for the next time. The file
+        atomic and, with `durability="full"`, flushed; other writes may come between them. If it is
+        interrupted, killed or fails, deleted events are gone for good, the rest is unchanged, and
+        the next call continues. Events saved while it runs are left for the next call. The file
         does not shrink: its space is used again.
 
         Args:
-            before: Seconds since 1970, exclusive; an infinite one is over or below all events.
-            max_events: How many events may be left of those that carry all of `flags` (of all
-                events, without `flags`). Those with a flag of `keep_flags` count, and stay; so
-                there may be more left.
+            before: Seconds since 1970, exclusive; infinity is after or before all events.
+            max_events: How many events may remain of those that carry all of `flags` (of all
+                events, without `flags`). Events with a flag of `keep_flags` count, and stay, so
+                more may remain.
             max_bytes: How many bytes the pages of all databases may take up (the sum of
                 `stats().databases`). Events that stay count here too.
             flags: Delete only events that carry all of these.
             keep_flags: Delete no event that carries any of these.
-            dry_run: Write nothing, and return what would go: exactly, as the store is now, but for
-                `max_bytes`, where it is estimated by the mean size of an event. It may be done
-                with `readonly=True`.
-            progress: Called after each transaction, outside of it, with the number of events that
-                went and about how many will.
+            dry_run: Write nothing, and return what would be deleted: exactly, for the store as it
+                is now, except that `max_bytes` is estimated by the mean size of an event. It works
+                with `readonly=True` too.
+            progress: Called after each transaction, outside of it, with the number of events
+                deleted so far and about how many will be.
 
         Raises:
-            InvalidQuery: an argument is not acceptable, or none says what shall go.
-            StoreDamaged: an event that shall go is not what was written; the events before it, but
-                for a last piece of them, are gone.
+            InvalidQuery: an argument is invalid, or none says which events to delete.
+            StoreDamaged: an event to be deleted is not what was written; the events before it are
+                deleted, except for a last piece of them.
             StoreFull: the store is so full that not even one event can be deleted.
             StoreClosed, ReadOnlyStore, EventWriteException, EventReadException: as usual.
         """
@@ -274,19 +273,19 @@ class LMDBEventStore(LMDBView, EventStore):
         return purge(self._session, retention, progress, dry_run=dry_run)
 
     def verify(self, *, pages: bool = False, progress: Progress | None = None) -> list[Finding]:
-        """Compare every record with every index, and back; return all that is wrong.
+        """Compare every record with every index, and back; return everything that is wrong.
 
-        It also looks at checksums, orders, counts, signatures, the format version and the next
-        local id. One state of the store is looked at, as of a snapshot; the file may grow
-        meanwhile. It takes about ten times as long as a search of everything, and little memory.
+        It also checks checksums, orders, counts, signatures, the format version and the next local
+        id. It reads one state of the store, like a snapshot, and the file may grow in the meantime.
+        It takes about ten times as long as a search of everything, and little memory.
 
         Args:
-            pages: Look at the pages of the file first, while writers wait. If any is damaged,
+            pages: Check the pages of the file first, while writers wait. If any is damaged,
                 records are not compared: LMDB might end the process.
-            progress: Is called with how many events are done, and of how many, now and then.
+            progress: Called from time to time with the number of events done and their total.
 
         Raises:
-            InvalidOption: an argument has no such value.
+            InvalidOption: an argument has an invalid value.
             StoreClosed: the store was closed.
             EventReadException: the store could not be read.
         """
@@ -299,23 +298,23 @@ class LMDBEventStore(LMDBView, EventStore):
         *,
         progress: Progress | None = None,
     ) -> int:
-        """Make a copy of the store in the new folder `path`; return the bytes of its file.
+        """Copy the store into the new folder `path`; return the bytes of the copy's file.
 
-        Others read and write meanwhile. The copy is one state of the store, with all that was
-        acknowledged before the call. It is flushed to disk and verified, pages and records, before
-        it is given its name; whatever happens, there is a whole backup at `path` or none. It is a
-        store like any other. While it is made, the space of deleted events is not used again. A
-        process that is killed leaves a folder `.lmdbstore-…` beside `path`, which may be removed.
+        Others may read and write in the meantime. The copy is one state of the store, with every
+        write acknowledged before the call. It is flushed to disk and verified, pages and records,
+        before it gets its name: in every case there is a whole backup at `path`, or none.
+        It is a store like any other. While it is made, the space of deleted events is not used
+        again. A killed process leaves a folder `.lmdbstore-…` next to `path`, which may be removed.
 
         Args:
-            path: A folder that is not there yet, or is empty.
-            progress: Is called with how many entries of the databases are written, and of how many.
+            path: A folder that does not exist yet, or is empty.
+            progress: Called with the number of database entries written and their total.
 
         Raises:
-            InvalidOption: an argument has no such value.
-            EventWriteException: it could not be made, as where something is at `path` already, or
-                the disk is full, or a signal handler has interrupted another call of the same
-                thread; the message says why.
+            InvalidOption: an argument has an invalid value.
+            EventWriteException: it could not be made, for example because something is at `path`
+                already, the disk is full, or a signal handler has interrupted another call of the
+                same thread; the message says why.
             StoreClosed: the store was closed.
             EventReadException: the store could not be read.
         """
@@ -324,27 +323,27 @@ class LMDBEventStore(LMDBView, EventStore):
     def compact(self, *, progress: Progress | None = None) -> Compacted:
         """Give the space of free pages back to the disk; return the bytes before and after.
 
-        The store is copied without them into a new file, which is flushed, verified, and takes the
-        place of the old one. That needs free space for it. No other process may have the store
-        open. In this process writers wait meanwhile, and so do forking, and opening and closing any
-        store; readers only wait while the files are exchanged. Searches go on afterwards. Killed at
-        any moment, it leaves the old file or the new one, and the next one sweeps away what was
-        being made. Interrupted as the files are exchanged, it leaves the store closed.
+        The store is copied without free pages into a new file, which is flushed and verified and
+        then replaces the old one. The new file needs free disk space. No other process may have the
+        store open. In this process writers, `fork`, and opening or closing any store wait until the
+        end; readers wait only while the files are exchanged. Searches then continue. If it is
+        killed, the old file or the new one is in place, and the next compaction removes the rest.
+        If it is interrupted while the files are exchanged, the store is closed.
 
         Args:
-            progress: Is called with how many entries of the databases are written, and of how many.
+            progress: Called with the number of database entries written and their total.
 
         Raises:
             InvalidOption: `progress` cannot be called.
             StoreInUse: another process has the store open; the message names it.
-            StoreClosed, ReadOnlyStore: as of `save`.
+            StoreClosed, ReadOnlyStore: as `save` does.
             EventWriteException: a snapshot of this process is open, a signal handler has
-                interrupted another call of the same thread, or it could not be done.
+                interrupted another call of the same thread, or it failed.
         """
         return compact_in_place(self._session, checked_progress(progress))
 
     def flush(self) -> None:
-        """Flush to disk what was written with `durability="none"`.
+        """Flush to disk the writes made with `durability="none"`.
 
         Raises:
             StoreClosed: the store was closed.
@@ -352,14 +351,14 @@ class LMDBEventStore(LMDBView, EventStore):
         """
         self._session.after_writes().flush()
 
-    # -- being open -------------------------------------------------------------------------------
+    # -- closing and pickling ---------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the store, when the operations under way in other threads have ended.
+        """Close the store, after the operations under way in other threads have ended.
 
-        Every later call raises `StoreClosed`, and so does a search that has not said that it is at
-        its end; closing again does nothing. Nothing is left to be flushed. The last store of the
-        process on this folder closes the environment.
+        Every later call raises `StoreClosed`, and so does a search that has not reported its end.
+        Closing again does nothing. Nothing remains to be flushed. The last store of the process on
+        this folder closes the environment.
 
         Raises:
             EventStoreException: a signal handler interrupts a write of the same thread.
@@ -368,7 +367,7 @@ class LMDBEventStore(LMDBView, EventStore):
         self._session.close()
 
     def __repr__(self) -> str:
-        """What it is, and where."""
+        """Show the path, and whether the store is closed."""
         state = ", closed" if self._closed else ""
         return f"<LMDBEventStore {self._path!r}{state}>"
 

@@ -131,7 +131,7 @@ def test_what_is_swept_away_and_where_a_backup_goes_is_not_looked_for_behind_lin
         link = tmp_path / "backup" if work == "backup" else path / f"{TEMPORARY}0"
         link.symlink_to(target)
         if work == "backup":
-            with pytest.raises(EventWriteException, match="there already"):
+            with pytest.raises(EventWriteException, match="exists already"):
                 store.backup(link)
         elif work == "compact":
             store.compact()

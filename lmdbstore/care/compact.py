@@ -1,8 +1,8 @@
-"""Compacting in place: the free pages of a store's file go, and the disk gets their space back.
+"""Compacting in place: free pages are removed from a store's file, and the disk gets their space.
 
-Rules: no other process has the store open, and none can open it before the end; writers of this
+Rules: no other process has the store open, and none can open it before the end. Writers of this
 process wait for the whole time, readers only while the files are exchanged. At every moment the
-data file is the old one or the new one, whole.
+data file is the complete old one or the complete new one.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def _compacted(
             with environment.presence.alone():
                 sizes.append(_exchange(session, environment, total, progress))
         finally:
-            environment.barrier.unlock()  # also where an interrupt struck as it was locked
+            environment.barrier.unlock()  # also if an interrupt struck as it was locked
 
     with opening_and_closing():
-        if environment.gate.closed:  # while this waited for the lock, which closing takes too
+        if environment.gate.closed:  # closed while this waited for the lock
             raise StoreClosed("the store is closed; open it again")
         environment.check_none_held()
         try:
@@ -70,7 +70,7 @@ def _compacted(
         finally:
             try:
                 renamed(environment)
-            except BaseException:  # Ctrl-C: its file would be opened a second time
+            except BaseException:  # Ctrl-C: otherwise its file would be opened a second time
                 renamed(environment)
                 raise
     return sizes[0]

@@ -1,11 +1,11 @@
-"""Copying a store while others read and write: one state of it, whole or not at all.
+"""Copying a store while others read and write: one state of it, complete or not at all.
 
-Rules: a copy is made in a folder beside its place, flushed, and verified before it is given its
-name; nothing that is there is ever written over. All that was made is removed if anything fails, or
-on Ctrl-C.
+Rules: a copy is made in a temporary folder next to its place, flushed, and verified before it gets
+its name. Existing files are never overwritten. If anything fails, or on Ctrl-C, everything made is
+removed.
 
-It is made entry by entry, in the order of the keys, so that pages are full: LMDB's own compaction
-(0.9.36) crashes on databases of pairs of one size (MDB_DUPFIXED), as the posting sets are.
+It is made entry by entry, in the order of the keys, so that pages are full. LMDB's own compaction
+(0.9.36) is not used: it crashes on databases of pairs of one size (MDB_DUPFIXED), such as `flags`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["back_up", "copy_verified", "needed"]
 
-COPY_BYTES = 1 << 20  # of entries that one transaction copies
-MARGIN = 1 << 20  # bytes; what a copy takes besides the pages of the databases
+COPY_BYTES = 1 << 20  # of the entries that one transaction copies
+MARGIN = 1 << 20  # bytes that a copy takes in addition to the pages of the databases
 
 
 class _Append(Change):
-    """Put entries after those that are there."""
+    """Append entries to a database."""
 
     alone = True
 
@@ -63,17 +63,17 @@ class _Append(Change):
                 txn.set(database, key, value)
         elif txn.put_many(database, self._entries, append=True) != len(self._entries):
             raise EventWriteException(
-                f"the keys of {self._name.decode()} are out of their order, so they cannot be "
-                "copied; verify the store"
+                f"the keys of {self._name.decode()} are out of order, so they cannot be copied; "
+                "verify the store"
             )
         return None
 
 
 def back_up(session: Session, target: str, progress: Progress | None) -> int:
-    """Make the folder `target` a copy of the store; return the bytes of its file.
+    """Copy the store into the new folder `target`; return the bytes of the copy's file.
 
     Raises:
-        EventWriteException: it could not be made; nothing is left of it.
+        EventWriteException: it could not be made; nothing of it remains.
     """
     environment = session.current()
     environment.check_outside("a backup", EventWriteException)
@@ -84,11 +84,11 @@ def back_up(session: Session, target: str, progress: Progress | None) -> int:
         check_space(parent, needed(session))
         with temporary_folder(parent) as made:
             size = copy_verified(session, made, progress)
-            os.rename(made, target)  # over an empty folder at most
+            os.rename(made, target)  # may replace an empty folder, and nothing else
             try:
                 flush_folder(parent)
             except OSError:
-                os.rename(target, made)  # it would not be there after a power cut
+                os.rename(target, made)  # a power cut could remove it
                 raise
     except OSError as error:
         raise EventWriteException(
@@ -98,26 +98,26 @@ def back_up(session: Session, target: str, progress: Progress | None) -> int:
 
 
 def needed(session: Session) -> int:
-    """Return about how many bytes a copy will take."""
+    """Return approximately how many bytes a copy will take."""
     figures = statistics(session.current())
     return min(figures.map_used, sum(figures.databases.values())) + MARGIN
 
 
 def copy_verified(session: Session, made: str, progress: Progress | None) -> int:
-    """Copy the store into the folder `made`, flush it, and verify it; return its bytes.
+    """Copy the store into the folder `made`, flush and verify the copy; return its bytes.
 
     Raises:
-        OSError, EventStoreException: it could not be done.
-        EventWriteException: what was copied does not verify.
+        OSError, EventStoreException: it failed.
+        EventWriteException: the copy does not verify.
     """
     try:
         _copy_entries(session, made, progress)
         findings = _verified(StoreFolder(made))
-    except StoreOpenError as error:  # as where the disk is full
+    except StoreOpenError as error:  # for example, the disk is full
         raise EventWriteException(f"the copy could not be made: {error}") from error
     if findings:
         raise EventWriteException(
-            f"the store was copied, and the copy is not sound, so it was removed: {findings[0]}; "
+            f"the store was copied, but the copy is not sound and was removed: {findings[0]}; "
             "verify the store itself"
         )
     for other in set(os.listdir(made)) - {DATA_FILE, BARRIER_FILE}:  # made by the verification
@@ -127,7 +127,7 @@ def copy_verified(session: Session, made: str, progress: Progress | None) -> int
 
 
 def _verified(made: StoreFolder) -> list[Finding]:
-    """Return what is wrong with a copy: its pages first, and then its records."""
+    """Return the errors in a copy: its pages first, and then its records."""
     if found := page_findings(made):
         return found
     with Session(made.path, Options(readonly=True)) as copy:
@@ -135,7 +135,7 @@ def _verified(made: StoreFolder) -> list[Finding]:
 
 
 def _copy_entries(session: Session, made: str, progress: Progress | None) -> None:
-    # Flushed once, at the end: nobody sees it before.
+    # Flushed once, at the end: no process sees it before.
     with Session(made, Options(durability="none"), create=True) as copy, session.hold() as held:
         totals = held.read(
             lambda txn, databases: {
@@ -158,7 +158,7 @@ def _copy_entries(session: Session, made: str, progress: Progress | None) -> Non
 def _entries_after(
     name: bytes, place: tuple[bytes, bytes]
 ) -> Callable[[Transaction[bytes], Databases], list[tuple[bytes, bytes]]]:
-    """Return what reads the entries after a place, up to COPY_BYTES of them."""
+    """Return a function that reads the entries after a place, up to COPY_BYTES of them."""
 
     def work(txn: Transaction[bytes], databases: Databases) -> list[tuple[bytes, bytes]]:
         entries, size = [], 0
@@ -178,13 +178,13 @@ def _check_free(target: str, store: str) -> None:
         os.path.islink(target) or not os.path.isdir(target) or os.listdir(target)
     ):
         raise EventWriteException(
-            f"path: {shown(target)} is there already, and a backup is never written over anything; "
-            "choose a new one"
+            f"path: {shown(target)} exists already, and a backup never overwrites anything; choose "
+            "a new one"
         )
     parent = os.path.dirname(target)
     if not os.path.isdir(parent):
-        raise EventWriteException(f"path: the folder {shown(parent)} is not there; make it first")
+        raise EventWriteException(f"path: the folder {shown(parent)} does not exist; make it first")
     if os.path.realpath(parent).startswith(store + os.sep) or os.path.realpath(parent) == store:
         raise EventWriteException(
-            f"path: {shown(target)} lies in the store's own folder; choose another place"
+            f"path: {shown(target)} is in the store's own folder; choose another place"
         )

@@ -1,12 +1,13 @@
-"""Purging: which events are too old, too many or too large together, and how they go.
+"""Purging: choosing the events that are too old, too many or too large together, and deleting them.
 
-Rules: those that may go carry all of some flags and none of others; of them the oldest go, in time
-order. How far that reaches is measured once, in one read transaction, but for the bytes, which are
-looked at as events go. So what is saved meanwhile is left, and of two purges at once neither takes
-what the other has made room for. The keys of a piece are read before its write transaction, which
-keeps nobody waiting: a flag never comes to an event or leaves it, and a local id is not used again,
-so all that can have happened to a key is that its event was deleted; such a one is passed over.
-Each piece is whole in itself, and the next one begins where it ended.
+Rules: an event may be deleted if it carries all of some flags and none of others; of these events
+the oldest are deleted, in time order. The reach of a purge is measured once, in one read
+transaction; only the bytes are measured again as events are deleted. So events saved in the
+meantime stay, and of two purges at the same time neither deletes the events for which the other
+has made room. The keys of a piece are read before its write transaction, so that no writer waits
+for the reading. This is safe: the flags of an event never change and a local id is not used again,
+so at most the event of a key was deleted in between, and that key is skipped. Each piece is
+complete in itself, and the next one begins at its end.
 """
 
 from __future__ import annotations
@@ -41,23 +42,23 @@ if TYPE_CHECKING:
 __all__ = ["Purged", "Retention", "checked_retention", "purge"]
 
 PURGE_EVENTS = 1000  # that one transaction deletes, at most
-PURGE_BYTES = 4 << 20  # of their records; the one that reaches so many is the last of its piece
-SPAN = 1000  # keys that one read transaction looks at
+PURGE_BYTES = 4 << 20  # of their records; the record that reaches this is the last of its piece
+SPAN = 1000  # keys that one read transaction reads
 
 
 class Purged(NamedTuple):
-    """What a purge deleted, or would have."""
+    """The events that a purge deleted, or would delete."""
 
     events: int
     bytes: int  # of their records
     oldest: float | None  # timestamps of the first and the last of them, in seconds
     newest: float | None
-    left: int  # events that `max_events` counts, whether they may be deleted or not
+    left: int  # remaining events that `max_events` counts, whether they may be deleted or not
     bytes_left: int  # in the pages of all databases
 
 
 class Retention(NamedTuple):
-    """What shall be left, as far as events may go."""
+    """The limits of a purge, and which events it may delete."""
 
     before: bytes  # the first timeline key that is not too old
     max_events: int | None
@@ -79,7 +80,7 @@ def checked_retention(  # noqa: PLR0913  the arguments of a purge
     """Check the arguments of a purge; raises InvalidQuery."""
     if before is None and max_events is None and max_bytes is None:
         refuse(
-            "before", None, "pass before=, max_events= or max_bytes=: what shall go must be said"
+            "before", None, "pass before=, max_events= or max_bytes= to say which events to delete"
         )
     if type(dry_run) is not bool:
         refuse("dry_run", dry_run, "pass True or False")
@@ -95,12 +96,12 @@ def checked_retention(  # noqa: PLR0913  the arguments of a purge
 
 
 class _Reach(NamedTuple):
-    """How far a purge goes, in one state of the store."""
+    """The reach of a purge, in one state of the store."""
 
     watermark: bytes  # the next local id
-    end: bytes  # what may go and stands before this key goes, whatever the store takes up
-    events: int  # how many these are
-    guess: int  # events that `max_bytes` is likely to take, of all that may go; 0 for none
+    end: bytes  # events before this key are deleted, regardless of `max_bytes`
+    events: int  # their number
+    guess: int  # events that `max_bytes` will probably delete, including these; 0 for none
     mean: float  # bytes of pages for each event
 
 
@@ -114,10 +115,10 @@ def _span(
     keep_flags: tuple[bytes, ...],
     low: bytes,
 ) -> tuple[list[bytes], bytes | None]:
-    """Look at the next keys, from `low` on.
+    """Read the next keys, from `low` on.
 
-    Returns those whose events carry all of the flags and none that keeps, and where to look on
-    (None: there is nothing more).
+    Returns the keys of events that carry all of `flags` and none of `keep_flags`, and the key at
+    which to continue (None: there are no more).
     """
     with txn.cursor(db=databases.flags) as cursor:
         if flags:
@@ -129,12 +130,12 @@ def _span(
             with txn.cursor(db=databases.timeline) as timeline:
                 found = entries(timeline, low, fmt.LAST_KEY, descending=False, values=False)
                 keys = list(islice(found, SPAN))
-        behind = fmt.after_key(keys[-1]) if len(keys) == SPAN else None
+        following = fmt.after_key(keys[-1]) if len(keys) == SPAN else None
         keys = merged(cursor, [(flag, True) for flag in others], keys)
         for flag in keep_flags:
             kept = set(merged(cursor, [(flag, True)], keys))
             keys = [key for key in keys if key not in kept]
-    return keys, behind
+    return keys, following
 
 
 def _spans(
@@ -143,7 +144,7 @@ def _spans(
     flags: tuple[bytes, ...],
     keep_flags: tuple[bytes, ...],
 ) -> Iterator[tuple[list[bytes], bytes | None]]:
-    """Look at all keys; gives what `_span` returns."""
+    """Read all keys; yields the results of `_span`."""
     low: bytes | None = fmt.FIRST_KEY
     while low is not None:
         keys, low = _span(txn, databases, flags, keep_flags, low)
@@ -173,7 +174,7 @@ def _measure(txn: Transaction[bytes], databases: Databases, retention: Retention
 
 
 def _counted(txn: Transaction[bytes], databases: Databases, retention: Retention) -> int:
-    """Return how many events `max_events` counts."""
+    """Return the number of events that `max_events` counts."""
     if not retention.flags:
         return txn.stat(databases.timeline)["entries"]
     if len(retention.flags) == 1:
@@ -201,12 +202,12 @@ class _Erase(Change):
     frees = True
 
     def __init__(self, keys: list[bytes], end: bytes, max_bytes: int) -> None:
-        """Delete those before `end`, and others while the store's pages hold too much."""
+        """Delete the events before `end`, and more while the pages take over `max_bytes`."""
         self._keys = keys
         self._end = end
         self._max_bytes = max_bytes
-        self.handled = 0  # of the keys
-        self.enough = False  # whether the rest shall stay
+        self.handled = 0  # number of keys
+        self.enough = False  # whether the other events stay
         self.erased: list[bytes] = []
         self.bytes = 0
 
@@ -232,7 +233,7 @@ class _Erase(Change):
 
 
 def _event(txn: WriteTransaction, key: bytes, record: bytes) -> Event:
-    """Decode a record that agrees with what `ids` has of it."""
+    """Decode a record; raises StoreDamaged if its entry in `ids` disagrees with it."""
     try:
         event = fmt.decode_one(record)
         entry = txn.get(txn.databases.ids, fmt.text_key(event.id))
@@ -245,7 +246,7 @@ def _event(txn: WriteTransaction, key: bytes, record: bytes) -> Event:
 
 
 def _check_deleted(txn: WriteTransaction, key: bytes) -> None:
-    """Fail where an index still has an event that is not in the timeline."""
+    """Raise StoreDamaged if an index still has an event that is not in the timeline."""
     if txn.get(txn.databases.commits, fmt.local_id_of(key)) is not None:
         raise _damaged("an event", key)
 
@@ -253,7 +254,7 @@ def _check_deleted(txn: WriteTransaction, key: bytes) -> None:
 def _damaged(what: str, key: bytes) -> StoreDamaged:
     return StoreDamaged(
         f"{what} at the time {fmt.decode_key(key).timestamp!r} is not what was written; nothing "
-        "from there on was purged: see to it with `lmdbstore repair`, and purge again"
+        "from there on was purged: run `lmdbstore repair`, and purge again"
     )
 
 
@@ -263,7 +264,7 @@ def _damaged(what: str, key: bytes) -> StoreDamaged:
 def purge(
     session: Session, retention: Retention, progress: Progress | None, *, dry_run: bool
 ) -> Purged:
-    """Delete what shall go, or with `dry_run` return what would; see `LMDBEventStore.purge`."""
+    """Delete events, or with `dry_run` only count them; see `LMDBEventStore.purge`."""
     if not dry_run:
         session.check_writable()
     session.after_writes()
@@ -281,17 +282,17 @@ class _Purge:
         retention: Retention,
         progress: Progress | None,
     ) -> None:
-        """Read and write by these; `progress` is told how many events went, of about how many."""
+        """Read and write with these; `progress` gets the number deleted and about how many will."""
         self._reads = reads
         self._write = write
         self._retention = retention
         self._progress = progress
-        self._first: bytes | None = None  # keys of what went
+        self._first: bytes | None = None  # keys of deleted events
         self._last: bytes | None = None
         self._events = self._bytes = 0
 
     def run(self) -> Purged:
-        """Delete what shall go."""
+        """Delete the events."""
         reach = self._reads(self._measure)
         for piece in self._pieces(reach):
             if not self._erase(piece, reach):
@@ -299,7 +300,7 @@ class _Purge:
         return self._purged(*self._reads(self._left))
 
     def rehearse(self) -> Purged:
-        """Return what `run` would."""
+        """Return the result that `run` would have; nothing is written."""
         reach = self._reads(self._measure)
         most = max(reach.events, reach.guess)
         for piece in self._pieces(reach):
@@ -311,7 +312,7 @@ class _Purge:
         return self._purged(left - self._events, max(0, in_use - int(self._events * reach.mean)))
 
     def _pieces(self, reach: _Reach) -> Iterator[list[bytes]]:
-        """Give the keys of what may go, to the end of the reach, or to the last."""
+        """Yield the keys of events that may be deleted, to the end of the reach, or to the last."""
         low: bytes | None = fmt.FIRST_KEY
         piece: list[bytes] = []
         while low is not None and (reach.guess or low < reach.end):
@@ -333,7 +334,7 @@ class _Purge:
         return self._reads(lambda txn, databases: _span(txn, databases, flags, keep_flags, low))
 
     def _erase(self, keys: list[bytes], reach: _Reach) -> bool:
-        """Delete a piece, in smaller ones where the store is too full; False if the rest stays."""
+        """Delete a piece, in smaller ones if the store is too full; False if the rest stays."""
         size = len(keys)
         while keys:
             change = _Erase(keys[:size], reach.end, self._retention.max_bytes or 0)
@@ -373,7 +374,7 @@ def _time(key: bytes | None) -> float | None:
 
 def _too_full(error: StoreFull) -> StoreFull:
     return StoreFull(
-        "the store is so full that not even one event can be deleted: end the snapshots that keep "
-        "space from being used again (`stats` names them), or close it in this process and open it "
-        f"with a larger map_size ({error})"
+        "the store is so full that not even one event can be deleted: close the snapshots that "
+        "keep space from being used again (`stats` names them), or close the store in this process "
+        f"and open it with a larger map_size ({error})"
     )

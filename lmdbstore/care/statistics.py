@@ -1,4 +1,4 @@
-"""What a store holds and takes up, for people who look after it."""
+"""The figures of a store, for its administrators."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class StoreStatistics(NamedTuple):
     events: int
     oldest: float | None  # timestamp in seconds; None in an empty store
     newest: float | None
-    flags: int  # how many different ones
+    flags: int  # number of different ones
     databases: dict[str, int]  # bytes in the pages of each database
     file_bytes: int = 0  # size of the data file, free pages included
-    map_bytes: int = 0  # what it may grow to
+    map_bytes: int = 0  # the size that it may grow to
     map_used: int = 0  # bytes of the map that have ever been used: the file cannot be smaller
     readers: int = 0  # slots of the reader table in use now, over all processes
     max_readers: int = 0
-    snapshots: tuple[SnapshotInfo, ...] = ()  # that are open, over all processes
+    snapshots: tuple[SnapshotInfo, ...] = ()  # the open ones, over all processes
 
 
 def statistics(environment: Environment) -> StoreStatistics:
@@ -46,7 +46,7 @@ def statistics(environment: Environment) -> StoreStatistics:
     try:
         size = os.stat(environment.folder.data).st_size
     except OSError as error:
-        raise EventReadException(f"the store's file cannot be looked at: {error}") from error
+        raise EventReadException(f"the size of the store's file cannot be read: {error}") from error
     return figures._replace(
         file_bytes=size,
         map_bytes=info["map_size"],

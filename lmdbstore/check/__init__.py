@@ -1,1 +1,1 @@
-"""Whether a store is sound, and making a damaged one sound again."""
+"""Checking whether a store is sound, and repairing a damaged one."""

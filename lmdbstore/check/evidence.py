@@ -1,8 +1,8 @@
-"""A record and what the indexes say of it: the one judgement of which of them is damaged.
+"""A record and its index entries: the one place that decides which of them is damaged.
 
 Rules: of a record and its two checksums the majority is believed. A record that agrees with either
-was not changed; one that agrees with neither is not known to be what was written. Verification and
-repair judge alike.
+checksum is unchanged; one that agrees with neither may have changed. Verification and repair decide
+by the same rules.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Evidence"]
 
 
 class Evidence(NamedTuple):
-    """A record that can be read, and what the indexes say of it."""
+    """A record that can be read, and its index entries."""
 
     key: bytes
     event: Event
@@ -38,7 +38,7 @@ class Evidence(NamedTuple):
 
     @property
     def checksums(self) -> dict[bytes, bytes]:
-        """What is noted as the record's checksum, by the database that has it."""
+        """The noted checksums of the record, by the database that holds them."""
         noted = {}
         if self.entry is not None:
             noted[fmt.IDS] = fmt.checksum_in_id(self.entry)
@@ -58,7 +58,7 @@ class Evidence(NamedTuple):
 
     @property
     def id_vouches(self) -> bool:
-        """Whether `ids` has this record, be it under another key."""
+        """Whether `ids` has this record, even under another key."""
         return self.checksums.get(fmt.IDS) == self.checksum
 
     @property

@@ -1,8 +1,8 @@
-"""The page level: whether a data file is made of pages as LMDB writes them, without opening it.
+"""The page level: checking that a data file consists of valid LMDB pages, without opening it.
 
 LMDB trusts its file: a damaged page can make it read beyond the map, and end the process. So a file
-that may be damaged, or that comes from elsewhere, is looked at here first, by a walk in Python
-through all pages (`lmdb.verify`), which nothing in the file can lead astray.
+that may be damaged, or comes from elsewhere, is checked here first: `lmdb.verify` walks through all
+pages in Python, and no content of the file can mislead it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["page_findings"]
 
 
 def page_findings(folder: StoreFolder) -> list[Finding]:
-    """Return what is wrong with the pages of the store in a folder; writers wait meanwhile.
+    """Return the errors in the pages of the store in a folder; writers wait until the end.
 
     Raises:
-        StoreOpenError: there is no file that could be read.
-        EventReadException: this thread is in the middle of a write to it.
+        StoreOpenError: there is no readable file.
+        EventReadException: this thread is inside a write to it.
     """
-    from lmdb.verify import VerifyError, verify  # nobody else needs it
+    from lmdb.verify import VerifyError, verify  # rarely needed
 
     if writing_here(folder):
         raise reentry(EventReadException, "a check of the pages")

@@ -1,12 +1,11 @@
-"""Making a damaged store sound: all indexes are built anew from the records, into a fresh file.
+"""Repairing a damaged store: all indexes are rebuilt from the records, in a new file.
 
-Rules: the damaged file is read page by page without LMDB, which it could lead astray, and is not
-written to. Of a record and its two checksums the majority is believed: one that agrees with either
-was not changed; one that agrees with none is not known to be what was written. A local id belongs
-to one record; another that claims it is given a new one. The fresh file is a store like any other,
-made in a folder inside the old one's; it takes the old file's name only when it is flushed and has
-been verified. What could not be kept is told, and then the old file stays
-beside under another name. Memory does not grow with the store.
+Rules: the damaged file is read page by page without LMDB, which it could mislead, and is not
+written to. `Evidence` decides whether a record is believed. A local id belongs to one record;
+another record that claims it gets a new one. The new file is a store like any other, made in a
+folder inside the store's folder; it takes the old file's name only after it is flushed and
+verified. Records that could not be kept are reported, and then the old file is kept under another
+name. Memory does not grow with the store.
 """
 
 from __future__ import annotations
@@ -63,37 +62,37 @@ TIMELINE = fmt.TIMELINE.decode()
 
 
 class Repaired(NamedTuple):
-    """What `repair` did."""
+    """The result of `repair`."""
 
-    events: int  # that were kept
-    left_out: list[Finding]  # what could not be kept, or not be read
-    old_file: str | None  # where the damaged file is now, if anything was left out
+    events: int  # in the repaired store
+    left_out: list[Finding]  # records and pages that could not be kept or read
+    old_file: str | None  # the path of the damaged file, if anything was left out
 
 
 class _Kept(NamedTuple):
-    """A record that is kept, and where it belongs."""
+    """A record to keep, and its true key."""
 
     key: bytes
     event: Event
     record: bytes
 
     def row(self, flag_keys: fmt.TextKeys) -> fmt.Row:
-        """Return what is written of it: the record as it was."""
+        """Return its row, with the record unchanged."""
         row = fmt.encode(self.event, flag_keys)
         return row._replace(record=self.record, checksum=fmt.checksum(self.record))
 
 
 class _Restore(Change):
-    """Put records at the timeline keys that they had."""
+    """Put records at their timeline keys."""
 
     alone = True
 
     def __init__(self, kept: list[_Kept], next_local_id: int) -> None:
-        """Let new events get local ids from `next_local_id` on, or after those of the records."""
+        """New events will get local ids from `next_local_id` on, or after those of the records."""
         self._kept = kept
         self.next_local_id = next_local_id
-        self.twice: list[_Kept] = []  # of an id that is taken
-        self.homeless: list[_Kept] = []  # without a local id, or of one that is taken
+        self.twice: list[_Kept] = []  # records whose id is taken
+        self.unplaced: list[_Kept] = []  # records without a local id, or with a taken one
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
@@ -104,7 +103,7 @@ class _Restore(Change):
             local_id = fmt.local_id_of(kept.key)
             taken = local_id in claimed or txn.get(txn.databases.commits, local_id) is not None
             if taken or not fmt.is_local_id(local_id):
-                self.homeless.append(kept)
+                self.unplaced.append(kept)
             else:
                 claimed.add(local_id)
                 placed.append(kept)
@@ -123,31 +122,30 @@ class _Restore(Change):
 def repair(
     path: str | os.PathLike[str], *, keep_changed: bool = False, progress: Progress | None = None
 ) -> Repaired:
-    """Build all indexes of a store anew, from its records.
+    """Rebuild all indexes of a store from its records.
 
-    Nobody may have the store open, and nobody can open it meanwhile. The new file replaces the old
-    one only when it is flushed and `verify` finds nothing in it; until then, and if this fails or
-    is interrupted, the old one is untouched. Events keep their order and their local ids; only
-    where two claim the same one, one of them gets a new one. It needs as much free space as the old
-    file takes.
+    No process may have the store open, and none can open it until this ends. The new file replaces
+    the old one only after it is flushed and `verify` finds nothing in it; until then, and if this
+    fails or is interrupted, the old file is untouched. Events keep their order and their local ids;
+    only if two claim the same one, one of them gets a new one. It needs as much free disk space as
+    the old file takes.
 
     A record is left out if it cannot be read, or agrees with neither of its checksums (a flipped
     bit), or both of these are lost. Then the old file is kept in the folder, as `damaged-<time in
-    UTC>.mdb`: to see what was left out, copy it to a folder of its own as `data.mdb`, and repair it
-    there with `keep_changed`.
+    UTC>.mdb`. To see the records left out, copy it to a folder of its own as `data.mdb`, and repair
+    it there with `keep_changed`.
 
     Args:
         path: The store's folder.
-        keep_changed: Keep records that can be read and are not known to be what was written. Look
-            at them: they then pass for it.
-        progress: Is called with how many events are done, and of how many, now and then.
+        keep_changed: Keep readable records that may have changed since they were written. Check
+            them yourself: afterwards they count as unchanged.
+        progress: Called from time to time with the number of events done and their total.
 
     Raises:
-        InvalidOption: an argument has no such value.
-        StoreInUse: a process has the store open, this one maybe.
-        StoreOpenError: there is no store, or it is none that could be repaired: the message says
-            why.
-        EventWriteException: the new file could not be written, as on a full disk.
+        InvalidOption: an argument has an invalid value.
+        StoreInUse: a process has the store open, possibly this one.
+        StoreOpenError: there is no store, or it cannot be repaired; the message says why.
+        EventWriteException: the new file could not be written, for example on a full disk.
     """
     folder = StoreFolder(folder_of(path))
     keep_changed = one_of("keep_changed", keep_changed, (True, False))
@@ -167,7 +165,7 @@ def repair(
         except NotFlushedError as error:
             raise EventWriteException(
                 f"the store {shown(folder.path)} was repaired, but its folder could not be flushed "
-                f"({error}), and a power cut may bring the old file back; see to the disk"
+                f"({error}), and a power cut may bring the old file back; check the disk"
             ) from error
         except OSError as error:
             raise EventWriteException(
@@ -176,7 +174,7 @@ def repair(
 
 
 class _Source:
-    """The records of a damaged file, and what could not be kept."""
+    """The records of a damaged file, and the findings about those left out."""
 
     def __init__(self, file: BinaryIO, name: str, *, keep_changed: bool) -> None:
         self.left_out: list[Finding] = []
@@ -186,14 +184,12 @@ class _Source:
         except ValueError as error:
             raise StoreOpenError(f"{shown(name)} cannot be repaired: {error}") from error
         if fmt.TIMELINE not in trees:
-            raise StoreOpenError(
-                f"{shown(name)} cannot be repaired: it has no timeline that could be read"
-            )
+            raise StoreOpenError(f"{shown(name)} cannot be repaired: it has no readable timeline")
         self._timeline, self._ids, self._commits, meta, signatures = map(
             trees.get, (fmt.TIMELINE, fmt.IDS, fmt.COMMITS, fmt.META, fmt.SIGNATURES)
         )
         version = fmt.decode_checked(self._pages.lookup(meta, fmt.FORMAT) or b"")
-        if version not in (None, fmt.VERSION):  # where it is lost, it may be ours
+        if version not in (None, fmt.VERSION):  # if it is lost, it may be ours
             raise StoreOpenError(
                 f"{shown(name)} has format version {version}, and this lmdbstore writes version "
                 f"{fmt.VERSION}; use the lmdbstore that wrote it"
@@ -210,7 +206,7 @@ class _Source:
         self.left_out.append(Finding(kind, TIMELINE, detail, event_id))
 
     def kept(self) -> Iterator[_Kept]:
-        """Give the records that are kept, mostly in the order of the timeline."""
+        """Yield the records to keep, mostly in the order of the timeline."""
         assert self._timeline is not None  # noqa: S101  see __init__
         found = 0
         for key, record in self._pages.walk(self._timeline.root):
@@ -218,19 +214,19 @@ class _Source:
             try:
                 event = fmt.decode_one(record)
                 if checked(event) != event or not fmt.is_timeline_key(key):
-                    raise StoreDamaged("it is not as it would have been saved")  # noqa: TRY301
+                    raise StoreDamaged("it is not in the form in which events are saved")  # noqa: TRY301
             except (StoreDamaged, InvalidEvent) as error:
                 self.leave_out(FindingKind.RECORD_UNREADABLE, f"{key.hex()}: {error}")
                 continue
             true_key = self._true_key(key, event, record)
             if true_key is not None:
                 yield _Kept(true_key, event, record)
-        if found != self.total:  # also where a damaged root leads to the timeline as it once was
-            detail = f"{self.total:,} records are counted, and {found:,} can be reached"
+        if found != self.total:  # also if a damaged root leads to an older timeline
+            detail = f"LMDB counts {self.total:,} records, and {found:,} can be reached"
             self.leave_out(FindingKind.COUNT, detail)
 
     def _true_key(self, key: bytes, event: Event, record: bytes) -> bytes | None:
-        """Return where a record belongs, without a local id if it is not known; None: left out."""
+        """Return the true key of a record, without a local id if unknown; None: left out."""
         entry = self._pages.lookup(self._ids, fmt.text_key(event.id))
         commit = self._pages.lookup(self._commits, fmt.local_id_of(key))
         evidence = Evidence(key, event, fmt.checksum(record), entry, commit)
@@ -256,13 +252,13 @@ class _Source:
         return elsewhere  # the local id in the key is the damaged one
 
     def _is_elsewhere(self, entry: bytes) -> bool:
-        """Whether the same record stands where an entry of `ids` leads to."""
+        """Whether the same record is at the key in an entry of `ids`."""
         record = self._pages.lookup(self._timeline, fmt.key_in(entry), big=True)
         return record is not None and fmt.checksum(record) == fmt.checksum_in_id(entry)
 
 
 def _number(data: bytes | None) -> int | None:
-    """Return a number; None where there is none, or it is damaged."""
+    """Decode a number; None if there is none, or it is damaged."""
     try:
         return None if data is None else fmt.decode_number(data)
     except StoreDamaged:
@@ -270,9 +266,9 @@ def _number(data: bytes | None) -> int | None:
 
 
 def _rebuild(source: _Source, made: StoreFolder, progress: Progress | None) -> int:
-    """Write what is kept into a new store; return how many events it has."""
+    """Write the records to keep into a new store; return how many events it has."""
     try:
-        # Flushed once, at the end: nobody sees it before.
+        # Flushed once, at the end: no process sees it before.
         session = Session(made.path, Options(durability="none"), create=True)
     except StoreOpenError as error:
         raise EventWriteException(f"nothing was repaired: {error}") from error
@@ -290,14 +286,14 @@ def _rebuild(source: _Source, made: StoreFolder, progress: Progress | None) -> i
 
 def _restore_all(source: _Source, session: Session, progress: Progress | None) -> None:
     following = source.next_local_id
-    homeless: list[_Kept] = []  # few: what is damaged so
+    unplaced: list[_Kept] = []  # few: this damage is rare
 
     def restore(piece: list[_Kept]) -> None:
         nonlocal following
         change = _Restore(piece, following)
         session.write(change)
         following = change.next_local_id
-        homeless.extend(change.homeless)
+        unplaced.extend(change.unplaced)
         for twice in change.twice:
             source.leave_out(FindingKind.ID_TWICE, f"at {twice.key.hex()}", twice.event.id)
 
@@ -307,10 +303,10 @@ def _restore_all(source: _Source, session: Session, progress: Progress | None) -
         read += len(piece)
         if progress is not None:
             progress(read, max(source.total, read))
-    restore(  # also where there is none: so the next local id is written where no event is left
+    restore(  # even an empty list: it writes the next local id if no event is left
         [
             kept._replace(key=fmt.join_key(fmt.time_of(kept.key), fmt.encode_number(local_id)))
-            for local_id, kept in enumerate(homeless, following)
+            for local_id, kept in enumerate(unplaced, following)
         ]
     )
 
@@ -323,14 +319,14 @@ def _replace(
     try:
         exchange(made.data, folder.data)
     except BaseException:
-        if kept_as is not None and os.path.samefile(folder.data, kept_as):  # nothing was replaced
+        if kept_as is not None and os.path.samefile(folder.data, kept_as):  # it was not replaced
             os.unlink(kept_as)
         raise
     return Repaired(events, left_out, kept_as)
 
 
 def _kept_aside(folder: StoreFolder) -> str:
-    """Give the damaged file a second name that is free, and return it."""
+    """Give the damaged file a second, free name, and return it."""
     when = time.strftime("damaged-%Y%m%dT%H%M%S", time.gmtime())
     for number in count():
         name = f"{when}-{number}.mdb" if number else f"{when}.mdb"
@@ -338,4 +334,4 @@ def _kept_aside(folder: StoreFolder) -> str:
         with suppress(FileExistsError):
             os.link(folder.data, name)
             return name
-    raise AssertionError  # there is always a number
+    raise AssertionError  # `count` never ends

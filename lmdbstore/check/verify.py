@@ -1,7 +1,7 @@
-"""What is done to a store as a whole, by its folder: looking whether it is sound.
+"""Verifying a store, open or by its folder.
 
-Rules: what keeps a store from being opened is found, where it is damage, without opening it: by a
-look at the pages, and at the names of the databases and the format version, as `repair` reads them.
+Rules: damage that keeps a store from being opened is found without opening it: this checks the
+pages, the names of the databases and the format version, read the way `repair` reads them.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ __all__ = ["verify", "verify_session"]
 def verify(
     path: str | os.PathLike[str], *, pages: bool = False, progress: Progress | None = None
 ) -> list[Finding]:
-    """Return all that is wrong with the store in the folder `path`: see `LMDBEventStore.verify`.
+    """Return all errors in the store in the folder `path`; see `LMDBEventStore.verify`.
 
-    With `pages` the pages of the file are looked at before it is opened, and it is not opened if
-    any is damaged. So this, and only this, is safe for a file that may be damaged or that somebody
-    else has made. Use the method of the store where this process has it open.
+    With `pages` the pages of the file are checked before it is opened, and it is not opened if any
+    is damaged. Only this call is safe for a file that may be damaged or comes from elsewhere. If
+    this process has the store open, use the method of the store.
 
-    Where damage keeps the store from being opened, that is what is returned, and the records are
-    not compared: a file that is cut off, a database that is missing.
+    If damage keeps the store from being opened (a file that is cut off, a missing database), that
+    damage is returned, and the records are not compared.
 
     Raises:
-        InvalidOption: an argument has no such value.
-        StoreOpenError: there is no store, or one that cannot be opened though it is not damaged;
-            the message says why.
+        InvalidOption: an argument has an invalid value.
+        StoreOpenError: there is no store, or it cannot be opened though it is not damaged; the
+            message says why.
         StoreInUse: the store is being compacted or repaired.
         EventReadException: the store could not be read.
     """
@@ -62,7 +62,7 @@ def verify(
     folder.check_plain()
     if not folder.has_store:
         raise StoreOpenError(f"there is no store at {shown(folder.path)}")
-    with closing(Presence(folder)):  # so that nobody puts another file in place in the meantime
+    with closing(Presence(folder)):  # so that no process replaces the file in the meantime
         if pages and (found := page_findings(folder)):
             return found
         try:
@@ -80,7 +80,7 @@ def verify(
 def verify_session(
     session: Session, *, pages: bool = False, progress: Progress | None = None
 ) -> list[Finding]:
-    """Return all that is wrong with an open store; see `LMDBEventStore.verify`."""
+    """Return all errors in an open store; see `LMDBEventStore.verify`."""
     if pages:
         environment = session.current()
         environment.check_outside("a check of the pages", EventReadException)
@@ -91,7 +91,7 @@ def verify_session(
 
 
 def _missing(folder: StoreFolder) -> list[Finding]:
-    """Return what is missing of a store whose pages are sound."""
+    """Return the missing parts of a store with sound pages."""
     notes: list[str] = []
     with write_lock(folder, wait=True), open(folder.data, "rb") as file:
         pages, trees = last_state(file, notes.append)
@@ -111,4 +111,4 @@ def _wrong_in_meta(version: bytes | None, notes: list[str]) -> list[Finding]:
     if number is None:
         was = "there is none" if version is None else f"it is {shown(version)}"
         return [Finding(FindingKind.FORMAT, fmt.META.decode(), was), *found]
-    return found if number == fmt.VERSION else []  # another version is no damage
+    return found if number == fmt.VERSION else []  # another version is not damage

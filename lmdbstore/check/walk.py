@@ -1,4 +1,4 @@
-"""Going through a whole database in pieces, and reporting how far that is."""
+"""Walking through a whole database in pieces, and reporting progress."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["PIECE_ENTRIES", "Progress", "after", "pieces"]
 
 T = TypeVar("T")
 
-PIECE_ENTRIES, PIECE_BYTES = 1000, 1 << 20  # that are read in one transaction
+PIECE_ENTRIES, PIECE_BYTES = 1000, 1 << 20  # of one piece
 
 
 class Progress(Protocol):
-    """Is called with how many are done, and of how many."""
+    """A callback for the number of items done and their total."""
 
     def __call__(self, done: int, total: int, /) -> None:
-        """Take note."""
+        """Take the two numbers."""
 
 
 def pieces(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Give items in lists that take little memory; the last item of each may be large."""
+    """Yield the items in lists that take little memory; the last item of each may be large."""
     piece, weight = list[T](), 0
     for item in items:
         piece.append(item)
@@ -39,7 +39,7 @@ def pieces(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
 def after(
     cursor: Cursor[bytes], place: tuple[bytes, bytes] | None, *, pairs: bool
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Give the entries after a place, which is an entry; from the first one if it is empty."""
+    """Yield the entries after a place, which is an entry; from the first one if it is empty."""
     if not place or place == (b"", b""):
         return iter(cursor.iternext()) if cursor.first() else iter(())
     if pairs:

@@ -82,7 +82,7 @@ class _MemoryView(QueryView):
         found = self._matching(query)
         pages = [Page([_copy(e.event) for e in found], lambda n: found[n].position)] * bool(found)
         token = None if query.after is None else query.after.token
-        return self._track(Search(lambda: pages.pop() if pages else None, token, str(query)))
+        return self._track(Search(lambda: pages.pop() if pages else None, token, query))
 
     def _count(self, query: Query) -> int:
         return len(self._matching(query))
@@ -92,7 +92,7 @@ class _MemoryView(QueryView):
 
     def __repr__(self) -> str:
         """The class, and whether it is closed."""
-        return f"<{type(self).__name__.lstrip('_')}{', closed' if self._closed else ''}>"
+        return f"<a snapshot of a MemoryEventStore{', ended' if self._closed else ''}>"
 
 
 class MemoryEventStore(_MemoryView, EventStore):
@@ -134,6 +134,10 @@ class MemoryEventStore(_MemoryView, EventStore):
     def snapshot(self) -> QueryView:
         with self._lock:
             return self._track(_MemoryView(self._entries))
+
+    def __repr__(self) -> str:
+        """The class, and whether it is closed."""
+        return f"<MemoryEventStore{', closed' if self._closed else ''}>"
 
 
 def _copy(event: Event) -> Event:

@@ -53,7 +53,10 @@ class Search(Iterator["Event"]):
     """
 
     def __init__(
-        self, next_page: Callable[[], Page | None], token: str | None = None, query: str = ""
+        self,
+        next_page: Callable[[], Page | None],
+        token: str | None = None,
+        query: object = "events",
     ) -> None:
         """Read pages from `next_page`, until it returns None.
 
@@ -156,7 +159,7 @@ class Search(Iterator["Event"]):
         """The conditions, and the position after which the search continues."""
         token, ended = self.token, self._next_page is None and not length_hint(self._page.rest)
         place = "" if token is None else f", at {token!r}"
-        return f"<Search for {self._query or 'events'}{place}{', ended' if ended else ''}>"
+        return f"<Search for {self._query}{place}{', ended' if ended else ''}>"
 
     def __enter__(self) -> Self:
         """Return the search itself."""

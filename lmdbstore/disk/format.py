@@ -106,7 +106,6 @@ from .keys import (
     checksum,
     checksum_in_commit,
     checksum_in_id,
-    commit,
     decode_checked,
     decode_key,
     decode_number,
@@ -162,7 +161,6 @@ __all__ = [
     "checksum",
     "checksum_in_commit",
     "checksum_in_id",
-    "commit",
     "content_of",
     "contents_of",
     "decode",
@@ -219,6 +217,12 @@ class Row(NamedTuple):
     flag_keys: list[bytes]
     record: bytes
     checksum: bytes
+
+    def placed(self, local_id: bytes) -> tuple[bytes, bytes, bytes]:
+        """Return its timeline key, and what is written in `ids` and in `commits`."""
+        time, _, _, _, record_checksum = self
+        key = time + local_id
+        return key, key + record_checksum, time + record_checksum
 
 
 class Rows(NamedTuple):

@@ -27,7 +27,6 @@ __all__ = [
     "checksum",
     "checksum_in_commit",
     "checksum_in_id",
-    "commit",
     "decode_checked",
     "decode_key",
     "decode_number",
@@ -200,11 +199,6 @@ class TextKeys(dict[str, bytes]):
 def id_entry(key: bytes, record_checksum: bytes) -> bytes:
     """Return the value of `ids` for a timeline key and the checksum of its record."""
     return key + record_checksum
-
-
-def commit(key: bytes, record_checksum: bytes) -> tuple[bytes, bytes]:
-    """Return the entry of `commits` for a timeline key and the checksum of its record."""
-    return key[TIME:], key[:TIME] + record_checksum
 
 
 def is_timeline_key(key: bytes) -> bool:

@@ -1,1 +1,1 @@
-"""One open folder: making it, opening it, sharing it in a process, and closing it."""
+"""One open folder: creating it, opening it, sharing it in a process, and closing it."""

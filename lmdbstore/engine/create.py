@@ -1,9 +1,9 @@
-"""Making a store: whole in a folder beside its place, and given its name at the end.
+"""Creating a store: completely, in a temporary folder next to its place, then renamed.
 
-The only states found in which a crash breaks an LMDB file for good lie before its first commit. So
-a new store is made, committed and flushed under another name; renaming a folder is atomic. Of two
-processes that make the same store at once, the second finds the first's and opens it. A folder that
-is there and empty stays as it is, with its owner and rights; it is given the finished files.
+A crash is known to break an LMDB file for good only before its first commit. So a new store is
+made, committed and flushed under another name; renaming a folder is atomic. If two processes create
+the same store at once, the second finds the store of the first and opens it. An empty folder that
+exists keeps its owner and rights, and gets the finished files.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from .lock_file import allocate_lock_file
 
 __all__ = ["NewStore", "create_store"]
 
-FIRST_READERS = 126  # that LMDB makes room for in the first opening
+FIRST_READERS = 126  # reader slots that LMDB needs at the first opening
 FIRST_MAP = 1 << 20  # bytes; room for the empty databases
 MOST_DATABASES = 8
 
 
 class NewStore(NamedTuple):
-    """What a store that is made is made with."""
+    """The options of a store to be created."""
 
     mode: int  # the rights of its files
     max_readers: int
-    map_size: int  # bytes; too many for the address space show here, before anything is there
+    map_size: int  # bytes; if too large for the address space, creating fails and leaves nothing
 
 
 def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: bool) -> None:
-    """Make an empty store in a folder that holds none, if that is allowed.
+    """Create an empty store in a folder that holds none, if that is allowed.
 
-    Its files get the rights of `new.mode`, and its folder, if it is made, the right to look into it
-    for all who may read them, whatever the umask.
+    Its files get the rights of `new.mode`, whatever the umask. A new folder gets the right to enter
+    it for every user that may read them.
 
     Raises:
         StoreOpenError: something else is in the way, or the folder cannot be made.
@@ -80,17 +80,17 @@ def _check_free(folder: StoreFolder, *, create: bool, readonly: bool) -> None:
         if not os.path.isdir(path):
             raise StoreOpenError(f"{shown(path)} is not a folder; a store is a folder of its own")
         others = folder.foreign_names()
-        if others and DATA_FILE not in others:  # which another process may just have put there
+        if others and DATA_FILE not in others:  # another process may have just put it there
             raise StoreOpenError(
-                f"the folder {shown(path)} holds other things and no store; choose an empty or a "
-                "new one"
+                f"the folder {shown(path)} holds other things and no store; choose an empty folder "
+                "or a new one"
             )
     if not create:
         how = "without readonly=True" if readonly else "with create=True"
         raise StoreOpenError(f"there is no store at {shown(path)}; open it {how} to make one")
     if not os.path.isdir(os.path.dirname(path)):
         raise StoreOpenError(
-            f"the folder {shown(os.path.dirname(path))} is not there; make it first"
+            f"the folder {shown(os.path.dirname(path))} does not exist; make it first"
         )
 
 
@@ -120,9 +120,9 @@ def _set_rights(made: str, mode: int) -> None:
 
 
 def _move_in(made: str, path: str) -> None:
-    """Give a folder that is there its files; it is a store from the moment the data file is in.
+    """Link the files into an existing folder; it is a store as soon as it has the data file.
 
-    A link, which is never made over another: so of two processes one is first.
+    A link never replaces a file: so of two processes only one succeeds.
     """
     for name in (BARRIER_FILE, SNAPSHOTS_FILE, DATA_FILE):
         with contextlib.suppress(FileExistsError):
@@ -133,6 +133,6 @@ def _rename(made: str, folder: StoreFolder) -> None:
     try:
         os.rename(made, folder.path)
     except OSError:
-        # Another process has put its own store there in the meantime: then that is the store.
+        # Another process may have put its own store there in the meantime: then that is the store.
         if not folder.has_store:
             raise

@@ -1,10 +1,10 @@
 """The environment: one open LMDB folder of this process, shared by all stores on it.
 
-Rules, each after a trap of LMDB:
-- No transaction is open across the caller's code, but held ones (`engine.held`).
-- A larger map of another process is taken over with everyone kept out.
+Rules, each because of a trap of LMDB:
+- No transaction is open across the caller's code, except held ones (`engine.held`).
+- A larger map of another process is adopted while all other threads are kept out.
 - From before the first file is opened until the last one is closed, the process is present in the
-  folder: so nobody replaces a file that somebody has open.
+  folder: so no process replaces a file that another has open.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ __all__ = ["Environment", "Opened"]
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
-ATTEMPTS = 10  # at finding a free slot in the reader table
+ATTEMPTS = 10  # to find a free slot in the reader table
 
 
 class Opened(NamedTuple):
-    """What is open of a folder."""
+    """The open parts of a folder."""
 
     presence: Presence
     lmdb: lmdb.Environment
@@ -70,7 +70,7 @@ class Environment:
     """One open LMDB folder."""
 
     def __init__(self, folder: StoreFolder, options: Options, opened: Opened) -> None:
-        """Own what was opened; `engine.open` opens it."""
+        """Own the opened parts; `engine.open` opens them."""
         self.folder = folder
         self.options = options
         self.pid = os.getpid()
@@ -85,9 +85,9 @@ class Environment:
     def read(
         self, work: Callable[[lmdb.Transaction[bytes], Databases], T], *, views: bool = False
     ) -> T:
-        """Run `work` in a read transaction of its own, and return what it returns.
+        """Run `work` in a read transaction of its own, and return its result.
 
-        With `views` it reads memory views, which end with the transaction, in place of copies.
+        With `views` it reads memory views, which end with the transaction, instead of copies.
 
         Raises:
             StoreClosed: the environment was closed.
@@ -108,7 +108,7 @@ class Environment:
             txn.abort()
 
     def hold(self) -> HeldTransaction:
-        """Return a read transaction that stays open; raises what `read` raises."""
+        """Return a read transaction that stays open; raises the same as `read`."""
         held = HeldTransaction(self.gate, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
@@ -123,7 +123,7 @@ class Environment:
         self.writer.write(change)
 
     def write_freeing(self, change: Change) -> None:
-        """Carry out a change that makes room, in a store that may be full."""
+        """Carry out a change that frees space, in a store that may be full."""
         try:
             self.write(change)
         except StoreFull:
@@ -131,12 +131,12 @@ class Environment:
             self.write(change)
 
     def readers(self) -> Counter[Reader]:
-        """Return who is in LMDB's reader table now; raises what `read` raises."""
+        """Return the readers in LMDB's reader table now; raises the same as `read`."""
         self.ask(lmdb.Environment.reader_check)
         return readers_in(self.ask(lmdb.Environment.readers))
 
     def _begun(self, begin: Callable[[*A], T], *arguments: *A) -> T:
-        """Run what begins a read transaction; mend what keeps it from beginning."""
+        """Run `begin`, which begins a read transaction; adopt a map or free slots if needed."""
         try:
             return in_any_map(lambda: self._with_slot(begin, *arguments), self.adopt_map)
         except lmdb.Error as error:
@@ -147,14 +147,14 @@ class Environment:
             try:
                 return self.gate.run(begin, *arguments)
             except lmdb.ReadersFullError:
-                # Frees the slots of processes that died; other threads may be quicker to take one.
+                # Frees the slots of dead processes; other threads may be quicker to take one.
                 self.ask(lambda open_: open_.reader_check())
         return self.gate.run(begin, *arguments)
 
     def adopt_map(self) -> None:
-        """Take over the larger map that another process has given the store.
+        """Adopt the larger map that another process has given the store.
 
-        LMDB ends all read transactions of the process for that, those of snapshots too.
+        This ends all read transactions of the process, those of snapshots too.
         """
         try:
             self.gate.keep_out(self._adopt)
@@ -168,28 +168,28 @@ class Environment:
         self.lmdb.set_mapsize(0)
 
     def ask(self, question: Callable[[lmdb.Environment], T]) -> T:
-        """Return what LMDB tells without a transaction; raises what `read` raises."""
+        """Ask LMDB something outside of a transaction; raises the same as `read`."""
         try:
-            return self.gate.run(lambda: question(self.lmdb))  # it may be another one inside
+            return self.gate.run(lambda: question(self.lmdb))  # read inside: it may be replaced
         except lmdb.Error as error:
             raise read_error(error) from error
 
     def flush(self) -> None:
-        """Flush to disk what was written; raises EventWriteException."""
+        """Flush all writes to disk; raises EventWriteException."""
         try:
             self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
             raise write_error(error) from error
 
     def replace_file(self, new: str) -> None:
-        """Put the file `new` in place of the data file, and open it; everyone is kept out.
+        """Replace the data file with the file `new` and open it; all threads are kept out.
 
-        The process is alone in the folder, and the barrier's lock is held. Searches go on in the
+        The process is alone in the folder, and the barrier's lock is held. Searches continue in the
         new file. If it cannot be opened, or this is interrupted, the environment is closed.
 
         Raises:
-            OSError: it was not put there, and the old file is open again.
-            EventWriteException, StoreOpenError: it could not be done.
+            OSError: the file was not replaced, and the old one is open again.
+            EventWriteException, StoreOpenError: it failed, and the environment is closed.
         """
         adopt_rights(new, self.folder.data)
         refusal = self.gate.keep_out(lambda: self._exchange_or_close(new))
@@ -205,17 +205,17 @@ class Environment:
             raise
 
     def _exchange(self, new: str) -> OSError | None:
-        """Rename, between closing and opening; return why the system refused to."""
+        """Close, rename and open; return the error if the system refused the renaming."""
         refusal = None
         self.lmdb.close()
         try:
             exchange(new, self.folder.data)
         except NotFlushedError as error:
-            # What was saved from now on would be lost with the new file.
+            # Events saved from now on would be lost with the new file.
             raise EventWriteException(
                 f"the store {shown(self.folder.path)} has its new file, but its folder could not "
                 f"be flushed ({error}), and a power cut may bring the old file back; the store was "
-                "closed: see to the disk, and open it again"
+                "closed: check the disk, and open it again"
             ) from error
         except OSError as error:
             refusal = error
@@ -225,18 +225,18 @@ class Environment:
         return refusal
 
     def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
-        """Raise an exception of this kind in a thread that is in the middle of a call."""
+        """Raise an exception of this kind if this thread is inside another call."""
         if self.writer.writing_here or self.gate.inside_here:
             raise reentry(kind, call)
 
     def check_none_held(self) -> None:
         """Raise EventWriteException if a snapshot of this process holds a transaction."""
         if self._any_held:
-            gc.collect()  # it may have been forgotten, in a circle of references
+            gc.collect()  # it may be garbage in a reference cycle
             if self._any_held:
                 raise EventWriteException(
-                    "a snapshot of this process is open, which reads the file as it is: close it, "
-                    "and compact then"
+                    "a snapshot of this process is open and reads the present file; close it, and "
+                    "compact again"
                 )
 
     @property
@@ -248,7 +248,7 @@ class Environment:
     def close(self) -> None:
         """Wait for every operation to end, and close. Called under the registry's lock.
 
-        Interrupted, it can be called again.
+        After an interrupt it can be called again.
         """
         if self.writer.writing_here:
             raise reentry(EventStoreException, "closing a store")
@@ -263,10 +263,10 @@ class Environment:
         self.lmdb.close()
 
     def abandon(self) -> None:
-        """Let go, in a forked child, of what belongs to the parent.
+        """Release, in a forked child, everything that belongs to the parent.
 
         Closing an environment ends its read transactions in the reader table, which the parent
-        shares: so the child first forgets them, which py-lmdb knows not to end in a child.
+        shares. So the child drops them first: py-lmdb does not end a parent's transaction.
         """
         self._drop_held()
         self.notes.close()

@@ -1,7 +1,7 @@
-"""A read transaction that stays open across the caller's code: what a snapshot holds.
+"""A read transaction that stays open across the caller's code, for a snapshot.
 
-Rules: it is used by one thread at a time. It ends when it is ended, with its environment, when
-another process gives the store a larger map, and in a forked child.
+Rules: one thread at a time uses it. It ends by `end`, with its environment, when another process
+gives the store a larger map, and in a forked child.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class HeldTransaction:
         self._databases: Databases | None = None
 
     def begin(self, environment: lmdb.Environment, databases: Databases) -> int:
-        """Begin, inside the gate; return LMDB's number of the transaction whose state is held."""
+        """Begin, inside the gate; return LMDB's number of the transaction that made the state."""
         self.txn, self._databases = environment.begin(), databases
         return self.txn.id()
 
@@ -55,7 +55,7 @@ class HeldTransaction:
         *,
         views: bool = False,  # noqa: ARG002  one transaction serves all
     ) -> T:
-        """Run `work` in the transaction, and return what it returns.
+        """Run `work` in the transaction, and return its result.
 
         Raises:
             StoreClosed: it was ended, or the store was closed.
@@ -88,7 +88,7 @@ class HeldTransaction:
             )
 
     def end(self) -> None:
-        """End the transaction: its pages may be used again. Doing it again does nothing."""
+        """End the transaction, so that its pages may be used again. A second call does nothing."""
         self._ended = True
         if self._pid == os.getpid():
             with suppress(StoreClosed):
@@ -99,7 +99,7 @@ class HeldTransaction:
             self.drop()
 
     def drop(self) -> None:
-        """Drop the transaction; everyone else is kept out of LMDB."""
+        """Drop the transaction; all other threads are kept out of LMDB."""
         self.note = self.txn = None
 
     def __enter__(self) -> Self:

@@ -1,8 +1,7 @@
-"""What is checked of a data file before LMDB opens it.
+"""Checking a data file before LMDB opens it.
 
-LMDB finds out by itself that a file is not its own, but only when it has made a lock file beside
-it. A file that is cut off would end the process (SIGBUS), and of a damaged one the last write can
-be missing.
+LMDB detects a file that is not its own, but only after it has made a lock file next to it. A file
+that is cut off would end the process (SIGBUS), and a damaged one may lack the last write.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect_data_file"]
 
-LOOKS = 4  # at a data file that seems damaged, before one that keeps its writers waiting
+LOOKS = 4  # checks of a data file that seems damaged, before one that makes writers wait
 
 
 def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = False) -> None:
@@ -29,14 +28,14 @@ def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = Fal
     `locked`: the caller holds the lock of the barrier.
     """
     try:
-        for _ in range(LOOKS):  # others may write in the meantime
+        for _ in range(LOOKS):  # another process may write at the same time
             file = _look_at(folder.data)
             if file is None or (file.follow and file.size >= file.needed):
                 break
         else:
             # The holder of the barrier's lock would wait for itself.
             with contextlib.nullcontext() if locked else write_lock(folder, wait=True):
-                _look_again(folder.data, readonly=readonly)
+                _check_locked(folder.data, readonly=readonly)
     except OSError as error:
         raise StoreOpenError(
             f"the store {shown(folder.path)} could not be opened: {error}"
@@ -45,24 +44,24 @@ def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = Fal
         raise StoreOpenError(f"{shown(folder.data)} is not an LMDB file, or a damaged one")
 
 
-class _Look(NamedTuple):
-    """What a look at a data file has shown."""
+class _MetaPages(NamedTuple):
+    """The size and the meta pages of a data file."""
 
     size: int  # bytes
-    needed: int  # bytes; how long it must be by the newer of its meta pages
-    transactions: list[int]  # what its meta pages are of
+    needed: int  # bytes; the least length by the newer of its meta pages
+    transactions: list[int]  # the transaction numbers of its meta pages
 
     @property
     def follow(self) -> bool:
-        """Whether its two states follow each other, as they do but for that of a new file."""
+        """Whether the two meta pages are of consecutive transactions, or of a new file."""
         return abs(self.transactions[0] - self.transactions[1]) == 1 or not any(self.transactions)
 
 
-def _look_again(name: str, *, readonly: bool) -> None:
-    """Look while nobody writes, and raise StoreOpenError if something is wrong with the file."""
+def _check_locked(name: str, *, readonly: bool) -> None:
+    """Check the file while no process writes, and raise StoreOpenError if it is damaged."""
     file = _look_at(name)
     if file is None:
-        return  # as was seen before
+        return  # it was replaced since; LMDB will refuse it
     if not file.follow:
         numbers = " and ".join(map(str, file.transactions))
         raise StoreOpenError(
@@ -73,11 +72,11 @@ def _look_again(name: str, *, readonly: bool) -> None:
         _check_short(name, file, readonly=readonly)
 
 
-def _check_short(name: str, file: _Look, *, readonly: bool) -> None:
+def _check_short(name: str, file: _MetaPages, *, readonly: bool) -> None:
     """Raise StoreOpenError if a file that is too short lacks more than free pages.
 
-    A page at the end that was taken and given back in one transaction (of an event that was saved
-    and deleted in one group commit) is never written, and never read.
+    A page at the end that was allocated and freed in one transaction (an event was saved and
+    deleted in one group commit) is never written, and never read.
     """
     from lmdb.verify import VerifyError, verify
 
@@ -87,22 +86,22 @@ def _check_short(name: str, file: _Look, *, readonly: bool) -> None:
         whole = False
     if not whole:
         raise StoreOpenError(
-            f"{shown(name)} is cut off: it has {file.size:,} bytes of {file.needed:,}; reading on "
-            "would end the process; take it from a backup"
+            f"{shown(name)} is cut off: it has {file.size:,} bytes of {file.needed:,}, and reading "
+            "the rest would end the process; restore it from a backup"
         )
-    if not readonly:  # so that the next opening need not look through all of it
+    if not readonly:  # so that the next opening need not verify the whole file
         os.truncate(name, file.needed)
 
 
-def _look_at(name: str) -> _Look | None:
-    """Look at the meta pages of a file; None if it is not LMDB's."""
+def _look_at(name: str) -> _MetaPages | None:
+    """Read the meta pages of a file; None if it is not LMDB's."""
     with open(name, "rb") as file:
         first = meta_at(file, 0)
         second = first and meta_at(file, first.page_size)
         if first is None or second is None:
             return None
         later = max(first, second)
-        return _Look(
+        return _MetaPages(
             os.fstat(file.fileno()).st_size,
             (later.last_page + 1) * later.page_size,
             [first.transaction, second.transaction],

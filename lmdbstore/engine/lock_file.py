@@ -1,4 +1,4 @@
-"""LMDB's lock file: made here, since LMDB would make it with holes and die on a full disk (SIGBUS).
+"""LMDB's lock file, made here: LMDB makes it with holes, and would die on a full disk (SIGBUS).
 
 Rules: the file has room on disk for every reader before LMDB maps it.
 """
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
 __all__ = ["allocate_lock_file", "provide_lock_file"]
 
-HEAD, SLOT = 128, 64  # bytes of its beginning, and for each reader
+HEAD, SLOT = 128, 64  # bytes of its head, and of each reader slot
 
 
 def provide_lock_file(folder: StoreFolder, max_readers: int) -> None:
-    """Make the lock file of a store, if it is not there: a copy of the data file alone has none.
+    """Make the lock file of a store, if it is missing: a bare copy of the data file has none.
 
     Raises:
-        StoreOpenError: it cannot be made. Where the right is missing LMDB says so, or does without.
+        StoreOpenError: it cannot be made. If only the right is missing, LMDB reports that, or works
+            without the file.
     """
     if os.path.lexists(folder.lock):
         return
     made = temporary_name(folder.path)
     try:
         try:
-            # Who may write events may note that it reads.
+            # Every user that may write events may note its reads.
             allocate_lock_file(made, max_readers, folder.rights)
-            os.link(made, folder.lock)  # whole from the moment that others see it
+            os.link(made, folder.lock)  # complete as soon as others see it
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(made)
@@ -49,7 +50,7 @@ def provide_lock_file(folder: StoreFolder, max_readers: int) -> None:
 
 
 def allocate_lock_file(name: str, max_readers: int, mode: int) -> None:
-    """Make a file with room on disk for so many readers; raises OSError."""
+    """Make a file with room on disk for `max_readers` readers; raises OSError."""
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         if hasattr(os, "posix_fallocate"):

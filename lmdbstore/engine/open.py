@@ -1,12 +1,12 @@
 """Opening: from a path to the environment, in one sequence.
 
-Each step keeps one thing from going wrong, and later ones rely on it:
+Each step prevents one failure, and later steps rely on it:
 1. No other thread of the process opens or closes a store.
-2. The store is made if it is missing and may be made.
-3. What this process has open already is shared.
+2. The store is created if it is missing and may be created.
+3. If this process has the folder open already, that environment is shared.
 4. The process is present in the folder, so that no other process replaces the data file.
-5. Alone among opening processes, the file is inspected and opened by LMDB.
-6. It is a store; its side files are there, and opened.
+5. The file is inspected, and LMDB opens it, while no other process does the same.
+6. The file is checked to be a store; its side files are made if missing, and opened.
 7. Its databases are opened, while no other process writes.
 """
 
@@ -41,25 +41,29 @@ __all__ = ["open_environment"]
 def open_environment(
     path: str, options: Options, *, create: bool, mode: int = FILE_MODE
 ) -> Environment:
-    """Return the environment on `path`, opened or shared; give it back with `registry.release`.
+    """Return the environment on `path`, opened or shared; release it with `registry.release`.
 
-    `mode` are the rights of the files of a store that is made.
+    `mode` is the rights of the files of a new store.
 
     Raises:
-        StoreOpenError: the store is not there and may not be made, or cannot be opened.
+        StoreOpenError: the store does not exist and may not be created, or cannot be opened.
         InvalidOption: it is open in this process with another option.
     """
     folder = StoreFolder(path)
     with registry.opening_and_closing():
         registry.release_dropped()
         folder.check_plain()
-        if folder.identity is None:
+        identity = folder.identity
+        if identity is None:
             new = NewStore(mode, options.max_readers, options.map_size or 0)
             create_store(folder, new, create=create, readonly=options.readonly)
-        environment = registry.find(folder)
+            identity = folder.identity
+        if identity is None:
+            raise StoreOpenError(f"the store {path!r} was removed while it was being opened")
+        environment = registry.find(identity)
         if environment is None:
             environment = _open(folder, options)
-            # By what the file is now: until it was opened, another process might replace it.
+            # By the identity of the opened file: before that, a process might have replaced it.
             registry.add(environment)
         else:
             _check_agreement(path, environment.options, options)
@@ -68,8 +72,6 @@ def open_environment(
 
 
 def _open(folder: StoreFolder, options: Options) -> Environment:
-    if folder.identity is None:
-        raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
@@ -78,7 +80,7 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
         if not options.readonly:
-            _provide_side_files(folder)  # a copy of the data file alone has none
+            _provide_side_files(folder)  # a bare copy of the data file has none
         notes = Notes(folder)
         undo.callback(notes.close)
         barrier = Barrier(folder, readonly=options.readonly)
@@ -89,8 +91,9 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
 
 
 def _provide_side_files(folder: StoreFolder) -> None:
-    create_barrier_file(folder, folder.rights)
-    create_snapshots_file(folder, folder.rights)
+    rights = folder.rights
+    create_barrier_file(folder, rights)
+    create_snapshots_file(folder, rights)
 
 
 def _open_databases(
@@ -112,5 +115,5 @@ def _check_agreement(path: str, present: Options, wanted: Options) -> None:
         if has != wants:
             raise InvalidOption(
                 f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has "
-                f"the store {path!r} open; pass the same, or close the other store first"
+                f"the store {path!r} open; pass the same value, or close the other store first"
             )

@@ -1,7 +1,7 @@
-"""Opening the data file with LMDB: the map, the lock file, and what can be wrong.
+"""Opening the data file with LMDB: the map, the lock file, and the errors.
 
-Rules: the map is 1 TiB from the start and never grown here; where the address space is too small it
-is halved until it fits.
+Rules: the map is 1 TiB from the start and never grown here; if the address space is too small it is
+halved until it fits.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAP_SIZE", "open_lmdb"]
 
 DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
-LEAST_MAP_SIZE = 1 << 26  # bytes; where halving stops
-MAX_DATABASES = 16  # named databases; more than there are, for those of later versions
+LEAST_MAP_SIZE = 1 << 26  # bytes; halving stops here
+MAX_DATABASES = 16  # named databases; more than exist, for later versions
 
 
 def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:
@@ -62,15 +62,15 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
     message = f"the store {path!r} could not be opened: {error}"
     if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
         message += (
-            "; a reader too must be allowed to write the store's lock.mdb, in which LMDB notes "
-            "its readers (nothing else is written)"
+            "; a reader too must be allowed to write the store's lock.mdb, because LMDB notes its "
+            "readers there (nothing else is written)"
         )
     elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
         message += "; to read it only, pass readonly=True"
     elif "already open" in str(error):
         message += "; this process has opened the same files with lmdb itself"
-    elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot look for the dead before it opens
-        message = f"{message}; {TOO_MANY_READERS}; a read of any of them frees those of the dead"
+    elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot free dead slots before it opens
+        message = f"{message}; {TOO_MANY_READERS}; a read in any of them frees slots of dead ones"
     else:
         message += map_advice(error)
     return StoreOpenError(message)

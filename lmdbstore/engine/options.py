@@ -1,4 +1,4 @@
-"""Checking the options of a store: what is not acceptable is told with its name and a remedy."""
+"""Checking the options of a store: an error names the option, its value and the remedy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_READERS = 4096  # read transactions at once, over all processes
 
 
 class Options(NamedTuple):
-    """What an environment is opened with; stores that share one must agree on all of it."""
+    """The options of an environment; stores that share one must agree on all of them."""
 
     readonly: bool = False
     durability: str = "full"
@@ -36,16 +36,16 @@ def folder_of(path: object, *, links: bool = True) -> str:
     Raises:
         InvalidOption: it is not a path.
     """
-    with suppress(TypeError, ValueError, OSError):  # the last: where the current folder is gone
-        folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # what else it may be is refused
-        os.fsencode(folder)  # what no name of a file can be
+    with suppress(TypeError, ValueError, OSError):  # OSError: the current folder was removed
+        folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # else refused
+        os.fsencode(folder)  # raises for a text that no file name can be
         if folder and "\0" not in folder:
             return os.path.realpath(folder) if links else os.path.abspath(folder)
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
 
 
 def one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:
-    """Return a value that is one of those allowed; raises InvalidOption."""
+    """Return the value if it is one of `allowed`; raises InvalidOption."""
     for known in allowed:
         if type(value) is type(known) and value == known:
             return known
@@ -60,13 +60,13 @@ def checked_mode(mode: object) -> int:
         return number
     known = shown(mode) if number is None else oct(number)
     raise InvalidOption(
-        f"mode: {known} are no rights of a file that its owner may read and write; pass 0o600, "
+        f"mode: {known} is not the mode of a file that its owner may read and write; pass 0o600, "
         "0o660 or the like"
     )
 
 
 def checked_progress(progress: F | None) -> F | None:
-    """Return what is told how far work has come, if anything; raises InvalidOption."""
+    """Return the progress callback, or None; raises InvalidOption if it cannot be called."""
     if progress is None or callable(progress):
         return progress
     raise InvalidOption(

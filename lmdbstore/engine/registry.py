@@ -1,8 +1,8 @@
-"""The environments of this process: each folder opened once, shared by its stores, counted.
+"""The environments of this process: each folder is opened once, and its stores share it.
 
-Rules: the same files are opened once in a process, since LMDB loses its locks otherwise. A forked
-child touches nothing of its parent's: it drops what it inherited, and opens a store for itself when
-it first uses it.
+Rules: a process opens the same files once, because LMDB loses its locks otherwise. Users are
+counted. A forked child uses nothing of its parent: it drops the inherited environments, and opens a
+store for itself when it first uses it.
 """
 
 from __future__ import annotations
@@ -36,22 +36,21 @@ _lock = threading.RLock()
 
 
 def opening_and_closing() -> threading.RLock:
-    """Return the lock that keeps this process from opening and closing stores, and from forking."""
+    """Return the lock under which this process opens and closes stores, and forks."""
     return _lock
 
 
-def find(folder: StoreFolder) -> Environment | None:
-    """Return the environment that has the data file of a folder open; the lock is held."""
-    identity = folder.identity
-    environment = None if identity is None else _registry.get(identity)
+def find(identity: tuple[int, int]) -> Environment | None:
+    """Return the environment that has the data file of this identity open; the lock is held."""
+    environment = _registry.get(identity)
     if environment is not None and environment.gate.closed:
-        environment.close()  # this was interrupted
+        environment.close()  # an interrupt struck its closing
         return None
     return environment
 
 
 def add(environment: Environment) -> None:
-    """Note an environment by what its data file is now; the lock is held."""
+    """Add an environment, by the identity of its present data file; the lock is held."""
     identity = environment.folder.identity or (0, 0)
     _registry[identity] = environment
 
@@ -59,14 +58,14 @@ def add(environment: Environment) -> None:
 def renamed(environment: Environment) -> None:
     """Note that an environment has another data file now; the lock is held."""
     identity = environment.folder.identity or (0, 0)
-    _registry[identity] = environment  # first: who forks asks for all
+    _registry[identity] = environment  # first: a fork needs every environment
     for other, known in list(_registry.items()):
         if known is environment and other != identity:
             del _registry[other]
 
 
 def release(environment: Environment) -> None:
-    """Give an environment back; the last user closes it. Interrupted, it was not given back."""
+    """Release an environment; the last user closes it. After an interrupt it is not released."""
     with _lock:
         if environment.users == 1:
             environment.close()
@@ -76,13 +75,13 @@ def release(environment: Environment) -> None:
         environment.users -= 1
 
 
-# Environments of stores that were dropped and not closed. A finalizer may run anywhere, inside of
-# an operation too, so it only notes them here, and the next opening gives them back.
+# Environments of stores that were dropped and not closed. A finalizer may run anywhere, even inside
+# an operation, so it only notes them here, and the next opening releases them.
 dropped: list[Environment] = []
 
 
 def release_dropped() -> None:
-    """Give back the environments of dropped stores; the lock is held."""
+    """Release the environments of dropped stores; the lock is held."""
     while dropped:
         environment = dropped[0]  # it stays until it is released; others are added after it
         if environment.pid == os.getpid():
@@ -91,9 +90,9 @@ def release_dropped() -> None:
 
 
 def writing_here(folder: StoreFolder) -> bool:
-    """Whether this thread is in the middle of a write to the store in a folder.
+    """Whether this thread is inside a write to the store in a folder.
 
-    Then the caller is a signal handler, and would wait for itself if it waited for the write.
+    Then the caller is a signal handler, and waiting for the write would never end.
     """
     identity = folder.identity
     environment = None if identity is None else _registry.get(identity)
@@ -109,7 +108,7 @@ def _hold() -> list[Gate]:
 
 
 def _renew() -> None:
-    global _lock  # noqa: PLW0603  the inherited one is held by a thread that is not here
+    global _lock  # noqa: PLW0603  the inherited one may be held by a thread of the parent
     _lock = threading.RLock()
     inherited = list(_registry.values())
     _registry.clear()

@@ -1,8 +1,8 @@
-"""A session: what one store object has open, from its opening to its closing, over forks.
+"""A session: one store object's use of the environment, from opening to closing, across forks.
 
-Rules: it holds no state of LMDB's but the environment of this process, which it opens again after a
-fork. Every call checks that the session is open and, where reads are strict, waits at the barrier.
-It is what the work on a whole store (checking, copying, purging) is given: `read`, `write`, `hold`.
+Rules: it holds no LMDB state except the environment of this process, which it opens again after a
+fork. Every call checks that the session is open and, if reads are strict, waits at the barrier.
+Work on a whole store (checking, copying, purging) uses a session: `read`, `write`, `hold`.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Session:
         strict: bool = False,
         mode: int = FILE_MODE,
     ) -> None:
-        """Open the store in `path`; raises what `open_environment` raises.
+        """Open the store in `path`; raises the same as `open_environment`.
 
-        `strict` says whether reads wait for the write that is under way.
+        `strict`: reads wait for the write that is under way.
         """
         self.path = path
         self.options = options
@@ -72,9 +72,9 @@ class Session:
     def begin(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
     ) -> T:
-        """Run the first read of a call: where reads are strict, after the write under way."""
+        """Run the first read of a call: if reads are strict, after the write under way."""
         environment = self._environment
-        # What nearly always holds, and is asked once a read: nothing has to be waited for.
+        # A short path, since this runs once a read: almost always there is nothing to wait for.
         if self._closed or environment.pid != getpid() or (self.strict and environment.barrier.up):
             environment = self.after_writes()
         return environment.read(work, views=views) if views else environment.read(work)
@@ -86,11 +86,11 @@ class Session:
         return self.current().read(work, views=views)
 
     def hold(self) -> HeldTransaction:
-        """Return a read transaction on the state as it is now, which stays open."""
+        """Return a read transaction on the present state; it stays open."""
         return self.after_writes().hold()
 
     def after_writes(self) -> Environment:
-        """Return the environment; where reads are strict, after the write under way."""
+        """Return the environment; if reads are strict, after the write under way."""
         environment = self.current()
         if self.strict and environment.barrier.up and not environment.writer.writing_here:
             environment.barrier.wait(environment.writer.settle)
@@ -101,10 +101,10 @@ class Session:
     def write(self, change: Change) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        self.current().write(change)
+        self.current().writer.write(change)
 
     def write_freeing(self, change: Change) -> None:
-        """Carry out a change that makes room, in a store that may be full."""
+        """Carry out a change that frees space, in a store that may be full."""
         self.check_writable()
         self.current().write_freeing(change)
 
@@ -116,7 +116,7 @@ class Session:
                 f"the store {self.path!r} was opened with readonly=True; open it without"
             )
 
-    # -- being open -------------------------------------------------------------------------------
+    # -- opening and closing ----------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self._closed:
@@ -138,7 +138,7 @@ class Session:
             return self._environment
 
     def close(self) -> None:
-        """Give the environment back; its last user closes it. Doing it again does nothing."""
+        """Release the environment; its last user closes it. A second call does nothing."""
         self._closed = True
         with self._opening.lock:
             if self._forget.alive and self._environment.pid == os.getpid():

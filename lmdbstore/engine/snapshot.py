@@ -1,4 +1,4 @@
-"""A snapshot: a view of one frozen state of the store, for as long as the caller wants it."""
+"""A snapshot: a view of one frozen state of the store, until the caller closes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Snapshot(LMDBView):
     """A view of one state of the store; see `LMDBEventStore.snapshot`."""
 
     def __init__(self, session: Session, *, signatures: bool) -> None:
-        """Take the state as it is now; the session is kept from being dropped."""
+        """Take the present state; the reference keeps the session open."""
         self._session = session
         self._held = session.hold()
         super().__init__(self._held.read, self._held.read, signatures=signatures)
@@ -33,5 +33,5 @@ class Snapshot(LMDBView):
         return ended
 
     def __repr__(self) -> str:
-        """What it is."""
+        """Show the path of the store, and whether the snapshot has ended."""
         return f"<a snapshot of {self._session.path!r}{', ended' if self._closed else ''}>"

@@ -20,7 +20,7 @@ __all__ = [
     "Rendered",
 ]
 
-NEVER, IF_ASSERTED, ALWAYS = range(3)  # when a part matches the empty text: see _Part.empty
+NEVER, IF_ASSERTED, ALWAYS = range(3)  # when a part matches the empty text: see `Part.empty`
 PLAIN, ASSERTION, REPEAT = range(3)
 
 

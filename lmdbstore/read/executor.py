@@ -1,10 +1,10 @@
 """The executor: runs a plan, page by page.
 
 Rules: each chunk is read in a short transaction of its own, and nothing is open when a page is
-handed out. What is left to read is a range of timeline keys, inclusive on both sides, which shrinks
-by each chunk from the side where reading began: so a search goes on behind the last key it saw,
-whatever was written, deleted, forked or grown meanwhile. What was saved after the search began has
-a local id at or over the watermark and is left out.
+returned. The unread part is a range of timeline keys, inclusive on both sides. Each chunk shrinks
+it from the side where reading began, so a search continues after the last key it read, regardless
+of writes, deletes, forks and map growth in the meantime. An event saved after the search began has
+a local id at or above the watermark and is left out.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor"]
 
-# Events. The first come at once, then speed counts. What is decoded should not set off the garbage
-# collector, which CPython does at every 700 new objects that refer to others; an event has two. A
-# pattern is searched for in a whole chunk, of which few events are decoded.
+# Events. The first chunk is small, so that it comes at once; later ones are large, for speed.
+# Decoding should not trigger the garbage collector, which CPython runs after 700 new container
+# objects; an event has two. A pattern is searched for in a whole chunk, of which few are decoded.
 FIRST_CHUNK, LONGEST_CHUNK, LONGEST_FILTERED = 128, 256, 1024
 GROWTH = 4
-KEY_CHUNK = 16_384  # keys, where no record is read
-WORTH_A_PASS = 16  # one record in so many, and their keys are read by passing over all of them
-CHUNK_BYTES = 4 << 20  # a chunk ends with the record that reaches so many bytes
+KEY_CHUNK = 16_384  # keys, if no record is read
+WORTH_A_PASS = 16  # if one record in this many is chosen, a pass over all keys is worth it
+CHUNK_BYTES = 4 << 20  # a chunk ends with the record that reaches this size
 
 
 class _Chunk(NamedTuple):
-    keys: list[bytes]  # of what may match, in the order asked for
-    records: list[bytes]  # their records, unless only keys are wanted
-    last: bytes | None  # the last key seen; None at the end of the range
-    filtered: bool = False  # only what the filter lets through is left
+    keys: list[bytes]  # of the events that may match, in the requested order
+    records: list[bytes]  # their records, unless only keys are needed
+    last: bytes | None  # the last key read; None at the end of the range
+    filtered: bool = False  # only records that passed the filter remain
 
 
 class _Place(NamedTuple):
-    """What is left to read.
+    """The part of a search that is still to be read.
 
-    Where signatures are used the range is read in parts: a range is either a part of what is left,
-    or all of it (`seeking`), in which the next part is still to be found.
+    With signatures the range is read in parts: the range here is either one of these parts, or the
+    whole unread range (`seeking`), in which the next part is still to be found.
     """
 
     low: bytes
     high: bytes
-    left: int | None  # how many events may still be given
+    left: int | None  # how many events may still be returned
     size: int  # of the next chunk
     seeking: bool
     ended: bool
 
 
 class Executor:
-    """What is left of a search."""
+    """The unread rest of a search."""
 
     def __init__(self, reads: Reads, plan: Plan, watermark: bytes) -> None:
         """Run `plan`; `watermark` is the next local id at the time of the call, encoded."""
@@ -76,23 +76,24 @@ class Executor:
         self._plan = plan
         self._query = plan.query
         self._watermark = watermark
-        self._counting = False  # whether the events are not wanted, only how many they are
+        self._counting = False  # whether only the number of events is needed
         low, high = _bounds(plan.query)
         left = plan.query.limit
         filtered = plan.reads_records or len(plan.walk) > 1
         self._longest = LONGEST_FILTERED if filtered else LONGEST_CHUNK
         size = max(FIRST_CHUNK, min(left or 0, self._longest))
-        self._far = low if plan.query.descending else high  # where the last part ends
+        self._far = low if plan.query.descending else high  # the end of the last part
         seeking = plan.runs > 0
         self._place = _Place(low, high, left, size, seeking, ended=bool(plan.nothing))
-        # The keys of the walked flags, and whether they are looked up or read.
+        # The keys of the walked flags, and whether events are looked up in their sets.
         self._walk = [(fmt.text_key(flag), plan.looked_up(flag)) for flag in plan.walk]
         self._filter = RecordFilter(plan)
 
     def next_page(self) -> Page | None:
         """Return the next events (at least one), or None at the end.
 
-        The pager goes on as the last thing before it returns: interrupted, it reads the same again.
+        The place moves on as the last step before this returns: after an interrupt, the next call
+        reads the same page again.
         """
         before = self._place
         try:
@@ -107,7 +108,7 @@ class Executor:
                 left = self._place.left
                 if left is not None:
                     keys, events = keys[:left], events[:left]
-                page, place = _page(keys, events), self._behind(chunk.last, len(keys))
+                page, place = _page(keys, events), self._place_after(chunk.last, len(keys))
                 self._place = place
                 if events:
                     return page
@@ -117,7 +118,7 @@ class Executor:
         return None
 
     def count(self) -> int:
-        """Return how many events are left, to the end."""
+        """Return how many events remain, to the end."""
         self._counting = True
         total, keys_only = 0, not self._plan.reads_records
         if keys_only or self._place.left is None:
@@ -136,19 +137,19 @@ class Executor:
             if self._place.left is not None:
                 found = min(found, self._place.left)
             total += found
-            self._place = self._behind(chunk.last, found)
+            self._place = self._place_after(chunk.last, found)
         return total
 
     def _count_in(self, chunk: _Chunk) -> int:
-        if self._filter.exact:  # none has to be decoded
+        if self._filter.exact:  # no event needs decoding
             return len(chunk.records if chunk.filtered else self._filter.chosen(chunk.records))
         _, events = self._filter.matching(chunk.keys, chunk.records, filtered=chunk.filtered)
         return len(events)
 
-    def _behind(self, last: bytes | None, found: int) -> _Place:
-        """Return the place behind the last key that was seen (None: the end of the range).
+    def _place_after(self, last: bytes | None, found: int) -> _Place:
+        """Return the place after the last key that was read (None: the end of the range).
 
-        `found` is how many events were found on the way there.
+        `found` is the number of events found on the way there.
         """
         low, high, left, size, _, _ = self._place
         if left is not None:
@@ -168,9 +169,9 @@ class Executor:
         return place._replace(low=low, high=high, seeking=True, ended=place.ended or low > high)
 
     def _next_size(self, size: int, left: int | None, found: int) -> int:
-        """Return the size of the chunk behind one of `size` in which so many events were found."""
+        """Return the size of the chunk after one of `size` in which `found` events were found."""
         longest = max(size, self._longest)
-        if found and not self._counting:  # all that is found in a chunk is decoded
+        if found and not self._counting:  # every match in a chunk is decoded
             longest = min(longest, max(LONGEST_CHUNK, size * LONGEST_CHUNK // found))
         if left is None or not found:
             size *= GROWTH
@@ -179,11 +180,11 @@ class Executor:
     def _next_part(self, txn: Transaction[Any], databases: Databases) -> _Place:
         """Return the place at the next part that may hold a match.
 
-        It reads the signatures as they are now: what was saved since the search began may show in
-        them, and what was not deleted since does.
+        It reads the current signatures. They cover all events of the search except those deleted
+        since, and may cover events saved since.
         """
         place, pattern = self._place, self._query.pattern
-        assert pattern is not None, "signatures tell of patterns"  # noqa: S101
+        assert pattern is not None, "signatures are for patterns"  # noqa: S101
         most = MOST_RUNS if place.size >= RUN else 1  # the first events come at once
         with txn.cursor(db=databases.signatures) as cursor:
             part = next_part(
@@ -234,21 +235,21 @@ class Executor:
     def _filtered_scan(
         self, txn: Transaction[bytes], databases: Databases, cursor: Cursor[bytes], size: int
     ) -> _Chunk:
-        """Scan for records alone, and find the keys of those that the filter lets through.
+        """Scan the records only, and find the keys of those that pass the filter.
 
-        Records without their keys are read in two thirds of the time.
+        Reading records without their keys takes two thirds of the time.
         """
         records = list(islice(self._entries(cursor, keys=False), size))
         if not records:
             return _Chunk([], [], None)
         last = cursor.key()
-        if not self._place.low <= last <= self._place.high:  # it is empty where all was read
+        if not self._place.low <= last <= self._place.high:  # it is empty if all was read
             keys = list(islice(self._entries(cursor, values=False), size))
             return self._cut(keys, records, ended=True)
         chosen = self._filter.chosen(records)
         if self._filter.exact:
             chosen = chosen[: self._place.left]
-        if self._counting and self._filter.exact:  # they are not looked at again
+        if self._counting and self._filter.exact:  # the keys are not needed
             return _Chunk([], [records[n] for n in chosen], last, filtered=True)
         if len(chosen) * WORTH_A_PASS < len(records):
             records = [records[n] for n in chosen]
@@ -273,7 +274,7 @@ class Executor:
         )
 
     def _cut(self, keys: list[bytes], records: list[bytes], *, ended: bool) -> _Chunk:
-        """Leave out what lies beyond the far end of the range."""
+        """Cut off everything beyond the far end of the range."""
         inside = len(keys)
         if keys and self._query.descending and keys[-1] < self._place.low:
             inside = len(keys) - bisect_left(keys[::-1], self._place.low)
@@ -284,7 +285,7 @@ class Executor:
         return _Chunk(keys, records, keys[-1])
 
     def _walked(self, txn: Transaction[bytes], databases: Databases, size: int) -> _Chunk:
-        """Return the keys that are in all of the walked posting sets; the rarest one leads."""
+        """Return the keys that are in all walked posting sets, starting from the rarest."""
         (rarest, _), *others = self._walk
         descending = self._query.descending
         with txn.cursor(db=databases.flags) as cursor:
@@ -336,11 +337,11 @@ def _page(keys: list[bytes], events: list[Event]) -> Page:
 def _bounds(query: Query) -> tuple[bytes, bytes]:
     low, high = fmt.first_key(query.ts_start), fmt.last_key(query.ts_end)
     if query.after is not None:
-        behind = fmt.timeline_key(query.after)
+        last = fmt.timeline_key(query.after)
         if query.descending:
-            high = min(high, fmt.before_key(behind))
+            high = min(high, fmt.before_key(last))
         else:
-            low = max(low, fmt.after_key(behind))
+            low = max(low, fmt.after_key(last))
     return low, high
 
 
@@ -348,7 +349,7 @@ def _keys_by_id(txn: Transaction[bytes], databases: Databases, records: list[byt
     ids = [event.id for event in fmt.decode(records)]
     keys = [fmt.key_in(txn.get(fmt.text_key(event_id), b"", db=databases.ids)) for event_id in ids]
     if not all(keys):
-        raise StoreDamaged(f"an event of {shown(ids)} is missing in the index of ids")
+        raise StoreDamaged(f"an event of {shown(ids)} is missing from the index of ids")
     return keys
 
 

@@ -1,7 +1,7 @@
-"""The filter: which records of a page match, told by their bytes as far as that can be.
+"""The filter: which records of a page match, decided on their bytes as far as possible.
 
-Rules: pure; what has not to be decoded is not. A pattern is exact. A flag or a source is first
-looked for as bytes anywhere in the record, and what has them is confirmed on the event.
+Rules: pure; records are decoded only where necessary. The test for a pattern is exact. A flag or a
+source is first searched for as bytes anywhere in the record; the decoded event confirms each hit.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class RecordFilter:
-    """What the records of a plan's pages are tested for."""
+    """The tests that a plan applies to the records of its pages."""
 
     def __init__(self, plan: Plan) -> None:
-        """Test for the pattern and the source of the query, and for the flags that are tested."""
+        """Test for the pattern and the source of the query, and for the flags in `plan.test`."""
         self._pattern, self._source = plan.query.pattern, plan.query.source
         self._flags = plan.test
         texts = [*self._flags, *([] if self._source is None else [self._source])]
@@ -37,7 +37,7 @@ class RecordFilter:
 
     @property
     def exact(self) -> bool:
-        """Whether all that is chosen does match."""
+        """Whether every chosen record matches."""
         return not self._needles
 
     def chosen(self, records: list[bytes]) -> list[int]:
@@ -55,7 +55,7 @@ class RecordFilter:
     def matching(
         self, keys: list[bytes], records: list[bytes], *, filtered: bool
     ) -> tuple[list[bytes], list[Event]]:
-        """Return the events that match, and their keys; `filtered`: these are the chosen ones."""
+        """Return the events that match, and their keys; `filtered`: these records are chosen."""
         if not filtered and not self._lets_all_through:
             keys, records = select(self.chosen(records), keys, records)
         events = fmt.decode(records)

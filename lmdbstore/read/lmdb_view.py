@@ -1,8 +1,8 @@
-"""The answers to all that can be asked of LMDB: by a store, and by a snapshot alike.
+"""Every read of LMDB, for a store and for a snapshot.
 
-Rules: a view is given the way to run a piece of work in a read transaction, and knows nothing of
-how that comes about. A query is planned and its watermark taken in one transaction, when `search`
-is called; the pages are read later, by an `Executor`.
+Rules: a view is given a function that runs work in a read transaction, and does not depend on how
+that is done. When `search` is called, one transaction plans the query and takes its watermark; an
+`Executor` reads the pages later.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LMDBView(QueryView):
     """A view that answers queries by reading LMDB: a store, or a snapshot of one."""
 
     def __init__(self, reads: Reads, begin: Reads, *, signatures: bool) -> None:
-        """Read by `reads`, and the first of a call by `begin`, which waits where reads are strict.
+        """Read with `reads`; `begin` runs the first read of a call, and waits if reads are strict.
 
         `signatures` says whether searches use the signatures of runs.
         """
@@ -74,8 +74,8 @@ class LMDBView(QueryView):
     def flags(self) -> dict[str, int]:
         """Return every flag with its number of events, in one pass over the posting sets.
 
-        No event is read, but one for each flag whose text is not its own key (empty, or longer
-        than 510 bytes of UTF-8). The whole pass sees one state of the store.
+        One event is read for each flag whose text is not its own key (empty, or longer than 510
+        bytes of UTF-8), and no other. The whole pass sees one state of the store.
         """
         return self._begin(_flags)
 
@@ -84,8 +84,8 @@ class LMDBView(QueryView):
         key = self._begin(lambda txn, databases: _key(txn, databases, wanted))
         if key is None:
             raise EventNotFound(
-                f"after: there is no event with the id {shown(wanted)} to continue behind; the "
-                "token of a search stays good when its event is deleted"
+                f"after: there is no event with the id {shown(wanted)} to continue after; pass the "
+                "token of a search, which stays valid when its event is deleted"
             )
         return fmt.decode_key(key)
 
@@ -93,7 +93,7 @@ class LMDBView(QueryView):
         plan, watermark = self._planned(query)
         executor = Executor(self._reads, plan, watermark)
         token = None if query.after is None else query.after.token
-        return self._track(Search(executor.next_page, token, str(query)))
+        return self._track(Search(executor.next_page, token, query))
 
     def _count(self, query: Query) -> int:
         plan, watermark = self._planned(query)
@@ -110,7 +110,7 @@ class LMDBView(QueryView):
         return make_plan(query, events, postings, runs=runs * self._signatures), watermark
 
 
-# The empty id is no event's; its key would be that of the empty flag.
+# No event has the empty id; its key would be the key of the empty flag.
 
 
 def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
@@ -121,13 +121,13 @@ def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes 
 def _found(
     txn: Transaction[bytes], databases: Databases, event_id: str
 ) -> tuple[bytes, bytes] | None:
-    """Return what `ids` has of an event, and its record."""
+    """Return the entry of an event in `ids`, and its record."""
     entry = txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
     if entry is None:
         return None
     record = txn.get(fmt.key_in(entry), db=databases.timeline)
     if record is None:
-        raise StoreDamaged(f"the id {shown(event_id)} stands in an index, but not its event")
+        raise StoreDamaged(f"the id {shown(event_id)} is in an index, but its event is not")
     return entry, record
 
 
@@ -138,7 +138,7 @@ def _events(txn: Transaction[bytes], databases: Databases) -> int:
 def _numbers(
     txn: Transaction[bytes], databases: Databases, query: Query
 ) -> tuple[int, dict[str, int], int, bytes]:
-    """Return what the planner wants to know of the store, and its next local id."""
+    """Return the numbers that the planner needs, and the next local id."""
     watermark = next_local_id(txn, databases)
     events = _events(txn, databases)
     runs = 0 if query.pattern is None else txn.stat(databases.signatures)["entries"]

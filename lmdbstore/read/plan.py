@@ -1,12 +1,12 @@
 """The planner: from a query and a few numbers to a plan, which can print itself.
 
-Rules: pure; it knows no store and reads nothing. All choice of an index is here. A plan is plain
-data, and what `explain` shows is the plan that runs.
+Rules: pure; it knows no store and reads nothing. Only this module chooses an index. A plan is plain
+data, and `explain` shows the plan that runs.
 
 There are two ways to the events, both in timeline order: scanning `timeline`, and walking posting
-sets. To read a posting and its record costs as much as to read a record of the scan and look for
-the flag in it, so a flag is walked, however common. A pattern is another matter: it is searched for
-in whole pages of records, of which scanned ones cost a quarter of those that are looked up.
+sets. Reading a posting and its record costs as much as reading a record of the scan and searching
+it for the flag, so a flag is always walked, even a common one. Patterns are different: they are
+searched for in whole pages of records, and a scanned record costs a quarter of one looked up.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "make_plan"]
 
-DENSE = 4  # where there is a pattern, a flag on more than one event in so many is scanned for
-# A posting set up to so many times the rarest one is read along with it; in a longer one the keys
-# of the rarest are looked up.
+DENSE = 4  # with a pattern, a flag on more than one event in this many is scanned for
+# A posting set of up to this many times the size of the rarest is read along with it; in a longer
+# one the keys of the rarest are looked up.
 MERGED = 4
 
 
@@ -36,12 +36,12 @@ class Plan(NamedTuple):
     postings: dict[str, int]  # of each flag of the query
     walk: tuple[str, ...]  # flags whose posting sets are walked together, the rarest first
     test: tuple[str, ...]  # flags that are tested on each record; all of them, or none
-    runs: int = 0  # of the timeline, which are read only if their signature does not exclude it
+    runs: int = 0  # signed runs, which are read only if their signature allows the pattern
     nothing: str = ""  # why no event can match
 
     @property
     def known_count(self) -> int | None:
-        """How many events match, where the numbers that the plan was made of say it."""
+        """How many events match, if the plan's own numbers give it; else None."""
         query = self.query
         if query._replace(flags=(), descending=False, limit=None) != type(query)():
             return None
@@ -51,12 +51,12 @@ class Plan(NamedTuple):
         return min(numbers if query.limit is None else [*numbers, query.limit])
 
     def looked_up(self, flag: str) -> bool:
-        """Whether keys are looked up in the posting set of a walked flag; else it is read."""
+        """Whether keys are looked up in the posting set of a walked flag; else the set is read."""
         return self.postings[flag] > MERGED * self.postings[self.walk[0]]
 
     @property
     def reads_records(self) -> bool:
-        """Whether telling a match takes the record, and not its key alone."""
+        """Whether finding a match needs the record, and not only its key."""
         return bool(self.test) or self.query.reads_records
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class Plan(NamedTuple):
         if query.ts_end < math.inf:
             steps.append(f"to {_time(query.ts_end)}")
         if query.after is not None:
-            steps.append(f"behind {query.after.token}")
+            steps.append(f"after {query.after.token}")
         sets = [self._set(flag) for flag in self.walk if self.looked_up(flag)]
         steps += [f"look each up in the posting set of {found}" for found in sets]
         steps += [f"test the flag {flag!r} on each record" for flag in self.test]
@@ -104,9 +104,10 @@ class Plan(NamedTuple):
 
 
 def make_plan(query: Query, events: int, postings: Mapping[str, int], *, runs: int = 0) -> Plan:
-    """Choose how to answer `query` in a store of so many events, postings of each flag, and runs.
+    """Choose how to answer `query`.
 
-    `runs` are those that have a signature, where signatures are used.
+    `events` is the number in the store, `postings` the number that carry each flag, and `runs` the
+    number of runs with a signature, or 0 if signatures are not used.
     """
     numbers = {flag: postings[flag] for flag in query.flags}
     flags = tuple(sorted(numbers, key=lambda flag: (numbers[flag], flag)))

@@ -1,7 +1,7 @@
 """Reading one posting set, and several at once, inside a read transaction.
 
 Rules: keys are timeline keys; both bounds are inclusive; a range is given in time order
-(`low <= high`) whichever way it is read.
+(`low <= high`) for both directions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def leap(
 ) -> tuple[bytes, bytes]:
     """Narrow the range, on the side where reading begins, to where every set has begun.
 
-    Nothing that is in all sets is left out. A range that is empty has `low > high`.
+    No key that is in all sets is left out. An empty range has `low > high`.
     """
     for flag_key in flag_keys:
         if low > high:
@@ -50,9 +50,9 @@ def leap(
 def merged(
     cursor: Postings, others: Iterable[tuple[bytes, bool]], keys: list[bytes]
 ) -> list[bytes]:
-    """Return those of `keys`, in their order, that are in all of the other sets too.
+    """Return the keys of `keys`, in their order, that are in all of the other sets too.
 
-    The bool beside each set is whether the keys are looked up in it; else it is read.
+    The bool of each set says whether the keys are looked up in it; else the set is read.
     """
     for flag_key, looked_up in others:
         if not keys:

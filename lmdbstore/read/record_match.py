@@ -1,7 +1,7 @@
 """Matching a pattern in many records at once.
 
-Rules: this module knows that a record has a header, which the pattern must not match, and what a
-page of records costs; `patterns.pages` says why a page may be searched at all.
+Rules: this module knows that a record has a header, which the pattern must not match, and the cost
+of a page of records; `patterns.pages` explains why a page may be searched as one text.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["matching_records"]
 
 
 def matching_records(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
-    """Return the numbers of the records whose content the pattern is found in, in order.
+    """Return the numbers of the records whose content has a match, in order.
 
-    A page without a hit costs joining it and one search. If it has many hits, or its headers have
-    some, the contents alone are searched; if those have many, each is tested. A pattern that is one
-    text is then looked for in each content.
+    A page without a hit costs joining it and one search. If it has many hits, or hits in headers,
+    only the contents are searched; if those have many hits, each is tested. A pattern that is one
+    literal text is then searched for in each content.
     """
     found: list[int] = []
     done = 0
@@ -34,7 +34,7 @@ def matching_records(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
         if done == len(records):
             return found
     contents = fmt.contents_of(records[done:] if done else records)
-    if (literal := pattern.literal) is not None:  # a sixth of the time that RE2 takes
+    if (literal := pattern.literal) is not None:  # a sixth of the time of RE2
         return found + [n for n, content in enumerate(contents, done) if literal in content]
     if pattern.by_page:
         more: list[int] = []

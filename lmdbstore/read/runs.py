@@ -1,9 +1,9 @@
 """Reading the signed runs, inside a transaction: which parts of a range have to be read.
 
-Rules: a run is a range of timeline keys, its first one included and its end not, with a signature
-of all events in it; runs lie apart. So an event that is in no run, or that comes into one later
-(its signature is removed then), is always read. Functions take a cursor of `signatures` whose
-values may be bytes or, where nothing is to be copied, memory views.
+Rules: a run is a range of timeline keys, including its first key and excluding its end, with a
+signature of all events in it; runs do not overlap. So an event is always read if it is in no run,
+or is saved into one later (its signature is then removed). Functions take a cursor of `signatures`
+whose values may be bytes or, to avoid copies, memory views.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_RUNS", "RUN", "next_part"]
 
-RUN = 512  # events; shorter where a late event had the signature of a run removed
-# Runs in a row that may match and are read as one part: between two parts lies a transaction.
+RUN = 512  # events; shorter if a late event removed the signature of a run
+# Runs in a row that may match and are read as one part; each part needs a transaction of its own.
 MOST_RUNS = 32
 
 Buffer = bytes | memoryview
@@ -34,12 +34,12 @@ Buffer = bytes | memoryview
 def next_part(  # noqa: PLR0913  a range and a direction
     cursor: Cursor[Buffer], probe: Probe, low: bytes, high: bytes, most: int, *, descending: bool
 ) -> tuple[bytes, bytes] | None:
-    """Return the first part of a range that may hold a match, in the order asked for, or None.
+    """Return the first part of a range that may hold a match, in the requested order, or None.
 
     It has at most `most` runs. All bounds are inclusive.
     """
-    # Places on the way, each the edge between two keys and given by the key after it: where the
-    # part begins, where what was seen ends, and where the range ends.
+    # Edges between two keys, each given by the key after it: the beginning of the part, the end of
+    # the keys seen so far, and the end of the range.
     start: bytes | None = None
     at, stop = low, fmt.after_key(high)
     beyond, nearer = gt, min
@@ -54,7 +54,7 @@ def next_part(  # noqa: PLR0913  a range and a direction
             near, far = far, near
         if not beyond(far, at):  # the run before the range
             continue
-        if beyond(near, at):  # what comes first is in no run
+        if beyond(near, at):  # the next keys are in no run
             return _part(start or at, nearer(near, stop), descending=descending)
         if probe.may_match(value, length):
             start = start or at
@@ -65,7 +65,7 @@ def next_part(  # noqa: PLR0913  a range and a direction
         if runs == most or not beyond(stop, at):
             found = start is not None
             return _part(start or at, nearer(at, stop), descending=descending) if found else None
-    return _part(start or at, stop, descending=descending)  # what is after the last run
+    return _part(start or at, stop, descending=descending)  # the keys after the last run
 
 
 def _part(start: bytes, stop: bytes, *, descending: bool) -> tuple[bytes, bytes]:
@@ -76,7 +76,7 @@ def _part(start: bytes, stop: bytes, *, descending: bool) -> tuple[bytes, bytes]
 def _runs(
     cursor: Cursor[Buffer], low: bytes, high: bytes, *, descending: bool
 ) -> Iterator[tuple[Buffer, Buffer]]:
-    """Give the runs that begin in the range, and the one that the range begins in."""
+    """Yield the runs that begin in the range, and the run in which the range begins."""
     if descending:
         return entries(cursor, low, high, descending=True)
     found = seek(cursor, low, low, descending=True) or cursor.first()

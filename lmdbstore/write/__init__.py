@@ -1,1 +1,1 @@
-"""Writing: what a change does, the write transaction, and the writer with its group commit."""
+"""Writing: the changes, the write transaction, and the writer with its group commit."""

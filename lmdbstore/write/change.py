@@ -1,8 +1,8 @@
 """A change: one caller's work on the databases, made in its own thread and applied by the writer.
 
-Rules: a change keeps all indexes in step with the records. Everything that the caller can be told
-to be wrong is found before its first change (`apply` returns it), except by a change that is alone
-in its transaction. What `apply` raises ends the transaction.
+Rules: a change keeps all indexes in step with the records. It finds every error of the caller
+before it writes anything, and `apply` returns the error; only a change that is alone in its
+transaction may find it later. An exception raised by `apply` ends the transaction.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["Change", "EmptyCommit"]
 class Change(ABC):
     """One caller's change, made and checked in the caller's thread."""
 
-    alone: ClassVar[bool] = False  # whether it wants a transaction of its own
-    frees: ClassVar[bool] = False  # whether it makes room, and so may use what is kept for that
+    alone: ClassVar[bool] = False  # whether it needs a transaction of its own
+    frees: ClassVar[bool] = False  # whether it frees space, and so may use the reserve for deletes
 
     @abstractmethod
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
-        """Carry it out; return why it cannot be done, with nothing changed."""
+        """Carry it out; return None, or the error if it is refused and nothing was changed."""
 
 
 class EmptyCommit(Change):
-    """Change nothing, and commit: then what the transaction before freed may be used."""
+    """Change nothing, and commit: then pages freed by the transaction before may be used."""
 
     alone = True
     frees = True

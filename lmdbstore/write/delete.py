@@ -43,7 +43,7 @@ class Delete(Change):
 
 
 def erase(txn: WriteTransaction, key: bytes, event: Event) -> None:
-    """Remove an event, whose record is removed, from all indexes."""
+    """Remove an event from all indexes; its record is removed already."""
     databases = txn.databases
     txn.remove(databases.ids, fmt.text_key(event.id))
     for tag in event.tags:

@@ -1,9 +1,9 @@
-"""Saving events: one, those of several callers together, or many at once.
+"""Saving events: one event, those of several callers together, or many at once.
 
-Rules: a batch is sorted by index, so that pages are filled in order and LMDB is called seldom: each
-call gives the interpreter's lock away, and waits for it where threads are busy. The ids are written
-first: what is taken shows there, and nothing else of that event is written. One event alone is put
-key by key, since a batch of one takes a third more instructions.
+Rules: a batch is sorted by index, so that pages fill in order and few calls of LMDB are needed:
+each call releases the interpreter's lock, and must wait for it when other threads are busy. The ids
+are written first: they show which ids are taken, and nothing else of those events is written. A
+single event is put key by key, because a batch of one takes a third more instructions.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Save", "SaveMany", "apply_all"]
 
-BATCH_EVENTS = 10_000  # that `SaveMany` sorts and writes at once
-# Records, or postings of one flag: to append so many fills their pages, and costs a seek.
+BATCH_EVENTS = 10_000  # events that `SaveMany` sorts and writes at once
+# Records, or postings of one flag: appending this many fills their pages, and costs one seek.
 WORTH_APPENDING = 8
 
 
@@ -39,21 +39,21 @@ class Batch:
     """Events that are sorted and written at once."""
 
     def __init__(self, rows: fmt.Rows) -> None:
-        """Hold what is written of each event."""
+        """Hold the encoded rows of the events."""
         self.rows = rows
-        # For each flag the events that carry it, by their place; made before the write lock.
+        # For each flag the places of the events that carry it; made before the write lock is taken.
         self._postings: defaultdict[bytes, list[int]] = defaultdict(list)
         for place, flag_keys in enumerate(rows.flag_keys):
             for flag_key in flag_keys:
                 self._postings[flag_key].append(place)
 
     def keys(self, txn: WriteTransaction) -> list[bytes]:
-        """Return the timeline keys that the events get; they are not given out yet."""
+        """Return the timeline keys that the events will get; no local id is used up yet."""
         first, times = txn.next_local_id, self.rows.times
         return list(map(add, times, map(fmt.encode_number, range(first, first + len(times)))))
 
     def write(self, txn: WriteTransaction, keys: list[bytes], *, append: bool = True) -> set[int]:
-        """Write the events whose id is free at these keys; return the places of the others.
+        """Write the events with a free id at these keys; return the places of the others.
 
         `append`: the local ids rise, and are the highest so far.
         """
@@ -66,9 +66,9 @@ class Batch:
         return taken
 
     def _claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
-        """Write the ids that are free; return the places of those that are taken."""
+        """Write the free ids; return the places of the taken ones."""
         ids, id_keys = txn.databases.ids, self.rows.id_keys
-        # Sorted by id and then by key, so that of two equal ones the first gets it.
+        # Sorted by id and then by key, so that of two events with the same id the first gets it.
         items = sorted(zip(id_keys, self.rows.id_entries(keys), strict=True))
         if txn.put_many(ids, items) == len(items):
             return set()
@@ -79,7 +79,7 @@ class Batch:
         }
 
     def index(self, txn: WriteTransaction, keys: list[bytes], *, append: bool) -> None:
-        """Write all but the ids, which are written."""
+        """Write everything except the ids, which are written already."""
         timeline = txn.databases.timeline
         records = sorted(zip(keys, self.rows.records, strict=True))
         at_end = len(records) >= WORTH_APPENDING and records[0][0] > txn.last_key(timeline)
@@ -114,24 +114,23 @@ class Save(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        time, id_key, flag_keys, record, checksum = self.row
-        databases = txn.databases
-        key = fmt.join_key(time, fmt.encode_number(txn.next_local_id))
-        if not txn.claim(databases.ids, id_key, fmt.id_entry(key, checksum)):
+        databases, local_id = txn.databases, fmt.encode_number(txn.next_local_id)
+        key, id_entry, commit_entry = self.row.placed(local_id)
+        if not txn.claim(databases.ids, self.row.id_key, id_entry):
             return _duplicate(self.id)
-        txn.put(databases.timeline, key, record)
+        txn.put(databases.timeline, key, self.row.record)
         unsign(txn, [key])
-        for flag_key in flag_keys:
+        for flag_key in self.row.flag_keys:
             txn.put(databases.flags, flag_key, key)
-        txn.put(databases.commits, *fmt.commit(key, checksum), append=True)
+        txn.put(databases.commits, local_id, commit_entry, append=True)
         txn.next_local_id += 1
         return None
 
 
 def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:
-    """Carry out the changes of several callers in their order; return what each `apply` would.
+    """Carry out the changes of several callers in their order; return the result of each `apply`.
 
-    Saves that follow each other are one batch.
+    Consecutive saves are one batch.
     """
     outcomes: list[EventStoreException | None] = []
     for are_saves, group in groupby(changes, lambda change: isinstance(change, Save)):
@@ -146,7 +145,7 @@ def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventSto
 def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreException | None]:
     batch = Batch(fmt.Rows.of([save.row for save in saves]))
     taken = batch.write(txn, batch.keys(txn))
-    if len(taken) < len(saves):  # the local ids of those that are refused are left out
+    if len(taken) < len(saves):  # the local ids of refused events are skipped
         txn.next_local_id += len(saves)
     return [_duplicate(save.id) if place in taken else None for place, save in enumerate(saves)]
 
@@ -154,8 +153,8 @@ def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreExcept
 class SaveMany(Change):
     """Save many events, all or none.
 
-    They are written batch by batch in one transaction. A batch that is written is released: the
-    pages that it makes dirty take its place in memory. So this can be applied once.
+    They are written batch by batch in one transaction. A written batch is released, because its
+    dirty pages take its place in memory. So this can be applied only once.
     """
 
     alone = True
@@ -163,13 +162,13 @@ class SaveMany(Change):
     def __init__(self, events: Iterable[object], *, signed: bool = True) -> None:
         """Check and encode the events; raises InvalidEvent and DuplicateEvent.
 
-        `signed`: the runs that they complete get signatures.
+        `signed`: the runs that they fill get signatures.
         """
         self._signed = signed
         self._batches: deque[Batch] = deque()
         self.number = 0
         seen: set[bytes] = set()
-        flag_keys = fmt.TextKeys()  # flags repeat: each is encoded once, and shared
+        flag_keys = fmt.TextKeys()  # flags repeat, so each is encoded once and shared
         for columns in checked_columns(events, BATCH_EVENTS):
             batch = Batch(fmt.encode_all(columns, flag_keys))
             self._batches.append(batch)
@@ -177,7 +176,7 @@ class SaveMany(Change):
             _check_new(seen, batch.rows.id_keys, columns.ids)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
-        """See `Change.apply`; a duplicate is found when some ids are written, so this raises it."""
+        """See `Change.apply`; raises DuplicateEvent, because some ids are written by then."""
         lowest = min((min(batch.rows.times) for batch in self._batches), default=b"")
         while self._batches:
             batch = self._batches.popleft()
@@ -186,13 +185,14 @@ class SaveMany(Change):
                 raise _duplicate(fmt.decode_one(batch.rows.records[place]).id)
             txn.next_local_id += len(keys)
         if self._signed and lowest and unsigned_since(txn) >= RUN:
-            # What others left unsigned is done bit by bit: so this takes as long as its own events.
+            # The limit makes the time depend on its own events: the unsigned events of others are
+            # signed little by little.
             sign(txn, lowest, 2 * self.number + RUN, whole=False)
         return None
 
 
 def _check_new(seen: set[bytes], id_keys: Sequence[bytes], ids: Sequence[str]) -> None:
-    """Note the ids as seen; raise DuplicateEvent if one of them was."""
+    """Note the ids as seen; raise DuplicateEvent if one of them was seen before."""
     before = len(seen)
     known = seen.intersection(id_keys)
     seen.update(id_keys)
@@ -201,7 +201,7 @@ def _check_new(seen: set[bytes], id_keys: Sequence[bytes], ids: Sequence[str]) -
     for id_key, event_id in zip(id_keys, ids, strict=True):
         if id_key in known:
             raise DuplicateEvent(
-                f"id: {shown(event_id)} comes twice among the events; nothing was saved"
+                f"id: {shown(event_id)} occurs twice among the events; nothing was saved"
             )
         known.add(id_key)
 

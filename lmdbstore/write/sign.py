@@ -1,9 +1,9 @@
-"""Making signatures of runs, and removing those that are no longer right, in a write transaction.
+"""Making signatures of runs, and removing those that are no longer correct, in a write transaction.
 
-Rules: a signature is made of a run that is complete in the timeline; the tail behind the last run
-is left until it holds `RUN` events. Who puts a record calls `unsign` with its key in the same
-transaction. Deleting changes nothing: a signature may say more than there is. But who deletes many
-calls `unsign_empty`, so that no signatures of nothing pile up.
+Rules: only a run that is complete in the timeline is signed; the tail after the last run waits
+until it holds `RUN` events. The code that puts a record calls `unsign` with its key in the same
+transaction. Deleting needs no change: a signature may cover more than the run holds. But code that
+deletes many events calls `unsign_empty`, so that signatures of empty runs do not pile up.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["Sign", "Signed", "sign", "sign_all", "unsign", "unsign_empty", "unsigned_since"]
 
 
-SIGN_EVENTS = 10_000  # that one transaction of `Sign` signs, about
+SIGN_EVENTS = 10_000  # events that one transaction of `Sign` signs, approximately
 
 
 class Signed(NamedTuple):
-    """What `sign` did."""
+    """The result of `sign`."""
 
     events: int
-    next_key: bytes | None  # where to go on; None when there is nothing left
-    tail: int  # events behind the last run, where the end was reached
+    next_key: bytes | None  # where to continue; None when nothing is left
+    tail: int  # events after the last run, if the end was reached
 
 
 def unsigned_since(txn: WriteTransaction) -> int:
@@ -45,13 +45,13 @@ def unsigned_since(txn: WriteTransaction) -> int:
 
 
 def unsign(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
-    """Remove the signatures of the runs that any of the sorted timeline keys falls into."""
+    """Remove the signatures of the runs that contain any of the sorted timeline keys."""
     for first, _ in _runs_of(txn, keys):
         txn.remove(txn.databases.signatures, first)
 
 
 def unsign_empty(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
-    """Remove the signatures of those runs that hold no event any more; else as `unsign`."""
+    """Remove the signatures of the runs that hold no event any more; else like `unsign`."""
     for first, end in _runs_of(txn, keys):
         event = txn.first_key(txn.databases.timeline, first)
         if not event or event >= end:
@@ -59,7 +59,7 @@ def unsign_empty(txn: WriteTransaction, keys: Sequence[bytes]) -> None:
 
 
 def _runs_of(txn: WriteTransaction, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Give the first key and the end of each run that any of the sorted keys falls into."""
+    """Yield the first key and the end of each run that contains any of the sorted keys."""
     signatures = txn.databases.signatures
     place = 0
     while place < len(keys) and keys[place] < txn.signed_end:
@@ -70,35 +70,34 @@ def _runs_of(txn: WriteTransaction, keys: Sequence[bytes]) -> Iterator[tuple[byt
             yield run[0], end
             place = bisect_left(keys, end, place)
             continue
-        behind = txn.ceiling(signatures, key)
-        if behind is None:
+        following = txn.ceiling(signatures, key)
+        if following is None:
             return
-        place = bisect_left(keys, behind[0], place)
+        place = bisect_left(keys, following[0], place)
 
 
 def sign(txn: WriteTransaction, key: bytes, most: int, *, whole: bool) -> Signed:
-    """Sign runs from where `key` is on, up to about `most` events.
+    """Sign the events after the last run that begins at or before `key`, about `most` of them.
 
-    `whole` says that what is left between two runs shall be signed though it is short, but not
-    where nothing is left.
+    `whole`: a gap between two runs is signed even if it is shorter than a run, unless it is empty.
     """
     signatures = txn.databases.signatures
     before = txn.floor(signatures, key)
     at = fmt.FIRST_KEY if before is None else fmt.run_end(before[1])
     signed = 0
     while signed < most:
-        behind = txn.ceiling(signatures, at)
-        if behind is not None and behind[0] == at:  # no gap
-            at = fmt.run_end(behind[1])
+        following = txn.ceiling(signatures, at)
+        if following is not None and following[0] == at:  # no gap
+            at = fmt.run_end(following[1])
             continue
-        end = None if behind is None else behind[0]
+        end = None if following is None else following[0]
         items = txn.first_items(txn.databases.timeline, at, end, RUN)
         if len(items) < RUN:
-            if behind is None:
+            if following is None:
                 _mark(txn, len(items))
                 return Signed(signed, None, len(items))
             if not whole or not items:
-                at = fmt.run_end(behind[1])
+                at = fmt.run_end(following[1])
                 continue
         short = len(items) < RUN
         run_end = end if short and end is not None else fmt.after_key(items[-1][0])
@@ -117,12 +116,12 @@ def _put(
 
 
 def _mark(txn: WriteTransaction, tail: int) -> None:
-    """Note which local ids are past, so that a look at the tail is taken when it has grown."""
+    """Note which local ids are done, so that the tail is only checked again when it has grown."""
     txn.set(txn.databases.meta, fmt.SIGNED, fmt.encode_number(txn.next_local_id - tail))
 
 
 class Sign(Change):
-    """Sign what has no signature, a bounded piece each time that it is applied."""
+    """Sign the runs without a signature, a bounded piece each time that this is applied."""
 
     alone = True
 
@@ -130,7 +129,7 @@ class Sign(Change):
         """Sign from the beginning; with `rebuild` all signatures are removed first."""
         self._rebuild = rebuild
         self.signed = 0
-        self.next_key: bytes | None = fmt.FIRST_KEY  # None when all is done
+        self.next_key: bytes | None = fmt.FIRST_KEY  # None when it is finished
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
@@ -144,7 +143,7 @@ class Sign(Change):
 
 
 def sign_all(write: Callable[[Change], None], *, rebuild: bool) -> int:
-    """Sign everything that has no signature, by `write`; return how many events were signed."""
+    """Sign all runs without a signature, with `write`; return how many events were signed."""
     change = Sign(rebuild=rebuild)
     while change.next_key is not None:
         write(change)

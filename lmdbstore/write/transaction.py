@@ -1,9 +1,9 @@
 """The write transaction: the only holder of LMDB's transaction while a write is under way.
 
 Rules: it begins, works and ends on one thread. It is committed explicitly. It is abandoned by
-dropping the last reference to LMDB's transaction and its cursors, never by `abort()`, which does
-not return while other threads of the process keep reading, and holds the write lock of every
-process meanwhile. So nobody else keeps a reference: changes go through the methods here, and the
+dropping the last reference to LMDB's transaction and its cursors, never by `abort()`: that does not
+return while other threads of the process keep reading, and holds the write lock against every
+process until then. So no other object keeps a reference: changes use the methods here, and the
 frames of an exception are cleared before the transaction is dropped.
 """
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["WriteTransaction"]
 
-# Bytes of the map that only deleting may use: a delete copies each page that it changes, and what
-# it frees is not used again before the next transaction but one. Without a reserve a store that is
-# full to the last page could not be emptied.
+# Bytes of the map reserved for deletes: a delete copies each page that it changes, and the pages it
+# frees are used again only by the next transaction but one. Without a reserve a store that is full
+# to the last page could not be emptied.
 RESERVE = 1 << 18
-FAR = 1 << 30  # bytes that were never used; with so many a few events need no closer look
+FAR = 1 << 30  # unused bytes of the map; with this many a few events need no exact check
 
 
 class WriteTransaction:
@@ -57,7 +57,7 @@ class WriteTransaction:
         self._first_local_id = self.next_local_id = fmt.decode_number(found)
         if not 0 < self.next_local_id < fmt.LOCAL_IDS:
             raise StoreDamaged(
-                f"the store's next local id is {self.next_local_id:,}, which no store comes near; "
+                f"the store's next local id is {self.next_local_id:,}, which is out of range; "
                 "repair it"
             )
 
@@ -66,14 +66,14 @@ class WriteTransaction:
         assert self._txn is not None, "a change outside of its transaction"  # noqa: S101
         return self._txn
 
-    # -- changes: each says whether it happened, or that the indexes contradict one another -------
+    # -- changes: each reports whether it happened, or raises if the indexes contradict each other -
 
     def get(self, database: Database, key: bytes) -> bytes | None:
         """Return the value of a key."""
         return self._live.get(key, db=database)
 
     def claim(self, database: Database, key: bytes, value: bytes) -> bool:
-        """Put a key that may be taken; False if it is, and nothing was changed then."""
+        """Put a key that may be taken; False if it is, and then nothing was changed."""
         done = self._live.put(key, value, overwrite=False, db=database)
         self.changed |= done
         return done
@@ -85,12 +85,12 @@ class WriteTransaction:
         if not self._live.put(
             key, value, overwrite=posting, dupdata=not posting, append=append, db=database
         ):
-            raise StoreDamaged(f"the key {shown(key)} stands in an index, but not its event")
+            raise StoreDamaged(f"the key {shown(key)} is in an index, but its event is not")
 
     def put_many(
         self, database: Database, items: Sequence[tuple[bytes, bytes]], *, append: bool = False
     ) -> int:
-        """Put pairs in their order, but those whose key is taken; return how many were new."""
+        """Put pairs in their order, except those with a taken key; return how many were new."""
         posting = database is self.databases.flags
         with self._live.cursor(db=database) as cursor:
             _, added = cursor.putmulti(items, overwrite=posting, dupdata=not posting, append=append)
@@ -98,7 +98,7 @@ class WriteTransaction:
         return added
 
     def take(self, database: Database, key: bytes) -> bytes | None:
-        """Remove a key, and return what it held."""
+        """Remove a key, and return its value."""
         self.changed = True
         return self._live.pop(key, db=database)
 
@@ -106,7 +106,7 @@ class WriteTransaction:
         """Remove a key, or a pair of `flags`, that must be there."""
         self.changed = True
         if not self._live.delete(key, value, db=database):
-            raise StoreDamaged(f"the key {shown(key)} is missing in an index of its event")
+            raise StoreDamaged(f"the key {shown(key)} is missing from an index of its event")
 
     def last_key(self, database: Database) -> bytes:
         """Return the last key, or an empty one."""
@@ -119,12 +119,12 @@ class WriteTransaction:
             return cursor.value() if cursor.set_key(flag_key) and cursor.last_dup() else b""
 
     def set(self, database: Database, key: bytes, value: bytes) -> None:
-        """Put a key that may be there or not."""
+        """Put a key, new or not."""
         self.changed = True
         self._live.put(key, value, db=database)
 
     def floor(self, database: Database, key: bytes) -> tuple[bytes, bytes] | None:
-        """Return the last item whose key is not over `key`."""
+        """Return the last item whose key is not above `key`."""
         with self._live.cursor(db=database) as cursor:
             if not cursor.set_range(key):
                 return cursor.item() if cursor.last() else None
@@ -141,25 +141,25 @@ class WriteTransaction:
             return cursor.key() if cursor.set_range(key) else b""
 
     def bytes_in_use(self) -> int:
-        """Return the bytes in the pages of all databases, as they are by now."""
+        """Return the bytes in the pages of all databases, uncommitted changes included."""
         return sum(bytes_in_use(self._live, self.databases).values())
 
     def check_room(self, *, many: bool) -> None:
-        """Raise MapFullError if what was changed would leave too little room to delete in.
+        """Raise MapFullError if the changes would leave too little room for deletes.
 
-        `many` says that it may be more than a few events.
+        `many`: the changes may be more than a few events.
         """
         info, page = self._environment.info(), self._environment.stat()["psize"]
         far = info["map_size"] - info["last_pgno"] * page >= FAR
         if not self.changed or (far and not many):
             return
         if self.bytes_in_use() > info["map_size"] - RESERVE:
-            raise lmdb.MapFullError("the rest of the map is kept for deleting")
+            raise lmdb.MapFullError("the rest of the map is reserved for deletes")
 
     def first_items(
         self, database: Database, key: bytes, end: bytes | None, most: int
     ) -> list[tuple[bytes, bytes]]:
-        """Return the first items from `key` on, below `end` if one is given."""
+        """Return the first items from `key` on, below `end` if it is given."""
         with self._live.cursor(db=database) as cursor:
             if not cursor.set_range(key):
                 return []
@@ -175,7 +175,7 @@ class WriteTransaction:
 
     @property
     def signed_end(self) -> bytes:
-        """The end of the last run that has a signature; empty where there is none."""
+        """The end of the last run that has a signature; empty if there is none."""
         if self._signed_end is None:
             with self._live.cursor(db=self.databases.signatures) as cursor:
                 self._signed_end = fmt.run_end(cursor.value()) if cursor.last() else b""
@@ -188,7 +188,7 @@ class WriteTransaction:
     # -- the end ----------------------------------------------------------------------------------
 
     def commit(self) -> None:
-        """Commit what was changed: flushed to disk when this returns, with `durability="full"`."""
+        """Commit the changes: flushed to disk when this returns, with `durability="full"`."""
         if self.next_local_id != self._first_local_id:
             self._live.put(fmt.NEXT, fmt.encode_number(self.next_local_id), db=self.databases.meta)
         if self.changed:
@@ -197,14 +197,14 @@ class WriteTransaction:
         self._txn = None
 
     def is_committed(self) -> bool:
-        """Whether the commit happened, also when an interrupt struck as it returned.
+        """Whether the commit happened, even if an interrupt struck as it returned.
 
-        Asked while the barrier's lock is held, so that no later commit can be taken for this one.
+        The barrier's lock is held, so that no later commit can be mistaken for this one.
         """
         return self.changed and self._environment.info()["last_txnid"] >= self.number > 0
 
     def outcome_is_unknown(self) -> bool:
-        """Whether a commit that failed left LMDB in the state in which it refuses all work."""
+        """Whether a failed commit left LMDB in the state in which it refuses all work."""
         try:
             with self._environment.begin():
                 return False
@@ -214,12 +214,12 @@ class WriteTransaction:
             return False
 
     def settle(self) -> None:
-        """Commit nothing: what a writer that died has left half-way is completed by that."""
+        """Commit nothing: this completes the half-finished commit of a writer that died."""
         self._live.commit()
         self._txn = None
 
     def drop(self, error: BaseException | None = None) -> None:
-        """Abandon what was not committed; `error` is why."""
+        """Abandon the uncommitted changes; `error` is the reason."""
         while error is not None:
             traceback.clear_frames(error.__traceback__)
             error = error.__cause__ or error.__context__

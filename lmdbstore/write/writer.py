@@ -1,14 +1,14 @@
 """The writer: group commit. Threads that write at the same moment share a transaction and a flush.
 
-Rules: a caller queues its change and becomes the leader if nobody leads. The leader takes its own
-change and those that wait, commits them together, tells each caller its own outcome, and wakes
-the next to lead: no thread of our own is needed (after the writer queue of LevelDB). Leading means
-holding `Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of
-the barrier, LMDB's transaction. No change waits for one that came after it, but together with it.
+Rules: a caller queues its change and becomes the leader if there is none. The leader takes its own
+change and the waiting ones, commits them together, reports to each caller its own outcome, and
+wakes the next leader. No extra thread is needed (like the writer queue of LevelDB). Leading means
+holding `Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of the
+barrier, LMDB's transaction. A change never waits for a later one, except in the same batch.
 
-A change that is refused (a duplicate id) fails its caller alone. If the transaction breaks while
-it is being filled, each change is tried alone, so that one that cannot be written does not fail
-the others; if the commit fails, all of its changes fail, and nothing is written.
+A refused change (a duplicate id) fails only for its caller. If the transaction breaks while it is
+being filled, each change is tried alone, so that one that cannot be written does not fail the
+others. If the commit fails, all of its changes fail, and nothing is written.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer"]
 
-LONGEST_BATCH = 1024  # changes; bounds what a caller waits for, and the pages a commit makes dirty
+LONGEST_BATCH = 1024  # changes; bounds a caller's waiting time and the dirty pages of a commit
 
-# Seconds. A waiting caller is woken when its change is done or it shall lead; it looks by itself
-# after so long only in case that the one who should have woken it was cut short by Ctrl-C.
+# Seconds. A waiting caller is woken when its change is done or when it becomes the leader. It wakes
+# by itself after this time only in case Ctrl-C struck the thread that should have woken it.
 PATIENCE = 1.0
 
-# Callers that were answered a moment ago are likely to come again. Without waiting for them half of
-# the threads queue while the other half is written: 8 changes a flush from 16 threads, and a third
-# less throughput. So a leader waits, a fraction of the time that a flush takes, and not at all if
-# they did not come lately.
+# Callers that were answered a moment ago are likely to write again. Without waiting for them half
+# of the threads queue while the changes of the other half are written: 8 changes a flush from 16
+# threads, and a third less throughput. So a leader waits for a fraction of the time of a flush, and
+# not at all if they did not write lately.
 GATHER_WAIT, GATHER_WAITS = 0.00005, 4  # seconds; how often, at most
 GATHER_WITHIN = 0.002  # seconds since they were answered
-GATHER_REST = 16  # batches without waiting, after waiting was in vain
+GATHER_REST = 16  # batches without waiting, after a wait in vain
 
 
-# Seconds between two looks for reader slots of processes that died. LMDB takes such a reader for a
-# living one: it would not use again what was deleted since, and the file would grow and grow.
+# Seconds between two checks for reader slots of processes that died. LMDB takes such a reader for a
+# living one: it would not use space again that was freed since, and the file would keep growing.
 SLOTS_CHECK = 1.0
 
 
 class _Job:
-    """A change that waits for a leader, and what came of it."""
+    """A change that waits for a leader, and its outcome."""
 
     __slots__ = ("_latch", "_woken", "change", "done", "error", "thread")
 
@@ -78,7 +78,7 @@ class _Job:
         self._woken = False
 
     def wait(self) -> None:
-        """Sleep until woken; a wake that came before counts too."""
+        """Sleep until woken; an earlier wake counts too."""
         if self._latch is None:
             latch = threading.Lock()
             latch.acquire()
@@ -95,11 +95,11 @@ class _Job:
 
     def end(self, error: EventStoreException | None) -> None:
         self.error = error
-        self.done = True  # last: who sees it reads the error
+        self.done = True  # last: a thread that sees it reads the error next
 
 
 class _BrokenTransaction(Exception):
-    """A change could not be applied, and nothing of its transaction may be kept."""
+    """A change could not be applied, and its transaction must be abandoned."""
 
     def __init__(self, error: EventStoreException | lmdb.Error) -> None:
         super().__init__(error)
@@ -117,36 +117,35 @@ class Writer:
         barrier: Barrier,
         adopt_map: Callable[[], None],
     ) -> None:
-        """Write to `environment`; `adopt_map` takes over a larger map of another process."""
+        """Write to `environment`; `adopt_map` adopts a larger map of another process."""
         self._environment = environment
         self._databases = databases
         self._gate = gate
         self._barrier = barrier
         self._adopt_map = adopt_map
-        # Held by the thread that leads a write. An RLock, since only its holder can release it:
-        # an interrupted thread may try to without knowing whether it holds it.
+        # Held by the thread that leads a write. It is an RLock, because only the holder can release
+        # that: an interrupted thread may try to release it without knowing whether it holds it.
         self._leading = threading.RLock()
         self._queue: deque[_Job] = deque()
         self._leader = 0
         self._companions: set[int] = set()  # the threads whose changes were in the last batch
         self._answered = 0.0  # when, by the monotonic clock
-        self._slots_check = 0.0  # when they are looked at again, by the same clock
-        self._resting = 0  # batches to come for which nobody is waited for
+        self._slots_check = 0.0  # when reader slots are checked again, by the same clock
+        self._resting = 0  # coming batches that are written without waiting for other callers
 
     def use(self, environment: lmdb.Environment, databases: Databases) -> None:
-        """Write to another file from now on; nobody writes."""
+        """Write to another file from now on; no write is under way."""
         self._environment = environment
         self._databases = databases
 
     def write(self, change: Change) -> None:
         """Carry out a change; when this returns it is committed.
 
-        Interrupted (Ctrl-C) while it waits, the change may be carried out or not, but never in
-        part.
+        If Ctrl-C interrupts the wait, the change is carried out whole or not at all.
 
         Raises:
-            StoreClosed: the environment was closed before it was carried out.
-            EventWriteException, EventNotFound: it was refused, or could not be written.
+            StoreClosed: the environment was closed before the change was carried out.
+            EventWriteException, EventNotFound: the change was refused, or could not be written.
         """
         if self.writing_here or self._gate.barred_here:
             raise reentry(EventWriteException, "a write")
@@ -167,11 +166,11 @@ class Writer:
 
     @property
     def writing_here(self) -> bool:
-        """Whether this thread is in the middle of a write: a signal handler asks."""
+        """Whether this thread is inside a write: then the caller is a signal handler."""
         return self._leader == threading.get_ident()
 
     def while_idle(self, work: Callable[[], None]) -> None:
-        """Run `work` while nobody of this process writes, and then let the next one go on."""
+        """Run `work` while no thread of this process writes, and then wake the next writer."""
         try:
             with self._leading:
                 try:
@@ -183,11 +182,11 @@ class Writer:
             self._wake_next()
 
     def settle(self) -> None:
-        """End the write of a process that died, with an empty transaction.
+        """Complete the write of a process that died, with an empty transaction.
 
         Raises:
             StoreClosed: the store was closed.
-            EventReadException: it could not be done.
+            EventReadException: it failed.
         """
         try:
             self.while_idle(lambda: self._transact(WriteTransaction.settle))
@@ -209,11 +208,11 @@ class Writer:
         self._wake_next()
 
     def _may_lead(self, job: _Job) -> bool:
-        """Whether a job may lead now: it has waited longest, or takes along who has.
+        """Whether a job may lead now: it has waited longest, or takes along the job that has.
 
-        A thread that writes without a pause is quicker to lead again than the one that was woken
-        to; so it could keep a change that is alone, and all that wait behind it, out for ever. A
-        signal handler does not wait for the change that it interrupted.
+        A thread that writes without a pause is quicker to lead again than the thread that was
+        woken for it. Without this rule it could keep out a change that is alone, and all changes
+        after that, for ever. A signal handler does not wait for the change that it interrupted.
         """
         try:
             first = self._queue[0]
@@ -229,7 +228,7 @@ class Writer:
         batch: list[_Job] = []
         try:
             self._leader = threading.get_ident()
-            if own.done:  # by a signal handler that came in before
+            if own.done:  # by a signal handler that came first
                 return
             self._gather(own)
             batch = self._batch(own)
@@ -241,11 +240,11 @@ class Writer:
             for job in reversed(batch[1:]):
                 if job.done:
                     job.wake()
-                else:  # this leader was interrupted; another takes what it leaves
+                else:  # this leader was interrupted; another takes the rest
                     self._queue.appendleft(job)
 
     def _gather(self, own: _Job) -> None:
-        """Wait a little for those who were answered last, where they are likely to come again."""
+        """Wait a little for the callers answered last, if they are likely to write again."""
         if own.change.alone or time.monotonic() > self._answered + GATHER_WITHIN:
             return
         if self._resting:
@@ -287,7 +286,7 @@ class Writer:
                 job.end(_own(error))
 
     def _transact(self, work: Callable[[WriteTransaction], None]) -> None:
-        """Run `work`, which ends its transaction, with every other writer kept out."""
+        """Run `work`, which ends its transaction; every other writer is kept out."""
         in_any_map(lambda: self._transact_once(work), self._adopt_map)
 
     def _transact_once(self, work: Callable[[WriteTransaction], None]) -> None:
@@ -297,7 +296,7 @@ class Writer:
             self._barrier.lock()
             self._gate.run(lambda: self._inside(work))
         finally:
-            self._barrier.unlock()  # to unlock what an interrupt left unlocked does nothing
+            self._barrier.unlock()  # does nothing if an interrupt left it unlocked
 
     def _inside(self, work: Callable[[WriteTransaction], None]) -> None:
         self._free_slots()
@@ -311,12 +310,12 @@ class Writer:
             txn.drop(error)
             raise
         finally:
-            # Even, so that readers go on; without a call, so that no interrupt can come before.
-            # But where this could not begin, what a writer that died left is not settled yet.
+            # Even, so that readers continue; without a call, so that no interrupt can come before.
+            # But if the transaction did not begin, the write of a dead writer is not settled yet.
             byte[0] = byte[0] if left_odd and not txn.number else (byte[0] + 1) & 0xFE
 
     def _free_slots(self) -> None:
-        """Now and then, free the reader slots of processes that died: see `SLOTS_CHECK`."""
+        """From time to time, free the reader slots of dead processes: see `SLOTS_CHECK`."""
         now = time.monotonic()
         if now >= self._slots_check:
             self._slots_check = now + SLOTS_CHECK
@@ -337,7 +336,7 @@ def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
         if txn.outcome_is_unknown():
             raise EventWriteException(
                 "the write of the file's meta page failed, so it is not known whether the change "
-                f"was written; close the store, see to the disk, open it again and look ({error})"
+                f"was written; close the store, check the disk, open it again and search ({error})"
             ) from error
         raise
     except BaseException:
@@ -352,7 +351,7 @@ def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
 
 
 def _own(error: EventStoreException | lmdb.Error | OSError) -> EventStoreException:
-    """Return an exception for one caller: a traceback is not shared between threads."""
+    """Return an exception for one caller: threads must not share a traceback."""
     if isinstance(error, lmdb.Error):
         own = write_error(error)
     elif isinstance(error, EventStoreException):

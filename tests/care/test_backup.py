@@ -141,7 +141,7 @@ def test_a_backup_is_never_made_over_something_else(
 ) -> None:
     made(target)
     before = (target.lstat().st_ino, target.is_dir() and sorted(os.listdir(target)))
-    with pytest.raises(EventWriteException, match="never written over"):
+    with pytest.raises(EventWriteException, match="never overwrites"):
         store.backup(target)
     # Nor where that comes to be while the backup is made.
     with pytest.MonkeyPatch.context() as patch:
@@ -155,7 +155,7 @@ def test_where_no_backup_can_be(store: LMDBEventStore, path: Path, target: Path)
     for place, words in (
         (target / "in" / "nothing", "make it first"),
         (path / "inside", "own folder"),
-        (path, "never written over"),
+        (path, "never overwrites"),
     ):
         with pytest.raises(EventWriteException, match=words):
             store.backup(place)

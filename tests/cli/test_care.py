@@ -107,7 +107,7 @@ def test_backup(db: Path, tmp_path: Path) -> None:
     status, out, error = run("backup", "--db", db, tmp_path / "copy")
     assert (status, out) == (2, "")
     assert "no backup was made" in error
-    assert "never written over" in error
+    assert "never overwrites" in error
     assert run("backup", "--db", db)[0] == 2
 
 

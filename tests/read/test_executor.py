@@ -234,7 +234,7 @@ def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
             txn.put(b"ghost-id", key, db=databases.ids)
         with pytest.raises(StoreDamaged, match="a flag names an event"):
             list(store.search(flags=["ghost"]))
-        with pytest.raises(StoreDamaged, match="not its event"):
+        with pytest.raises(StoreDamaged, match="its event is not"):
             store.get("ghost-id")
         with writing(store) as (txn, databases):
             txn.delete(b"ghost", db=databases.flags)

@@ -51,7 +51,7 @@ def plan(**query: Any) -> str:
             {"flags": ("half", "many", "rare"), "source": "s", "after": Position(2.0, 7)},
             """\
             walk the posting set of 'rare' (10) of 100,000 events, oldest first
-              behind 7@2.0
+              after 7@2.0
               look each up in the posting set of 'many' (20,000)
               look each up in the posting set of 'half' (50,000)
               test the source 's' on each record""",

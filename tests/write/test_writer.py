@@ -374,7 +374,7 @@ def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEven
     with writing(store) as (txn, databases):
         txn.delete(key, db=databases.timeline)
         txn.delete(*posting, db=databases.flags)
-    with pytest.raises(StoreDamaged, match="missing in an index"):
+    with pytest.raises(StoreDamaged, match="missing from an index"):
         store.delete("a")
     assert "a" in store
     with writing(store) as (txn, databases):

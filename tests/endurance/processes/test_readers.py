@@ -149,7 +149,7 @@ def test_opening_with_no_slot_left_is_an_error_with_the_remedy(path: Path) -> No
             refused = subprocess.run(opening, capture_output=True, text=True, check=False)
             assert "StoreOpenError" in refused.stderr
             assert FULL in refused.stderr
-            assert "a read of any of them frees those of the dead" in refused.stderr
+            assert "a read in any of them frees slots of dead ones" in refused.stderr
             holder.__exit__()
         assert store.get("a").id == "a"
         subprocess.run(opening, check=True)
