@@ -70,8 +70,8 @@ def test_batches_leave_nothing_out() -> None:
 def test_a_sample_asks_for_events_that_are_there() -> None:
     sample = Sample(4000)
     events = list(made_events(4000))
-    sample.look(events[:1000])
-    sample.look(events[1000:])
+    sample.add(events[:1000])
+    sample.add(events[1000:])
     ids = [event.id for event in events]
     assert len(sample.ids) == len(sample.missing) == 100
     assert set(sample.ids) < set(ids)
@@ -287,9 +287,9 @@ def test_the_store_of_each_side_comes_from_its_checkout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((".", "nowhere"), "argument AFTER: 'nowhere' has no package lmdbstore; name a checkout"),
-        ((".", ".", "--rounds", 1), "argument --rounds: '1' is no whole number of 2 or more"),
-        ((".", ".", "--bound", "nan"), "argument --bound: 'nan' is no number of 0 or more"),
+        ((".", "nowhere"), "argument AFTER: 'nowhere' has no package lmdbstore; give a checkout"),
+        ((".", ".", "--rounds", 1), "argument --rounds: '1' is not a whole number of 2 or more"),
+        ((".", ".", "--bound", "nan"), "argument --bound: 'nan' is not a number of 0 or more"),
         ((".", ".", "--only", "x"), "argument --only: invalid choice: 'x' (choose from"),
     ],
 )

@@ -67,7 +67,7 @@ def test_verify_does_not_open_damaged_pages(db: Path) -> None:
     status, out, error = run("verify", "--db", db, "--pages")
     assert (status, error) == (1, "")
     assert out.startswith("page in data.mdb: ")
-    assert "the records were not compared, since the pages are damaged" in out
+    assert "the records were not compared because the pages are damaged" in out
 
 
 def test_verify_says_where_records_were_not_compared(db: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_verify_says_where_records_were_not_compared(db: Path, tmp_path: Path) -
     status, out, error = run("verify", "--db", db)
     assert (status, error) == (1, "")
     assert out.startswith("database in flags: it is missing\n0 events verified; 1 finding; ")
-    assert "the records were not compared, since the store cannot be opened" in out
+    assert "the records were not compared because the store cannot be opened" in out
     with LMDBEventStore(tmp_path / "empty") as store, writing(store) as (txn, databases):
         txn.delete(fmt.NEXT, db=databases.meta)
     status, out, error = run("verify", "--db", tmp_path / "empty")
@@ -95,7 +95,9 @@ def test_repair(db: Path) -> None:
     status, out, error = run("repair", "--db", db)
     assert (status, error) == (1, "")
     assert out.startswith("record changed in timeline of the event 'e55': ")
-    assert "\n99 events kept; 1 finding of what could not be kept or read; the damaged file " in out
+    assert (
+        "\n99 events kept; 1 finding about what could not be read or kept; the damaged file " in out
+    )
     assert out.splitlines()[-1].endswith(next(n for n in os.listdir(db) if n.startswith("damaged")))
 
 
@@ -122,7 +124,7 @@ def test_compact(db: Path) -> None:
         status, out, error = run("compact", "--db", db)
         assert (status, out) == (2, "")
         assert f"(process {process})" in error
-        assert "the store is as it was" in error
+        assert "the store is unchanged" in error
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "compact", "backup"])
@@ -138,7 +140,7 @@ def test_a_store_that_is_not_there(tmp_path: Path, command: str) -> None:
     ("arguments", "told"),
     [
         (["backup", "copy"], "no backup was made"),
-        (["compact"], "the store is as it was"),
+        (["compact"], "the store is unchanged"),
     ],
 )
 def test_ctrl_c_ends_the_commands_with_130(

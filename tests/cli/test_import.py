@@ -18,7 +18,7 @@ pytestmark = pytest.mark.surroundings
 
 
 def test_import_search_and_import_again(path: Path) -> None:
-    status, out, err = process("import", "--db", path, LOG, "--tag", "dpkg")
+    status, out, err = process("import", "--db", path, LOG, "--flag", "dpkg")
     assert (status, err) == (0, "")
     assert out.startswith("4,891 lines: 4,891 new events, 0 already there; ")
     assert out.endswith(" events/s\n")
@@ -55,7 +55,7 @@ def test_import_reports_what_it_cannot_read(path: Path, tmp_path: Path) -> None:
 
 
 def test_what_search_prints_as_json_can_be_imported(filled: Path, tmp_path: Path) -> None:
-    run("import", "--db", filled, LOG, "--tag", "dpkg")
+    run("import", "--db", filled, LOG, "--flag", "dpkg")
     out = run("search", "--db", filled, "--json").stdout
     assert out.count("\n") == LINES + 3
     copy = tmp_path / "copy"
@@ -91,7 +91,7 @@ def test_an_interrupted_import_says_what_stays(path: Path) -> None:
         assert child.wait(TIMEOUT) == 130
         err = child.stderr.read().decode()
     assert err.count("\n") == 1
-    assert f"stopped; {count(path):,} new events are saved and stay" in err
+    assert f"stopped: {count(path):,} new events are saved; run" in err
 
 
 def test_an_import_that_fails_says_what_stays(
@@ -112,7 +112,7 @@ def test_an_import_that_fails_says_what_stays(
     result = run("import", "--db", path, bad)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "line 1: not JSON" in result.stderr
-    assert "stopped; 4 new events are saved and stay" in result.stderr
+    assert "stopped: 4 new events are saved; run" in result.stderr
     assert result.stderr.endswith("lmdbstore: the store is full\n")
 
 

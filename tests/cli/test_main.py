@@ -52,7 +52,7 @@ def test_a_lone_group_version_and_help() -> None:
         (["search", "--db", "good", "--until", "2025-13-01"], "ISO 8601"),
         (["search", "--db", "good", "--flag", b"\xff"], "flags"),
         (["search", "--db", "good", b"\xff"], "match"),
-        (["import", "--db", "good", "--tag", b"\xff", str(LOG)], "tags"),
+        (["import", "--db", "good", "--flag", b"\xff", str(LOG)], "tags"),
         (["import", "--db", "good", "--source", b"\xff", str(LOG)], "source"),
         (["nonsense"], "nonsense"),
     ],

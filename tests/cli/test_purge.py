@@ -74,7 +74,7 @@ def test_what_is_too_large_goes(filled: Path, size: str) -> None:
 
 def test_a_dry_run_deletes_nothing(filled: Path) -> None:
     out = run("purge", "--db", filled, "--before", "10", "--dry-run").stdout
-    assert out.startswith("10 events would go, 1,2")
+    assert out.startswith("10 events would be purged, 1,2")
     assert "; 20 left, about " in out
     assert left(filled) == 30
 
@@ -82,14 +82,14 @@ def test_a_dry_run_deletes_nothing(filled: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "give --before, --max-events or --max-bytes: what shall go"),
+        ([], "nothing says what to delete; give --before, --max-events or --max-bytes"),
         (["--flag", "a", "--dry-run"], "give --before"),
-        (["--before", "long ago"], "Invalid value for '--before': 'long ago' is no time"),
+        (["--before", "long ago"], "Invalid value for '--before': 'long ago' is not a time"),
         (["--max-events", "-1"], "Invalid value for '--max-events'"),
-        (["--max-bytes", "1MB"], "'1MB' is no size; give bytes, or a whole number with KiB"),
-        (["--max-bytes", "-1"], "'-1' is no size"),
-        (["--max-bytes", "1.5GiB"], "'1.5GiB' is no size"),
-        (["--max-bytes", ""], "'' is no size"),
+        (["--max-bytes", "1MB"], "'1MB' is not a size; give bytes, or a whole number with KiB"),
+        (["--max-bytes", "-1"], "'-1' is not a size"),
+        (["--max-bytes", "1.5GiB"], "'1.5GiB' is not a size"),
+        (["--max-bytes", ""], "'' is not a size"),
     ],
 )
 def test_bad_arguments_delete_nothing(filled: Path, args: list[str], message: str) -> None:
@@ -137,7 +137,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(
         result = run("purge", "--db", filled, "--max-events", "1")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == (
-        "lmdbstore: stopped; 10 events are gone for good, run it again to go on\n"
+        "lmdbstore: stopped: 10 events are deleted for good; run the command again to continue\n"
     )
     assert left(filled) == 20
     assert run("purge", "--db", filled, "--max-events", "1").stdout.startswith("19 events purged")
@@ -151,7 +151,7 @@ def test_a_failure_keeps_what_is_done_and_says_so(
         result = run("purge", "--db", filled, "--max-events", "1")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        "lmdbstore: stopped; 10 events are gone for good, run it again to go on\n"
+        "lmdbstore: stopped: 10 events are deleted for good; run the command again to continue\n"
         "lmdbstore: the store is damaged\n"
     )
     assert left(filled) == 20

@@ -116,7 +116,7 @@ def test_a_terminal_sees_that_it_goes_on(unsigned: Path) -> None:
 
 @pytest.mark.parametrize(
     ("args", "how"),
-    [([], "run it again to go on"), (["--rebuild"], "run it again without --rebuild to go on")],
+    [([], "again to continue"), (["--rebuild"], "again without --rebuild to continue")],
 )
 def test_an_interrupt_keeps_what_was_signed(
     unsigned: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], how: str
@@ -125,7 +125,9 @@ def test_an_interrupt_keeps_what_was_signed(
         stop_at_the_second_write(patched, KeyboardInterrupt())
         result = run("sign", "--db", unsigned, *args)
     assert (result.exit_code, result.stdout) == (130, "")
-    assert result.stderr == f"lmdbstore: stopped; what is signed stays, {how}\n"
+    assert result.stderr == (
+        f"lmdbstore: stopped: the signatures made so far are kept; run the command {how}\n"
+    )
     assert signed_runs(unsigned) == 1
     assert run("sign", "--db", unsigned).stdout.startswith("1,024 events signed")
 
@@ -135,7 +137,8 @@ def test_a_failure_keeps_what_was_signed(unsigned: Path, monkeypatch: pytest.Mon
     result = run("sign", "--db", unsigned)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        "lmdbstore: stopped; what is signed stays, run it again to go on\n"
+        "lmdbstore: stopped: the signatures made so far are kept; "
+        "run the command again to continue\n"
         "lmdbstore: the store is full\n"
     )
     assert signed_runs(unsigned) == 1

@@ -172,4 +172,4 @@ def test_any_argument_is_a_time_or_a_time_error(text: str) -> None:
     try:
         assert isinstance(instant(text, now=NOW), float)
     except TimeError as error:
-        assert "is no time" in str(error)  # noqa: PT017  either outcome is right
+        assert "is not a time" in str(error)  # noqa: PT017  either outcome is right
