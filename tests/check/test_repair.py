@@ -78,11 +78,11 @@ def names(path: Path) -> list[str]:
 def test_a_sound_store_is_not_changed(path: Path) -> None:
     make(path)
     (path / "data.mdb").chmod(0o640)
-    before, done_so_far = content(path), list[int]()
-    found = repair(path, progress=lambda done, _: done_so_far.append(done))
+    before, progress_seen = content(path), list[int]()
+    found = repair(path, progress=lambda done, _: progress_seen.append(done))
     assert (found.events, found.left_out, found.old_file) == (EVENTS + 1, [], None)
     assert content(path) == before
-    assert done_so_far[-1] == EVENTS + 1
+    assert progress_seen[-1] == EVENTS + 1
     assert names(path) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
     assert stat.S_IMODE((path / "data.mdb").stat().st_mode) == 0o640
     with LMDBEventStore(path) as store:

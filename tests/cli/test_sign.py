@@ -42,7 +42,7 @@ def signed_runs(path: Path) -> int:
 
 
 def stop_at_the_second_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Make the store write few events at once, so that it writes three times; fail at the second."""
+    """Make the store write few events at once, three times in all; fail at the second time."""
     monkeypatch.setattr("lmdbstore.write.sign.SIGN_EVENTS", RUN)
     write, calls = Session.write, []
 

@@ -57,17 +57,17 @@ def read(data: bytes | bytearray, at: int, kind: str) -> int:
 
 def entries(path: Path, data: bytes) -> tuple[dict[bytes, bytes], list[str]]:
     """Return the entries that can be reached in a file of these bytes, and the messages."""
-    told: list[str] = []
+    messages: list[str] = []
     (path / "data").write_bytes(data)
     with open(path / "data", "rb") as file:
-        pages, trees = last_state(file, told.append, b"t")
+        pages, trees = last_state(file, messages.append, b"t")
         tree = trees[b"t"]
         reached = list(pages.walk(tree.root))
         assert len(dict(reached)) == len(reached)
         for key, value in ENTRIES.items():
             assert pages.lookup(tree, key) in (None, value)
         assert pages.lookup(tree, b"none") is None
-    return dict(reached), told
+    return dict(reached), messages
 
 
 def in_leaf(whole: Whole) -> set[bytes]:
@@ -144,9 +144,9 @@ def test_damage_is_reported_and_the_rest_is_read(
     place, at, kind = field
     data = bytearray(whole.data)
     struct.pack_into(kind, data, getattr(whole, place) + at, value)
-    reached, told = entries(tmp_path, bytes(data))
+    reached, messages = entries(tmp_path, bytes(data))
     assert reached == {key: value for key, value in ENTRIES.items() if key not in lost(whole)}
-    assert told
+    assert messages
 
 
 @pytest.mark.parametrize("child", ["itself", "another", "far", "beyond"])
@@ -165,9 +165,9 @@ def test_a_branch_with_a_wrong_page_number_loses_only_its_leaf(
         "beyond": 0xFFFFFFFF,
     }[child]
     struct.pack_into("I", data, node, number)
-    reached, told = entries(tmp_path, bytes(data))
+    reached, messages = entries(tmp_path, bytes(data))
     assert reached == {key: value for key, value in ENTRIES.items() if key not in in_leaf(whole)}
-    assert told
+    assert messages
 
 
 def test_a_damaged_key_in_a_branch_loses_nothing(tmp_path: Path, whole: Whole) -> None:
@@ -181,9 +181,9 @@ def test_a_damaged_key_in_a_branch_loses_nothing(tmp_path: Path, whole: Whole) -
 def test_a_big_value_is_lost_if_the_file_is_cut_off_in_it(tmp_path: Path, whole: Whole) -> None:
     at = whole.big + 2 * PAGE
     if at > max(whole.root, whole.leaf):  # LMDB decides where its pages are
-        reached, told = entries(tmp_path, whole.data[:at])
+        reached, messages = entries(tmp_path, whole.data[:at])
         assert b"big" not in reached
-        assert told
+        assert messages
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 151, 152, PAGE, PAGE + 10, 2 * PAGE, 2 * PAGE + 1])
