@@ -1,4 +1,4 @@
-"""The command line as it is called: in this process, in one of its own, or on a terminal."""
+"""Calls of the command line: in this process, in another process, or on a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ENVIRONMENT", "LINES", "LOG", "TIMEOUT", "on_terminal", "process", "
 
 LOG = ROOT / "tests" / "data" / "dpkg.log"
 LINES = 4891
-# NO_COLOR and the like of whoever runs the tests must not decide them.
+# NO_COLOR and similar variables of the user that runs the tests must not change the results.
 ENVIRONMENT = {
     "PATH": os.environ.get("PATH", ""),
     "PYTHONPATH": str(ROOT),
@@ -39,7 +39,7 @@ def run(*args: object, stdin: str | None = None) -> Result:
 
 
 def start(*args: object, **options: Any) -> subprocess.Popen[bytes]:
-    """Start the command as a process of its own."""
+    """Start the command as another process."""
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(
         [sys.executable, "-m", "lmdbstore", *map(str, args)],
@@ -48,14 +48,14 @@ def start(*args: object, **options: Any) -> subprocess.Popen[bytes]:
 
 
 def process(*args: object, stdin: bytes = b"", **options: Any) -> tuple[int, str, str]:
-    """Run the command as a process of its own; return its status, output and errors."""
+    """Run the command as another process; return its status, output and errors."""
     with start(*args, **options) as child:
         out, err = child.communicate(stdin, timeout=TIMEOUT)
     return child.returncode, (out or b"").decode(), err.decode()  # out: None if redirected
 
 
 def on_terminal(*args: object, **variables: str) -> tuple[int, str]:
-    """Run the command on a terminal of its own; return its status and what it shows."""
+    """Run the command on a new terminal; return its status and what the terminal shows."""
     master, slave = pty.openpty()
     try:
         child = start(
