@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing.resource_tracker
 import os
-import threading
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from lmdbstore import LMDBEventStore
 from lmdbstore.engine.registry import _registry
 from tests.tools.indexes import assert_indexes_agree
+from tests.tools.leaks import Kept, leaks
 from tests.tools.rounds import Rounds, make_rounds, table
 
 if TYPE_CHECKING:
@@ -23,6 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the endurance tests; see `tests.tools.rounds`."""
     parser.addoption("--minutes", type=float, default=0.0, help="how long endurance tests go on")
     parser.addoption("--seed", type=int, help="of the random numbers of endurance tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Hypothesis keep its notes elsewhere if the source tree is read-only."""
+    if not os.access(config.rootpath, os.W_OK):
+        folder = tempfile.TemporaryDirectory(prefix="lmdbstore-notes-")
+        config.add_cleanup(folder.cleanup)
+        set_hypothesis_home_dir(folder.name)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -68,21 +78,8 @@ def store(path: Path) -> Iterator[LMDBEventStore]:
 
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
-    """Fail a test that leaves a thread or a file descriptor behind."""
-    threads, descriptors = set(threading.enumerate()), _descriptors()
+    """Fail a test that leaves a thread, a file descriptor or a process behind."""
+    before = Kept.now()
     yield
-    assert set(threading.enumerate()) <= threads
-    assert len(_descriptors()) <= len(descriptors), _descriptors() - descriptors
-
-
-def _descriptors() -> set[str]:
-    folder = "/proc/self/fd"
-    if not os.path.isdir(folder):
-        return set()
-    names = set()
-    for descriptor in os.listdir(folder):
-        try:
-            names.add(f"{descriptor} {os.readlink(f'{folder}/{descriptor}')}")
-        except FileNotFoundError:  # the one that listed the folder
-            continue
-    return names
+    left = leaks(before)
+    assert not left, left

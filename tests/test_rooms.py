@@ -8,6 +8,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import lmdbstore
 
 PACKAGE = Path(lmdbstore.__file__).parent
@@ -224,6 +226,7 @@ def test_only_the_disk_floor_takes_bytes_apart() -> None:
             assert not (name in ON_DISK and numbers), f"{module}:{node.lineno} slices {name}"
 
 
+@pytest.mark.surroundings
 def test_importing_the_library_imports_neither_extras_nor_what_few_calls_need() -> None:
     """`click`, `rich` and `pytest` are not there for programs that import the store."""
     late = {"click", "rich", "pytest", "re2", "hashlib"}

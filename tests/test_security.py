@@ -17,6 +17,8 @@ from tests.tools.stores import rights
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.surroundings
+
 
 FILES = ["data.mdb", "lock.mdb", "barrier", "snapshots"]
 

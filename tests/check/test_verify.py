@@ -53,9 +53,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
 @pytest.fixture
 def damaged(tmp_path: Path) -> Iterator[LMDBEventStore]:
     """Give a store that a test may damage."""

@@ -19,6 +19,8 @@ from tests.tools.stores import fill
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.surroundings
+
 LONG = 60  # seconds; ends a hang, decides nothing
 
 

@@ -6,14 +6,15 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreFull
 from lmdbstore.ingest import importer
 from tests.tools.commands import LINES, LOG, TIMEOUT, on_terminal, process, run, start
 
-if TYPE_CHECKING:
-    import pytest
+pytestmark = pytest.mark.surroundings
 
 
 def test_import_search_and_import_again(path: Path) -> None:

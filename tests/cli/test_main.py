@@ -14,6 +14,8 @@ import lmdbstore
 from lmdbstore import LMDBEventStore
 from tests.tools.commands import ENVIRONMENT, LOG, process, run
 
+pytestmark = pytest.mark.surroundings
+
 
 def test_a_lone_group_version_and_help() -> None:
     assert run("--version").stdout == f"lmdbstore {lmdbstore.__version__}\n"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lmdbstore.write.change import Change
 
+pytestmark = pytest.mark.surroundings
+
 
 @pytest.fixture
 def filled(path: Path) -> Path:

@@ -12,6 +12,8 @@ import pytest
 from lmdbstore import Event, LMDBEventStore
 from tests.tools.commands import LOG, TIMEOUT, on_terminal, process, run, start
 
+pytestmark = pytest.mark.surroundings
+
 
 @pytest.mark.parametrize(
     ("args", "ids"),

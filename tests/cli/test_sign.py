@@ -13,11 +13,15 @@ import pytest
 from lmdbstore import Event, LMDBEventStore, StoreFull
 from lmdbstore.engine.session import Session
 from tests.tools.commands import ENVIRONMENT, on_terminal, process, run
+from tests.tools.indexes import assert_indexes_agree
+from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore.write.change import Change
+
+pytestmark = pytest.mark.surroundings
 
 RUN = 512
 RUNS = 3
@@ -26,6 +30,10 @@ RUNS = 3
 @pytest.fixture
 def unsigned(path: Path) -> Path:
     """Give a store of three runs that have no signature, and a few events behind them."""
+    return made_unsigned(path)
+
+
+def made_unsigned(path: Path) -> Path:
     with LMDBEventStore(path, durability="none", signatures=False) as store:
         store.save_many(
             Event(f"e{n}", timestamp=float(n), content=f"common {n:06d}")
@@ -147,32 +155,30 @@ def test_a_reader_that_went_away_does_not_make_it_a_failure(unsigned: Path) -> N
     assert signed_runs(unsigned) == RUNS
 
 
-def test_a_store_that_may_not_be_written_is_one_line(unsigned: Path) -> None:
-    for file in unsigned.iterdir():
-        file.chmod(0o444)
-    unsigned.chmod(0o555)
-    # Root may write everything, so it becomes somebody else, who can look into the folder.
-    code = f"""
-import os, stat
+def test_a_store_that_may_not_be_written_is_one_line() -> None:
+    needs_another_user()
+    with folder_for_all() as folder:
+        unsigned = made_unsigned(folder / "events")
+        for file in unsigned.iterdir():
+            file.chmod(0o444)
+        unsigned.chmod(0o555)
+        code = f"""{BECOME_ANOTHER}
 from lmdbstore.cli import main
-import lmdbstore.cli.progress
-if os.getuid() == 0:
-    for folder in {[str(parent) for parent in unsigned.parents]!r}:
-        mode = stat.S_IMODE(os.stat(folder).st_mode)
-        if mode & 0o011 != 0o011:
-            os.chmod(folder, mode | 0o011)
-    os.setgid(65534)
-    os.setuid(65534)
 main.cli(["sign", "--db", {str(unsigned)!r}], prog_name="lmdbstore")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    unsigned.chmod(0o700)
-    for file in unsigned.iterdir():
-        file.chmod(0o600)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("lmdbstore: the store ")
-    assert "Permission denied" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert signed_runs(unsigned) == 0
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        unsigned.chmod(0o700)
+        for file in unsigned.iterdir():
+            file.chmod(0o600)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("lmdbstore: the store ")
+        assert "Permission denied" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert signed_runs(unsigned) == 0
+        assert_indexes_agree(unsigned)

@@ -6,8 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from lmdbstore import Event, LMDBEventStore
 from tests.tools.commands import on_terminal, run
+
+pytestmark = pytest.mark.surroundings
 
 
 def test_stats(filled: Path) -> None:

@@ -19,6 +19,8 @@ from tests.tools.strace import needs_strace, traced
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.surroundings
+
 IMPORTS = """
 import os
 from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreDamaged, StoreOpenError

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 PAGE = 4096
 MAIN_ROOT, TRANSACTION = 128, 144  # in a meta page
 Roots = dict[bytes, int]

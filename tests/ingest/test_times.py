@@ -16,6 +16,8 @@ from lmdbstore.ingest.times import LogClock, log_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.surroundings
+
 ZONE = "XXX-02:00"  # two hours before UTC, without summer time: noon there is 10:00 UTC
 LATEST = datetime(2024, 2, 10, tzinfo=UTC).timestamp()
 

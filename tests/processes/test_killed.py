@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+pytestmark = pytest.mark.surroundings
+
 
 def _works(*command: str) -> bool:
     return bool(shutil.which(command[0])) and subprocess.run(command, check=False).returncode == 0
