@@ -184,7 +184,7 @@ class _Lines:
         unknown = found.keys() - set(Event._fields)
         if unknown:
             names = ", ".join(sorted(unknown))
-            raise UnreadableLine(f"not an event: an event has no field {names}")
+            raise UnreadableLine(f"not an event: an event has no field {names}; remove it")
         try:
             return self._from_fields(number, line, **found)
         except InvalidEvent as error:
@@ -223,7 +223,9 @@ class _Lines:
             return timestamp
         seconds = log_time(timestamp, self._latest)
         if seconds is None:
-            raise UnreadableLine(f"timestamp: {shown(timestamp)} is not a time")
+            raise UnreadableLine(
+                f"timestamp: {shown(timestamp)} is not a time; give seconds since 1970, or ISO 8601"
+            )
         return seconds
 
     def _time(self, content: str) -> float:
