@@ -53,7 +53,7 @@ LIBRARIES = {
         "disk.lmdb_errors",
         "engine.create",
         "engine.environment",
-        "engine.held",
+        "engine.held_transaction",
         "engine.open_lmdb",
         "engine.inspect_file",
         "write.transaction",

@@ -69,12 +69,34 @@ class _Commands(click.Group):
             complain(str(error))
         except KeyboardInterrupt:
             status = INTERRUPTED
-        except BrokenPipeError:
-            status = PIPE_CLOSED
-        except OSError as error:  # without a file name, it was raised by writing the output
-            complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        except OSError as error:
+            status = _failed(error)
         discard_output()
         return ctx.exit(status)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the arguments; `--help` and `--version` print while that happens."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except OSError as error:
+            status = _failed(error)
+            discard_output()
+            raise click.exceptions.Exit(status) from error
+
+
+def _failed(error: OSError) -> int:
+    """Report an error of the system, and return the exit status; a closed pipe is not reported."""
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    # Without a file name, it was raised by writing the output.
+    complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+    return FAILED
 
 
 def _flushed(invoke: Callable[[click.Context], Any], ctx: click.Context) -> Any:

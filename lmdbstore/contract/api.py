@@ -42,7 +42,7 @@ class EventView(ABC):
 
         Raises:
             EventNotFound: there is no such event, and no default.
-            InvalidQuery: the id is not a string.
+            InvalidQuery: the id is neither a string nor a UUID.
             StoreClosed: the store was closed.
             EventReadException: the store could not be read, or the event differs from what was
                 written (`StoreDamaged`).
@@ -188,7 +188,7 @@ class EventStore(EventView, Closable):
 
         Raises:
             EventNotFound: there is no such event.
-            InvalidQuery: the id is not a string.
+            InvalidQuery: the id is neither a string nor a UUID.
             StoreClosed: the store was closed.
             EventWriteException: the write failed; nothing was deleted.
         """

@@ -16,7 +16,7 @@ from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
 from .closing import Closable
-from .public import own_public_methods
+from .public_methods import own_public_methods
 from .query import Position, Query, checked_query
 from .search import Search
 
@@ -33,10 +33,12 @@ class QueryView(EventView, Closable):
     """A view that answers queries."""
 
     def __init_subclass__(cls) -> None:
-        """Give a class of the package its own public methods; see `contract.public`."""
+        """Give a class of the package its own public methods; see `contract.public_methods`."""
         super().__init_subclass__()
         if cls.__module__.startswith(__name__.partition(".")[0] + "."):
             own_public_methods(cls)
+
+    _when_closed = "the store is closed; open it again"  # what its calls then raise
 
     def __init__(self) -> None:
         """Make an open view."""
@@ -75,7 +77,7 @@ class QueryView(EventView, Closable):
     def _check_open(self) -> None:
         """Raise StoreClosed if the view was closed."""
         if self._closed:
-            raise StoreClosed(f"{self!r} is closed; open it again")
+            raise StoreClosed(self._when_closed)
 
     @abstractmethod
     def _locate(self, event_id: str) -> Position:

@@ -47,9 +47,9 @@ class Page:
 class Search(Iterator["Event"], Closable):
     """The events that a search finds, one after the other.
 
-    It may be made in one thread and read in another, and in several at once: each event is given
-    once. A search that is abandoned costs nothing: no transaction is open while the caller has
-    control.
+    `search` makes it. It may be made in one thread and read in another, and in several at once:
+    each event is given once. A search that is abandoned costs nothing: no transaction is open
+    while the caller has control.
     """
 
     def __init__(

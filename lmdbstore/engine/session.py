@@ -1,7 +1,8 @@
 """A session: one store object's use of the environment, from opening to closing, across forks.
 
 Rules: it holds no LMDB state except the environment of this process, which it opens again after a
-fork. Every call checks that the session is open and, if reads are strict, waits at the barrier.
+fork. Every call checks that the session is open; the first read of a call waits at the barrier,
+if reads are strict.
 Work on a whole store (checking, copying, purging) uses a session: `read`, `write`, `hold`.
 """
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lmdbstore.write.change import Change
 
     from .environment import Environment
-    from .held import HeldTransaction
+    from .held_transaction import HeldTransaction
     from .options import Options
 
 __all__ = ["Session"]
@@ -101,7 +102,7 @@ class Session(Closable):
     def write(self, change: Change) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        self.current().writer.write(change)
+        self.current().write(change)
 
     def write_freeing(self, change: Change) -> None:
         """Carry out a change that frees space, in a store that may be full."""

@@ -18,6 +18,7 @@ class Snapshot(LMDBView):
     def __init__(self, session: Session, *, signatures: bool) -> None:
         """Take the present state; the reference keeps the session open."""
         self._session = session
+        self._when_closed = f"the snapshot of {session.path!r} is closed; take a new one"
         self._held = session.hold()
         super().__init__(self._held.read, self._held.read, signatures=signatures)
 
@@ -34,4 +35,4 @@ class Snapshot(LMDBView):
 
     def __repr__(self) -> str:
         """Show the path of the store, and whether the snapshot has ended."""
-        return f"<a snapshot of {self._session.path!r}{', ended' if self._closed else ''}>"
+        return f"<a snapshot of {self._session.path!r}{', closed' if self._closed else ''}>"

@@ -143,3 +143,17 @@ def test_an_interrupted_search_ends_silently(path: Path) -> None:
         child.send_signal(signal.SIGINT)
         assert child.wait(TIMEOUT) == 130
         assert child.stderr.read() == b""
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["search", "--help"]])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_help_that_cannot_be_written_is_an_error_of_one_line(args: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        status, _, err = process(*args, stdout=full.fileno())
+    assert (status, err) == (2, "lmdbstore: standard output: No space left on device\n")
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        assert process(*args, stdout=write)[::2] == (141, "")
+    finally:
+        os.close(write)

@@ -213,6 +213,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
         ({"map_size": 4096}, "map_size"),
         ({"readonly": "no"}, "readonly"),
         ({"create": 1}, "create"),
+        ({"signatures": "no"}, "signatures"),
         ({"max_readers": True}, "max_readers"),
         ({"mode": True}, "mode"),
         ({"mode": "600"}, "mode"),

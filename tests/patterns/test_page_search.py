@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lmdbstore.patterns import pages as page_search
+from lmdbstore.patterns import many_texts as page_search
 from lmdbstore.patterns.pattern import Pattern, compile_pattern
 from lmdbstore.read.record_match import matching_records
 from tests.tools.drawn_patterns import ALPHABET, compiled, patterns
