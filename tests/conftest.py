@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the endurance tests; see `tests.tools.rounds`."""
-    parser.addoption("--minutes", type=float, default=0.0, help="how long endurance tests go on")
+    parser.addoption("--minutes", type=float, default=0.0, help="how long endurance tests run")
     parser.addoption("--seed", type=int, help="of the random numbers of endurance tests")
 
 
@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the endurance tests counted, when they were told how long to go on."""
+    """Print what the endurance tests counted, if `--minutes` was given."""
     if terminalreporter.config.getoption("--minutes"):
         failed = {report.nodeid for report in terminalreporter.getreports("failed")}
         terminalreporter.section("endurance")
@@ -46,20 +46,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> Rounds:
-    """Give the rounds of an endurance test."""
+    """Return the rounds of an endurance test."""
     tests = [item for item in request.session.items if item.get_closest_marker("endurance")]
     return make_rounds(request, len(tests))
 
 
 @pytest.fixture(scope="session")
 def resource_tracker() -> None:
-    """Start what multiprocessing starts once, and leaves running."""
+    """Start the process that multiprocessing starts once, and leaves running."""
     multiprocessing.resource_tracker.ensure_running()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    """Give a path for a store; whatever a test made there is checked when it ends."""
+    """Yield a path for a store; the store that a test made there is checked at the end."""
     folder, before = tmp_path / "events", dict(_registry)
     yield folder
     if (folder / "data.mdb").exists():
@@ -69,7 +69,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[LMDBEventStore]:
-    """Give an open, empty store."""
+    """Yield an open, empty store."""
     with LMDBEventStore(path) as opened:
         yield opened
         if not opened._closed:
@@ -78,7 +78,7 @@ def store(path: Path) -> Iterator[LMDBEventStore]:
 
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
-    """Fail a test that leaves a thread, a file descriptor or a process behind."""
+    """Fail a test that leaks a thread, a file descriptor or a process."""
     before = Kept.now()
     yield
     left = leaks(before)

@@ -1,4 +1,4 @@
-"""The README: its commands stand where they are looked for, and its example runs."""
+"""The README: its commands are where readers expect them, and its example runs."""
 
 from __future__ import annotations
 

@@ -9,14 +9,15 @@ store overrides them where it can do better.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from lmdbstore.errors import EventNotFound
+
+from .closing import Closable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
-    from types import TracebackType
     from uuid import UUID
 
     from .event import Event
@@ -147,7 +148,7 @@ class EventView(ABC):
         return True
 
 
-class EventStore(EventView):
+class EventStore(EventView, Closable):
     """A store of events: atomic, thread-safe, strictly consistent.
 
     Strict consistency: a `get` or a `search` that begins while a write of another thread or process
@@ -207,16 +208,3 @@ class EventStore(EventView):
 
         A search that has not reported its end then raises `StoreClosed`.
         """
-
-    def __enter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        self.close()

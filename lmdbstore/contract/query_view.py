@@ -8,20 +8,19 @@ snapshots.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 from lmdbstore.errors import StoreClosed
 from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
+from .closing import Closable
 from .public import own_public_methods
 from .query import Position, Query, checked_query
 from .search import Search
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .event import Event
     from .types import Order, Strings
 
@@ -30,7 +29,7 @@ __all__ = ["QueryView"]
 Opened = TypeVar("Opened", bound="Search | QueryView")
 
 
-class QueryView(EventView):
+class QueryView(EventView, Closable):
     """A view that answers queries."""
 
     def __init_subclass__(cls) -> None:
@@ -69,19 +68,6 @@ class QueryView(EventView):
     def close(self) -> None:
         """Close the view. Closing again does nothing."""
         self._end()
-
-    def __enter__(self) -> Self:
-        """Return the view itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the view."""
-        self.close()
 
     def _no_page(self) -> None:
         self._check_open()

@@ -39,22 +39,22 @@ class StoreFolder(NamedTuple):
     @property
     def data(self) -> str:
         """The path of the data file."""
-        return os.path.join(self.path, DATA_FILE)
+        return f"{self.path}/{DATA_FILE}"
 
     @property
     def lock(self) -> str:
         """The path of LMDB's lock file."""
-        return os.path.join(self.path, LOCK_FILE)
+        return f"{self.path}/{LOCK_FILE}"
 
     @property
     def barrier(self) -> str:
         """The path of the barrier's side file."""
-        return os.path.join(self.path, BARRIER_FILE)
+        return f"{self.path}/{BARRIER_FILE}"
 
     @property
     def snapshots(self) -> str:
         """The path of the side file that lists snapshots."""
-        return os.path.join(self.path, SNAPSHOTS_FILE)
+        return f"{self.path}/{SNAPSHOTS_FILE}"
 
     @property
     def has_store(self) -> bool:
@@ -97,7 +97,7 @@ class StoreFolder(NamedTuple):
         """
         for name in (DATA_FILE, *SIDE_FILES):
             try:
-                kind = os.lstat(os.path.join(self.path, name)).st_mode
+                kind = os.lstat(f"{self.path}/{name}").st_mode
             except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
                 continue
             if not stat.S_ISREG(kind):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import weakref
 from os import getpid
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
 from lmdbstore.threads.fork_lock import ForkLock
@@ -21,7 +22,6 @@ from .registry import dropped, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from lmdb import Transaction
 
@@ -37,7 +37,7 @@ __all__ = ["Session"]
 T = TypeVar("T")
 
 
-class Session:
+class Session(Closable):
     """One user of the environment on a folder."""
 
     def __init__(
@@ -144,16 +144,3 @@ class Session:
             if self._forget.alive and self._environment.pid == os.getpid():
                 release(self._environment)
             self._forget.detach()
-
-    def __enter__(self) -> Self:
-        """Return the session itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the session."""
-        self.close()

@@ -29,7 +29,7 @@ class Snapshot(LMDBView):
         """End the snapshot, and let its pages be used again."""
         ended = super()._end()
         if ended:
-            self._held.end()
+            self._held.close()
         return ended
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The command line as it is called: in this process, in one of its own, or on a terminal."""
+"""Calls of the command line: in this process, in another process, or on a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ENVIRONMENT", "LINES", "LOG", "TIMEOUT", "on_terminal", "process", "
 
 LOG = ROOT / "tests" / "data" / "dpkg.log"
 LINES = 4891
-# NO_COLOR and the like of whoever runs the tests must not decide them.
+# NO_COLOR and similar variables of the user that runs the tests must not change the results.
 ENVIRONMENT = {
     "PATH": os.environ.get("PATH", ""),
     "PYTHONPATH": str(ROOT),
@@ -64,7 +64,7 @@ def interruptible() -> Iterator[None]:
 
 
 def process(*args: object, stdin: bytes = b"", **options: Any) -> tuple[int, str, str]:
-    """Run the command as a process of its own; return its status, output and errors."""
+    """Run the command as another process; return its status, output and errors."""
     with start(*args, **options) as child:
         out, err = child.communicate(stdin, timeout=TIMEOUT)
     return child.returncode, (out or b"").decode(), err.decode()  # out: None if redirected
