@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -132,8 +133,9 @@ with LMDBEventStore({path!r}, readonly=True) as store:
     assert store.stats().events == 1000
     assert "readonly=True" in error(lambda: store.save(Event()), EventWriteException)
 """
-    lock = f"mount -o remount,rw none {tmp_path} && rm {path}/lock.mdb"
-    only = f"mount -o remount,ro none {tmp_path}"
+    disk, file = shlex.quote(str(tmp_path)), shlex.quote(f"{path}/lock.mdb")
+    lock = f"mount -o remount,rw none {disk} && rm {file}"
+    only = f"mount -o remount,ro none {disk}"
     commands: list[list[str] | str] = [python(make), only, python(read), lock, only, python(read)]
     output_of(mounted(tmp_path, *commands, size=4 << 20))
 

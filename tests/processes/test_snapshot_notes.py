@@ -58,7 +58,11 @@ class Holder:
         self.pid = self.process.pid
         self._killer = threading.Timer(LONG, self.process.kill)
         self._killer.start()
-        self.answer("holding")
+        try:
+            self.answer("holding")
+        except BaseException:
+            self.end()
+            raise
 
     def answer(self, expected: str) -> None:
         assert self.process.stdout

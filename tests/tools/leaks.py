@@ -54,20 +54,25 @@ def leaks(before: Kept) -> list[str]:
         return []
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ResourceWarning)
+        _end(before)
         for name in LAST_FAILURE:
             with suppress(AttributeError):
                 delattr(sys, name)
         gc.collect()
-    for thread in Kept.now().threads - before.threads:
+    unclosed = [str(one.message) for one in told if issubclass(one.category, ResourceWarning)]
+    return found + unclosed
+
+
+def _end(before: Kept) -> None:
+    """End the timers and the children that were not there before."""
+    for thread in set(threading.enumerate()) - before.threads:
         if isinstance(thread, threading.Timer):
             thread.cancel()
             thread.join()
-    for child in Kept.now().children - before.children:
+    for child in _children() - before.children:
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-    unclosed = [str(one.message) for one in told if issubclass(one.category, ResourceWarning)]
-    return found + unclosed
 
 
 def _descriptors() -> set[str]:

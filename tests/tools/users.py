@@ -36,15 +36,20 @@ if os.getuid() == 0:
     os.setgid({OTHER})
     os.setuid({OTHER})
 """
-# `testing` needs pytest, and no test of rights needs it.
-IMPORT_ALL = """
+# `testing` needs pytest, and no test of rights needs it; a tool of LMDB runs when it is imported.
+NOT_IMPORTED = "lmdbstore.testing", "lmdb.tool", "lmdb.__main__"
+IMPORT_ALL = f"""
 import importlib, pkgutil
 import hashlib, shutil, traceback
-import lmdb.verify, rich.console, rich.progress, rich.table
-import lmdbstore
-for found in pkgutil.walk_packages(lmdbstore.__path__, "lmdbstore."):
-    if not found.name.startswith("lmdbstore.testing"):
-        importlib.import_module(found.name)
+import lmdb, lmdbstore
+import rich.console, rich.progress, rich.table
+for package in (lmdb, lmdbstore):
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not found.name.startswith({NOT_IMPORTED}):
+            try:
+                importlib.import_module(found.name)
+            except ImportError:  # of a binding of LMDB that is not there
+                pass
 """
 BECOME_ANOTHER = IMPORT_ALL + CHANGE  # what a child runs first; nothing changes if it is not root
 
