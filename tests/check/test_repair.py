@@ -34,6 +34,7 @@ from tests.tools.damages import (
     key,
     lose_id,
     lose_next,
+    make_small,
     move_to_no_local_id,
 )
 from tests.tools.indexes import assert_indexes_agree
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEFT_OUT = {FindingKind.RECORD_UNREADABLE, FindingKind.RECORD_CHANGED, FindingKind.ID_TWICE}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_small(monkeypatch)
 
 
 def make(path: Path, events: int = EVENTS) -> list[Event]:
@@ -187,7 +193,8 @@ def test_a_changed_byte_in_a_page_of_records_loses_only_records_of_the_page(path
         assert [event for event in events if event in after] == after
         assert len(after) == len(events) or found.old_file is not None
         if found.old_file is not None:
-            assert open(found.old_file, "rb").read() == bytes(data)  # noqa: SIM115
+            with open(found.old_file, "rb") as old:
+                assert old.read() == bytes(data)
             os.unlink(found.old_file)
 
 
@@ -396,8 +403,13 @@ def test_repair_refuses_what_it_cannot_repair(
             repair(path)
 
 
-@pytest.mark.parametrize(("events", "size"), [(10_000, 1500), (60, 1_000_000)])
-def test_memory_does_not_grow_with_the_store(path: Path, events: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("events", "size", "most"), [(4000, 4000, 9_000_000), (60, 1_000_000, 11_000_000)]
+)
+def test_memory_does_not_grow_with_the_store(
+    path: Path, events: int, size: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # pieces are as large as ever
     with LMDBEventStore(path, durability="none", signatures=False) as store:
         store.save_many(
             Event(f"e{n}", tags=["f"], content="word " * (size // 5)) for n in range(events)
@@ -408,4 +420,4 @@ def test_memory_does_not_grow_with_the_store(path: Path, events: int, size: int)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 11_000_000  # bytes; the events are 15 or 60 million
+    assert peak < most  # bytes; the events are 16 or 60 million

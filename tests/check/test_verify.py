@@ -36,6 +36,7 @@ from tests.tools.children import in_child
 from tests.tools.damages import (
     DAMAGES,
     EVENTS,
+    PIECE,
     add_commit,
     add_id,
     add_posting_of_nothing,
@@ -45,6 +46,7 @@ from tests.tools.damages import (
     key,
     lose_flag,
     lose_next,
+    make_small,
 )
 from tests.tools.planting import writing
 
@@ -54,8 +56,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def damaged(tmp_path: Path) -> Iterator[LMDBEventStore]:
+def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LMDBEventStore]:
     """Yield a store that a test may damage."""
+    make_small(monkeypatch)
     with LMDBEventStore(tmp_path / "events") as store:
         store.save_many(
             Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
@@ -100,7 +103,7 @@ def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
     with writing(damaged) as (txn, databases):
         for plant in plants:
             plant(txn, databases)
-        for n in (20, 1000):
+        for n in (20, PIECE + 5):
             txn.put(key(n), b"broken", db=databases.timeline)
         txn.delete(b"e30", db=databases.ids)
         txn.delete(key(40)[8:], db=databases.commits)
@@ -344,7 +347,8 @@ def test_verify_reports_progress_and_needs_little_memory(
     monkeypatch.setattr(walking, "PIECE_ENTRIES", 50)
     reported: list[tuple[int, int]] = []
     with LMDBEventStore(path, durability="none") as store:
-        store.save_many(Event(f"e{n}", tags=["f"], content="x" * 2500) for n in range(1000))
+        content = "x" * 100 + " " * 2400  # more words take more time, and not more memory
+        store.save_many(Event(f"e{n}", tags=["f"], content=content) for n in range(1000))
         tracemalloc.start()
         try:
             assert store.verify(progress=lambda done, total: reported.append((done, total))) == []

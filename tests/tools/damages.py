@@ -1,4 +1,7 @@
-"""Damage to the entries of a store, one function for each kind, and what `verify` says of it."""
+"""Damage to the entries of a store, one function for each kind, and what `verify` says of it.
+
+The store has runs and pieces that are small (`make_small`), so that few events make some of each.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 from lmdbstore import (
     FindingKind,
 )
+from lmdbstore.check import comparison, walk
 from lmdbstore.disk import format as fmt
+from lmdbstore.write import save, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
 __all__ = [
     "DAMAGES",
     "EVENTS",
+    "PIECE",
     "add_commit",
     "add_id",
     "add_posting_of_nothing",
@@ -26,10 +34,20 @@ __all__ = [
     "lose_flag",
     "lose_id",
     "lose_next",
+    "make_small",
     "move_to_no_local_id",
 ]
 
-EVENTS = 1100  # two runs have signatures; they are more than a piece
+RUN, PIECE = 64, 120
+EVENTS = 140  # two runs have signatures; more than a piece
+
+
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    """Let a run and a piece be of so few entries."""
+    for module in (save, sign):
+        patch.setattr(module, "RUN", RUN)
+    for module in (comparison, walk):
+        patch.setattr(module, "PIECE_ENTRIES", PIECE)
 
 
 def key(n: int) -> bytes:
@@ -220,7 +238,7 @@ def cut_filter_of_nothing(txn: Any, dbs: Any) -> None:
 def overlap(txn: Any, dbs: Any) -> None:
     value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
     filter_ = b"\xff" * (len(value) - 16)
-    txn.put(fmt.FIRST_KEY, filter_ + fmt.after_key(key(513)), db=dbs.signatures)
+    txn.put(fmt.FIRST_KEY, filter_ + fmt.after_key(key(RUN + 1)), db=dbs.signatures)
 
 
 def reverse(txn: Any, dbs: Any) -> None:
