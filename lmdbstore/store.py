@@ -364,18 +364,19 @@ class LMDBEventStore(LMDBView, EventStore):
         Raises:
             EventStoreException: a signal handler interrupts a write of the same thread.
         """
+        self._session.end()  # first: what is under way then ends at its next page
         self._end()
         self._session.close()
 
     def __repr__(self) -> str:
         """Show the path, and whether the store is closed."""
         state = ", closed" if self._closed else ""
-        return f"<LMDBEventStore {self._path!r}{state}>"
+        return f"<LMDBEventStore {getattr(self, '_path', None)!r}{state}>"
 
     def __getstate__(self) -> dict[str, object]:
-        """Pickle as the path and the options."""
+        """Pickle as the path and the options; a subclass may add to the state."""
         session = self._session
-        return {
+        arguments = {
             **session.options._asdict(),
             "path": self._path,
             "create": session.create,
@@ -383,7 +384,9 @@ class LMDBEventStore(LMDBView, EventStore):
             "signatures": self._signatures,
             "mode": session.mode,
         }
+        return {"arguments": arguments}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the store that was pickled."""
-        LMDBEventStore.__init__(self, **state)
+        LMDBEventStore.__init__(self, **state["arguments"])
+        self.__dict__.update({name: value for name, value in state.items() if name != "arguments"})

@@ -96,27 +96,35 @@ class _Restore(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        flag_keys = fmt.TextKeys()
-        claimed: set[bytes] = set()
-        placed: list[_Kept] = []
-        for kept in self._kept:
-            local_id = fmt.local_id_of(kept.key)
-            taken = local_id in claimed or txn.get(txn.databases.commits, local_id) is not None
-            if taken or not fmt.is_local_id(local_id):
-                self.unplaced.append(kept)
-            else:
-                claimed.add(local_id)
-                placed.append(kept)
-        if placed:
-            rows = fmt.Rows.of([kept.row(flag_keys) for kept in placed])
-            keys = [kept.key for kept in placed]
-            taken_ids = Batch(rows).write(txn, keys, append=False)
-            self.twice = [placed[place] for place in sorted(taken_ids)]
+        rows, keys = self._placed(txn)
+        if rows:
+            Batch(fmt.Rows.of(rows)).write(txn, keys, append=False)
             highest = max(fmt.decode_number(fmt.local_id_of(key)) for key in keys)
             self.next_local_id = max(self.next_local_id, highest + 1)
         txn.next_local_id = max(txn.next_local_id, self.next_local_id)
         txn.changed = True
         return None
+
+    def _placed(self, txn: WriteTransaction) -> tuple[list[fmt.Row], list[bytes]]:
+        """Return what is written, and at which keys: of two that claim the same, the first."""
+        flag_keys = fmt.TextKeys()
+        rows: list[fmt.Row] = []
+        keys: list[bytes] = []
+        ids: set[bytes] = set()
+        local_ids = {fmt.NO_LOCAL_ID}
+        for kept in self._kept:
+            row, local_id = kept.row(flag_keys), fmt.local_id_of(kept.key)
+            known = local_id in local_ids or not fmt.is_local_id(local_id)
+            if known or txn.get(txn.databases.commits, local_id) is not None:
+                self.unplaced.append(kept)
+            elif row.id_key in ids or txn.get(txn.databases.ids, row.id_key) is not None:
+                self.twice.append(kept)
+            else:
+                ids.add(row.id_key)
+                local_ids.add(local_id)
+                rows.append(row)
+                keys.append(kept.key)
+        return rows, keys
 
 
 def repair(

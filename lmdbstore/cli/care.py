@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from lmdbstore import FindingKind, repair, verify
+from lmdbstore.disk.files import NotFlushedError
 from lmdbstore.errors import EventStoreException
 
 from .opening import open_to_read, open_to_write
@@ -204,8 +205,11 @@ def _on_failure(text: str) -> Iterator[None]:
     """Print `text` if the work fails or is interrupted."""
     try:
         yield
-    except (KeyboardInterrupt, EventStoreException):
-        complain(text)
+    except (KeyboardInterrupt, EventStoreException) as error:
+        if not isinstance(
+            error.__cause__, NotFlushedError
+        ):  # then the work is done, and it says so
+            complain(text)
         raise
 
 

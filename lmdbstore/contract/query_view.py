@@ -8,7 +8,7 @@ snapshots.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from lmdbstore.errors import StoreClosed
@@ -32,12 +32,13 @@ Opened = TypeVar("Opened", bound="Search | QueryView")
 class QueryView(EventView, Closable):
     """A view that answers queries."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, **named: Any) -> None:
         """Give a class of the package its own public methods; see `contract.public_methods`."""
-        super().__init_subclass__()
+        super().__init_subclass__(**named)
         if cls.__module__.startswith(__name__.partition(".")[0] + "."):
             own_public_methods(cls)
 
+    _closed = False  # also while a constructor fails
     _when_closed = "the store is closed; open it again"  # what its calls then raise
 
     def __init__(self) -> None:

@@ -87,9 +87,13 @@ class HeldTransaction(Closable):
                 "one"
             )
 
+    def end(self) -> None:
+        """Let every later read raise StoreClosed."""
+        self._ended = True
+
     def close(self) -> None:
         """End the transaction, so that its pages may be used again. A second call does nothing."""
-        self._ended = True
+        self.end()
         if self._pid == os.getpid():
             with suppress(StoreClosed):
                 self._gate.run(self._drop)

@@ -23,6 +23,7 @@ from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
+from lmdbstore.threads import forking
 
 from . import registry
 from .create import NewStore, create_store
@@ -51,7 +52,7 @@ def open_environment(
         InvalidOption: it is open in this process with another option.
     """
     folder = StoreFolder(path)
-    with registry.opening_and_closing():
+    with forking.opening_lock():
         registry.release_dropped()
         folder.check_plain()
         identity = folder.identity
@@ -65,7 +66,7 @@ def open_environment(
         if environment is None:
             environment = _open(folder, options)
             # By the identity of the opened file: before that, a process might have replaced it.
-            registry.add(environment)
+            registry.add(environment, identity)
         else:
             _check_agreement(path, environment.options, options)
         environment.users += 1

@@ -8,10 +8,9 @@ store for itself when it first uses it.
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
-from lmdbstore.threads.forking import at_fork
+from lmdbstore.threads.forking import at_fork, opening_lock
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
@@ -23,7 +22,6 @@ __all__ = [
     "add",
     "dropped",
     "find",
-    "opening_and_closing",
     "release",
     "release_dropped",
     "renamed",
@@ -32,12 +30,6 @@ __all__ = [
 
 
 _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
-_lock = threading.RLock()
-
-
-def opening_and_closing() -> threading.RLock:
-    """Return the lock under which this process opens and closes stores, and forks."""
-    return _lock
 
 
 def find(identity: tuple[int, int]) -> Environment | None:
@@ -49,10 +41,12 @@ def find(identity: tuple[int, int]) -> Environment | None:
     return environment
 
 
-def add(environment: Environment) -> None:
-    """Add an environment, by the identity of its present data file; the lock is held."""
-    identity = environment.folder.identity or (0, 0)
-    _registry[identity] = environment
+def add(environment: Environment, identity: tuple[int, int]) -> None:
+    """Add an environment, by the identity of its present data file; the lock is held.
+
+    `identity` is that of before it was opened, for a file that is gone by now.
+    """
+    _registry[environment.folder.identity or identity] = environment
 
 
 def renamed(environment: Environment) -> None:
@@ -66,7 +60,7 @@ def renamed(environment: Environment) -> None:
 
 def release(environment: Environment) -> None:
     """Release an environment; the last user closes it. After an interrupt it is not released."""
-    with _lock:
+    with opening_lock():
         if environment.users == 1:
             environment.close()
             for identity, known in list(_registry.items()):
@@ -102,14 +96,11 @@ def writing_here(folder: StoreFolder) -> bool:
 # -- fork -----------------------------------------------------------------------------------------
 
 
-def _hold() -> list[Gate]:
-    _lock.acquire()
+def _gates() -> list[Gate]:
     return [environment.gate for environment in _registry.values()]
 
 
 def _renew() -> None:
-    global _lock  # noqa: PLW0603  the inherited one may be held by a thread of the parent
-    _lock = threading.RLock()
     inherited = list(_registry.values())
     _registry.clear()
     dropped.clear()
@@ -117,4 +108,4 @@ def _renew() -> None:
         environment.abandon()
 
 
-at_fork(hold=_hold, release=lambda: _lock.release(), renew=_renew)  # noqa: PLW0108  it is replaced
+at_fork("stores", gates=_gates, renew=_renew)

@@ -12,6 +12,7 @@ import os
 import weakref
 from os import getpid
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakSet
 
 from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.folder import FILE_MODE
@@ -61,6 +62,7 @@ class Session(Closable):
         self.mode = mode
         self._closed = False
         self._opening = ForkLock()
+        self._held: WeakSet[HeldTransaction] = WeakSet()
         self._use(open_environment(path, options, create=create, mode=mode))
 
     def _use(self, environment: Environment) -> None:
@@ -88,7 +90,15 @@ class Session(Closable):
 
     def hold(self) -> HeldTransaction:
         """Return a read transaction on the present state; it stays open."""
-        return self.after_writes().hold()
+        held = self.after_writes().hold()
+        try:
+            with self._opening.lock:
+                self._check_open()
+                self._held.add(held)
+        except BaseException:
+            held.close()
+            raise
+        return held
 
     def after_writes(self) -> Environment:
         """Return the environment; if reads are strict, after the write under way."""
@@ -138,10 +148,20 @@ class Session(Closable):
                 self._use(environment)
             return self._environment
 
-    def close(self) -> None:
-        """Release the environment; its last user closes it. A second call does nothing."""
+    def end(self) -> None:
+        """Let every later call raise StoreClosed, and so what this session holds."""
         self._closed = True
         with self._opening.lock:
+            held = list(self._held)
+        for transaction in held:
+            transaction.end()
+
+    def close(self) -> None:
+        """Release the environment; its last user closes it. A second call does nothing."""
+        self.end()
+        with self._opening.lock:
+            for held in list(self._held):
+                held.close()
             if self._forget.alive and self._environment.pid == os.getpid():
                 release(self._environment)
             self._forget.detach()

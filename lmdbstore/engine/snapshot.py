@@ -28,6 +28,7 @@ class Snapshot(LMDBView):
 
     def _end(self) -> bool:
         """End the snapshot, and let its pages be used again."""
+        self._held.end()  # first: what is under way then ends at its next page
         ended = super()._end()
         if ended:
             self._held.close()

@@ -21,6 +21,7 @@ from .plan import Plan, make_plan
 from .postings import number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from lmdb import Transaction
@@ -91,17 +92,24 @@ class LMDBView(QueryView):
 
     def _search(self, query: Query) -> Search:
         plan, watermark = self._planned(query)
-        executor = Executor(self._reads, plan, watermark)
+        executor = Executor(self._read_on, plan, watermark)
         token = None if query.after is None else query.after.token
         return self._track(Search(executor.next_page, token, query))
 
     def _count(self, query: Query) -> int:
         plan, watermark = self._planned(query)
         known = plan.known_count
-        return Executor(self._reads, plan, watermark).count() if known is None else known
+        return Executor(self._read_on, plan, watermark).count() if known is None else known
 
     def _explain(self, query: Query) -> str:
         return str(self._planned(query)[0])
+
+    def _read_on(
+        self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
+    ) -> T:
+        """Run a later read of a call. A search keeps its view by this, and ends with it."""
+        self._check_open()
+        return self._reads(work, views=views)
 
     def _planned(self, query: Query) -> tuple[Plan, bytes]:
         events, postings, runs, watermark = self._begin(

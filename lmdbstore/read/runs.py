@@ -36,7 +36,7 @@ def next_part(  # noqa: PLR0913  a range and a direction
 ) -> tuple[bytes, bytes] | None:
     """Return the first part of a range that may hold a match, in the requested order, or None.
 
-    It has at most `most` runs. All bounds are inclusive.
+    It has at most `most` runs. All bounds are inclusive; `high` is below LAST_KEY.
     """
     # Edges between two keys, each given by the key after it: the beginning of the part, the end of
     # the keys seen so far, and the end of the range.

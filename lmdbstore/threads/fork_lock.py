@@ -35,4 +35,4 @@ def _renew() -> None:
         lock.lock = threading.RLock()
 
 
-at_fork(renew=_renew)
+at_fork("locks", renew=_renew)

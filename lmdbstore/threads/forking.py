@@ -2,53 +2,64 @@
 
 Rules: while the process forks, no thread is inside LMDB or RE2, because the child would inherit
 their locks in the state they are in; and no store is being opened or closed. A child never touches
-what belongs to its parent: each part of the package drops what it inherited. Parts register at
-import. Those that register later are held first and renewed last, so a part can rely on the parts
-that it imports.
+what belongs to its parent: each part of the package drops what it inherited.
+
+Order: the gates of stores are barred first and that of RE2 last, because a thread calls RE2 inside
+the gate of a store: the fork would wait for it there, and it for the fork at RE2's gate. In the
+child, parts are renewed in the opposite order, locks first, because the others use them.
 """
 
 from __future__ import annotations
 
 import _thread
 import os
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .gate import Gate
 
-__all__ = ["at_fork"]
+__all__ = ["at_fork", "opening_lock"]
+
+ORDER: tuple[Literal["stores", "re2", "locks"], ...] = ("stores", "re2", "locks")
 
 
 class _Part(NamedTuple):
-    hold: Callable[[], Iterable[Gate]]
-    release: Callable[[], object]
+    gates: Callable[[], Iterable[Gate]]
     renew: Callable[[], object]
 
 
-_parts: list[_Part] = []
+_parts: dict[str, _Part] = {}
 _barred: list[Gate] = []  # by the fork in progress
+_lock = threading.RLock()
+
+
+def opening_lock() -> threading.RLock:
+    """Return the lock under which this process opens and closes stores, and forks."""
+    return _lock
 
 
 def at_fork(
+    name: Literal["stores", "re2", "locks"],
     *,
     renew: Callable[[], object],
-    hold: Callable[[], Iterable[Gate]] = tuple,
-    release: Callable[[], object] = tuple,
+    gates: Callable[[], Iterable[Gate]] = tuple,
 ) -> None:
     """Register a part of the package.
 
-    Before a fork, `hold` keeps the part from changing and returns the gates to bar. After the fork,
-    `release` lets the part continue in the parent, and `renew` makes it usable in the child.
+    Before a fork, the gates that `gates` returns are barred. After it, `renew` makes the part
+    usable in the child.
     """
-    _parts.insert(0, _Part(hold, release, renew))
+    _parts[name] = _Part(gates, renew)
 
 
 def _before() -> None:
     """Keep all threads out. Ctrl-C has to wait, because a fork cannot be cancelled here."""
     interrupted: BaseException | None = None
-    gates = [gate for part in _parts for gate in part.hold()]
+    _lock.acquire()
+    gates = [gate for name in ORDER if name in _parts for gate in _parts[name].gates()]
     for gate in gates:
         while gate not in _barred:
             try:
@@ -67,14 +78,21 @@ def _after_in_parent() -> None:
         while _barred:
             _barred.pop().unbar()
     finally:
-        for part in reversed(_parts):
-            part.release()
+        _lock.release()
 
 
 def _after_in_child() -> None:
+    global _lock  # noqa: PLW0603  the inherited one is held by a thread that is not here
+    _lock = threading.RLock()
     _barred.clear()
-    for part in reversed(_parts):
-        part.renew()
+    failure: BaseException | None = None
+    for name in reversed(ORDER):
+        try:
+            _parts[name].renew()
+        except BaseException as error:  # noqa: BLE001  raised when all are renewed
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 os.register_at_fork(

@@ -80,5 +80,4 @@ def _leave() -> None:
 # are called first, while everything still works.
 atexit.register(_leave)
 
-# A thread inside RE2 waits for no other gate, so this gate is barred last.
-at_fork(hold=lambda: [_engine.gate], renew=_renew)
+at_fork("re2", gates=lambda: [_engine.gate], renew=_renew)

@@ -57,7 +57,7 @@ class Batch:
 
         `append`: the local ids rise, and are the highest so far.
         """
-        taken = self._claim(txn, keys)
+        taken = self.claim(txn, keys)
         free = [place for place in range(len(keys)) if place not in taken] if taken else []
         if free:
             Batch(self.rows.at(free)).index(txn, [keys[place] for place in free], append=append)
@@ -65,7 +65,7 @@ class Batch:
             self.index(txn, keys, append=append)
         return taken
 
-    def _claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
+    def claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
         """Write the free ids; return the places of the taken ones."""
         ids, id_keys = txn.databases.ids, self.rows.id_keys
         # Sorted by id and then by key, so that of two events with the same id the first gets it.
@@ -181,8 +181,9 @@ class SaveMany(Change):
         while self._batches:
             batch = self._batches.popleft()
             keys = batch.keys(txn)
-            for place in batch.write(txn, keys):
+            for place in batch.claim(txn, keys):
                 raise _duplicate(fmt.decode_one(batch.rows.records[place]).id)
+            batch.index(txn, keys, append=True)
             txn.next_local_id += len(keys)
         if self._signed and lowest and unsigned_since(txn) >= RUN:
             # The limit makes the time depend on its own events: the unsigned events of others are

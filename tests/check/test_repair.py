@@ -25,6 +25,8 @@ from lmdbstore.check import repair as repairing
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk import raw_pages as salvage
 from lmdbstore.engine.environment import Environment
+from lmdbstore.engine.options import Options
+from lmdbstore.engine.session import Session
 from lmdbstore.write.save import Batch
 from tests.tools.damages import (
     DAMAGES,
@@ -421,3 +423,24 @@ def test_memory_does_not_grow_with_the_store(
     finally:
         tracemalloc.stop()
     assert peak < most  # bytes; the events are 16 or 60 million
+
+
+def test_a_record_that_is_left_out_takes_no_local_id(path: Path) -> None:
+    """The record that shares its local id keeps it, and new events get the next one."""
+
+    def kept(time: float, local_id: int, event_id: str) -> repairing._Kept:
+        event = Event(event_id, timestamp=time)
+        key = fmt.join_key(fmt.encode_time(time), fmt.encode_number(local_id))
+        return repairing._Kept(key, event, fmt.encode(event, fmt.TextKeys()).record)
+
+    change = repairing._Restore([kept(1.0, 1, "a"), kept(2.0, 900, "a"), kept(3.0, 2, "b")], 1)
+    same = repairing._Restore([kept(4.0, 700, "a"), kept(5.0, 700, "c"), kept(6.0, 2, "d")], 3)
+    with Session(str(path), Options(), create=True) as session:
+        session.write(change)
+        session.write(same)
+        assert [one.key for one in change.twice] == [kept(2.0, 900, "a").key]
+        assert [one.event.id for one in same.twice] == ["a"]
+        assert [one.event.id for one in same.unplaced] == ["d"]
+        assert (change.unplaced, change.next_local_id, same.next_local_id) == ([], 3, 701)
+    with LMDBEventStore(path) as store:
+        assert [event.id for event in store.search()] == ["a", "b", "c"]

@@ -26,6 +26,7 @@ from lmdbstore import (
 )
 from lmdbstore.disk import format as fmt
 from lmdbstore.read.runs import RUN
+from lmdbstore.write import save as saving
 from lmdbstore.write import writer
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.beside import beside
@@ -419,3 +420,13 @@ def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(
     assert not missing
     assert not store._session._environment.barrier.up
     assert_indexes_agree(path)
+
+
+def test_nothing_is_indexed_of_a_batch_with_a_duplicate(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a store that is full would report that, and not the duplicate."""
+    store.save(Event("e7"))
+    monkeypatch.setattr(saving.Batch, "index", None)
+    with pytest.raises(DuplicateEvent, match="e7"):
+        store.save_many(Event(f"e{n}") for n in range(9))
