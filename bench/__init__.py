@@ -1,9 +1,9 @@
-"""The benchmark: the store beside what a user would pick instead of it.
+"""The benchmark: the store compared with what a user could choose instead of it.
 
-Rooms, from the ground up: `data` makes events; `peers` are the stores, each behind the same few
-methods; `measure` takes times in turn; `operations` are the rows of the tables as data;
-`processes`, `startup` and `scaling` are the rows that need more than one store in one process;
-`goals` is what the rows have to show, and `reasons` why some do not; `report` and `chart` write it
-down; `__main__` runs it all. Beside these, `paired` compares two checkouts of the store, each in a
-process that `sides` is about.
+Modules, bottom up: `data` makes the events. `peers` has the stores, all with the same few methods.
+`measure` takes times in turn. `operations` has the rows of the tables, as data. `processes`,
+`startup` and `scaling` have the rows that need more than one store in one process. `goals` says
+what the rows must show, and `reasons` why some goals are lost. `report` and `chart` write the
+results. `__main__` runs everything. Separately, `paired` compares two checkouts of the store; each
+runs in a process defined by `sides`.
 """

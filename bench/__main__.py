@@ -3,13 +3,14 @@
     python -m bench [--events 1000000] [--repeat 5] [--only TEXT] [--small]
                     [--out bench/RESULTS.md] [--remake]
 
-Needs `pip install '.[bench]'`. Theia pins packages that do not build on newer Pythons, so it comes
-by `pip install --no-deps theia`. Peers that are not installed are left out, and the report says so.
+It needs `pip install '.[bench]'`. Theia pins packages that do not build on newer Pythons; install
+it with `pip install --no-deps theia`. Peers that are not installed are left out, and the report
+says so.
 
-The full run takes about 20 minutes and 10 GB of disk, and writes the report, and beside it
-`results.svg`, a chart, and `results.json`, the figures, from which `--remake` makes both again.
-`--small` takes a minute, and prints the report instead. `--only` runs the rows whose name, such as
-"made: get", has the text in it, and prints too.
+The full run takes about 20 minutes and 10 GB of disk. It writes the report and, in the same folder,
+`results.svg`, a chart, and `results.json`, the figures. `--remake` makes the report and the chart
+again from the figures. `--small` takes a minute, and prints the report instead. `--only` runs the
+rows whose name, such as "made: get", contains TEXT, and also prints the report.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ from .startup import NAME as FIRST_ANSWER
 from .startup import run_startup
 
 SMALL_EVENTS, SMALL_REPEAT = 20_000, 3
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
-GROWTH = 10  # the largest store has so many times the events
+INTERRUPTED = 130  # 128 + the number of SIGINT, the convention of shells
+GROWTH = 10  # the largest store has this many times the events
 
 
 def main() -> None:
-    """Read the command line, run, and write."""
+    """Read the command line, run the benchmark, and write or print the report."""
     options = _options()
     try:
         _run(options)
@@ -61,7 +62,9 @@ def _run(options: argparse.Namespace) -> None:
         described = about(_command(options), settings.events, Path(folder))
         figures = list(_all(settings))
     if not figures:
-        sys.exit(f"python -m bench: no row has {options.only!r} in its name, such as 'made: get'")
+        sys.exit(
+            f"python -m bench: no row has {options.only!r} in its name; give one like 'made: get'"
+        )
     left_out = [f"{name} is left out: {', '.join(m)} not installed" for name in PEERS
                 if (m := missing(name))]  # fmt: skip  # one thought
     if options.small or options.only:
@@ -73,37 +76,50 @@ def _run(options: argparse.Namespace) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Run the benchmark: about 20 minutes, and 10 GB of disk.",
-        epilog="RESULTS.md gets results.svg and results.json beside it.",
+        description="Run the benchmark. It takes about 20 minutes, and 10 GB of disk.",
+        epilog="results.svg and results.json are written to the folder of the report.",
     )
     add = parser.add_argument
-    add("--events", type=_number, default=1_000_000, help="in a store (default: %(default)s)")
+    add(
+        "--events", type=_number, default=1_000_000, help="events in a store (default: %(default)s)"
+    )
     add("--repeat", type=_number, default=5, help="rounds of each row (default: %(default)s)")
-    add("--small", action="store_true", help=f"{SMALL_EVENTS:,} events, a minute, and only print")
-    add("--only", default="", help="only rows whose name has this in it, and only print")
+    add(
+        "--small",
+        action="store_true",
+        help=f"{SMALL_EVENTS:,} events; takes a minute; print the report",
+    )
+    add("--only", default="", metavar="TEXT",
+        help="only rows whose name contains TEXT; print the report")  # fmt: skip
     add("--out", default="bench/RESULTS.md", help="the report (default: %(default)s)")
-    add("--folder", help="where the stores are made; the usual temporary folder")
-    add("--remake", action="store_true", help="write the report anew from results.json")
+    add("--folder", help="folder for the stores (default: the usual temporary folder)")
+    add("--remake", action="store_true", help="write the report again from results.json")
     options = parser.parse_args()
     _check(parser, options)
     return options
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse now what would fail when all has been measured."""
+    """Refuse now what would fail only after the measurements."""
     out = Path(options.out)
     if not out.parent.is_dir():
-        parser.error(f"--out: there is no folder {str(out.parent)!r}")
+        parser.error(
+            f"--out: there is no folder {str(out.parent)!r}; create it, or give another one"
+        )
     if options.folder and not Path(options.folder).is_dir():
-        parser.error(f"--folder: there is no folder {options.folder!r}")
+        parser.error(
+            f"--folder: there is no folder {options.folder!r}; create it, or give another one"
+        )
     if options.remake and not out.with_name("results.json").is_file():
-        parser.error(f"--remake: there is no results.json beside {options.out!r}")
+        parser.error(
+            f"--remake: there is no results.json in the folder of {options.out!r}; run without it"
+        )
 
 
 def _number(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("it must be 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 1; give 1 or more")
     return number
 
 
@@ -129,7 +145,7 @@ def _all(settings: Settings) -> Iterator[Figures]:
 
 
 def _needed(group: Group, settings: Settings) -> bool:
-    """Whether a row of the group is wanted, or one that uses what it loads."""
+    """Whether a row of the group is wanted, or a row that uses the events it loads."""
     names = {(group.name, name) for name in (LOADED, ON_DISK, *(row.name for row in group.rows))}
     if group.name == "made":
         names |= {(PROCESSES, name) for name in (*TOGETHER, *ALONE)} | {(STARTUP, FIRST_ANSWER)}

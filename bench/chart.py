@@ -1,7 +1,8 @@
-"""The chart as SVG: for each operation, how many times as long as the store each peer takes.
+"""The chart as SVG: for each operation, the time of each peer divided by that of the store.
 
-Rules: bars are on a logarithmic axis and begin at 1, where the store is; to the right the peer is
-slower, to the left faster. The chart has its own background, so that it can be read on any page.
+Rules: bars are on a logarithmic axis and begin at 1, the store itself. Bars to the right mean that
+the peer is slower, bars to the left that it is faster. The chart has its own background, so that it
+can be read on any page.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from .peers import OURS
 __all__ = ["svg"]
 
 WIDTH, LEFT, RIGHT, TOP = 860, 230, 60, 74  # pixels
-BAR, GAP = 11, 9  # pixels: a bar, and what is between two operations
-LEAST, MOST = 0.03, 1000.0  # ratios at the ends of the axis; what is beyond ends there
+BAR, GAP = 11, 9  # pixels: the height of a bar, and the space between two operations
+LEAST, MOST = 0.03, 1000.0  # ratios at the ends of the axis; longer bars are cut off there
 COLOURS = {
     "SQLite": "#2f6fb0",
     "DuckDB": "#d1930f",

@@ -1,7 +1,7 @@
-"""The events that are measured: made from a seed, or a real log multiplied.
+"""The events of the benchmark: generated from a seed, or a real log repeated.
 
-Rules: everything comes as a stream, since ten million events do not fit into a list, and the same
-constants give the same events every time.
+Rules: events are streams, since ten million events do not fit into a list. The same constants give
+the same events every time.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from lmdbstore import Event
 
 SEED = 20_24
-START = 1.7e9  # seconds since 1970, of the first made event
-STEP = 0.01  # seconds from one made event to the next
+START = 1.7e9  # seconds since 1970, of the first generated event
+STEP = 0.01  # seconds from one generated event to the next
 SOURCES = 20
-FLAGS = 200  # different ones, Zipf-distributed: flag1 is on two events of five
-FLAGS_PER_EVENT = 3  # one that is drawn twice is there once
+FLAGS = 200  # different flags, Zipf-distributed: two events of five have flag1
+FLAGS_PER_EVENT = 3  # draws; a flag that is drawn twice is kept once
 WORDS = ["user", "admin", "timeout", "connect", "open", "close", "read", "write", "session", "disk"]
-WORDS_PER_EVENT = 15  # with the hexadecimal number behind them about 100 bytes of content
-NEEDLE_EVERY = 10_007  # events, of which one has the word "needle"
-ACCENT_EVERY = 4_999  # events, of which one has words that are not ASCII
+WORDS_PER_EVENT = 15  # with the hexadecimal number after them, about 100 bytes of content
+NEEDLE_EVERY = 10_007  # one of this many events has the word "needle"
+ACCENT_EVERY = 4_999  # one of this many events has words that are not ASCII
 ACCENTED = "Größe naïve Пётр 東京"
 LOG = Path(__file__).parent.parent / "tests" / "data" / "dpkg.log"
-BATCH = 10_000  # events that are loaded at once
+BATCH = 10_000  # events that are loaded in one call
 
-_WORDS_AT_ONCE = 3  # so many words are drawn by one call of the generator: it is the slow part
+_WORDS_AT_ONCE = 3  # words per call of the random generator, which is the slow part
 
 
 def made_events(number: int, seed: int = SEED) -> Iterator[Event]:
@@ -50,14 +50,14 @@ def made_events(number: int, seed: int = SEED) -> Iterator[Event]:
 
 
 def uuid4(chance: random.Random) -> str:
-    """Draw a UUIDv4; four times as fast as by the module `uuid`."""
+    """Draw a UUIDv4, four times as fast as the module `uuid`."""
     digits = f"{chance.getrandbits(128):032x}"
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def log_events(number: int) -> Iterator[Event]:
-    """Give the lines of the log again and again, each time with new ids and at later times."""
+    """Give the lines of the log repeatedly, each time with new ids and later times."""
     chance = random.Random(SEED)
     lines = LOG.read_text(encoding="utf-8").splitlines()
     times = [_log_time(line) for line in lines]
@@ -70,7 +70,7 @@ def log_events(number: int) -> Iterator[Event]:
 
 
 def batches(events: Iterator[Event], size: int = BATCH) -> Iterator[list[Event]]:
-    """Cut a stream into lists."""
+    """Divide a stream into lists."""
     while batch := list(islice(events, size)):
         yield batch
 

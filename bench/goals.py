@@ -1,7 +1,7 @@
-"""What the rows have to show, as data, and whether they do.
+"""The goals of the benchmark, as data, and whether they are met.
 
-Rules: a goal compares the figures of two peers, or of two rows; a ratio is the median of the
-ratios of the rounds. A goal whose figures are not there is not judged, and the table says so.
+Rules: a goal compares the figures of two peers, or of two rows. A ratio is the median of the ratios
+of the rounds. A goal without figures is not judged, and the table says so.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ class Goal(NamedTuple):
     above: Place
     below: Place
     at_most: bool = False
-    kind: str = "ratio"  # or "ms more", or "ms": seconds of `below` by themselves
+    kind: str = "ratio"  # or "ms more", a difference, or "ms", the time of `above` alone
 
 
 class Verdict(NamedTuple):
-    """What came of a goal."""
+    """The result of a goal."""
 
     goal: Goal
-    measured: float | None  # None where it was not measured
+    measured: float | None  # None: not measured
     detail: str = ""
 
     @property
     def word(self) -> str:
-        """One word for it."""
+        """The verdict as text."""
         if self.measured is None:
             return "not measured"
         wanted = self.goal.wanted
@@ -51,7 +51,7 @@ class Verdict(NamedTuple):
 
 
 def made(row: str, peer: str, wanted: float, against: str = "", operation: str = "") -> Goal:
-    """Set the goal that the store beats a peer in a row by so much."""
+    """Return the goal that a peer takes at least `wanted` times as long as the store in a row."""
     above, below = ("made", row, peer), ("made", row, OURS)
     return Goal(operation or row, against or peer, wanted, above, below)
 
@@ -136,7 +136,7 @@ GOALS = (
     _signatures("pattern, a few percent"),
 )  # fmt: skip  # a goal a line
 THEIA_WANTED = 20.0
-NOT_THEIRS = (LOADED, ON_DISK)  # Theia's stores have no call for many events
+NOT_THEIRS = (LOADED, ON_DISK)  # Theia's stores have no call that saves many events
 
 
 def indexed(figures: Iterable[Figures]) -> Rows:
@@ -145,7 +145,7 @@ def indexed(figures: Iterable[Figures]) -> Rows:
 
 
 def judged(figures: Iterable[Figures]) -> Iterator[Verdict]:
-    """Judge every goal, those against Theia's stores by their worst row."""
+    """Judge every goal; each of Theia's stores is judged by the worst row of this store."""
     rows = indexed(figures)
     for goal in GOALS:
         above, below = _figures(rows, goal.above), _figures(rows, goal.below)
@@ -177,7 +177,7 @@ def _worst(rows: Rows, peer: str) -> Verdict:
 
 
 def _as_durable(peer: str, row: Figures) -> str:
-    """Return the store that writes as durably as the peer, where the row has it."""
+    """Return the store with the durability of the peer, if the row has it."""
     return RELAXED[0] if peer == "Theia files" and RELAXED[0] in row.figures else OURS
 
 

@@ -1,4 +1,4 @@
-"""What the report says about where it was made."""
+"""The description of the machine and the software, for the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["about"]
 
 
 def about(command: str, events: int, folder: Path) -> dict[str, str]:
-    """Describe the run, the machine and the versions; no names of hosts, users or folders."""
+    """Describe the run, the machine and the versions, without names of hosts, users or folders."""
     return {
         "command": f"`{command}`",
         "events": f"{events:,}; fewer of the log and beside Theia's stores",

@@ -1,10 +1,10 @@
-"""Taking times in turn, and what is made of them.
+"""Takes times in turn, and computes ratios.
 
-Rules: in each round every peer runs once, so that what the machine does meanwhile meets all of
-them, and each round begins with another peer, since one leaves the next something in the caches or
-on the way to the disk; the first round warms up and is not counted; garbage is collected before
-each run, and what is very short is repeated until a run is long enough for the clock. A ratio is
-the median of the ratios of the rounds.
+Rules: in each round every peer runs once, so that other work of the machine affects all peers. Each
+round begins with another peer, since a run affects the caches and the disk for the next one. The
+first round warms up and is not counted. Garbage is collected before each run. Short work is
+repeated until a run is long enough for the clock. A ratio is the median of the ratios of the
+rounds.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = [
     "taken",
 ]
 
-SHORTEST = 0.02  # seconds that a run takes at least
+SHORTEST = 0.02  # seconds; the least length of a run
 MOST_LOOPS = 10_000
-PATIENCE = 30.0  # seconds that a row takes, about; slow rows get fewer rounds
+PATIENCE = 30.0  # seconds for a row, about; slow rows get fewer rounds
 FEWEST = 3  # rounds
 
-# How a figure is shown: seconds, bytes, are multiplied by this.
+# Units of the tables: figures are in seconds or bytes, and are multiplied by these.
 UNITS = {
     "us an event": 1e6,
     "us a call": 1e6,
@@ -46,26 +46,26 @@ UNITS = {
 
 
 class Run(NamedTuple):
-    """Something to take the time of."""
+    """Work to be timed."""
 
     work: Callable[[], object]
     units: int = 1  # events, or calls, that the time is divided by
 
 
 class Figures(NamedTuple):
-    """What a row of the tables shows: for each peer a figure a round, in seconds or bytes."""
+    """A row of the tables: for each peer, one figure per round, in seconds or bytes."""
 
     group: str
     name: str
     unit: str  # a key of UNITS
-    base: str  # the peer that the others are compared with
+    base: str  # the others are compared with this peer
     figures: dict[str, list[float]]
     note: str = ""
     over: tuple[str, ...] = ()  # peers that were stopped: their time is more than the figure
 
 
 def drained(found: Iterable[object] | float | None) -> None:
-    """Take everything that was found, and keep nothing."""
+    """Read all results, and keep none."""
     if isinstance(found, Iterable):
         deque(found, maxlen=0)
 
@@ -83,7 +83,7 @@ def taken(run: Run, loops: int = 1) -> float:
 def in_turn(
     prepared: Mapping[str, Callable[[], Run]], repeat: int, *, repeatable: bool = True
 ) -> dict[str, list[float]]:
-    """Take the times of the peers in turn; `repeatable` says that a run may be done again."""
+    """Take the times of the peers in turn; a `repeatable` run may run more than once."""
     warm = {name: _whole(prepare()) for name, prepare in prepared.items()}
     loops = {name: _loops(seconds) if repeatable else 1 for name, seconds in warm.items()}
     figures: dict[str, list[float]] = {name: [] for name in prepared}
@@ -101,7 +101,7 @@ def in_order(names: Iterable[str], number: int) -> list[str]:
 
 
 def rounds_for(repeat: int, seconds: float) -> int:
-    """Return how many rounds to make, where one takes so many seconds."""
+    """Return the number of rounds, if one round takes `seconds`."""
     return min(repeat, max(FEWEST, int(PATIENCE / max(seconds, 1e-9))))
 
 

@@ -1,8 +1,7 @@
-"""The rows of the tables as data: what is asked, of which peers, and what the time is divided by.
+"""The rows of the tables as data: the operation, its peers, and the unit of its time.
 
-Rules: a row is prepared outside of the timing and then run. What a reading row gives must be the
-same for all its peers, event by event. Rows that write come after those that read, since they
-change what there is.
+Rules: the preparation of a row is not timed. A reading row must give the same result for all its
+peers, event by event. Rows that write come after rows that read, since they change the stores.
 """
 
 from __future__ import annotations
@@ -45,28 +44,28 @@ RELAXED = ("lmdbstore, not durable", "SQLite, not durable", "RocksDB, not durabl
 THEIA = (OURS, "Theia files", "Theia RDBS")
 THEIA_GETS = (OURS, "Theia RDBS")
 
-ASKED = 2000  # ids that `get` is asked for; fewer in a small store
+ASKED = 2000  # ids to `get`; fewer in a small store
 LONG_RANGE = 100_000  # events
 FEW = 100  # events of the short ranges and limits
 
 
 class Sample:
-    """What the questions are about: some ids of the store, its times, and new events."""
+    """The arguments of the operations: some ids of the store, its times, and new events."""
 
     def __init__(self, number: int) -> None:
-        """Expect `number` events; `look` sees them all while they are loaded."""
-        chance = random.Random(SEED - 1)  # another one, lest it draws the same ids
+        """Expect `number` events; each must be passed to `add` when it is loaded."""
+        chance = random.Random(SEED - 1)  # another seed, so that ids differ
         self.number = number
         self.ids: list[str] = []
-        self.word = ""  # that is in the content of one made event
+        self.word = ""  # in the content of one generated event only
         asked = min(ASKED, max(1, number // 40))
         self.missing = [uuid4(chance) for _ in range(asked)]
         self._places = set(chance.sample(range(number), asked))
         self._seen = 0
         self._new = self._events()
 
-    def look(self, events: list[Event]) -> None:
-        """Keep the ids that will be asked for."""
+    def add(self, events: list[Event]) -> None:
+        """Keep the ids of the sample."""
         self.ids += [e.id for n, e in enumerate(events, self._seen) if n in self._places]
         middle = self.number // 2 - self._seen
         if 0 <= middle < len(events):
@@ -79,21 +78,21 @@ class Sample:
         return START + self.number // 2 * STEP
 
     def range(self, events: int) -> tuple[float, float]:
-        """Return the times of the first and the last of so many events around the middle."""
+        """Return the times of the first and the last of `events` events from the middle on."""
         return self.middle, self.middle + (self.length(events) - 0.5) * STEP
 
     def length(self, events: int) -> int:
-        """Return how many events a range holds that should hold so many: a third at most."""
+        """Return the length of a range of `events` events: at most a third of the store."""
         return min(events, self.number // 3)
 
     def new(self, number: int) -> list[Event]:
-        """Make events that come behind all others."""
+        """Make events later than all others."""
         return list(islice(self._new, number))
 
     def _events(self) -> Iterator[Event]:
-        behind = self.number * STEP
+        later = self.number * STEP
         for event in made_events(1 << 40, SEED + 1):
-            yield event._replace(timestamp=event.timestamp + behind)
+            yield event._replace(timestamp=event.timestamp + later)
 
 
 class Row(NamedTuple):
@@ -103,20 +102,22 @@ class Row(NamedTuple):
     unit: str
     peers: tuple[str, ...]
     prepare: Callable[[Peer, Sample], Run]
-    answer: Callable[[Peer, Sample], Answer] | None = None  # to be compared; None for writes
+    answer: Callable[[Peer, Sample], Answer] | None = (
+        None  # compared between peers; None for writes
+    )
     note: str = ""
 
 
 class Group(NamedTuple):
-    """Rows that are about the same events."""
+    """Rows on the same events."""
 
     name: str
     title: str
     peers: tuple[str, ...]
     rows: tuple[Row, ...]
     events: Callable[[int], Iterator[Event]]
-    number: Callable[[int], int]  # of events, from that of the whole benchmark
-    batch: int = BATCH  # events that are loaded at once
+    number: Callable[[int], int]  # the group's number of events, from that of the benchmark
+    batch: int = BATCH  # events that are loaded in one call
     base: str = OURS
 
 
@@ -142,12 +143,12 @@ def searches(name: str, pattern: str, peers: tuple[str, ...], note: str = "") ->
 
 
 def counts_hits(name: str, pattern: str, peers: tuple[str, ...], note: str = "") -> Row:
-    """Make a row that counts what a pattern is found in."""
+    """Make a row that counts the contents with a match of a pattern."""
     return asks(name, "ms a query", peers, lambda p, _: p.count_matching(pattern), note=note)
 
 
 def saves(name: str, peers: tuple[str, ...], threads: int, each: int, note: str = "") -> Row:
-    """Make a row in which so many threads save so many events each, one by one."""
+    """Make a row in which `threads` threads save `each` events each, one by one."""
 
     def prepare(peer: Peer, sample: Sample) -> Run:
         return by_threads(peer, sample.new(threads * each), threads)
@@ -156,7 +157,7 @@ def saves(name: str, peers: tuple[str, ...], threads: int, each: int, note: str 
 
 
 def by_threads(peer: Peer, events: list[Event], threads: int) -> Run:
-    """Prepare threads that save the events between them."""
+    """Prepare threads that share the events and save them."""
 
     def work(share: list[Event]) -> None:
         for event in share:
@@ -223,11 +224,11 @@ MADE = (
     asks("one common flag, limit 100", "us a call", STORES,
          lambda p, _: p.flagged("flag1", limit=FEW)),
     asks("common and rare flag", "us a call", STORES, lambda p, _: p.flagged("flag1", "flag200"),
-         note="the common flag is named first, and SQLite begins with it"),
+         note="the common flag is given first, and SQLite begins with it"),
     asks("common and rare flag, limit 10", "us a call", STORES,
          lambda p, _: p.flagged("flag1", "flag200", limit=10)),
     asks("rare and common flag", "us a call", STORES, lambda p, _: p.flagged("flag200", "flag1"),
-         note="the rare flag is named first, as by a user who knows which one is"),
+         note="the rare flag is given first, as by a user that knows which flag is rare"),
     asks("two common flags", "ms a query", STORES, lambda p, _: p.flagged("flag1", "flag2")),
     asks("two common flags, limit 100", "us a call", STORES,
          lambda p, _: p.flagged("flag1", "flag2", limit=FEW)),
@@ -245,7 +246,7 @@ MADE = (
     searches("pattern, not ASCII", "Пётр", PATTERN_PEERS),
     searches("pattern, a few percent", "[0-9a-f]{6}[0-7]5", PATTERN_PEERS),
     counts_hits("matches, rare literal", "needle", (*PATTERN_PEERS, "grep"),
-                "events counted; grep gives the lines, and they are counted"),
+                "events are counted; the lines of grep's output are counted"),
     counts_hits("matches, no literal", "[0-9]{6}00$", (*PATTERN_PEERS, "grep"), "the same"),
     counts_hits("matches, ignoring case", "(?i)NEEDLE", (*PATTERN_PEERS, "grep"), "the same"),
     asks("count, all", "us a call", STORES, lambda p, _: p.count()),
@@ -282,7 +283,7 @@ BESIDE_THEIA = (
         (*THEIA, RELAXED[0]),
         1,
         20,
-        "Theia's file store is not durable, and is judged beside a store that is not",
+        "Theia's file store is not durable, and is compared with a store that is not durable",
     ),
     Row("delete", "us a call", THEIA_GETS, _delete),
 )

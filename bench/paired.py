@@ -1,17 +1,17 @@
-"""Two checkouts of the store side by side: what a change costs, as ratios of processor time.
+"""Compare two checkouts of the store: the cost of a change, as ratios of processor time.
 
     python -m bench.paired BEFORE AFTER [--rounds 20] [--events 100000] [--only NAME...]
 
-BEFORE and AFTER are folders that hold a package `lmdbstore`. The exit status is 0 if every interval
-ends below `--bound`, 1 if one does not, and 2 if nothing can be said. It takes about five minutes,
-longer beside other work, and needs Linux.
+BEFORE and AFTER are folders that contain a package `lmdbstore`. The exit status is 0 if every
+interval ends below `--bound`, 1 if one does not, and 2 if the comparison failed. It takes about
+five minutes, longer on a busy machine, and needs Linux.
 
-Rules: both sides work at the same time on the same processor, the next one in each round. The
-system passes it to and fro every few milliseconds, so what disturbs one side disturbs the other;
-times are of the processor, for each process, so neither waiting nor the disk counts. Both make the
-same calls on the same events, and begin first by turns. In each round each side gets a fresh
-process, with the same seed of hashes, and a fresh copy of its store, so that where things lie in
-memory is drawn anew. `sides` has what they are asked; `compared` has what is made of the times.
+Rules: both sides run at the same time on the same processor; each round uses the next processor.
+The system switches between them every few milliseconds, so a disturbance affects both. Times are
+the processor time of each process; waiting and the disk do not count. Both sides make the same
+calls on the same events, and take turns to begin. In each round, each side gets a new process with
+the same hash seed, and a new copy of its store, so that the memory layout varies between rounds.
+`sides` defines the operations; `compared` evaluates the times.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["Comparison", "compared", "main"]
 
 SIDES = "BEFORE", "AFTER"
 TURNS = 2  # of an operation in a round: each side begins one
-SHORTEST = 0.02  # seconds of the calls whose time tells how many make a turn
+SHORTEST = 0.02  # seconds; calls must take as long to find how many make a turn
 SAMPLES, CONFIDENCE = 4000, 0.95  # of the bootstrap
 SLOWER, NOTHING_SAID, INTERRUPTED = 1, 2, 130  # exit statuses
 
@@ -47,7 +47,7 @@ Workers = dict[str, "subprocess.Popen[str]"]  # by SIDES
 
 
 class Comparison(NamedTuple):
-    """What the rounds of one operation tell; times in seconds a call."""
+    """The result of the rounds of one operation; times are in seconds a call."""
 
     before: float
     after: float
@@ -59,7 +59,7 @@ class Comparison(NamedTuple):
 def compared(pairs: Sequence[tuple[float, float]]) -> Comparison:
     """Return the median times, the median of the ratios of the pairs, and its interval.
 
-    The interval is that of a bootstrap of this median over the rounds, with a fixed seed.
+    The interval is from a bootstrap of this median over the rounds, with a fixed seed.
     """
     ratios = [after / before for before, after in pairs]
     chance = random.Random(SEED)
@@ -98,7 +98,7 @@ def _table(found: dict[str, Comparison], bound: float) -> str:
 
 
 def _rounds(options: argparse.Namespace, folder: Path) -> dict[str, Pairs]:
-    """Find out, in a round that is not counted, how many calls make a turn; then measure."""
+    """Find the number of calls of a turn in a first round, which is not counted; then measure."""
     calls = dict.fromkeys(options.only or OPERATIONS, 0)
     pairs: dict[str, Pairs] = {name: [] for name in calls}
     for number in range(options.rounds + 1):
@@ -116,7 +116,7 @@ def _rounds(options: argparse.Namespace, folder: Path) -> dict[str, Pairs]:
 def _worker(
     side: str, number: int, options: argparse.Namespace, folder: Path, stack: ExitStack
 ) -> subprocess.Popen[str]:
-    """Start the process of a side; it ends with the stack."""
+    """Start the process of a side; it is ended with the stack."""
     here, processors = Path(__file__).resolve().parent.parent, sorted(os.sched_getaffinity(0))
     (folder / side).mkdir(exist_ok=True)
     processor = processors[number % len(processors)]
@@ -127,16 +127,16 @@ def _worker(
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONHASHSEED": str(number)},
-        process_group=0,  # Ctrl-C is for this process, which then ends it
+        process_group=0,  # Ctrl-C reaches only this process, which then ends the worker
     )
-    stack.callback(worker.communicate)  # the last of both: it waits for the end
+    stack.callback(worker.communicate)  # called last: waits for the end
     stack.callback(worker.kill)
     return worker
 
 
 def _enough(workers: Workers, name: str, seconds: float) -> int:
-    """Return how many calls the slower side makes in so many seconds."""
-    calls, each = 1, _turn(workers, 0, name, 1)  # the first one is slow
+    """Return how many calls the slower side makes in `seconds`."""
+    calls, each = 1, _turn(workers, 0, name, 1)  # the first call is slow
     while max((each := _turn(workers, 0, name, calls)).values()) * calls < SHORTEST:
         calls *= 4
     return max(1, round(seconds / max(each.values())))
@@ -150,11 +150,11 @@ def _pair(workers: Workers, number: int, name: str, calls: int) -> tuple[float, 
 
 
 def _turn(workers: Workers, first: int, name: str, calls: int) -> dict[str, float]:
-    """Let both sides do it at the same time; return the seconds a call of each."""
+    """Run `calls` calls on both sides at the same time; return the seconds a call of each."""
     order, said = in_order(SIDES, first), {}
     for line in (json.dumps([name, calls]), "begin"):
         for side in order:
-            with suppress(BrokenPipeError):  # then there is no answer
+            with suppress(BrokenPipeError):  # it ended; `_answer` reports it
                 print(line, file=workers[side].stdin, flush=True)
         said = {side: _answer(side, workers[side]) for side in order}
     return {side: float(said[side]) / calls for side in SIDES}
@@ -163,7 +163,7 @@ def _turn(workers: Workers, first: int, name: str, calls: int) -> dict[str, floa
 def _answer(side: str, worker: subprocess.Popen[str]) -> str:
     line = worker.stdout.readline() if worker.stdout else ""
     if not line:
-        raise BrokenPipeError(f"the process of {side} ended; what it said stands above")
+        raise BrokenPipeError(f"the process of {side} ended; see its messages above")
     return line
 
 
@@ -178,31 +178,34 @@ class _Parser(argparse.ArgumentParser):
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="python -m bench.paired",
-        description="Compare two checkouts: processor time of AFTER over that of BEFORE.",
-        epilog="Exits with 0 if all are below the bound, with 1 if not, with 2 if it failed.",
+        description="Compare two checkouts: the processor time of AFTER divided by BEFORE's.",
+        epilog="Exit status: 0 all intervals end below the bound, 1 one does not, 2 it failed.",
     )
     add = parser.add_argument
     for side in SIDES:
-        add(side, type=_checkout, help="a folder that holds a package lmdbstore")
-    add("--rounds", type=_least(int, 2), default=20, help="(default: %(default)s)")
-    add("--events", type=_least(int, 1), default=100_000, help="in a store (default: %(default)s)")
-    add("--only", nargs="+", metavar="NAME", choices=OPERATIONS, help=", ".join(OPERATIONS))
-    add("--bound", type=_least(float, 0), default=1.03, help="of ratios (default: %(default)s)")
+        add(side, type=_checkout, help="a folder that contains a package lmdbstore")
+    add("--rounds", type=_least(int, 2), default=20, help="rounds (default: %(default)s)")
+    add("--events", type=_least(int, 1), default=100_000,
+        help="events in a store (default: %(default)s)")  # fmt: skip
+    add("--only", nargs="+", metavar="NAME", choices=OPERATIONS,
+        help=f"only these of the operations {', '.join(OPERATIONS)}")  # fmt: skip
+    add("--bound", type=_least(float, 0), default=1.03,
+        help="upper bound of the intervals of ratios (default: %(default)s)")  # fmt: skip
     add("--seconds", type=_least(float, 0), default=0.4,
-        help="of each side, operation and round, about (default: %(default)s)")  # fmt: skip
-    add("--folder", type=_folder, help="where the stores are made; the usual temporary folder")
+        help="time of each side, operation and round, about (default: %(default)s)")  # fmt: skip
+    add("--folder", type=_folder, help="folder for the stores (default: the temporary folder)")
     return parser.parse_args(words)
 
 
 def _checkout(text: str) -> Path:
     if not Path(text, "lmdbstore", "__init__.py").is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} has no package lmdbstore; name a checkout")
+        raise argparse.ArgumentTypeError(f"{text!r} has no package lmdbstore; give a checkout")
     return Path(text).resolve()
 
 
 def _folder(text: str) -> str:
     if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a folder; name one that is there")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder; give an existing folder")
     return text
 
 
@@ -214,7 +217,7 @@ def _least(kind: Callable[[str], float], least: int) -> Callable[[str], float]:
         except ValueError:
             pass
         whole = "whole number" if kind is int else "number"
-        raise argparse.ArgumentTypeError(f"{text!r} is no {whole} of {least} or more; give one")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {whole} of {least} or more")
 
     return number
 

@@ -1,8 +1,8 @@
-"""The rows that need other processes: readers and writers, memory, and a pattern without end.
+"""The rows that need other processes: readers and writers, memory, and an endless pattern.
 
-Rules: each peer is opened by the process that uses it. Readers and writers are told when
-to begin, so that none of them counts the start of a process, and what they did in a fixed time is
-counted. A worker that takes too long is killed.
+Rules: each peer is opened by the process that uses it. Readers and writers get a time to begin, so
+that the start of a process is not counted. Their calls in a fixed time are counted. A worker that
+takes too long is killed.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from .runner import Settings, folder_of, present
 __all__ = ["ALONE", "GROUP", "HOSTILE", "TOGETHER", "run_processes"]
 
 GROUP = "processes"
-WINDOW, SMALL_WINDOW = 1.0, 0.1  # seconds that is counted in
-LEAD = 0.1  # seconds from the order to the begin, in which a worker finds out its ids
+WINDOW, SMALL_WINDOW = 1.0, 0.1  # seconds in which calls are counted
+LEAD = 0.1  # seconds from the task to its begin, in which a worker reads its ids
 LIMIT, SMALL_LIMIT = 10.0, 2.0  # seconds after which a search is killed
-# Runs of words can be divided between the repeats in very many ways, and the end never comes.
+# Backtracking divides a run of words between the repeats in so many ways that it never ends.
 HOSTILE = "([a-z]+ ?)+!"
-READERS = (OURS, SNAPSHOT, "SQLite", "py-lmdb")  # DuckDB and RocksDB are for one process
+READERS = (OURS, SNAPSHOT, "SQLite", "py-lmdb")  # DuckDB and RocksDB allow one process only
 TEAM = 3  # processes: two that read or save, and a writer
 SAVED_AT_ONCE = 200_000  # events whose memory is measured
-LOOK = 0.002  # seconds between two looks at a worker's memory
+INTERVAL = 0.002  # seconds between two readings of a worker's memory
 
 _spawn = multiprocessing.get_context("spawn")
 
 
 class Task(NamedTuple):
-    """What a worker shall do: `name` is a key of TASKS."""
+    """The task of a worker: `name` is a method of `_State`."""
 
     name: str
-    begin: float = 0.0  # by `time.monotonic`, which all processes of a machine share
+    begin: float = 0.0  # of `time.monotonic`, which is the same in all processes of a machine
     seconds: float = 0.0
     events: int = 0  # in the store
 
@@ -63,11 +63,11 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid or 0
 
-    def tell(self, task: Task) -> None:
+    def send(self, task: Task) -> None:
         self._pipe.send(task)
 
     def answer(self, seconds: float | None = None) -> Any:
-        """Wait for the answer, or return None if it does not come in so many seconds."""
+        """Wait for the answer; return None if it does not come in `seconds`."""
         return self._pipe.recv() if self._pipe.poll(seconds) else None
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class Worker:
 
 
 def run_processes(settings: Settings) -> Iterator[Figures]:
-    """Run the rows that are wanted, on the stores of the made events, which nobody has open."""
+    """Run the wanted rows on the stores of the generated events, which no process has open."""
     together = {name: row for name, row in TOGETHER.items() if settings.wants(GROUP, name)}
     if together:
         with _teams(settings) as teams:
@@ -97,7 +97,7 @@ def run_processes(settings: Settings) -> Iterator[Figures]:
 
 
 class Together(NamedTuple):
-    """Workers that do the same, and whether one more of them writes meanwhile."""
+    """Workers with the same task, and whether another worker writes at the same time."""
 
     task: str
     workers: int
@@ -123,7 +123,7 @@ TOGETHER = {
 
 @contextmanager
 def _teams(settings: Settings) -> Iterator[dict[str, list[Worker]]]:
-    """Open each peer in as many processes as any row needs."""
+    """Open each peer in the largest number of processes that a row needs."""
     with ExitStack() as stack:
         teams: dict[str, list[Worker]] = {}
         for peer in present(READERS):
@@ -145,11 +145,11 @@ def _side_by_side(
 
 
 def _done(row: Together, team: list[Worker], window: float, events: int) -> list[int]:
-    """Return how often each worker but the writer did its task in the window."""
+    """Return the number of calls in the window, for each worker except the writer."""
     begin = time.monotonic() + LEAD
     tasks = [row.task] * row.workers + ["saves"] * row.writer
     for worker, task in zip(team, tasks, strict=False):
-        worker.tell(Task(task, begin, window, events))
+        worker.send(Task(task, begin, window, events))
     return [worker.answer() for worker in team[: len(tasks)]][: row.workers]
 
 
@@ -160,28 +160,31 @@ def _memory(task: str, field: str) -> Callable[[str, Settings], Figures]:
     def run(name: str, settings: Settings) -> Figures:
         peers = present((OURS, "SQLite", "DuckDB", "RocksDB", "py-lmdb"))
         figures = {peer: [_peak(peer, task, field, settings)] for peer in peers}
-        note = "over what the process had with the store open" + NOTES[field]
+        note = "added to the memory of the process with the store open" + NOTES[field]
         return Figures(GROUP, name, "MB", OURS, figures, note)
 
     return run
 
 
-NOTES = {"RssAnon": "", "VmRSS": "; pages of mapped files, which the system takes back, included"}
+NOTES = {
+    "RssAnon": "",
+    "VmRSS": "; pages of mapped files are included, which the system can reclaim",
+}
 
 
 def _peak(peer: str, task: str, field: str, settings: Settings) -> float:
-    """Return the bytes by which a worker grew at its peak; looked at from outside, in short steps.
+    """Return how many bytes a worker grew at its peak, read from this process at short intervals.
 
-    `ru_maxrss` would begin with the memory of the process that started the worker.
+    `ru_maxrss` would start with the memory of the process that started the worker.
     """
     folder = folder_of(settings, "made" if task == "scan" else f"memory-{field}", peer)
     folder.mkdir(parents=True, exist_ok=True)
     with Worker(peer, folder) as worker:
-        worker.tell(Task("prepare", events=min(settings.events, SAVED_AT_ONCE)))
+        worker.send(Task("prepare", events=min(settings.events, SAVED_AT_ONCE)))
         worker.answer()
         before = peak = _memory_of(worker.pid, field)
-        worker.tell(Task(task))
-        while worker.answer(LOOK) is None:
+        worker.send(Task(task))
+        while worker.answer(INTERVAL) is None:
             peak = max(peak, _memory_of(worker.pid, field))
         return float(peak - before)
 
@@ -202,7 +205,7 @@ def _hostile(name: str, settings: Settings) -> Figures:
     limit = SMALL_LIMIT if settings.brief else LIMIT
     for peer in peers:
         with Worker(peer, folder_of(settings, "made", peer)) as worker:
-            worker.tell(Task("hostile"))
+            worker.send(Task("hostile"))
             seconds = worker.answer(limit)
         figures[peer] = [limit if seconds is None else seconds]
         over += [peer] if seconds is None else []
@@ -223,7 +226,7 @@ ALONE: dict[str, Callable[[str, Settings], Figures]] = {
 
 
 def _work(name: str, folder: Path, pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark kills it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark ends the worker itself
     peer = open_peer(name, folder)
     state = _State(peer)
     pipe.send("open")
@@ -233,11 +236,11 @@ def _work(name: str, folder: Path, pipe: Connection) -> None:
 
 
 class _State:
-    """What a worker can do, by the names of tasks."""
+    """The tasks of a worker, by name."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._chance = random.Random()  # another one in each process, for new ids
+        self._chance = random.Random()  # different in each process, for new ids
         self._prepared = list(made_events(0))
 
     def prepare(self, task: Task) -> int:

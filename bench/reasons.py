@@ -1,6 +1,6 @@
-"""Why goals are lost, in plain words, where that has been found out by measuring.
+"""Why goals are lost, where measurements show the reason.
 
-Rules: a reason is said only of a goal that is lost; where none was found, that is said.
+Rules: only a lost goal gets a reason. If the reason is not known, the report says so.
 """
 
 from __future__ import annotations
@@ -13,79 +13,82 @@ __all__ = ["REASONS", "Reason", "reason_for"]
 
 
 class Reason(NamedTuple):
-    """What to say of lost goals whose operation and peer begin with one of these."""
+    """The reason for lost goals whose operation and peer begin with one of these."""
 
     why: str
     operations: tuple[str, ...]
-    peers: tuple[str, ...] = ("",)  # all of them
+    peers: tuple[str, ...] = ("",)  # all peers
 
 
 REASONS = (
     Reason(
-        "the trees are a level deeper, and less of them is in the processor's caches",
+        "the trees are one level deeper, and a smaller part of them fits into the processor's "
+        "caches",
         ("get, 10 million",),
     ),
     Reason(
-        "two lookups in LMDB's trees and the making of an event are most of it, as bare py-lmdb, "
-        "which does nothing else, shows",
+        "two lookups in LMDB's trees and making the event take most of the time; bare py-lmdb, "
+        "which does nothing else, shows this",
         ("get",),
         ("SQLite",),
     ),
     Reason(
-        "what is left is the making of `Event` objects in Python, for which both pay; bare py-lmdb "
+        "the rest of the time is for making `Event` objects in Python, on both sides; bare py-lmdb "
         "takes about as long",
         ("range of 100", "newest 100", "one common flag", "two common flags"),
         ("SQLite",),
     ),
     Reason(
-        "with the rare flag named first SQLite begins with it, and does the same work; where it is "
-        "not told, it shows the difference in the row above",
+        "SQLite begins with the flag that is given first; here this is the rare flag, and SQLite "
+        "does the same work; the row above shows the difference if the common flag is given first",
         ("rare and common flag",),
     ),
     Reason(
-        "nothing tells what may be left out, and reading a million records out of LMDB one by one "
-        "takes longer than searching them; DuckDB and grep have the contents side by side, and "
-        "DuckDB looks only at the end of each for a pattern that ends in `$`",
+        "no signature excludes a run for this pattern, and reading a million records from LMDB "
+        "one by one takes longer than searching them; DuckDB and grep have the contents next to "
+        "each other, and DuckDB searches only the end of each content for a pattern that ends in "
+        "`$`",
         ("pattern, no literal", "matches, no literal"),
     ),
     Reason(
-        "the matches lie far from each other, and of each the run of 512 events is read; a pattern "
-        "with one match takes a small part of that",
+        "the matches are far from each other, and for each match its run of 512 events is read; "
+        "a pattern with one match takes a small part of this time",
         ("pattern, rare literal",),
     ),
     Reason(
-        "to look at the signatures of all 2,000 runs takes most of it",
+        "reading the signatures of all 2,000 runs takes most of the time",
         ("pattern, one match",),
     ),
     Reason(
-        "what it imports takes more than half of it: `typing`, `uuid`, and `orjson`, which imports "
-        "`dataclasses`",
+        "its imports take more than half of the time: `typing`, `uuid`, and `orjson`, which "
+        "imports `dataclasses`",
         ("import",),
     ),
     Reason(
-        "a strict read looks at one byte more, a few hundredths of a microsecond",
+        "a strict read reads one more byte, which takes a few hundredths of a microsecond",
         ("get, strict", "range of 100, strict"),
     ),
     Reason(
-        "random ids touch most pages of their index, and LMDB writes each of them anew; bare "
-        "py-lmdb takes nearly as long",
+        "random ids change most pages of their index, and LMDB writes a copy of each changed "
+        "page; bare py-lmdb takes nearly as long",
         ("save_many",),
         ("SQLite",),
     ),
     Reason(
-        "an event touches about 25 pages of 4 KiB, of which LMDB writes copies; threads share the "
-        "flush, but with random ids and 200 flags few pages; bare py-lmdb takes longer",
+        "an event changes about 25 pages of 4 KiB, and LMDB writes copies of them; threads share "
+        "the flush but, with random ids and 200 flags, few pages; bare py-lmdb takes longer",
         ("save, ",),
         ("SQLite",),
     ),
     Reason(
-        "its saves go to memory, and from there to a file once a second; and 5,000 events are soon "
-        "read by anybody",
+        "Theia's file store saves to memory, and writes to a file once a second; every store reads "
+        "5,000 events in a short time",
         ("any operation",),
         ("Theia files",),
     ),
     Reason(
-        "a save waits for the disk on both sides, and 5,000 events are soon read by anybody",
+        "a save waits for the disk on both sides, and every store reads 5,000 events in a short "
+        "time",
         ("any operation",),
         ("Theia RDBS",),
     ),
@@ -93,7 +96,7 @@ REASONS = (
 
 
 def reason_for(goal: Goal) -> str:
-    """Return why a lost goal is lost."""
+    """Return the reason why a lost goal is lost."""
     for reason in REASONS:
         if goal.operation.startswith(reason.operations) and goal.against.startswith(reason.peers):
             return reason.why

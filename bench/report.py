@@ -1,7 +1,7 @@
-"""The report as Markdown: how it was made, what it had to show, and every row.
+"""The report as Markdown: how it was made, the goals, and every row.
 
-Rules: a row is never left out because it is lost; goals that are lost are in bold, and so are the
-ratios of peers that are faster. Everything is made from the figures, so that it can be made again.
+Rules: no row is left out because it is lost. Lost goals are in bold, and so are the ratios of peers
+that are faster. The report is made from the figures alone, so that it can be made again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def markdown(figures: list[Figures], about: Mapping[str, str], left_out: Iterabl
 
 
 def shown(number: float) -> str:
-    """Show three digits, or whole numbers."""
+    """Return a number with three digits, or as a whole number."""
     if number >= 100:
         return f"{number:,.0f}"
     return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
@@ -49,9 +49,10 @@ def _about(about: Mapping[str, str]) -> Iterator[str]:
     yield "![How many times as long each peer takes](results.svg)"
     yield ""
     yield (
-        "The tables give for each peer its median, and its time or size as a multiple of that of "
-        "lmdbstore (where the store grows: of the store that is named): the median of the ratios "
-        "of the rounds. Above 1, lmdbstore is ahead; what is below is in bold."
+        "Each table gives the median of each peer, and its time or size divided by that of "
+        "lmdbstore (in the rows about growth: by that of the store in the heading). This ratio is "
+        "the median of the ratios of the rounds. Above 1, lmdbstore is ahead; ratios below 1 are "
+        "in bold."
     )
     yield ""
     yield "| | |"
@@ -61,9 +62,9 @@ def _about(about: Mapping[str, str]) -> Iterator[str]:
 
 
 def _goals(verdicts: Iterable[Verdict]) -> Iterator[str]:
-    yield from ("", "## What it must show", "")
-    yield "Of a million events; in a smaller store fixed costs count for more, and noise too."
-    yield "`save_many` is not judged beside Theia's stores, which have no call for many events."
+    yield from ("", "## Goals", "")
+    yield "The goals are for a million events. In a smaller store, fixed costs and noise are larger"
+    yield "in proportion. `save_many` is not compared with Theia's stores, which have no such call."
     yield ""
     yield "| operation | against | wanted | measured | |"
     yield "|---|---|---|---|---|"
@@ -87,7 +88,7 @@ def _reasons(verdicts: Iterable[Verdict]) -> Iterator[str]:
             name = f"{verdict.goal.operation} ({verdict.goal.against})"
             lost.setdefault(reason_for(verdict.goal), []).append(name)
     if lost:
-        yield from ("", "Why what is lost is lost:", "")
+        yield from ("", "Why these goals are lost:", "")
     for why, names in lost.items():
         yield f"- {', '.join(names)}: {why}."
 

@@ -1,8 +1,8 @@
-"""Running groups of rows: stores are opened, loaded in turn, asked in turn, and closed.
+"""Runs groups of rows: opens the stores, loads and measures them in turn, and closes them.
 
-Rules: each batch is saved by every peer before the next one is made, which is the row of
-`save_many`; a peer whose package is missing takes no part; a peer that gives another answer than
-the store ends the benchmark.
+Rules: every peer saves a batch before the next batch is made; this is the row of `save_many`. A
+peer whose package is missing is left out. A peer with a result other than that of the store ends
+the benchmark.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Settings(NamedTuple):
     """How the benchmark is run."""
 
     events: int
-    largest: int  # events of the largest store that is made for the rows about growth
+    largest: int  # events of the largest store for the rows about growth
     repeat: int
-    only: str  # rows whose name has this in it
+    only: str  # only rows whose name contains this
     folder: Path
-    brief: bool  # shorter windows and fewer starts, where these are counted in time
+    brief: bool  # shorter windows and fewer starts
     say: Callable[[str], None]  # shows progress
 
     def wants(self, group: str, name: str) -> bool:
-        """Whether a row shall be run."""
+        """Whether a row is wanted."""
         return self.only in f"{group}: {name}"
 
 
@@ -49,19 +49,19 @@ def present(peers: Iterable[str]) -> list[str]:
 
 
 def folder_of(settings: Settings, group: str, peer: str) -> Path:
-    """Return where the data of a peer is."""
+    """Return the folder with the data of a peer."""
     owner = PEERS[peer].folder_of or peer
     return settings.folder / group / owner.replace(" ", "-").replace(",", "")
 
 
 def disk_bytes(folder: Path) -> int:
-    """Return the bytes that the files of a folder take up on disk."""
+    """Return the bytes that the files of a folder take on disk."""
     paths = [Path(at) / name for at, _, names in os.walk(folder) for name in names]
     return sum(path.stat().st_blocks * 512 for path in paths)
 
 
 def run_group(group: Group, settings: Settings) -> Iterator[Figures]:
-    """Run those rows of a group that are wanted, and give the figures of each."""
+    """Run the wanted rows of a group, and give the figures of each."""
     sample = Sample(group.number(settings.events))
     with _opened(group, settings) as peers:
         settings.say(f"{group.title}: loading {sample.number:,} events")
@@ -104,7 +104,7 @@ def _opened(group: Group, settings: Settings) -> Iterator[dict[str, Peer]]:
 def _load(group: Group, peers: Mapping[str, Peer], sample: Sample) -> dict[str, list[float]]:
     figures: dict[str, list[float]] = {name: [] for name in peers}
     for number, batch in enumerate(batches(group.events(sample.number), group.batch)):
-        sample.look(batch)
+        sample.add(batch)
         for name in in_order(peers, number):
             run = Run(partial(peers[name].save_many, batch), len(batch))
             figures[name].append(taken(run))

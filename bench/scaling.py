@@ -1,7 +1,7 @@
-"""How the store's reads grow with the store: the same questions to stores of several sizes.
+"""How the time of reads grows with the store: the same operations on stores of several sizes.
 
-Rules: one stream of events fills all the stores, each until it has its size; they are asked in
-turn, so that the ratios are of the same minutes. Loading is not timed.
+Rules: one stream of events fills all stores, each up to its size. The stores are measured in turn,
+so that ratios compare times of the same minutes. Loading is not timed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["SIZES", "run_scaling"]
 GROUP = "scaling"
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)  # events
 SMALL_SIZES = (1_000, 10_000)
-BASE = 100_000  # events of the store that the others are compared with
+BASE = 100_000  # events of the store with which the others are compared
 
 Ask = Callable[[Peer, Sample], Iterable[Event | None]]
 
@@ -42,7 +42,7 @@ ROWS: dict[str, tuple[str, Ask]] = {
 
 
 def run_scaling(settings: Settings) -> Iterator[Figures]:
-    """Run the rows that are wanted."""
+    """Run the wanted rows."""
     rows = {name: row for name, row in ROWS.items() if settings.wants(GROUP, name)}
     sizes = [size for size in SIZES if size <= settings.largest] or list(SMALL_SIZES)
     if not rows:
@@ -70,7 +70,7 @@ def _load(stores: dict[int, tuple[Peer, Sample]]) -> None:
         for size, (peer, sample) in stores.items():
             part = batch[: max(0, size - loaded)]
             if part:
-                sample.look(part)
+                sample.add(part)
                 peer.save_many(part)
         loaded += len(batch)
 

@@ -1,9 +1,10 @@
-"""One side of a comparison of two checkouts: a process with a store, and what it can be asked.
+"""One side of a comparison of two checkouts: a process with a store, and its operations.
 
-Rules: the store comes from the checkout, and what is asked of it from here, through the public API
-alone, so that any later version can be asked too. A task is prepared and said to be ready; when the
-word comes, its processor time is taken. Before that garbage is collected and what is left is
-frozen; meanwhile the collector runs, as it does for users. The process runs on one processor.
+Rules: the store is from the checkout. The operations are from this module, and use the public API
+only, so that later versions have them too. The process prepares a task and prints "ready"; at the
+next line of input it runs the task and prints its processor time. Before the task, garbage is
+collected and the remaining objects are frozen. During the task the collector runs, as it does for
+users. The process runs on one processor.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = ["COMMAND", "OPERATIONS", "work"]
 T = TypeVar("T")
 
 LONG_RANGE, BATCH, FEW = 100_000, 10_000, 100  # events
-# Its arguments: the checkout, the folder that has this package, and those of `work`.
+# Its arguments: the checkout, the folder of this package, and the other arguments of `work`.
 COMMAND = """import sys
 sys.path.insert(0, sys.argv[1])
 import lmdbstore
@@ -41,11 +42,11 @@ work(sys.argv[1], *sys.argv[3:])"""
 
 
 class Side:
-    """The stores of a side, and what they are asked about."""
+    """The stores of a side, and the arguments of its operations."""
 
     def __init__(self, folder: Path, events: int) -> None:
-        """Make a store, unless it is there, and open a fresh copy of it."""
-        self.closed = folder / "closed"  # that nobody has open
+        """Make a store, unless it exists, and open a new copy of it."""
+        self.closed = folder / "closed"  # a store that is not open
         if not self.closed.exists():
             with LMDBEventStore(self.closed, durability="none") as store:
                 for batch in batches(made_events(events)):
@@ -57,18 +58,18 @@ class Side:
         self.ids = cycle(random.Random(SEED).sample(ids, len(ids)))
         self.batch = min(BATCH, events)
         self._new = made_events(1 << 40, SEED + 1)
-        self._behind = events * STEP  # seconds
+        self._later = events * STEP  # seconds
 
     def new(self, number: int) -> list[Event]:
-        """Make events that come behind all others."""
-        later = self._behind
+        """Make events later than all others."""
+        later = self._later
         return [e._replace(timestamp=e.timestamp + later) for e in islice(self._new, number)]
 
     def open(self, _: object) -> None:
         LMDBEventStore(self.closed, durability="none").close()
 
 
-Prepare = Callable[[Side, int], Callable[[], None]]  # so many calls, to be timed
+Prepare = Callable[[Side, int], Callable[[], None]]  # prepares so many calls, to be timed
 
 
 def _each(call: Callable[[T], object], things: Iterable[T]) -> None:
@@ -83,7 +84,7 @@ def _searches(**query: Any) -> Prepare:
     return prepare
 
 
-# Those that write come last, since they change what there is.
+# Operations that write come last, since they change the store.
 OPERATIONS: dict[str, Prepare] = {
     "get": lambda side, calls: partial(_each, side.store.get, list(islice(side.ids, calls))),
     "newest": _searches(order="desc", limit=FEW),
@@ -99,10 +100,10 @@ OPERATIONS: dict[str, Prepare] = {
 
 
 def work(checkout: str, folder: str, events: str, processor: str) -> None:
-    """Be the process of a side until nothing more comes."""
+    """Run as the process of a side until its input ends."""
     os.sched_setaffinity(0, {int(processor)})
     if (found := Path(sys.modules["lmdbstore"].__file__ or "").parent.parent) != Path(checkout):
-        sys.exit(f"lmdbstore comes from {str(found)!r}, and not from {checkout!r}")
+        sys.exit(f"lmdbstore was imported from {str(found)!r}, not from {checkout!r}")
     side = Side(Path(folder), int(events))
     for line in sys.stdin:
         name, calls = json.loads(line)

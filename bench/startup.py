@@ -1,7 +1,7 @@
-"""From nothing to the first answer: an interpreter imports a store, opens it and gets an event.
+"""The time to the first result: an interpreter imports a store, opens it and gets an event.
 
-Rules: what runs is what a user would write, without the adapters; the interpreters of all peers
-are started in turn, and their whole time is taken.
+Rules: the scripts are what a user would write, without the classes of `peers`. The interpreters of
+all peers are started in turn, and timed from start to end.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ env.close()
 
 
 def run_startup(settings: Settings) -> Iterator[Figures]:
-    """Run the row, if it is wanted, on the stores of the made events."""
+    """Run the row, if it is wanted, on the stores of the generated events."""
     if not settings.wants(GROUP, NAME):
         return
     settings.say(f"Startup: {NAME}")
@@ -82,7 +82,9 @@ def run_startup(settings: Settings) -> Iterator[Figures]:
         for peer in in_order(starts, number):
             seconds = starts[peer]()
             figures[peer] += [seconds] if number else []  # the first round warms up
-    yield Figures(GROUP, NAME, "ms", OURS, figures, "the whole life of a fresh interpreter")
+    yield Figures(
+        GROUP, NAME, "ms", OURS, figures, "the time of a new interpreter from start to end"
+    )
 
 
 def _start(script: str, folder: str, event_id: str) -> float:

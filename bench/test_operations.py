@@ -1,10 +1,10 @@
-"""The store's operations under pytest-benchmark, to compare a change with what was before it.
+"""The operations of the store under pytest-benchmark, to compare it before and after a change.
 
     pytest bench/ --benchmark-autosave
     pytest bench/ --benchmark-compare
 
-The rows are those of `operations`, asked of a small store of ours alone. A time is that of a whole
-row, so the one of `get` is for many ids. Rows that write are prepared anew for each round.
+The rows are those of `operations`, run on a small store of lmdbstore alone. A time is for a whole
+row: that of `get` is for many ids. Rows that write are prepared again for each round.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .measure import Run
 from .operations import GROUPS, Group, Row, Sample
 from .peers import OURS, Peer, open_peer
 
-EVENTS = 50_000  # of the whole benchmark; a group makes its own number of that
+EVENTS = 50_000  # of the whole benchmark, from which a group derives its own number
 WRITES = 10  # rounds of a row that writes
 
 COVERED = [group for group in GROUPS if group.name in {"made", "log"}]
@@ -68,6 +68,6 @@ def _loaded(group: Group, folder: Path) -> tuple[Peer, Sample]:
     sample = Sample(group.number(EVENTS))
     peer = open_peer(OURS, folder)
     for batch in batches(group.events(sample.number), group.batch):
-        sample.look(batch)
+        sample.add(batch)
         peer.save_many(batch)
     return peer, sample

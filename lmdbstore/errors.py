@@ -1,8 +1,9 @@
 """Every exception of the package, named by what the caller can do about it.
 
 The first four names are those of the event store API of the Theia log aggregator
-(`theia.storeapi`). No other exception leaves the package: exceptions of `lmdb`, `orjson` and `re2`
-are turned into these, with the original kept as `__cause__`.
+(`theia.storeapi`). No exception of another library leaves the package: those of `lmdb`, `orjson`
+and `re2` are turned into these, with the original kept as `__cause__`. A wrong keyword is Python's
+`TypeError`.
 
     EventStoreException
     ├── EventWriteException          the write did not happen

@@ -103,10 +103,10 @@ class LMDBEventStore(LMDBView, EventStore):
                 reserved for deletes, so that a full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
                 process that opens the store decides.
-            mode: The rights of the files of a new store, whatever the umask; by default for its
-                owner alone. Every user with the right to read may also enter a new folder. A user
-                that reads a store needs the right to write too (`0o660`), because LMDB notes
-                readers in a file.
+            mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
+                its owner alone. Every user with the right to read may also enter a new folder. To
+                read a store takes the right to write too (`0o660`), because LMDB notes readers in a
+                file.
 
         Raises:
             InvalidOption: an option has an invalid value, or differs from the one with which this
@@ -115,6 +115,8 @@ class LMDBEventStore(LMDBView, EventStore):
                 or the operating system refuses.
         """
         self._path = folder_of(path)
+        self._when_closed = f"the store {self._path!r} is closed; open it again"
+        signatures = one_of("signatures", signatures, (True, False))
         self._session = Session(
             self._path,
             Options(
@@ -127,7 +129,6 @@ class LMDBEventStore(LMDBView, EventStore):
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",
             mode=checked_mode(mode),
         )
-        signatures = one_of("signatures", signatures, (True, False))
         super().__init__(self._session.read, self._session.begin, signatures=signatures)
 
     # -- writing ----------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ class LMDBEventStore(LMDBView, EventStore):
 
         Raises:
             EventNotFound: there is no such event.
-            InvalidQuery: the id is not a string.
+            InvalidQuery: the id is neither a string nor a UUID.
             StoreDamaged: the event is not what was written; nothing was deleted.
             StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing.resource_tracker
 import os
-import threading
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from lmdbstore import LMDBEventStore
 from lmdbstore.engine.registry import _registry
 from tests.tools.indexes import assert_indexes_agree
+from tests.tools.leaks import Kept, leaks
 from tests.tools.rounds import Rounds, make_rounds, table
 
 if TYPE_CHECKING:
@@ -21,12 +23,20 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the endurance tests; see `tests.tools.rounds`."""
-    parser.addoption("--minutes", type=float, default=0.0, help="how long endurance tests go on")
+    parser.addoption("--minutes", type=float, default=0.0, help="how long endurance tests run")
     parser.addoption("--seed", type=int, help="of the random numbers of endurance tests")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Hypothesis keep its notes elsewhere if the source tree is read-only."""
+    if not os.access(config.rootpath, os.W_OK):
+        folder = tempfile.TemporaryDirectory(prefix="lmdbstore-notes-")
+        config.add_cleanup(folder.cleanup)
+        set_hypothesis_home_dir(folder.name)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the endurance tests counted, when they were told how long to go on."""
+    """Print what the endurance tests counted, if `--minutes` was given."""
     if terminalreporter.config.getoption("--minutes"):
         failed = {report.nodeid for report in terminalreporter.getreports("failed")}
         terminalreporter.section("endurance")
@@ -36,20 +46,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> Rounds:
-    """Give the rounds of an endurance test."""
+    """Return the rounds of an endurance test."""
     tests = [item for item in request.session.items if item.get_closest_marker("endurance")]
     return make_rounds(request, len(tests))
 
 
 @pytest.fixture(scope="session")
 def resource_tracker() -> None:
-    """Start what multiprocessing starts once, and leaves running."""
+    """Start the process that multiprocessing starts once, and leaves running."""
     multiprocessing.resource_tracker.ensure_running()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    """Give a path for a store; whatever a test made there is checked when it ends."""
+    """Yield a path for a store; the store that a test made there is checked at the end."""
     folder, before = tmp_path / "events", dict(_registry)
     yield folder
     if (folder / "data.mdb").exists():
@@ -59,7 +69,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[LMDBEventStore]:
-    """Give an open, empty store."""
+    """Yield an open, empty store."""
     with LMDBEventStore(path) as opened:
         yield opened
         if not opened._closed:
@@ -68,21 +78,8 @@ def store(path: Path) -> Iterator[LMDBEventStore]:
 
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
-    """Fail a test that leaves a thread or a file descriptor behind."""
-    threads, descriptors = set(threading.enumerate()), _descriptors()
+    """Fail a test that leaks a thread, a file descriptor or a process."""
+    before = Kept.now()
     yield
-    assert set(threading.enumerate()) <= threads
-    assert len(_descriptors()) <= len(descriptors), _descriptors() - descriptors
-
-
-def _descriptors() -> set[str]:
-    folder = "/proc/self/fd"
-    if not os.path.isdir(folder):
-        return set()
-    names = set()
-    for descriptor in os.listdir(folder):
-        try:
-            names.add(f"{descriptor} {os.readlink(f'{folder}/{descriptor}')}")
-        except FileNotFoundError:  # the one that listed the folder
-            continue
-    return names
+    left = leaks(before)
+    assert not left, left

@@ -95,12 +95,12 @@ def use_store(store: EventStore) -> None:
         assert_type(entered, EventStore)
 
 
-def test_a_typed_client_of_any_store(path: Path) -> None:
+def test_a_typed_client_can_use_any_store(path: Path) -> None:
     use_store(MemoryEventStore())
     use_store(LMDBEventStore(path, create=True, readonly=False, durability="none"))
 
 
-def test_a_typed_client_of_our_stores(path: Path) -> None:
+def test_a_typed_client_can_use_our_stores(path: Path) -> None:
     """The stores have the types of the contract, not wider ones."""
     with LMDBEventStore(str(path), consistency="snapshot", map_size=None, max_readers=10) as store:
         assert_type(store, LMDBEventStore)
@@ -119,7 +119,7 @@ def test_a_typed_client_of_our_stores(path: Path) -> None:
         assert_type(memory_view.get("a"), Event)
 
 
-def test_exceptions_are_caught_by_what_can_be_done() -> None:
+def test_exceptions_are_caught_by_what_the_caller_can_do() -> None:
     kinds: list[tuple[type[Exception], type[Exception]]] = [
         (InvalidEvent, EventWriteException),
         (InvalidEvent, ValueError),
@@ -165,7 +165,7 @@ def test_a_store_must_define_the_abstract_methods() -> None:
         incomplete()
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     assert sorted(lmdbstore.__all__) == lmdbstore.__all__
     for name in lmdbstore.__all__:
         assert getattr(lmdbstore, name).__doc__

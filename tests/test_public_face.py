@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lmdbstore
-from lmdbstore import Event, LMDBEventStore, MemoryEventStore
+from lmdbstore import Event, LMDBEventStore, MemoryEventStore, StoreClosed
 from lmdbstore.engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lmdbstore import EventStore
@@ -90,7 +90,7 @@ def test_a_snapshot_says_that_it_is_one_and_of_what(path: Path) -> None:
         assert repr(view) == f"<a snapshot of {str(path)!r}>"
         with view:
             pass
-        assert repr(view) == f"<a snapshot of {str(path)!r}, ended>"
+        assert repr(view) == f"<a snapshot of {str(path)!r}, closed>"
     with MemoryEventStore() as memory, memory.snapshot() as frozen:
         assert repr(frozen) == "<a snapshot of a MemoryEventStore>"
         assert repr(memory) == "<MemoryEventStore>"
@@ -102,3 +102,19 @@ def test_statistics_say_what_each_figure_is(path: Path) -> None:
         shown = repr(store.stats())
     assert shown.startswith("StoreStatistics(events=1, oldest=1.5, newest=1.5, flags=0, ")
     assert "file_bytes=" in shown
+
+
+def test_a_closed_store_says_so_in_the_same_words_to_every_call(path: Path) -> None:
+    store = LMDBEventStore(path)
+    store.save(Event("a"))
+    search, view = store.search(), store.snapshot()
+    store.close()
+    said = set()
+    calls: list[Callable[[], object]] = [store.search, store.stats, store.flags]
+    for call in (*calls, lambda: store.get("a"), lambda: next(search)):
+        with pytest.raises(StoreClosed) as caught:
+            call()
+        said.add(str(caught.value))
+    assert said == {f"the store {str(path)!r} is closed; open it again"}
+    with pytest.raises(StoreClosed, match=r"the snapshot of .* is closed; take a new one"):
+        view.get("a")

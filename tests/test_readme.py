@@ -1,13 +1,13 @@
-"""The README: its commands stand where they are looked for, and its example runs."""
+"""The README: its commands are where readers expect them, and its example runs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
+
+pytestmark = pytest.mark.surroundings
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -23,7 +23,9 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
     assert "lmdbstore import --db events tests/data/dpkg.log" in first
     assert "lmdbstore search --db events" in first
     assert second.rstrip().endswith(".venv/bin/pytest -q")
-    assert README.read_text(encoding="utf-8").find("```sh") < README.read_text().find("```python")
+    assert README.read_text(encoding="utf-8").find("```sh") < README.read_text(
+        encoding="utf-8"
+    ).find("```python")
 
 
 def test_the_example_runs(

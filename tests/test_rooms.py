@@ -8,12 +8,14 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import lmdbstore
 
 PACKAGE = Path(lmdbstore.__file__).parent
 TESTS = Path(__file__).parent
 
-# From the ground up: what is in a folder imports only from folders above it in this list.
+# From the bottom up: a folder imports only from folders above it in this list.
 FLOORS = [
     "errors",
     "threads",
@@ -34,7 +36,7 @@ FLOORS = [
     "__main__",
 ]
 
-# What stands on the contract: it works on any store, and so knows nothing of the LMDB store.
+# Folders built on the contract: they work on any store, and import nothing of the LMDB store.
 ON_THE_CONTRACT = ["ingest", "testing"]
 CONTRACT = {"errors", "threads", "patterns", "contract"}
 
@@ -51,7 +53,7 @@ LIBRARIES = {
         "disk.lmdb_errors",
         "engine.create",
         "engine.environment",
-        "engine.held",
+        "engine.held_transaction",
         "engine.open_lmdb",
         "engine.inspect_file",
         "write.transaction",
@@ -72,7 +74,7 @@ LIBRARIES = {
 
 @cache
 def modules() -> dict[str, Path]:
-    """Return every module of the package by its name below it; a package by that of its folder."""
+    """Return every module by its name in the package; a package by the name of its folder."""
     return {
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -85,7 +87,7 @@ def floor(module: str) -> str:
 
 @cache
 def imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return what a module imports, for types too: modules of ours, and other libraries."""
+    """Return what a module imports, also for types: our modules, and other libraries."""
     ours: set[str] = set()
     others: set[str] = set()
     here = ["lmdbstore", *module.split(".")]
@@ -108,7 +110,7 @@ def imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def known(name: str) -> str:
-    """Return the module that a dotted name below the package belongs to."""
+    """Return the module of a dotted name in the package."""
     while name and name not in modules():
         if f"{name}.__init__" in modules():
             return f"{name}.__init__"
@@ -117,20 +119,20 @@ def known(name: str) -> str:
 
 
 def test_every_folder_is_on_the_list() -> None:
-    """A new folder has to say on which floor it is."""
+    """A new folder needs a floor."""
     assert {floor(module) for module in modules()} == set(FLOORS)
 
 
 def test_imports_go_one_way() -> None:
-    """A folder imports only from folders before it in the list; so there is no circle of them."""
+    """A folder imports only from folders before it in the list, so there is no import cycle."""
     for module in modules():
         below = FLOORS[: FLOORS.index(floor(module)) + 1]
         for other in imports(module)[0]:
             assert floor(other) in below, f"{module} imports {other}"
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
-    """Nor for its types."""
+def test_no_module_imports_itself_through_others() -> None:
+    """Imports for types count, too."""
     done: set[str] = set()
 
     def visit(module: str, path: list[str]) -> None:
@@ -144,7 +146,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         visit(module, [])
 
 
-def test_what_is_on_the_contract_knows_nothing_of_the_lmdb_store() -> None:
+def test_folders_on_the_contract_import_nothing_of_the_lmdb_store() -> None:
     for module in modules():
         if floor(module) in ON_THE_CONTRACT:
             for other in imports(module)[0]:
@@ -152,14 +154,14 @@ def test_what_is_on_the_contract_knows_nothing_of_the_lmdb_store() -> None:
                 assert floor(other) in allowed, f"{module} imports {other}"
 
 
-def test_the_contract_knows_nothing_of_the_lmdb_store() -> None:
-    """Neither does what is below it."""
+def test_the_contract_imports_nothing_of_the_lmdb_store() -> None:
+    """The folders below it import nothing of it, either."""
     for module in modules():
         if floor(module) in CONTRACT:
             assert {floor(other) for other in imports(module)[0]} <= CONTRACT, module
 
 
-def test_the_house_is_not_too_deep() -> None:
+def test_chains_of_folder_imports_are_short() -> None:
     @cache
     def depth(folder: str) -> int:
         inside = [module for module in modules() if floor(module) == folder]
@@ -169,7 +171,7 @@ def test_the_house_is_not_too_deep() -> None:
     assert max(depth(folder) for folder in FLOORS) <= DEEPEST
 
 
-def test_no_room_is_crowded() -> None:
+def test_no_folder_has_too_many_files() -> None:
     for module, path in modules().items():
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= MOST_LINES, f"{module} has {lines} lines"
@@ -178,8 +180,8 @@ def test_no_room_is_crowded() -> None:
         assert len(files) <= MOST_FILES, folder
 
 
-def test_foreign_libraries_stay_in_their_rooms() -> None:
-    """Only the modules that own a library import it; types excepted."""
+def test_each_library_is_imported_only_by_its_modules() -> None:
+    """Only the modules that own a library import it, except for types."""
     for module in modules():
         for library in running_imports(module) & set(LIBRARIES):
             assert module in LIBRARIES[library], f"{module} imports {library}"
@@ -210,8 +212,8 @@ BYTES_OWNER = "disk"
 ON_DISK = {"key", "entry", "commit", "record", "value", "local_id", "where", "found", "low", "high"}
 
 
-def test_only_the_disk_floor_takes_bytes_apart() -> None:
-    """Nothing else slices a key, an entry or a record by a number, or adds two of them."""
+def test_only_the_disk_folder_takes_bytes_apart() -> None:
+    """No other code slices a key, an entry or a record by a number, or adds two of them."""
     for module, path in modules().items():
         if floor(module) == BYTES_OWNER or floor(module) not in FLOORS[4:12]:
             continue
@@ -224,7 +226,8 @@ def test_only_the_disk_floor_takes_bytes_apart() -> None:
             assert not (name in ON_DISK and numbers), f"{module}:{node.lineno} slices {name}"
 
 
-def test_importing_the_library_imports_neither_extras_nor_what_few_calls_need() -> None:
+@pytest.mark.surroundings
+def test_importing_the_library_imports_no_extras_or_rarely_used_modules() -> None:
     """`click`, `rich` and `pytest` are not there for programs that import the store."""
     late = {"click", "rich", "pytest", "re2", "hashlib"}
     code = f"import sys, lmdbstore; print({late} & set(sys.modules))"
@@ -236,7 +239,7 @@ def test_importing_the_library_imports_neither_extras_nor_what_few_calls_need() 
 
 
 def test_tests_import_nothing_from_other_tests() -> None:
-    """What two files need is a tool in `tests.tools`, or a fixture in a `conftest`."""
+    """Code for two files is a tool in `tests.tools`, or a fixture in a `conftest`."""
     for file in TESTS.rglob("*.py"):
         for module in imported(file):
             assert not module.rpartition(".")[2].startswith("test_"), f"{file} imports {module}"
@@ -249,7 +252,7 @@ def test_tests_import_by_absolute_names() -> None:
 
 
 def imported(file: Path) -> set[str]:
-    """Return the modules that a file imports anywhere, and what may be modules of packages."""
+    """Return the modules that a file imports anywhere, with names that may be modules."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What a store makes is its owner's alone, and what lies on the disk steers nothing."""
+"""Files of a store are private to its owner, and no content of the disk is executed or followed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tests.tools.stores import rights
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.surroundings
+
 
 FILES = ["data.mdb", "lock.mdb", "barrier", "snapshots"]
 
@@ -33,10 +35,10 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     ("options", "files", "folder"),
     [({}, 0o600, 0o700), ({"mode": 0o660}, 0o660, 0o770), ({"mode": 0o644}, 0o644, 0o755)],
 )
-def test_a_store_has_the_rights_that_were_asked_for(
+def test_a_store_has_the_requested_rights(
     path: Path, options: dict[str, Any], files: int, folder: int
 ) -> None:
-    """Whatever the umask, and also of files that are made again."""
+    """They do not depend on the umask, and files that are made again have them, too."""
     with LMDBEventStore(path, **options) as store:
         store.save(Event())
         with store.snapshot():
@@ -81,7 +83,7 @@ def as_folder(place: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("made", [as_link, as_link_to_nothing, as_pipe, as_folder])
 @pytest.mark.parametrize("readonly", [False, True])
-def test_no_file_of_a_store_is_a_link_or_a_device(
+def test_a_store_with_a_link_or_a_device_as_a_file_is_refused(
     tmp_path: Path, name: str, made: Callable[[Path], None], *, readonly: bool
 ) -> None:
     folder = tmp_path / "events"
@@ -95,7 +97,7 @@ def test_no_file_of_a_store_is_a_link_or_a_device(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_new_store_is_not_made_through_links(tmp_path: Path, name: str) -> None:
+def test_a_new_store_is_not_created_through_links(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "events"
     folder.mkdir()
     as_link_to_nothing(folder / name)
@@ -106,7 +108,9 @@ def test_a_new_store_is_not_made_through_links(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("made", [as_link, as_pipe, as_folder])
-def test_upkeep_does_not_follow_links_either(tmp_path: Path, made: Callable[[Path], None]) -> None:
+def test_verify_and_repair_do_not_follow_links(
+    tmp_path: Path, made: Callable[[Path], None]
+) -> None:
     folder = tmp_path / "events"
     LMDBEventStore(folder).close()
     made(folder / "data.mdb")
@@ -119,10 +123,10 @@ def test_upkeep_does_not_follow_links_either(tmp_path: Path, made: Callable[[Pat
 
 
 @pytest.mark.parametrize("work", ["compact", "repair", "backup"])
-def test_what_is_swept_away_and_where_a_backup_goes_is_not_looked_for_behind_links(
+def test_temporary_names_and_backup_targets_that_are_links_are_not_followed(
     path: Path, tmp_path: Path, work: str
 ) -> None:
-    """Somebody may have put a link where the rest of a killed compaction lies, or a backup."""
+    """An attacker may have put a link in the place of a temporary file, or of the backup."""
     target = tmp_path / "target"
     target.mkdir()
     (target / "precious").write_text("x")
@@ -142,7 +146,7 @@ def test_what_is_swept_away_and_where_a_backup_goes_is_not_looked_for_behind_lin
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
-    """No module can do it: neither by an import nor by a call."""
+    """No module has an import or a call that can do it."""
     loaders = {"pickle", "marshal", "shelve", "dill", "yaml", "code", "runpy", "dbm"}
     calls = {"eval", "exec", "compile", "__import__", "import_module"}
     for file in Path(lmdbstore.__file__).parent.rglob("*.py"):

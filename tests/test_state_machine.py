@@ -1,8 +1,8 @@
-"""Both stores side by side, the one on disk in two processes: every answer is the same.
+"""The memory store, and the store on disk in two processes: all answers are the same.
 
 Hypothesis plays commands to `MemoryEventStore`, to an `LMDBEventStore` here and to one in another
-process on the same folder. A write goes to one of the two; whatever is read is asked of all three.
-Pages hold few events, so that small stores have many of them. `LMDBSTORE_EXAMPLES=20` in the
+process on the same folder. A write goes to one of the two; all three are asked for each read.
+Pages hold few events, so that small stores have many pages. `LMDBSTORE_EXAMPLES=20` in the
 environment plays twenty times as long.
 """
 
@@ -40,16 +40,16 @@ EXAMPLES = 200 * int(os.environ.get("LMDBSTORE_EXAMPLES", "1"))
 STEPS = 40
 
 
-# -- who answers ----------------------------------------------------------------------------------
+# -- the players -----------------------------------------------------------------------------------
 
 
 @dataclass
 class Unread:
-    """What a search that is read bit by bit may still give."""
+    """The events that a partly read search may still return."""
 
-    left: list[tuple[Event, str]]  # with the token behind each
-    most: float  # how many of them
-    deleted: set[str] = field(default_factory=set)  # they may be given or not
+    left: list[tuple[Event, str]]  # with the token after each
+    most: float  # the number of events that it may still return
+    deleted: set[str] = field(default_factory=set)  # they may be returned or not
     ended: bool = False
 
     def check(self, found: list[tuple[Event, str]], *, ended: bool) -> None:
@@ -72,7 +72,7 @@ class Unread:
 
 
 class Player:
-    """One of the three, with what the machine knows of it."""
+    """One of the three stores, with what the machine knows of it."""
 
     def __init__(self, do: Callable[..., Any]) -> None:
         self.do = do
@@ -80,7 +80,7 @@ class Player:
         self.unread: dict[int, tuple[int | None, Unread]] = {}  # with the view it reads
 
 
-# -- what is played -------------------------------------------------------------------------------
+# -- the commands ----------------------------------------------------------------------------------
 
 
 IDS = [*map(str, range(30)), "x" * 600 + "1", "x" * 600 + "2", ","]
@@ -125,12 +125,12 @@ OPTIONS = st.fixed_dictionaries(
         "durability": st.sampled_from(["none", "full"]),
     }
 )
-WHO = st.sampled_from(["here", "there"])
+SIDES = st.sampled_from(["here", "there"])
 PICK = st.integers(0, 1_000)
 
 
 class Machine(RuleBasedStateMachine):
-    """One run: three stores that must not be told apart."""
+    """One run: three stores that must give the same answers."""
 
     def __init__(self, process: Process, path: Path) -> None:
         super().__init__()
@@ -147,14 +147,14 @@ class Machine(RuleBasedStateMachine):
     def open(self, player: Player, options: dict[str, Any]) -> None:
         assert player.do("open", str(self.path), options) is None
 
-    def write(self, who: str, command: str, argument: Any) -> Any:
-        """Do it in one of the stores on disk, and in memory."""
+    def write(self, side: str, command: str, argument: Any) -> Any:
+        """Write in one of the stores on disk, and in memory."""
         expected = self.memory.do(command, argument)
-        assert self.lmdb[who].do(command, argument) == expected
+        assert self.lmdb[side].do(command, argument) == expected
         return expected
 
     def ask(self, command: str, view: int | None, *arguments: Any) -> Any:
-        """Ask everybody who has the view, and return the one answer."""
+        """Ask every player that has the view, and return their common answer."""
         expected = self.memory.do(command, view, *arguments)
         for player in self.lmdb.values():
             if view is None or view in player.snapshots:
@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
         return expected
 
     def a_view(self, pick: int) -> int | None:
-        """The store more often than a snapshot."""
+        """Pick the store more often than a snapshot."""
         views = [None, None, *self.memory.snapshots]
         return views[pick % len(views)]
 
@@ -176,47 +176,47 @@ class Machine(RuleBasedStateMachine):
 
     # -- writing
 
-    @initialize(who=WHO, events=st.lists(EVENTS, max_size=20, unique_by=lambda event: event.id))
-    def fill(self, who: str, events: list[Event]) -> None:
-        assert self.write(who, "save_many", events) == len(events)
+    @initialize(side=SIDES, events=st.lists(EVENTS, max_size=20, unique_by=lambda event: event.id))
+    def fill(self, side: str, events: list[Event]) -> None:
+        assert self.write(side, "save_many", events) == len(events)
 
-    @rule(who=WHO, event=EVENTS)
-    def save(self, who: str, event: Event) -> None:
-        self.write(who, "save", event)
+    @rule(side=SIDES, event=EVENTS)
+    def save(self, side: str, event: Event) -> None:
+        self.write(side, "save", event)
 
-    @rule(who=WHO, event=EVENTS, wrong=st.sampled_from(WRONG))
-    def save_a_wrong_event(self, who: str, event: Event, wrong: dict[str, Any]) -> None:
-        assert self.write(who, "save", event._replace(**wrong)) == "InvalidEvent"
+    @rule(side=SIDES, event=EVENTS, wrong=st.sampled_from(WRONG))
+    def save_a_wrong_event(self, side: str, event: Event, wrong: dict[str, Any]) -> None:
+        assert self.write(side, "save", event._replace(**wrong)) == "InvalidEvent"
 
-    @rule(who=WHO, events=BATCHES)
-    def save_many(self, who: str, events: list[Event]) -> None:
-        self.write(who, "save_many", events)
+    @rule(side=SIDES, events=BATCHES)
+    def save_many(self, side: str, events: list[Event]) -> None:
+        self.write(side, "save_many", events)
 
-    @rule(who=WHO, events=BATCHES.filter(bool), pick=PICK)
-    def save_many_with_an_id_twice(self, who: str, events: list[Event], pick: int) -> None:
+    @rule(side=SIDES, events=BATCHES.filter(bool), pick=PICK)
+    def save_many_with_an_id_twice(self, side: str, events: list[Event], pick: int) -> None:
         again = events[pick % len(events)]._replace(content="again")
-        assert self.write(who, "save_many", [*events, again]) == "DuplicateEvent"
+        assert self.write(side, "save_many", [*events, again]) == "DuplicateEvent"
 
-    @rule(who=WHO, events=BATCHES, event=EVENTS, wrong=st.sampled_from(WRONG), pick=PICK)
+    @rule(side=SIDES, events=BATCHES, event=EVENTS, wrong=st.sampled_from(WRONG), pick=PICK)
     def save_many_with_a_wrong_event(
-        self, who: str, events: list[Event], event: Event, wrong: dict[str, Any], pick: int
+        self, side: str, events: list[Event], event: Event, wrong: dict[str, Any], pick: int
     ) -> None:
         events.insert(pick % (len(events) + 1), event._replace(id="wrong")._replace(**wrong))
-        assert self.write(who, "save_many", events) == "InvalidEvent"
+        assert self.write(side, "save_many", events) == "InvalidEvent"
 
-    @rule(who=WHO, event_id=st.sampled_from(IDS))
-    def delete(self, who: str, event_id: str) -> None:
-        if self.write(who, "delete", event_id) is None:
+    @rule(side=SIDES, event_id=st.sampled_from(IDS))
+    def delete(self, side: str, event_id: str) -> None:
+        if self.write(side, "delete", event_id) is None:
             for player in self.players:
                 for view, unread in player.unread.values():
                     if view is None:
                         unread.deleted.add(event_id)
 
-    @rule(who=WHO, pick=PICK)
-    def delete_one_that_is_there(self, who: str, pick: int) -> None:
+    @rule(side=SIDES, pick=PICK)
+    def delete_one_that_is_there(self, side: str, pick: int) -> None:
         found = self.memory.do("search", None, {})
         if found:
-            self.delete(who, found[pick % len(found)][0].id)
+            self.delete(side, found[pick % len(found)][0].id)
 
     # -- reading
 
@@ -248,7 +248,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK, conditions=CONDITIONS)
     def begin_a_search(self, pick: int, conditions: dict[str, Any]) -> None:
         view, arguments = self.a_view(pick), self.arguments(conditions)
-        # Without the limit: where events are deleted, those behind them come in their places.
+        # Without the limit: later events take the places of deleted ones.
         all_of_it = self.memory.do("search", view, {**arguments, "limit": None})
         self.numbers += 1
         token = self.memory.do("begin", self.numbers, view, arguments)
@@ -260,10 +260,10 @@ class Machine(RuleBasedStateMachine):
                     player.unread[self.numbers] = (view, Unread(list(all_of_it), most))
 
     @precondition(lambda self: self.memory.unread)
-    @rule(pick=PICK, most=st.integers(1, 9), who=st.sampled_from(["here", "there", "all"]))
-    def read_on(self, pick: int, most: int, who: str) -> None:
+    @rule(pick=PICK, most=st.integers(1, 9), side=st.sampled_from(["here", "there", "all"]))
+    def read_on(self, pick: int, most: int, side: str) -> None:
         number = list(self.memory.unread)[pick % len(self.memory.unread)]
-        for player in self.players if who == "all" else [self.lmdb[who]]:
+        for player in self.players if side == "all" else [self.lmdb[side]]:
             if number in player.unread:
                 found, ended = player.do("read", number, most)
                 player.unread[number][1].check(found, ended=ended)
@@ -287,10 +287,10 @@ class Machine(RuleBasedStateMachine):
 
     # -- opening and closing
 
-    @rule(who=WHO, options=OPTIONS)
-    def reopen(self, who: str, options: dict[str, Any]) -> None:
-        """The snapshots and searches of the one store end; those of the others go on."""
-        player = self.lmdb[who]
+    @rule(side=SIDES, options=OPTIONS)
+    def reopen(self, side: str, options: dict[str, Any]) -> None:
+        """The snapshots and searches of this store end; those of the others continue."""
+        player = self.lmdb[side]
         self.close(player)
         self.open(player, options)
 
@@ -301,7 +301,7 @@ class Machine(RuleBasedStateMachine):
             self.check_ended(player, number)
 
     def check_ended(self, player: Player, view: int | None) -> None:
-        """The view is refused, and so are the searches that read it and were not at their end."""
+        """The view is refused, and so are its searches that had not ended."""
         assert player.do("length", view) == "StoreClosed"
         if view is not None:
             player.snapshots.remove(view)
@@ -327,9 +327,7 @@ class Machine(RuleBasedStateMachine):
                 player.do("close")
 
 
-def test_three_stores_that_cannot_be_told_apart(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_three_stores_give_the_same_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_small(monkeypatch)
     with Process() as process:
         machine: Any = partial(Machine, process, path)

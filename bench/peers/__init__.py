@@ -1,7 +1,7 @@
-"""The peers by name: how each is opened, and which package it needs.
+"""The peers by name: how each is opened, and which packages it needs.
 
-Rules: a module of a peer is imported when the peer is opened, so that whatever is not installed is
-left out, with a line in the report that says so. Names are what the tables show.
+Rules: the module of a peer is imported only when the peer is opened. A peer whose packages are not
+installed is left out, and the report says so. The tables show these names.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Kind(NamedTuple):
     module: str
     name: str
     options: Mapping[str, Any] = {}
-    packages: tuple[str, ...] = ()  # that the extra `bench` brings
+    packages: tuple[str, ...] = ()  # from the extra `bench`
     folder_of: str | None = None  # the peer whose data it reads; it writes none of its own
-    stores: bool = True  # events, and not their contents alone
+    stores: bool = True  # False: it has only the contents of events
 
 
 PEERS = {
@@ -51,12 +51,12 @@ PEERS = {
 
 
 def missing(name: str) -> list[str]:
-    """Return the packages that the peer needs and that are not installed."""
+    """Return the packages of the peer that are not installed."""
     return [package for package in PEERS[name].packages if _version(package) is None]
 
 
 def open_peer(name: str, folder: Path) -> Peer:
-    """Open a peer in its folder, which exists."""
+    """Open a peer in its folder, which must exist."""
     kind = PEERS[name]
     module = importlib.import_module(f".{kind.module}", __name__)
     peer: Peer = getattr(module, kind.name)(folder, **kind.options)
@@ -64,7 +64,7 @@ def open_peer(name: str, folder: Path) -> Peer:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that are measured, and of what they need."""
+    """Return the versions of the measured packages, and of the packages they need."""
     packages = ["lmdbstore", "lmdb", "orjson", "google-re2"]
     packages += sorted({package for kind in PEERS.values() for package in kind.packages})
     return {package: _version(package) or "not installed" for package in packages}

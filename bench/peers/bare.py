@@ -1,8 +1,8 @@
-"""Bare py-lmdb: the same databases and keys, and no store around them.
+"""Bare py-lmdb: the same databases and keys, without a store.
 
-Nothing is checked, nobody waits for anybody, and a local id is what follows the last one. What it
-takes is what LMDB, orjson and the making of `Event` objects take in this language: the limit that
-a store on them can come near to.
+Nothing is checked, no thread waits for another, and a local id is the last one plus one. Its time
+is that of LMDB, of orjson and of making `Event` objects in Python: the limit for a store that is
+built on them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .base import Peer
 __all__ = ["BareLMDB"]
 
 MAP = 1 << 40  # bytes
-SKEW = 8  # where one posting set is so many times as long as another, it is probed, not read
+SKEW = 8  # a posting set this many times as long as another is probed, not read
 
 
 class BareLMDB(Peer):

@@ -1,8 +1,8 @@
-"""What every peer can be asked: the store's own operations, in the smallest form that compares.
+"""The operations of every peer: those of the store, in the smallest comparable form.
 
-Rules: a peer gives whole `Event` objects, so that everybody pays for decoding; events come by
-time, and in the order they were saved where times are equal. What a peer cannot do by its nature
-it leaves undefined here, and no row asks it. A folder belongs to one peer.
+Rules: a peer gives whole `Event` objects, so that every peer decodes them. Events are ordered by
+time; events with equal times are in the order of saving. A peer does not define the operations that
+it cannot do, and no row uses them. A folder belongs to one peer.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ __all__ = ["Peer"]
 
 
 class Peer:
-    """An event store under measurement."""
+    """An event store to be measured."""
 
     def __init__(self, folder: Path) -> None:
         """Open the store in `folder`, or make it; the folder exists."""
         self.folder = folder
 
     def ready(self) -> None:
-        """Do what must be done before the next measurement and is not part of it."""
+        """Prepare the next measurement; this is not timed."""
 
     def save(self, event: Event) -> None:
         """Save one event in a transaction of its own."""
@@ -74,7 +74,7 @@ class Peer:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Do what the peer's users do after a bulk load, such as analysing or compacting."""
+        """Do what users of the peer do after a bulk load, such as analysing or compacting."""
 
     def close(self) -> None:
         """Close the store."""

@@ -1,8 +1,8 @@
-"""DuckDB: tags as a list column, rows in and out by Arrow, which is the fastest way of its API.
+"""DuckDB: tags in a list column, rows written and read by Arrow, the fastest way of its API.
 
-There is no index by time: its tables know the least and greatest value of each row group, which
-leaves out the others as long as rows come by time. The primary key is what `get` needs.
-DuckDB has no write that is not durable, and one process at a time may write.
+There is no index by time: DuckDB knows the least and the greatest value of each row group, and
+skips row groups as long as rows are in order of time. `get` needs the primary key. Every write of
+DuckDB is durable. One process at a time may write.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""GNU grep over the contents in a plain file, a line each: the floor for searching text.
+"""GNU grep on a plain file with one content a line: the lower limit for searching text.
 
-It gives lines, not events, and nothing but patterns can be asked of it. It runs in a UTF-8 locale,
-so that a character means to it what it means to the others.
+It gives lines, not events, and can only search for patterns. It runs in a UTF-8 locale, so that a
+character is the same for it as for the other peers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The store that is measured, with its options."""
+"""lmdbstore, with its options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Ours"]
 
 
 class Ours(Peer):
-    """lmdbstore, as its users call it."""
+    """The store, by its public calls."""
 
     def __init__(
         self,

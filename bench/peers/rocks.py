@@ -1,9 +1,9 @@
-"""RocksDB by `rocksdict`, with the keys and records of the store's own format.
+"""RocksDB through `rocksdict`, with the keys and records of the store's own format.
 
-The databases are column families; a posting is a key of its own, the flag, a zero byte and the
-timeline key. Keys and values are raw bytes, writes are batches, synchronous where they shall be
-durable, and a bloom filter spares the look for ids that are not there. After the load everything
-is compacted. One process at a time may open it. Ids are not checked for being new.
+The databases are column families. A posting is a key: the flag, a zero byte and the timeline key.
+Keys and values are raw bytes. Writes are batches, and synchronous if they must be durable. A Bloom
+filter avoids reads for missing ids. After loading, the database is compacted. One process at a time
+may open it. Saving does not check that ids are new.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = ["RocksDB"]
 
 FAMILIES = ["timeline", "ids", "flags", "commits"]
 CACHE = 1 << 30  # bytes of blocks, unpacked
-BUFFER = 64 << 20  # bytes that are written before they become a file
-PAGE = 1000  # records that are fetched at once
+BUFFER = 64 << 20  # bytes in memory before they are written to a file
+PAGE = 1000  # records that are read in one call
 BLOOM = 10  # bits a key
 
 
@@ -83,7 +83,7 @@ class RocksDB(Peer):
         return fmt.decode(list(islice(self._timeline.values(backwards=True), number)))
 
     def between(self, start: float, end: float) -> Iterator[Event]:
-        return _decoded(_within(self._timeline.values, fmt.first_key(start), _behind(end)))
+        return _decoded(_within(self._timeline.values, fmt.first_key(start), _end_key(end)))
 
     def flagged(self, *flags: str, limit: int | None = None) -> Iterator[Event]:
         keys = self._postings(flags)[:limit]
@@ -97,7 +97,7 @@ class RocksDB(Peer):
         return sum(1 for _ in self._commits.keys())  # noqa: SIM118  a database, not a dict
 
     def count_between(self, start: float, end: float) -> int:
-        return sum(1 for _ in _within(self._timeline.keys, fmt.first_key(start), _behind(end)))
+        return sum(1 for _ in _within(self._timeline.keys, fmt.first_key(start), _end_key(end)))
 
     def count_flagged(self, flag: str) -> int:
         return sum(1 for _ in self._posting_keys(flag))
@@ -155,13 +155,13 @@ def _options() -> Any:
 
 
 def _within(read: Any, first: bytes, end: bytes) -> Iterator[bytes]:
-    """Read from `first` on and before `end`."""
+    """Read from `first`, inclusive, to `end`, exclusive."""
     bounds = ReadOptions()
     bounds.set_iterate_upper_bound(end)
-    yield from read(from_key=first, read_opt=bounds)  # which needs `bounds` to its end
+    yield from read(from_key=first, read_opt=bounds)  # `bounds` must live as long
 
 
-def _behind(seconds: float) -> bytes:
+def _end_key(seconds: float) -> bytes:
     return fmt.last_key(seconds) + b"\0"
 
 

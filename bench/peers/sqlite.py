@@ -1,14 +1,15 @@
-"""SQLite by the standard library, tuned as for this work.
+"""SQLite from the standard library, tuned for this work.
 
-WAL and a memory map; `synchronous` is FULL or OFF, as durable as the store it stands beside; an
-index by time; a tag table WITHOUT ROWID, beside the tags that are part of the row; ANALYZE after
-the load. With the time in the tag table's key, events with a flag come in order without a sort,
-which takes a fifth off their time and almost all of it with a limit, for 29 bytes an event. REGEXP
-is a Python function with the compiled pattern at hand, since SQLite has none. SQLite, as it is
-mostly built, does not know which flag is rare, and begins with the one that is named first.
+It has WAL and a memory map. `synchronous` is FULL or OFF, as durable as the store with which it is
+compared. There is an index by time, and a tag table WITHOUT ROWID in addition to the tags in the
+row. ANALYZE runs after loading. Since the key of the tag table has the time, events with a flag are
+read in order without a sort. This saves a fifth of the time, and almost all of it with a limit, for
+29 bytes an event. REGEXP is a Python function with a cache of compiled patterns, since SQLite has
+no regular expressions. SQLite in its usual builds does not know which flag is rare, and begins with
+the one that is given first.
 
-One connection is shared by all threads under a lock. That is faster than a connection a thread:
-SQLite lets one write at a time in any case, and connections that wait for each other sleep.
+All threads share one connection under a lock. This is faster than a connection a thread: SQLite
+allows one writer at a time in any case, and connections that wait for each other sleep.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ TABLES = """CREATE TABLE IF NOT EXISTS event (n INTEGER PRIMARY KEY, id TEXT UNI
             CREATE INDEX IF NOT EXISTS by_time ON event (ts);
             CREATE TABLE IF NOT EXISTS tag (flag TEXT, ts REAL, n INTEGER,
                                             PRIMARY KEY (flag, ts, n)) WITHOUT ROWID;"""
-BEGIN = "BEGIN IMMEDIATE"  # a transaction that reads first and writes then may fail otherwise
+BEGIN = "BEGIN IMMEDIATE"  # otherwise a transaction that reads and then writes may fail
 SELECT = "SELECT id, source, ts, tags, content FROM event"
 SELECT_FLAGGED = """SELECT id, source, event.ts, tags, content
                     FROM tag JOIN event ON event.n = tag.n"""
 INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_TAG = "INSERT INTO tag VALUES (?, ?, ?)"
 DELETE_TAG = "DELETE FROM tag WHERE flag = ? AND ts = ? AND n = ?"
-WAIT = 60.0  # seconds that a process waits for another one's write
+WAIT = 60.0  # seconds that a process waits for a write of another
 
 
 class SQLite(Peer):
@@ -77,7 +78,7 @@ class SQLite(Peer):
                     for n, event in zip(count(first), events, strict=False)
                 ],
             )
-            # Sorted, the rows of each flag go into the same pages one after the other.
+            # Sorted, the rows of a flag are written to the same pages one after the other.
             tags = [
                 (flag, event.timestamp, n)
                 for n, event in zip(count(first), events, strict=False)
@@ -143,7 +144,7 @@ class SQLite(Peer):
 
 
 class SQLiteLike(SQLite):
-    """The same database, asked by LIKE; for patterns that are literals."""
+    """The same database, searched with LIKE; for patterns that are literals."""
 
     def matching(self, pattern: str, limit: int | None = None) -> Iterable[Event]:
         where = "WHERE content LIKE ? ORDER BY ts, n LIMIT ?"

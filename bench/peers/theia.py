@@ -1,10 +1,10 @@
 """Theia's own stores: the file store and the relational one on SQLite.
 
-Rules: each does what its class does. The file store writes its file anew at each save, and at the
-end of a batch; it never asks the system to flush, so it is not durable, and stands beside a store
-that is not. It knows neither `get` nor `delete`. The relational store matches the whole content,
-so a pattern is put between `.*`; it does not heed the end of a range nor the order, so the adapter
-stops at the end by itself, and reads everything for the newest.
+Rules: each store does what its class does. The file store rewrites its file at each save, and at
+the end of a batch. It never asks the system to flush: it is not durable, and is compared with a
+store that is not durable. It has neither `get` nor `delete`. The relational store matches the whole
+content, so a pattern is put between `.*`. It ignores the end of a range and the order, so this
+module stops at the end of the range itself, and reads all events for the newest.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from lmdbstore import Event
 from .base import Peer
 
 with warnings.catch_warnings():
-    # Its own calls are of SQLAlchemy 1, which warns of version 2.
+    # It uses SQLAlchemy 1, which warns about version 2.
     warnings.simplefilter("ignore")
     from theia import rdbs
 
 __all__ = ["TheiaNaive", "TheiaRDBS"]
 
-EARLIEST = 1.0  # seconds; the relational store takes 0 for no start, and refuses that
+EARLIEST = 1.0  # seconds; the relational store takes 0 as no start, which it refuses
 
 
 class _Theia(Peer):
@@ -58,17 +58,17 @@ class _Theia(Peer):
 
 
 class TheiaNaive(_Theia):
-    """Files of events of a minute each."""
+    """Files with the events of one minute each."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.store = NaiveEventStore(str(folder), flush_interval=0)
 
     def save_many(self, events: list[Event]) -> None:
-        self.store.flush_interval = 1  # any but 0: a save is kept back until the flush
+        self.store.flush_interval = 1  # not 0: saves wait for the flush
         for event in events:
             self.save(event)
-        self.store._flush_open_files()  # noqa: SLF001  else its timer thread would have to run
+        self.store._flush_open_files()  # noqa: SLF001  instead of its timer thread
         self.store.flush_interval = 0
 
     def newest(self, number: int) -> Iterable[Event]:
@@ -79,7 +79,7 @@ class TheiaNaive(_Theia):
 
 
 class TheiaRDBS(_Theia):
-    """A table, through SQLAlchemy; a commit for each event."""
+    """A table, through SQLAlchemy, with a commit for each event."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

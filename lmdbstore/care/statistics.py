@@ -20,7 +20,12 @@ __all__ = ["StoreStatistics", "statistics"]
 
 
 class StoreStatistics(NamedTuple):
-    """The figures of `LMDBEventStore.stats`."""
+    """The figures of `LMDBEventStore.stats`.
+
+    `databases` has the bytes in the pages of each named database; `file_bytes` is the size of the
+    data file, with its free pages. The file may grow to `map_bytes`; `map_used` is how far it has
+    grown, so `compact` can make it smaller than that and a deletion cannot.
+    """
 
     events: int
     oldest: float | None  # timestamp in seconds; None in an empty store

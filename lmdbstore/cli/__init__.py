@@ -1,5 +1,5 @@
-"""The command line: `main` holds the arguments, every other module one thing that it does.
+"""The command line: `main` has the arguments, and each other module does one thing.
 
-Rules: nothing here is imported by the library, and only this package imports click and rich (the
-extra `cli`); rich is imported where something is drawn on a terminal, and nowhere else.
+Rules: the library imports nothing from this package. Only this package imports click and rich (the
+extra `cli`). rich is imported only where something is drawn on a terminal.
 """

@@ -1,8 +1,9 @@
-"""The commands that look after a store: verify, repair, backup, compact, purge and sign.
+"""The commands that maintain a store: verify, repair, backup, compact, purge and sign.
 
-Rules: a store that is not there is not made. Each finding is one line on standard output, and the
-summary is the last line. A repair, a backup or a compaction that fails or is stopped has changed
-nothing, and says so; what a purge deleted is deleted, and what was signed stays, and that is said.
+Rules: each command is one function, `<command>_store`. None creates a store. Each finding is one
+line on standard output, and the summary is the last line. A repair, a backup or a compaction that
+fails or is stopped changes nothing, and says so. A purge or a signing that fails or is stopped says
+that the deletions or signatures made so far stay.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Conditions",
-    "back_up_store",
+    "backup_store",
     "compact_store",
-    "purge_events",
+    "purge_store",
     "repair_store",
-    "sign_runs",
+    "sign_store",
     "size",
     "verify_store",
 ]
 
 SOUND, FOUND = 0, 1  # exit status
 _UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-# No more digits than any size has: `int` refuses thousands of them.
+# The digits are limited because `int` refuses thousands of them with an error of its own.
 _is_size = re.compile(rf"(\d{{1,30}}) ?({'|'.join(filter(None, _UNITS))})?", re.ASCII).fullmatch
 
 
 def verify_store(db: Path, *, pages: bool) -> int:
-    """Print all that is wrong with the store in the folder `db`; return the exit status."""
+    """Print everything that is wrong with the store in the folder `db`; return the exit status."""
     started = time.perf_counter()
-    events = None  # where records were not compared
+    events = None  # None: records were not compared
     with counted("verifying", "events") as update:
 
         def progress(done: int, total: int) -> None:
@@ -58,35 +59,40 @@ def verify_store(db: Path, *, pages: bool) -> int:
 
         findings = verify(db, pages=pages, progress=progress)
     _print_findings(findings)
-    wrong = _number(findings) if findings else "nothing is wrong"
-    if events is None:
-        damaged = findings[0].kind is FindingKind.PAGE
-        why = "the pages are damaged" if damaged else "the store cannot be opened"
-        wrong += f"; the records were not compared, since {why}"
-    _print(f"{events or 0:,} events verified; {wrong}; {time.perf_counter() - started:.2f} s")
+    result = _verified(findings, compared=events is not None)
+    _print(f"{events or 0:,} events verified; {result}; {time.perf_counter() - started:.2f} s")
     return FOUND if findings else SOUND
+
+
+def _verified(findings: list[Finding], *, compared: bool) -> str:
+    text = _number(findings) if findings else "nothing is wrong"
+    if compared:
+        return text
+    damaged = findings[0].kind is FindingKind.PAGE
+    why = "the pages are damaged" if damaged else "the store cannot be opened"
+    return f"{text}; the records were not compared because {why}"
 
 
 def repair_store(db: Path, *, keep_changed: bool) -> int:
     """Repair the store in the folder `db`, and print what was left out; return the exit status."""
-    with _told_what_stays("the store is as it was"), counted("repairing", "events") as update:
+    with _on_failure("the store is unchanged"), counted("repairing", "events") as update:
         repaired = repair(db, keep_changed=keep_changed, progress=update)
     _print_findings(repaired.left_out)
     text = f"{repaired.events:,} events kept"
     if repaired.left_out:
-        text += f"; {_number(repaired.left_out)} of what could not be kept or read"
+        text += f"; {_number(repaired.left_out)} about what could not be read or kept"
     if repaired.old_file is not None:
         text += f"; the damaged file is now {visible(repaired.old_file)}"
     _print(text)
     return FOUND if repaired.left_out else SOUND
 
 
-def back_up_store(db: Path, target: Path) -> None:
+def backup_store(db: Path, target: Path) -> None:
     """Make a verified copy of the store in `db` at `target`, and print a summary."""
     started = time.perf_counter()
     with (
         open_to_read(db) as store,
-        _told_what_stays("no backup was made"),
+        _on_failure("no backup was made"),
         counted("copying", "entries") as update,
     ):
         size = store.backup(target, progress=update)
@@ -99,7 +105,7 @@ def compact_store(db: Path) -> None:
     """Compact the store in the folder `db` in place, and print a summary."""
     with (
         open_to_write(db) as store,
-        _told_what_stays("the store is as it was"),
+        _on_failure("the store is unchanged"),
         counted("compacting", "entries") as update,
     ):
         sizes = store.compact(progress=update)
@@ -107,7 +113,7 @@ def compact_store(db: Path) -> None:
 
 
 class Conditions(TypedDict):
-    """What shall go, in the words of `LMDBEventStore.purge`."""
+    """Which events to delete, by the parameters of `LMDBEventStore.purge`."""
 
     before: float | None
     max_events: int | None
@@ -117,24 +123,24 @@ class Conditions(TypedDict):
 
 
 def size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    """Return the bytes that an option such as 512MiB names; BadParameter if it is no size."""
+    """Return the bytes of an option such as 512MiB; raise BadParameter if it is not a size."""
     if text is None:
         return None
     if found := _is_size(text.strip()):
         return int(found[1]) * _UNITS[found[2]]
     raise click.BadParameter(
-        f"{text!r} is no size; give bytes, or a whole number with KiB, MiB, GiB or TiB"
+        f"{text!r} is not a size; give bytes, or a whole number with KiB, MiB, GiB or TiB"
     )
 
 
-def purge_events(db: Path, conditions: Conditions, *, dry_run: bool) -> None:
-    """Purge the store in the folder `db`, or find out what would go, and print a summary.
+def purge_store(db: Path, conditions: Conditions, *, dry_run: bool) -> None:
+    """Delete events of the store in the folder `db`, or with `dry_run` none; print a summary.
 
     Raises:
-        EventStoreException: the store is not there or failed; what went is gone.
+        EventStoreException: there is no store, or it failed; deleted events are gone.
     """
     with open_to_read(db) if dry_run else open_to_write(db) as store:
-        gone = 0
+        gone = 0  # events
         with counted("purging", "events") as update:
 
             def progress(done: int, total: int) -> None:
@@ -146,13 +152,16 @@ def purge_events(db: Path, conditions: Conditions, *, dry_run: bool) -> None:
                 purged = store.purge(**conditions, dry_run=dry_run, progress=progress)
             except (KeyboardInterrupt, EventStoreException):
                 if not dry_run:
-                    complain(f"stopped; {gone:,} events are gone for good, run it again to go on")
+                    complain(
+                        f"stopped: {gone:,} events are deleted for good; "
+                        "run the command again to continue"
+                    )
                 raise
     _print_purged(purged, conditions, dry_run=dry_run)
 
 
 def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> None:
-    text = f"{purged.events:,} events {'would go' if dry_run else 'purged'}"
+    text = f"{purged.events:,} events {'would be purged' if dry_run else 'purged'}"
     if purged.events:
         text += f", {purged.bytes:,} bytes, from {moment(purged.oldest)} to {moment(purged.newest)}"
     text += f"; {purged.left:,} left"
@@ -162,11 +171,11 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
     _print(text)
 
 
-def sign_runs(db: Path, *, rebuild: bool) -> None:
-    """Sign what has no signature or, with `rebuild`, everything anew, and print a summary.
+def sign_store(db: Path, *, rebuild: bool) -> None:
+    """Make the missing signatures or, with `rebuild`, all of them again; print a summary.
 
     Raises:
-        EventStoreException: the store is not there or failed; what was signed stays.
+        EventStoreException: there is no store, or it failed; the signatures made so far stay.
     """
     with open_to_write(db) as store:
         started = time.perf_counter()
@@ -174,8 +183,10 @@ def sign_runs(db: Path, *, rebuild: bool) -> None:
             with pulse("signing"):
                 signed = store.sign(rebuild=rebuild)
         except (KeyboardInterrupt, EventStoreException):
-            again = "run it again without --rebuild" if rebuild else "run it again"
-            complain(f"stopped; what is signed stays, {again} to go on")
+            again = "again without --rebuild" if rebuild else "again"
+            complain(
+                f"stopped: the signatures made so far are kept; run the command {again} to continue"
+            )
             raise
         seconds = time.perf_counter() - started
     _print_signed(signed, seconds)
@@ -189,7 +200,8 @@ def _print_signed(signed: int, seconds: float) -> None:
 
 
 @contextmanager
-def _told_what_stays(text: str) -> Iterator[None]:
+def _on_failure(text: str) -> Iterator[None]:
+    """Print `text` if the work fails or is interrupted."""
     try:
         yield
     except (KeyboardInterrupt, EventStoreException):
@@ -209,5 +221,5 @@ def _print_findings(findings: Iterable[Finding]) -> None:
 def _print(text: str) -> None:
     try:
         click.echo(text)
-    except BrokenPipeError:  # the work itself is done, and its status is what counts
+    except BrokenPipeError:  # the work is done, and its status counts
         discard_output()

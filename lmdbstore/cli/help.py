@@ -1,4 +1,4 @@
-"""What `--help` says of `lmdbstore` and of each of its commands."""
+"""What `--help` prints for `lmdbstore` and for each of its commands."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ __all__ = [
 # \b keeps click from joining the lines that follow it, up to the next empty one.
 CLI_HELP = """Keep events in an embedded store, and find them again.
 
+An event has an id, a source, a timestamp, tags and a text, the content. Queries, commands and
+statistics call the tags of an event its flags.
+
 \b
 Example:
-  lmdbstore import --db events /var/log/dpkg.log --tag dpkg
+  lmdbstore import --db events /var/log/dpkg.log --flag dpkg
   lmdbstore search --db events 'status installed' --since -7d --desc --limit 20
   lmdbstore stats  --db events
   lmdbstore sign   --db events
@@ -31,40 +34,41 @@ Example:
 
 IMPORT_HELP = """Import log files, or JSON lines of events, into a store.
 
-Each line becomes an event; without FILE, or with -, they come from standard input. gzip files are
-unpacked. Blank lines are left out.
+Each line becomes an event. Without FILE, or with -, lines are read from standard input. gzip files
+are unpacked. Blank lines are skipped.
 
-The time of an event is the one at the beginning of its line: ISO 8601, syslog, the common log of
-Apache and nginx, or seconds since 1970; without a zone it is local time, and without a year the
-last one that is not after the file. A line without a time has that of the line before it, and at
-the beginning the file's.
+The time of an event is read from the start of its line. It may be ISO 8601, syslog, the common log
+format of Apache and nginx, or seconds since 1970. A time without a zone is local time. A time
+without a year gets the latest year in which it is not later than the file. A line without a time
+gets the time of the line before it, and at the start of the input the time of the file.
 
-A line imported twice is stored once: the id of its event is made from its number in the file and
-hashes (BLAKE2b) of its source, its number and its text. So a file that has grown can be imported
-again; a last line that was only half written by then stays as an event of its own. The source is
-the file's full path; give --source for a file that gets another name, and for standard input.
+A line that is imported twice is stored once: the id of its event is made from its line number and
+from hashes (BLAKE2b) of its source, its line number and its text. A file that has grown can
+therefore be imported again; if its last line was incomplete the first time, that part of the line
+stays as a separate event. The source is the full path of the file. Give --source for a file that is
+renamed, and for standard input.
 
-JSON lines are what 'search --json' prints: objects with content, and, if wanted, id, source,
-timestamp and tags.
+JSON lines have the form that 'search --json' prints: objects with the field content and,
+optionally, id, source, timestamp and tags.
 
-Exit status: 0 all was read, 1 some lines could not be read, 2 nothing could be done.
+Exit status: 0 every line was read, 1 some lines could not be read, 2 the import failed.
 
 \b
 Example:
-  lmdbstore import --db events /var/log/syslog /var/log/syslog.2.gz --tag syslog
+  lmdbstore import --db events /var/log/syslog /var/log/syslog.2.gz --flag syslog
   journalctl -o short-iso | lmdbstore import --db events --source journal
 """
 
 SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
 
-PATTERN is a regular expression found anywhere in the content; without it, every event is found.
-Put -- before one that begins with a hyphen. All conditions must hold.
+PATTERN is a regular expression that may match anywhere in the content. Without it, every event
+matches. Put -- before a PATTERN that begins with a hyphen. An event must meet every condition.
 
 T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), seconds since
 1970, 'now', or a time from now with the units s, m, h, d, w (-90s, -1h, -7d). Without a zone it
 is local time.
 
-Exit status: 0 events were found, 1 none were, 2 bad arguments or no store.
+Exit status: 0 events were found, 1 no events were found, 2 the search failed.
 
 \b
 Example:
@@ -72,36 +76,38 @@ Example:
   lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
 """
 
-SIGN_HELP = """Make the signatures that are missing, for searches that read less.
+SIGN_HELP = """Make the missing signatures, with which searches read less.
 
-A signature tells, for 512 neighbouring events, which pieces of words stand in their contents; a
-search for a pattern leaves out those that cannot match, and finds the same. An import makes them;
-missing are those of events that a program saved one by one, or that came late between others. The
-newest events get theirs when 512 are together.
+A signature says which pieces of words occur in the contents of 512 neighbouring events. A search
+for a pattern skips the events whose signature excludes a match. Its results are the same. An import
+makes signatures. They are missing for events that a program saved one by one, and where an event
+was saved between older ones. The newest events get a signature when there are 512 of them.
 
-It can be stopped at any time: what is signed stays. Others may use the store meanwhile.
+The command can be stopped at any time: the signatures made so far are kept. Other processes may use
+the store while it runs.
 
-Exit status: 0 all is signed, 2 it could not be done.
+Exit status: 0 no signature is missing, 2 the command failed.
 
 \b
 Example:
   lmdbstore sign --db events
 """
 
-PURGE_HELP = """Delete the oldest events: those that are too old, too many, or too large together.
+PURGE_HELP = """Delete the oldest events, by age, number or total size.
 
-Of the events that --flag and --keep-flag choose, those before T go, and more, oldest first, while
-there are more than N of them, or while the store's pages hold more than SIZE. Those that are kept
-count too. What is saved meanwhile is left.
+--flag and --keep-flag choose the events that may be deleted. Of these, the events before T are
+deleted. More are deleted, oldest first, while there are more than N events, or while the pages of
+the store take more than SIZE. Events that are kept count too. With --flag, N counts only events
+with these flags. Events saved while the command runs are not deleted.
 
-T is a time as 'search' takes it; of a date, its midnight. SIZE is in bytes, or with one of the
-units KiB, MiB, GiB and TiB; it is that of the lines 'bytes:' of 'lmdbstore stats'. The file does
-not shrink: its space is used again.
+T is a time as for 'search'; a date is its midnight. SIZE is in bytes, or has one of the units KiB,
+MiB, GiB and TiB. It is compared with the sum of the lines 'bytes:' of 'lmdbstore stats'. The file
+does not shrink: its space is used again.
 
-It can be stopped at any time: what went is gone, and running it again goes on. Others may use the
-store meanwhile.
+The command can be stopped at any time: the events deleted so far are gone, and running it again
+continues. Other processes may use the store while it runs.
 
-Exit status: 0 all that should go is gone, 2 it could not be done.
+Exit status: 0 the events are deleted, 2 the command failed.
 
 \b
 Example:
@@ -109,59 +115,62 @@ Example:
   lmdbstore purge --db events --max-bytes 10GiB --dry-run
 """
 
-STATS_HELP = """Print what a store holds: events, times, flags, and the bytes that it takes.
+STATS_HELP = """Print the numbers of events, flags and bytes of a store.
 
 \b
 Example:
   lmdbstore stats --db events
 """
 
-VERIFY_HELP = """Look whether a store is sound: every record against every index, and back.
+VERIFY_HELP = """Check a store: compare all records with all indexes.
 
-It also compares checksums, orders, counts, signatures and the next local id, and prints a line for
-each thing that is wrong. Others may use the store meanwhile. With --pages the pages of the file are
-looked at first, without opening it, while writers wait; if any is damaged, the file is not opened.
-Use it for a file that may be damaged, or that comes from somebody else.
+Every record is compared with every index, and every index with the records. The command also
+compares checksums, orders, counts, signatures and the next local id. It prints one line for each
+thing that is wrong. Other processes may use the store while it runs.
 
-Exit status: 0 nothing is wrong, 1 something is, 2 it could not be looked at.
+With --pages it first checks the pages of the file without opening it; writers wait for this. If a
+page is damaged, the file is not opened. Use --pages for a file that may be damaged, or that comes
+from another person.
+
+Exit status: 0 nothing is wrong, 1 something is wrong, 2 the check failed.
 
 \b
 Example:
   lmdbstore verify --db events --pages
 """
 
-REPAIR_HELP = """Build all indexes of a store anew, from its records.
+REPAIR_HELP = """Build all indexes of a store again, from its records.
 
-Nobody else may have the store open. The new file takes the place of the old one only when it has
-been verified; until then the store is as it was. A record that cannot be read, or agrees with none
-of its checksums, is left out: then the old file stays in the folder, under another name.
+No other process may have the store open. The new file replaces the old one only after it has been
+verified; until then the store is unchanged. A record is left out if it cannot be read, or agrees
+with none of its checksums. The old file then stays in the folder, under another name.
 
-Exit status: 0 all was kept, 1 something was left out, 2 it could not be done.
+Exit status: 0 everything was kept, 1 something was left out, 2 the repair failed.
 
 \b
 Example:
   lmdbstore repair --db events
 """
 
-BACKUP_HELP = """Copy a store into the new folder TARGET, while others use it.
+BACKUP_HELP = """Make a verified copy of a store in the new folder TARGET.
 
-The copy is one state of the store, without its free pages, and a store like any other. It is
-verified before it is given its name, and never made over something else: there is a whole backup
-at TARGET, or none.
+Other processes may use the store while the command runs. The copy is one state of the store,
+without its free pages. It is a store like any other. It is verified before it gets its name, and it
+never replaces something else: at TARGET there is a complete backup or none.
 
-Exit status: 0 it is made, 2 it could not be made.
+Exit status: 0 the backup is made, 2 the backup failed.
 
 \b
 Example:
   lmdbstore backup --db events events-$(date +%F)
 """
 
-COMPACT_HELP = """Give the space of a store's free pages back to the disk, after many deletions.
+COMPACT_HELP = """Give the free pages of a store back to the disk.
 
-Nobody else may have the store open. The store is copied into a new file, which is verified before
-it takes the place of the old one; so it needs free space.
+Use it after many deletions. No other process may have the store open. The store is copied into a
+new file, which is verified before it replaces the old one. The copy needs free space on the disk.
 
-Exit status: 0 it is done, 2 it could not be done.
+Exit status: 0 the store is compacted, 2 the command failed.
 
 \b
 Example:

@@ -1,7 +1,7 @@
-"""The command `import`: opens the inputs and the store, shows how far it is, and reports.
+"""The command `import`: opens the inputs and the store, shows its progress, and reports.
 
-Rules: that every file is there is checked before the store is opened or made. The summary goes to
-standard output; the bar, and the lines that could not be read, go to standard error.
+Rules: before the store is opened or created, every file is checked to be there. The summary goes to
+standard output. The progress bar and the lines that could not be read go to standard error.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ __all__ = ["import_files"]
 def import_files(
     db: Path, names: Sequence[str], *, tags: Sequence[str], source: str | None, line_format: str
 ) -> int:
-    """Import the named files, or standard input without any, and return the exit status.
+    """Import the named files, or standard input if there are none, and return the exit status.
 
     Raises:
-        EventStoreException: the store failed; what was committed stays.
-        OSError: a file is not there, or may not be read; nothing was imported.
+        EventStoreException: the store failed; committed events stay.
+        OSError: a file does not exist or cannot be read; nothing was imported, unless the file
+            disappeared during the import.
     """
     names = names or [STDIN]
     for name in names:
@@ -52,8 +53,8 @@ def import_files(
             for line in importer.report.notices():
                 complain(line)
             complain(
-                f"stopped; {importer.report.new:,} new events are saved and stay, "
-                "run it again to go on"
+                f"stopped: {importer.report.new:,} new events are saved; "
+                "run the command again to continue"
             )
             raise
     _print_report(report)
@@ -66,7 +67,7 @@ def _check_readable(name: str) -> None:
     if name == STDIN:
         return
     path = Path(name)
-    # Opening a pipe to see whether it can be would lose its writer.
+    # A pipe is not opened as a test: its writer would be lost.
     if path.stat() and not path.is_fifo():
         with path.open("rb", buffering=0):
             pass
@@ -75,13 +76,13 @@ def _check_readable(name: str) -> None:
 def _read_all(
     importer: Importer, names: Sequence[str], line_format: str, bar: Bar
 ) -> OSError | None:
-    """Import one input after the other; return what an input failed to open with."""
+    """Import one input after the other; return the error of an input that could not be opened."""
     for name in names:
         try:
             with open_input(name) as opened:
                 bar.begin(name)
                 importer.read(opened, line_format)
-        except OSError as error:  # it was there a moment ago
+        except OSError as error:  # it was there when it was checked
             return error
     return None
 
@@ -91,5 +92,5 @@ def _print_report(report: Report) -> None:
         complain(line)
     try:
         click.echo(report.summary())
-    except BrokenPipeError:  # the import itself is done, and its status is what counts
+    except BrokenPipeError:  # the import is done, and its status counts
         discard_output()

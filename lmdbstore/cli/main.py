@@ -1,8 +1,9 @@
-"""The arguments of `lmdbstore`, their help, and the exit status of everything that can go wrong.
+"""The arguments of `lmdbstore`, their help, and the exit status of every failure.
 
-Rules: an argument is checked here or by the library, never in between. What fails is told in one
-line on standard error that begins with `lmdbstore:` (click's own refusals: with the usage), and
-ends with status 2; an interrupt ends with 130, a pipe that its reader closed with 141.
+Rules: an argument is checked here or by the library, not by the modules of the commands. A failure
+prints one line on standard error that begins with `lmdbstore:`, and exits with status 2. An
+argument that click refuses gets click's message and usage instead. An interrupt exits with 130, a
+pipe that its reader closed with 141.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from lmdbstore.errors import EventStoreException
 
 from .care import (
     Conditions,
-    back_up_store,
+    backup_store,
     compact_store,
-    purge_events,
+    purge_store,
     repair_store,
-    sign_runs,
+    sign_store,
     size,
     verify_store,
 )
@@ -50,14 +51,14 @@ if TYPE_CHECKING:
 
 __all__ = ["cli"]
 
-FAILED = 2  # as of grep: 1 is taken by "nothing found"
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
-PIPE_CLOSED = 141  # 128 and the number of SIGPIPE, which ends other programs there
+FAILED = 2  # as in grep, where 1 means that nothing was found
+INTERRUPTED = 130  # 128 + the number of SIGINT, the convention of shells
+PIPE_CLOSED = 141  # 128 + the number of SIGPIPE, which ends other programs in this case
 HELP_WIDTH = 100  # columns; wider lines are hard to read
 
 
 class _Commands(click.Group):
-    """The commands; turns what they raise into a line and an exit status."""
+    """The commands; each exception becomes one line of text and an exit status."""
 
     def invoke(self, ctx: click.Context) -> Any:
         prepare_output()
@@ -68,16 +69,38 @@ class _Commands(click.Group):
             complain(str(error))
         except KeyboardInterrupt:
             status = INTERRUPTED
-        except BrokenPipeError:
-            status = PIPE_CLOSED
-        except OSError as error:  # only writing the output raises one without a name
-            complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        except OSError as error:
+            status = _failed(error)
         discard_output()
         return ctx.exit(status)
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the arguments; `--help` and `--version` print while that happens."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except OSError as error:
+            status = _failed(error)
+            discard_output()
+            raise click.exceptions.Exit(status) from error
+
+
+def _failed(error: OSError) -> int:
+    """Report an error of the system, and return the exit status; a closed pipe is not reported."""
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    # Without a file name, it was raised by writing the output.
+    complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+    return FAILED
+
 
 def _flushed(invoke: Callable[[click.Context], Any], ctx: click.Context) -> Any:
-    """Run a command and flush its output, whose failure belongs to the command."""
+    """Run a command and flush its output: a flush that fails is a failure of the command."""
     try:
         result = invoke(ctx)
     except click.exceptions.Exit:
@@ -110,8 +133,8 @@ def _db(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 @cli.command("import", help=IMPORT_HELP)
-@_db("The store's folder; made if it is not there.")
-@click.option("--tag", "tags", multiple=True, metavar="T", help="Tag of every event; repeatable.")
+@_db("The store's folder; created if it does not exist.")
+@click.option("--flag", "tags", multiple=True, metavar="F", help="Flag of every event; repeatable.")
 @click.option("--source", metavar="S", help="Source of the events, instead of the file's path.")
 @click.option(
     "--format",
@@ -119,7 +142,7 @@ def _db(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     type=click.Choice(["auto", "lines", "jsonl"]),
     default="auto",
     show_default=True,
-    help="What the files hold; auto: jsonl if so named.",
+    help="Format of the input; auto: jsonl if named .jsonl or .ndjson.",
 )
 @click.argument("names", metavar="[FILE]...", nargs=-1)
 @click.pass_context
@@ -138,15 +161,17 @@ def _import(  # noqa: PLR0913, PLR0917  the arguments of the command
 
 @cli.command("search", help=SEARCH_HELP)
 @_db("The store's folder.")
-@click.option("--since", metavar="T", help="From this time on; a date: from its midnight.")
-@click.option("--until", metavar="T", help="Up to this time; a date: to its last instant.")
-@click.option("--flag", "flags", multiple=True, metavar="F", help="Carries this tag; repeatable.")
-@click.option("--source", metavar="S", help="Comes from exactly this source.")
+@click.option("--since", metavar="T", help="Not before this time; a date: its midnight.")
+@click.option("--until", metavar="T", help="Not after this time; a date: its last instant.")
+@click.option(
+    "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
+)
+@click.option("--source", metavar="S", help="Only events of exactly this source.")
 @click.option("--desc", is_flag=True, help="Newest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
 @click.option("--json", "as_json", is_flag=True, help="Print whole events, as JSON lines.")
-@click.option("--count", is_flag=True, help="Print only how many there are.")
-@click.option("--explain", is_flag=True, help="Print only how the store would search.")
+@click.option("--count", is_flag=True, help="Print only the number of events.")
+@click.option("--explain", is_flag=True, help="Print only the plan of the search.")
 @click.argument("pattern", required=False)
 @click.pass_context
 def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
@@ -182,26 +207,40 @@ def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
 
 @cli.command("stats", help=STATS_HELP)
 @_db("The store's folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def _stats(db: Path, *, as_json: bool) -> None:
     print_stats(db, as_json=as_json)
 
 
 @cli.command("sign", help=SIGN_HELP)
 @_db("The store's folder.")
-@click.option("--rebuild", is_flag=True, help="Make all anew: worth it after many deletions.")
+@click.option("--rebuild", is_flag=True, help="Make all signatures again, as after many deletions.")
 def _sign(db: Path, *, rebuild: bool) -> None:
-    sign_runs(db, rebuild=rebuild)
+    sign_store(db, rebuild=rebuild)
 
 
 @cli.command("purge", help=PURGE_HELP)
 @_db("The store's folder.")
-@click.option("--before", metavar="T", help="Events before this time go.")
-@click.option("--max-events", type=click.IntRange(min=0), metavar="N", help="So many may be left.")
-@click.option("--max-bytes", callback=size, metavar="SIZE", help="So many bytes may be left.")
-@click.option("--flag", "flags", multiple=True, metavar="F", help="Of these alone; repeatable.")
-@click.option("--keep-flag", "keep", multiple=True, metavar="F", help="Never these; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Delete nothing, and tell what would go.")
+@click.option("--before", metavar="T", help="Delete events before this time.")
+@click.option(
+    "--max-events", type=click.IntRange(min=0), metavar="N", help="Keep at most N events."
+)
+@click.option("--max-bytes", callback=size, metavar="SIZE", help="Keep at most SIZE.")
+@click.option(
+    "--flag",
+    "flags",
+    multiple=True,
+    metavar="F",
+    help="Delete only events with this flag; repeatable.",
+)
+@click.option(
+    "--keep-flag",
+    "keep",
+    multiple=True,
+    metavar="F",
+    help="Keep events with this flag; repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted; delete nothing.")
 def _purge(  # noqa: PLR0913, PLR0917  the arguments of the command
     db: Path,
     before: str | None,
@@ -220,13 +259,15 @@ def _purge(  # noqa: PLR0913, PLR0917  the arguments of the command
         keep_flags=keep,
     )
     if before is None and max_events is None and max_bytes is None:
-        raise click.UsageError("give --before, --max-events or --max-bytes: what shall go")
-    purge_events(db, conditions, dry_run=dry_run)
+        raise click.UsageError(
+            "nothing says what to delete; give --before, --max-events or --max-bytes"
+        )
+    purge_store(db, conditions, dry_run=dry_run)
 
 
 @cli.command("verify", help=VERIFY_HELP)
 @_db("The store's folder.")
-@click.option("--pages", is_flag=True, help="Look at the pages first, without opening the file.")
+@click.option("--pages", is_flag=True, help="First check the pages, without opening the file.")
 @click.pass_context
 def _verify(ctx: click.Context, db: Path, *, pages: bool) -> None:
     ctx.exit(verify_store(db, pages=pages))
@@ -234,7 +275,7 @@ def _verify(ctx: click.Context, db: Path, *, pages: bool) -> None:
 
 @cli.command("repair", help=REPAIR_HELP)
 @_db("The store's folder.")
-@click.option("--keep-changed", is_flag=True, help="Keep records that do not agree with checksums.")
+@click.option("--keep-changed", is_flag=True, help="Keep records that do not match a checksum.")
 @click.pass_context
 def _repair(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
     ctx.exit(repair_store(db, keep_changed=keep_changed))
@@ -244,7 +285,7 @@ def _repair(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
 @_db("The store's folder.")
 @click.argument("target", type=click.Path(path_type=Path))
 def _backup(db: Path, target: Path) -> None:
-    back_up_store(db, target)
+    backup_store(db, target)
 
 
 @cli.command("compact", help=COMPACT_HELP)

@@ -1,4 +1,4 @@
-"""Opening a store that is there, to look at it or to write to it; it is never made."""
+"""Opens a store that exists, to read it or to write to it; never creates one."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["open_to_read", "open_to_write"]
 
 
 def open_to_read(db: Path) -> LMDBEventStore:
-    """Open the store in the folder `db` without the right to write.
+    """Open the store in the folder `db` for reading only.
 
     Raises:
-        StoreOpenError: there is none, or it cannot be opened.
-        OSError: the folder cannot be looked into.
+        StoreOpenError: there is no store, or it cannot be opened.
+        OSError: the folder cannot be read.
     """
     return _open(db, readonly=True)
 
 
 def open_to_write(db: Path) -> LMDBEventStore:
-    """Open the store in the folder `db` to write to it. Raises what `open_to_read` does."""
+    """Open the store in the folder `db` for writing. Raises what `open_to_read` raises."""
     return _open(db, readonly=False)
 
 
 def _open(db: Path, *, readonly: bool) -> LMDBEventStore:
     if not (db / DATA_FILE).exists():
         raise StoreOpenError(
-            f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' makes one"
+            f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' creates one"
         )
     return LMDBEventStore(db, create=False, readonly=readonly)

@@ -1,8 +1,8 @@
-"""The progress bars of the commands that take long, on standard error if that is a terminal.
+"""The progress bars of long commands, on standard error if that is a terminal.
 
-Rules: rich is imported only where a bar is drawn. How far an import is, is counted in bytes of the
-files as they lie on the disk; where a size is not known the bar only shows that something moves,
-and so it does for work that does not tell how far it is.
+Rules: rich is imported only where a bar is drawn. The progress of an import is counted in bytes of
+the files on disk, before gzip is unpacked. If a size is not known, or the work does not report its
+progress, the bar only moves.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ NAME_LENGTH = 28  # characters of a file's name; the bar and the numbers need th
 
 
 class Bar:
-    """How far an import is; draws nothing unless it is given something to draw with."""
+    """The progress of an import; draws nothing without a `progress` of rich."""
 
     def __init__(self, names: Sequence[str] = (), progress: Progress | None = None) -> None:
-        """Show the way through the named inputs on `progress`."""
+        """Show the progress through the named inputs on `progress`."""
         self._progress = progress
         sizes = [_size(name) for name in names]
         known = [size for size in sizes if size is not None]
@@ -44,7 +44,7 @@ class Bar:
             self._task = progress.add_task("", total=total, lines=0)
 
     def begin(self, name: str) -> None:
-        """Tell which input comes next."""
+        """Start the next input, which has this name."""
         self._passed += self._current
         self._current = next(self._sizes, None) or 0
         if self._progress is not None:
@@ -53,14 +53,14 @@ class Bar:
             self._progress.update(self._task, description=shown[-NAME_LENGTH:])
 
     def update(self, read: int, lines: int) -> None:
-        """Show that `read` bytes of this input, and `lines` of all of them, are read."""
+        """Show that `read` bytes of this input, and `lines` lines of all inputs, were read."""
         if self._progress is not None:
             self._progress.update(self._task, completed=self._passed + read, lines=lines)
 
 
 @contextmanager
 def progress_bar(names: Sequence[str]) -> Iterator[Bar]:
-    """Give a bar for the time of an import, which is gone when that ends."""
+    """Give a bar for an import; the bar disappears at the end."""
     if not _can_draw():
         yield Bar()
         return
@@ -82,7 +82,7 @@ def progress_bar(names: Sequence[str]) -> Iterator[Bar]:
 
 @contextmanager
 def pulse(text: str) -> Iterator[None]:
-    """Show, for the time of some work, that it goes on and since when."""
+    """Show during some work that it is running, and for how long."""
     if not _can_draw():
         yield
         return
@@ -98,9 +98,9 @@ def pulse(text: str) -> Iterator[None]:
 
 @contextmanager
 def counted(text: str, things: str) -> Iterator[Callable[[int, int], None]]:
-    """Show, for the time of some work, how many things are done, of how many.
+    """Show during some work how many things are done, and of how many.
 
-    Gives a function that is told both.
+    Gives a function to call with these two numbers.
     """
     if not _can_draw():
         yield lambda _done, _total: None
@@ -128,6 +128,6 @@ def _can_draw() -> bool:
 def _size(name: str) -> int | None:
     try:
         status = os.fstat(sys.stdin.fileno()) if name == STDIN else Path(name).stat()
-    except (OSError, ValueError, AttributeError):  # no such thing as a real standard input
+    except (OSError, ValueError, AttributeError):  # standard input is not a real file
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,7 +1,7 @@
-"""A search: what was asked for goes to the store, and the events come out as lines.
+"""The command `search`: passes the conditions to the store, and prints the events as lines.
 
-Rules: a pipe gets the bytes of the contents as they are; a terminal gets nothing that could steer
-it. A line of JSON holds exactly the fields of an event, so that `import` reads it back.
+Rules: a pipe gets the unchanged bytes of the contents. A terminal gets no control characters. A
+line of JSON has exactly the fields of an event, so that `import` can read it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Sought", "run_search"]
 
-FOUND, NOTHING = 0, 1  # exit statuses, as of grep
-# Characters. To find all matches of a text may take a time that grows with its square.
+FOUND, NOTHING = 0, 1  # exit statuses, as in grep
+# Characters. The time to find all matches in a text may grow with the square of its length.
 LONGEST_COLOURED = 10_000
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Sought(TypedDict):
-    """The conditions of a search, in the words of `EventView.search`."""
+    """The conditions of a search, by the parameters of `EventView.search`."""
 
     ts_start: float | None
     ts_end: float | None
@@ -45,7 +45,7 @@ class Sought(TypedDict):
 
 
 def run_search(db: Path, sought: Sought, mode: str) -> int:
-    """Print what `mode` ("text", "json", "count" or "explain") asks for; return the exit status."""
+    """Print the result as `mode` ("text", "json", "count", "explain"); return the exit status."""
     with open_to_read(db) as store:
         if mode == "explain":
             print(store.explain(**sought))  # noqa: T201
@@ -67,7 +67,7 @@ def _print_events(view: EventView, sought: Sought, line: Callable[[Event], bytes
 
 
 def _line_maker(match: str | None, mode: str) -> Callable[[Event], bytes]:
-    """Return what makes an event into the bytes of its line."""
+    """Return a function that makes the line of an event, in bytes."""
     terminal = is_terminal(sys.stdout)
     if mode == "json":
         return _safe_json_line if terminal else _json_line
@@ -94,7 +94,7 @@ def _visible_line(event: Event) -> bytes:
 
 
 def _encoded(text: str) -> bytes:
-    # A terminal of another encoding shows what it can; nothing it lacks may end the search.
+    # A terminal may lack a character in its encoding; an escape is printed instead of an error.
     return text.encode(sys.stdout.encoding or "utf-8", "backslashreplace") + b"\n"
 
 

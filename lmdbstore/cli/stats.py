@@ -1,7 +1,7 @@
 """The command `stats`: the figures of a store as a table, as plain lines, or as JSON.
 
-Rules: the same figures in the same order everywhere. A line that is piped on begins with a key
-without spaces and has plain numbers; a terminal gets them grouped, and rich draws the table.
+Rules: the figures and their order are the same in each form. On a pipe, each line begins with a key
+without spaces and has plain numbers. On a terminal, rich draws a table with grouped digits.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _Rows = list[tuple[str, int | str]]
 
 
 def print_stats(db: Path, *, as_json: bool) -> None:
-    """Print the figures of the store in the folder `db`; raises what opening it raises."""
+    """Print the figures of the store in the folder `db`. Raises what `open_to_read` raises."""
     store = open_to_read(db)
     with store:
         stats, flags = store.stats(), store.flags()
-    # Most frequent first, and by name where the numbers are equal.
+    # The most frequent first; flags with equal numbers by name.
     flags = dict(sorted(flags.items(), key=lambda item: (-item[1], item[0])))
     if as_json:
         held = [snapshot._asdict() for snapshot in stats.snapshots]
@@ -80,19 +80,19 @@ def _one_line(text: str) -> str:
 
 
 def _one_word(flag: str) -> str:
-    """Return a flag without what would end a key, or steer a terminal."""
+    """Return a flag as one word, without control characters."""
     return _one_line(flag).replace("\t", "\\x09").replace(" ", "\\x20")
 
 
 def moment(seconds: float | None) -> str:
-    """Return a timestamp in local time, or as a number where that has no such year."""
+    """Return a timestamp as local time, or as a number if `datetime` has no such year."""
     if seconds is None:
         return "-"
     try:
-        # Counted from 1970, so that the years 1 to 9999 are all shown, on every platform.
+        # Added to 1970, since `fromtimestamp` does not take all years on every platform.
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
         return moment.astimezone().isoformat()
-    except (OverflowError, ValueError, OSError):  # a year beyond them
+    except (OverflowError, ValueError, OSError):  # outside of the years 1 to 9999
         return repr(seconds)
 
 

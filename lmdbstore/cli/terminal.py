@@ -1,8 +1,8 @@
-r"""What a text looks like on a terminal: control characters made visible, matches highlighted.
+r"""Text for terminals: control characters are made visible, matches are highlighted.
 
-Rules: nothing that an event holds may steer a terminal. Every control character but the newline
-and the tab is shown as an escape such as `\x1b`, and so are the characters that turn the
-direction of text around; a text that is piped on is not touched.
+Rules: no text of an event controls a terminal. Every control character except newline and tab is
+shown as an escape such as `\x1b`. So are the characters that change the direction of text. Text for
+a pipe is not changed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-MATCH_ON = "\x1b[1;31m"  # bold red, as grep has it
+MATCH_ON = "\x1b[1;31m"  # bold red, as in grep
 MATCH_OFF = "\x1b[0m"
 
 
 def visible(text: str) -> str:
-    r"""Return `text` with each character that could steer a terminal as `\x1b` or `\u202e`."""
+    r"""Return `text` with escapes, such as `\x1b` or `\u202e`, for what controls a terminal."""
     return _UNSAFE.sub(_escape, text)
 
 
@@ -47,7 +47,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def highlighted(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """Return `text` made visible, with the characters of each span, (start, end), coloured."""
+    """Return `visible(text)`, with the characters of each span, (start, end), in colour."""
     parts, done = [], 0
     for start, end in spans:
         if start < end:
@@ -66,7 +66,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def colourful() -> bool:
-    """Whether standard output takes colours: a terminal, and neither NO_COLOR nor TERM=dumb."""
+    """Whether standard output is a terminal, with neither NO_COLOR nor TERM=dumb set."""
     return (
         is_terminal(sys.stdout)
         and not os.environ.get("NO_COLOR")
@@ -75,7 +75,7 @@ def colourful() -> bool:
 
 
 def prepare_output() -> None:
-    """Make standard output ready for any text: UTF-8 unless a terminal has another encoding."""
+    """Prepare standard output for any text: UTF-8, except for a terminal's own encoding."""
     if sys.stdout is None:  # it was closed before the start
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  to the very end
     elif isinstance(sys.stdout, io.TextIOWrapper):
@@ -86,7 +86,7 @@ def prepare_output() -> None:
 
 
 def discard_output() -> None:
-    """Let go of standard output, which cannot be written, and of what is left to be flushed."""
+    """Discard standard output, which cannot be written, and what is not flushed yet."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         try:

@@ -1,8 +1,8 @@
-"""The times of `--since` and `--until`: what is accepted, and which instant it is.
+"""The times of `--since`, `--until` and `--before`: which texts are accepted, and what they mean.
 
-Rules: a text is one kind of time or it is refused with the list of the kinds; a number that looks
-like a year, a day or milliseconds is refused too, since as seconds it would find the wrong events
-without a word. A time without a zone is local time.
+Rules: a text that is none of the accepted kinds of time is refused, with a list of these. So is a
+number that looks like a year, a day or milliseconds: taken as seconds, it would silently select the
+wrong events. A time without a zone is local time.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _is_misread = re.compile(r"[12]\d{3}|[12]\d{3}[01]\d[0-3]\d|\d{12,}", re.ASCII).
 
 
 class TimeError(ValueError):
-    """A text that is no time; the message says what is."""
+    """The text is not a time; the message lists what is accepted."""
 
 
 def instant(text: str, *, now: float, end: bool = False) -> float:
-    """Return the time that `text` names, in seconds since 1970.
+    """Return the time that `text` gives, in seconds since 1970.
 
-    `now` is what relative times count from, in the same seconds. A date alone is the midnight it
-    begins with or, with `end`, the last instant before the next one.
+    Relative times are relative to `now`, also in seconds since 1970. A date is its first midnight
+    or, with `end`, the last instant before the next midnight.
 
     Raises:
-        TimeError: it names none.
+        TimeError: `text` is not a time.
     """
     text = text.strip()
     try:
@@ -46,7 +46,7 @@ def instant(text: str, *, now: float, end: bool = False) -> float:
     except (ValueError, OverflowError, OSError):  # month 13; a year that the C library lacks
         seconds = None
     if seconds is None:
-        raise TimeError(f"{text!r} is no time; give {ACCEPTED}")
+        raise TimeError(f"{text!r} is not a time; give {ACCEPTED}")
     return seconds
 
 

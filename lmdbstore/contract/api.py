@@ -9,14 +9,15 @@ store overrides them where it can do better.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from lmdbstore.errors import EventNotFound
+
+from .closing import Closable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
-    from types import TracebackType
     from uuid import UUID
 
     from .event import Event
@@ -41,7 +42,7 @@ class EventView(ABC):
 
         Raises:
             EventNotFound: there is no such event, and no default.
-            InvalidQuery: the id is not a string.
+            InvalidQuery: the id is neither a string nor a UUID.
             StoreClosed: the store was closed.
             EventReadException: the store could not be read, or the event differs from what was
                 written (`StoreDamaged`).
@@ -147,7 +148,7 @@ class EventView(ABC):
         return True
 
 
-class EventStore(EventView):
+class EventStore(EventView, Closable):
     """A store of events: atomic, thread-safe, strictly consistent.
 
     Strict consistency: a `get` or a `search` that begins while a write of another thread or process
@@ -187,7 +188,7 @@ class EventStore(EventView):
 
         Raises:
             EventNotFound: there is no such event.
-            InvalidQuery: the id is not a string.
+            InvalidQuery: the id is neither a string nor a UUID.
             StoreClosed: the store was closed.
             EventWriteException: the write failed; nothing was deleted.
         """
@@ -207,16 +208,3 @@ class EventStore(EventView):
 
         A search that has not reported its end then raises `StoreClosed`.
         """
-
-    def __enter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        self.close()

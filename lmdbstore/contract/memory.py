@@ -39,6 +39,8 @@ class _Entry(NamedTuple):
 class _MemoryView(QueryView):
     """Entries sorted by position; a lookup scans all of them."""
 
+    _when_closed = "the snapshot is closed; take a new one"
+
     def __init__(self, entries: Iterable[_Entry] = ()) -> None:
         super().__init__()
         self._entries = list(entries)
@@ -92,7 +94,7 @@ class _MemoryView(QueryView):
 
     def __repr__(self) -> str:
         """The class, and whether it is closed."""
-        return f"<a snapshot of a MemoryEventStore{', ended' if self._closed else ''}>"
+        return f"<a snapshot of a MemoryEventStore{', closed' if self._closed else ''}>"
 
 
 class MemoryEventStore(_MemoryView, EventStore):
@@ -101,6 +103,8 @@ class MemoryEventStore(_MemoryView, EventStore):
     It keeps the whole contract of `EventStore` except durability. Every call takes one lock, so it
     is strictly consistent. Reading is linear in the number of events.
     """
+
+    _when_closed = "the store is closed; make a new one"
 
     def __init__(self) -> None:
         """Make an empty store."""

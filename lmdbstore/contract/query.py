@@ -153,7 +153,7 @@ def refuse(name: str, value: object, remedy: str) -> NoReturn:
 def checked_seconds(name: str, value: Any) -> float:
     """Return a time as a number, possibly infinite; raises InvalidQuery."""
     remedy = "pass seconds since 1970 as a number, or None for no bound"
-    if isinstance(value, str):
+    if isinstance(value, str) and name in ("ts_start", "ts_end"):
         remedy += " (a pattern is passed as match=)"
     if isinstance(value, (str, bytes, bytearray, bool)):
         refuse(name, value, remedy)

@@ -8,20 +8,19 @@ snapshots.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 from lmdbstore.errors import StoreClosed
 from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
-from .public import own_public_methods
+from .closing import Closable
+from .public_methods import own_public_methods
 from .query import Position, Query, checked_query
 from .search import Search
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .event import Event
     from .types import Order, Strings
 
@@ -30,14 +29,16 @@ __all__ = ["QueryView"]
 Opened = TypeVar("Opened", bound="Search | QueryView")
 
 
-class QueryView(EventView):
+class QueryView(EventView, Closable):
     """A view that answers queries."""
 
     def __init_subclass__(cls) -> None:
-        """Give a class of the package its own public methods; see `contract.public`."""
+        """Give a class of the package its own public methods; see `contract.public_methods`."""
         super().__init_subclass__()
         if cls.__module__.startswith(__name__.partition(".")[0] + "."):
             own_public_methods(cls)
+
+    _when_closed = "the store is closed; open it again"  # what its calls then raise
 
     def __init__(self) -> None:
         """Make an open view."""
@@ -70,26 +71,13 @@ class QueryView(EventView):
         """Close the view. Closing again does nothing."""
         self._end()
 
-    def __enter__(self) -> Self:
-        """Return the view itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the view."""
-        self.close()
-
     def _no_page(self) -> None:
         self._check_open()
 
     def _check_open(self) -> None:
         """Raise StoreClosed if the view was closed."""
         if self._closed:
-            raise StoreClosed(f"{self!r} is closed; open it again")
+            raise StoreClosed(self._when_closed)
 
     @abstractmethod
     def _locate(self, event_id: str) -> Position:

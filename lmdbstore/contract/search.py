@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from operator import length_hint
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn
 
 from lmdbstore.errors import EventReadException
 from lmdbstore.threads.fork_lock import ForkLock
 from lmdbstore.threads.reentry import reentry
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from .closing import Closable
 
+if TYPE_CHECKING:
     from .event import Event
     from .query import Position
 
@@ -44,12 +44,12 @@ class Page:
         return len(self.events) - left
 
 
-class Search(Iterator["Event"]):
+class Search(Iterator["Event"], Closable):
     """The events that a search finds, one after the other.
 
-    It may be made in one thread and read in another, and in several at once: each event is given
-    once. A search that is abandoned costs nothing: no transaction is open while the caller has
-    control.
+    `search` makes it. It may be made in one thread and read in another, and in several at once:
+    each event is given once. A search that is abandoned costs nothing: no transaction is open
+    while the caller has control.
     """
 
     def __init__(
@@ -160,19 +160,6 @@ class Search(Iterator["Event"]):
         token, ended = self.token, self._next_page is None and not length_hint(self._page.rest)
         place = "" if token is None else f", at {token!r}"
         return f"<Search for {self._query}{place}{', ended' if ended else ''}>"
-
-    def __enter__(self) -> Self:
-        """Return the search itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the search."""
-        self.close()
 
 
 def _nowhere(_: int) -> NoReturn:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lmdb import _Database as Database
 
 __all__ = [
+    "MAX_DATABASES",
     "NAMES",
     "Databases",
     "Reads",
@@ -50,6 +51,7 @@ class Databases(NamedTuple):
 
 
 NAMES = frozenset(name.encode() for name in Databases._fields)
+MAX_DATABASES = 16  # more than exist, for later versions
 DUPLICATES = frozenset([fmt.FLAGS])  # databases of pairs of one size: DUPSORT and DUPFIXED
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import lmdb
 
-from lmdbstore.disk.databases import create_databases
+from lmdbstore.disk.databases import MAX_DATABASES, create_databases
 from lmdbstore.disk.files import flush_folder, temporary_folder
 from lmdbstore.disk.folder import (
     BARRIER_FILE,
@@ -34,7 +34,6 @@ __all__ = ["NewStore", "create_store"]
 
 FIRST_READERS = 126  # reader slots that LMDB needs at the first opening
 FIRST_MAP = 1 << 20  # bytes; room for the empty databases
-MOST_DATABASES = 8
 
 
 class NewStore(NamedTuple):
@@ -100,7 +99,7 @@ def _fill(made: StoreFolder, new: NewStore) -> None:
         os.fsencode(made.path),  # as str it would have to be UTF-8
         map_size=max(new.map_size, FIRST_MAP),
         mode=FILE_MODE,
-        max_dbs=MOST_DATABASES,
+        max_dbs=MAX_DATABASES,
         create=False,
         sync=True,
     )

@@ -1,7 +1,7 @@
 """The environment: one open LMDB folder of this process, shared by all stores on it.
 
 Rules, each because of a trap of LMDB:
-- No transaction is open across the caller's code, except held ones (`engine.held`).
+- No transaction is open across the caller's code, except held ones (`engine.held_transaction`).
 - A larger map of another process is adopted while all other threads are kept out.
 - From before the first file is opened until the last one is closed, the process is present in the
   folder: so no process replaces a file that another has open.
@@ -33,7 +33,7 @@ from lmdbstore.threads.reentry import reentry
 from lmdbstore.write.change import EmptyCommit
 from lmdbstore.write.writer import Writer
 
-from .held import HeldTransaction
+from .held_transaction import HeldTransaction
 from .open_lmdb import open_lmdb
 
 if TYPE_CHECKING:

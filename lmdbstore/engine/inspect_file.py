@@ -87,7 +87,7 @@ def _check_short(name: str, file: _MetaPages, *, readonly: bool) -> None:
     if not whole:
         raise StoreOpenError(
             f"{shown(name)} is cut off: it has {file.size:,} bytes of {file.needed:,}, and reading "
-            "the rest would end the process; restore it from a backup"
+            "the rest would end the process; restore it from a backup, or repair it"
         )
     if not readonly:  # so that the next opening need not verify the whole file
         os.truncate(name, file.needed)

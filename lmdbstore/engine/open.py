@@ -1,7 +1,8 @@
 """Opening: from a path to the environment, in one sequence.
 
 Each step prevents one failure, and later steps rely on it:
-1. No other thread of the process opens or closes a store.
+1. No other thread of the process opens or closes a store; stores that were dropped without closing
+   are closed. Files that are links are refused.
 2. The store is created if it is missing and may be created.
 3. If this process has the folder open already, that environment is shared.
 4. The process is present in the folder, so that no other process replaces the data file.

@@ -1,7 +1,7 @@
 """Opening the data file with LMDB: the map, the lock file, and the errors.
 
-Rules: the map is 1 TiB from the start and never grown here; if the address space is too small it is
-halved until it fits.
+Rules: the map is `map_size`, or else 1 TiB; it is never grown here. If the address space is too
+small, the latter is halved until it fits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
+from lmdbstore.disk.databases import MAX_DATABASES
 from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice
 from lmdbstore.errors import StoreOpenError
 
@@ -27,7 +28,6 @@ __all__ = ["DEFAULT_MAP_SIZE", "open_lmdb"]
 
 DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
 LEAST_MAP_SIZE = 1 << 26  # bytes; halving stops here
-MAX_DATABASES = 16  # named databases; more than exist, for later versions
 
 
 def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:

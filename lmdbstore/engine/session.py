@@ -1,7 +1,8 @@
 """A session: one store object's use of the environment, from opening to closing, across forks.
 
 Rules: it holds no LMDB state except the environment of this process, which it opens again after a
-fork. Every call checks that the session is open and, if reads are strict, waits at the barrier.
+fork. Every call checks that the session is open; the first read of a call waits at the barrier,
+if reads are strict.
 Work on a whole store (checking, copying, purging) uses a session: `read`, `write`, `hold`.
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 import os
 import weakref
 from os import getpid
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
 from lmdbstore.threads.fork_lock import ForkLock
@@ -21,7 +23,6 @@ from .registry import dropped, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from lmdb import Transaction
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lmdbstore.write.change import Change
 
     from .environment import Environment
-    from .held import HeldTransaction
+    from .held_transaction import HeldTransaction
     from .options import Options
 
 __all__ = ["Session"]
@@ -37,7 +38,7 @@ __all__ = ["Session"]
 T = TypeVar("T")
 
 
-class Session:
+class Session(Closable):
     """One user of the environment on a folder."""
 
     def __init__(
@@ -101,7 +102,7 @@ class Session:
     def write(self, change: Change) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        self.current().writer.write(change)
+        self.current().write(change)
 
     def write_freeing(self, change: Change) -> None:
         """Carry out a change that frees space, in a store that may be full."""
@@ -144,16 +145,3 @@ class Session:
             if self._forget.alive and self._environment.pid == os.getpid():
                 release(self._environment)
             self._forget.detach()
-
-    def __enter__(self) -> Self:
-        """Return the session itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the session."""
-        self.close()

@@ -18,6 +18,7 @@ class Snapshot(LMDBView):
     def __init__(self, session: Session, *, signatures: bool) -> None:
         """Take the present state; the reference keeps the session open."""
         self._session = session
+        self._when_closed = f"the snapshot of {session.path!r} is closed; take a new one"
         self._held = session.hold()
         super().__init__(self._held.read, self._held.read, signatures=signatures)
 
@@ -29,9 +30,9 @@ class Snapshot(LMDBView):
         """End the snapshot, and let its pages be used again."""
         ended = super()._end()
         if ended:
-            self._held.end()
+            self._held.close()
         return ended
 
     def __repr__(self) -> str:
         """Show the path of the store, and whether the snapshot has ended."""
-        return f"<a snapshot of {self._session.path!r}{', ended' if self._closed else ''}>"
+        return f"<a snapshot of {self._session.path!r}{', closed' if self._closed else ''}>"

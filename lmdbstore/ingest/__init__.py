@@ -1,1 +1,1 @@
-"""From the lines of log files to events in any store."""
+"""Import of log files: each line becomes an event in any store."""

@@ -1,10 +1,10 @@
 """An import: the lines of inputs become events, which are saved in batches.
 
-Rules: an event without an id gets one that is derived from its source, the number of its line and
-the line itself (`LineIds`), so the same line of the same source is the same event every time;
-what is in the store already is left out. A line that cannot be read is counted and reported, and
-the rest is imported. A batch is saved whole or not at all, so an import can be stopped anywhere
-and run again.
+Rules: an event without an id gets one made from its source, its line number and its line
+(`LineIds`). The same line of the same source is thus the same event in every import, and events
+that are in the store already are skipped. A line that cannot be read is counted and reported; the
+rest is imported. A batch is saved completely or not at all, so an import can be stopped at any
+time and run again.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Importer", "LineIds"]
 
-# One commit for so many: more take less time, but a strict reader waits for a batch to its end.
+# Events in one commit. Larger batches are faster, but a strict reader waits for a whole batch.
 BATCH_EVENTS = 10_000
-BATCH_BYTES = 32 << 20  # of lines, so that a batch of very long ones does not fill the memory
-BATCH_SECONDS = 1.0  # what comes slowly through a pipe is saved at least so often
-DAY = 86_400.0  # seconds: a log's clock may be ahead of the file's, by a time zone at most
+BATCH_BYTES = 32 << 20  # of lines: a batch of very long lines must not fill the memory
+BATCH_SECONDS = 1.0  # a slow pipe is saved at least this often, when a line comes
+DAY = 86_400.0  # seconds: a log may be in a time zone ahead of that of the file's time
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
 class UnreadableLine(Exception):
-    """A line that makes no event; the message says why."""
+    """A line that cannot be made into an event; the message gives the reason."""
 
 
 class _Pending(NamedTuple):
@@ -51,12 +51,12 @@ class _Pending(NamedTuple):
 
 
 class LineIds:
-    """The ids of a source's lines that bring none: 32 hexadecimal digits.
+    """The ids for lines of a source that have none: 32 hexadecimal digits.
 
-    The first 8 are the beginning of the BLAKE2b digest of the source in UTF-8. The next 8 are the
-    number of the line, from 1. The last 16 are a BLAKE2b digest, of 8 bytes, of the source, a NUL,
-    the number in decimal digits, a NUL, and the bytes of the line without its end. So the ids of a
-    file ascend, and the store need not touch its whole index of ids for each batch.
+    The first 8 are the BLAKE2b digest, of 4 bytes, of the source in UTF-8. The next 8 are the
+    number of the line, from 1. The last 16 are the BLAKE2b digest, of 8 bytes, of the source, a
+    NUL, the number in decimal digits, a NUL, and the bytes of the line without its line end. The
+    ids of a file therefore ascend, and a batch touches few pages of the index of ids.
     """
 
     def __init__(self, source: str) -> None:
@@ -73,7 +73,7 @@ class LineIds:
 
 
 class Importer:
-    """Imports inputs into one store, and keeps the report."""
+    """Imports inputs into one store, and has the report."""
 
     def __init__(
         self,
@@ -82,10 +82,10 @@ class Importer:
         tags: Sequence[str] = (),
         source: str | None = None,
     ) -> None:
-        """Import into `store`; every event gets `tags`, and `source` if it names none.
+        """Import into `store`; every event gets `tags`, and `source` if it has no source itself.
 
-        `progress` may be set to what is called now and then, with the bytes read of the input
-        that is being read, and the lines read of all of them.
+        `progress` may be set to a function. It is called after each batch and at the end of each
+        input, with the bytes read of the current input, and the lines read of all inputs.
 
         Raises:
             InvalidEvent: the tags or the source cannot be stored.
@@ -100,7 +100,7 @@ class Importer:
         """Import one input. `line_format` is "lines", "jsonl", or "auto": by the input's name.
 
         Raises:
-            EventStoreException: the store failed; what was committed stays.
+            EventStoreException: the store failed; committed events stay.
         """
         source = opened.source if self._source is None else self._source
         json = line_format == "jsonl" or (
@@ -111,7 +111,7 @@ class Importer:
         self.progress(opened.bytes_read, self.report.lines)
 
     def finish(self) -> Report:
-        """Save what is left, and return the report. Raises what `read` raises."""
+        """Save the last batch, and return the report. Raises what `read` raises."""
         self._saver.flush()
         self.report.seconds = time.perf_counter() - self.report.started
         return self.report
@@ -122,7 +122,7 @@ class Importer:
             for number, line in enumerate(opened.lines(), 1):
                 self._read_line(opened, to_event, number, line)
         except UnreadableInput as error:
-            self.report.unreadable(opened.name, number + 1, f"{error}; the rest is left out")
+            self.report.unreadable(opened.name, number + 1, f"{error}; the rest is skipped")
 
     def _read_line(
         self,
@@ -157,7 +157,7 @@ class _Lines:
         self._report = report
         self._latest = opened.mtime + DAY
         self._clock = LogClock(self._latest)
-        self._seconds = opened.mtime  # until a line shows a time
+        self._seconds = opened.mtime  # until a line has a time
         self._ids = LineIds(source)
 
     def from_text(self, number: int, line: bytes) -> Event:
@@ -180,11 +180,11 @@ class _Lines:
         except orjson.JSONDecodeError as error:
             raise UnreadableLine(f"not JSON: {error.msg} at column {error.colno}") from None
         if not isinstance(found, dict) or "content" not in found:
-            raise UnreadableLine('not an event: a JSON object with "content" is wanted')
+            raise UnreadableLine('not an event: give a JSON object with "content"')
         unknown = found.keys() - set(Event._fields)
         if unknown:
             names = ", ".join(sorted(unknown))
-            raise UnreadableLine(f"not an event: an event has no {names}")
+            raise UnreadableLine(f"not an event: an event has no field {names}; remove it")
         try:
             return self._from_fields(number, line, **found)
         except InvalidEvent as error:
@@ -223,7 +223,9 @@ class _Lines:
             return timestamp
         seconds = log_time(timestamp, self._latest)
         if seconds is None:
-            raise UnreadableLine(f"timestamp: {shown(timestamp)} is no time")
+            raise UnreadableLine(
+                f"timestamp: {shown(timestamp)} is not a time; give seconds since 1970, or ISO 8601"
+            )
         return seconds
 
     def _time(self, content: str) -> float:
@@ -235,18 +237,18 @@ class _Lines:
 
 
 class _Saver:
-    """Saves events in batches, those left out that are in the store already."""
+    """Saves events in batches, without those that are in the store already."""
 
     def __init__(self, store: EventStore, report: Report) -> None:
         self._store = store
         self._report = report
         self._pending: list[_Pending] = []
         self._bytes = 0
-        self._expecting = False  # the last batch had events that were there already
+        self._expecting = False  # the last batch had events that were in the store already
         self._saved_at = time.monotonic()
 
     def add(self, event: Event, name: str, number: int, size: int) -> bool:
-        """Take one more event, made from `size` bytes; True if a batch was saved with it."""
+        """Add an event, made from `size` bytes; return True if this saved a batch."""
         self._pending.append(_Pending(event, name, number))
         self._bytes += size
         if (
@@ -259,17 +261,17 @@ class _Saver:
         return True
 
     def flush(self) -> None:
-        """Save what is pending."""
+        """Save the pending events."""
         pending, self._pending, self._bytes = self._pending, [], 0
-        # To save outright and be refused is the cheaper question as long as all are new.
+        # While all events are new, saving without asking first is cheaper.
         if self._expecting or not self._saved(pending):
             absent = self._absent(pending)
-            if not self._saved(absent):  # one that cannot be stored, or that came in just now
+            if not self._saved(absent):  # one is invalid, or was saved a moment ago
                 self._save_apart(absent)
         self._saved_at = time.monotonic()
 
     def _saved(self, pending: list[_Pending]) -> bool:
-        """Save all and return True; or none, because something is wrong with one of them."""
+        """Save all and return True, or none and return False if one of them is refused."""
         try:
             if pending:
                 self._report.new += self._store.save_many([one.event for one in pending])
@@ -278,7 +280,7 @@ class _Saver:
         return True
 
     def _save_apart(self, pending: list[_Pending]) -> None:
-        """Save what can be saved, by halves: one commit for each would take too long."""
+        """Save what can be saved, by halves: a commit for each event would take too long."""
         middle = len(pending) // 2
         if not middle:
             self._save_one(*pending)
@@ -297,7 +299,7 @@ class _Saver:
             self._report.unreadable(one.name, one.number, str(error))
 
     def _absent(self, pending: list[_Pending]) -> list[_Pending]:
-        """Return those that are not in the store, each id once."""
+        """Return the events that are not in the store, each id once."""
         by_id = {one.event.id: one for one in reversed(pending)}
         with self._store.snapshot() as view:
             absent = [one for event_id, one in by_id.items() if event_id not in view]

@@ -1,8 +1,8 @@
 """The input of an import: a file or standard input, plain or gzip, as numbered lines of bytes.
 
 Rules: a line ends with a newline, or with a carriage return and a newline; neither is part of it.
-Lines are numbered from 1, all of them counted. No more than `LONGEST_LINE` is held of any line,
-whatever the input is. A UTF-8 byte order mark at the very beginning is not part of the text.
+All lines are counted, from 1. At most about `LONGEST_LINE` bytes of a line are in memory, for any
+input. A UTF-8 byte order mark at the start of the input is not part of the text.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_LINE", "STDIN", "Input", "UnreadableInput", "open_input"]
 
-LONGEST_LINE = 16 << 20  # bytes; a line over 16 MiB is no log line, and must not fill the memory
+LONGEST_LINE = 16 << 20  # bytes; a longer line is not a log line, and must not fill the memory
 CHUNK = 1 << 20  # bytes read from a file at once
-STDIN = "-"  # how the command line writes standard input
+STDIN = "-"  # the name of standard input on the command line
 STDIN_SOURCE = "stdin"
-GZIP_MAGIC = b"\x1f\x8b"  # never the start of a text: no UTF-8 has an 8b there
+GZIP_MAGIC = b"\x1f\x8b"  # never the start of a text: UTF-8 cannot have 8b after 1f
 BOM = b"\xef\xbb\xbf"
 
 
 class UnreadableInput(Exception):
-    """The rest of an input cannot be read; the message says why."""
+    """The rest of an input cannot be read; the message gives the reason."""
 
 
 class Input:
@@ -53,21 +53,21 @@ class Input:
 
     @property
     def bytes_read(self) -> int:
-        """How far reading has come, in bytes of the file as it lies on the disk."""
+        """The number of bytes read from the file, before gzip is unpacked; 0 for a pipe."""
         try:
             return self._raw.tell()
         except OSError:  # a pipe
             return 0
 
     def leave_open(self) -> None:
-        """Read no more, and leave what was read from to whom it belongs."""
+        """Stop reading, without closing the stream, which belongs to the caller."""
         self._packed.detach()
 
     def lines(self) -> Iterator[bytes | None]:
-        """Give each line without its end; None for one over `LONGEST_LINE`.
+        """Give each line without its line end; None for a line longer than `LONGEST_LINE`.
 
         Raises:
-            UnreadableInput: what follows cannot be read.
+            UnreadableInput: the rest cannot be read.
         """
         try:
             yield from self._split()
@@ -96,15 +96,15 @@ class Input:
 
 @contextmanager
 def open_input(name: str) -> Iterator[Input]:
-    """Open the file `name`, or standard input for `-`, for the time of the context.
+    """Open the file `name`, or standard input for `-`, until the end of the context.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the input cannot be opened.
     """
     if name == STDIN:
         if sys.stdin is None:  # it was closed before the start
             raise OSError(errno.EBADF, "it is closed", "standard input")
-        # Text layers above it are left alone; the bytes are what an id is made of.
+        # Read below the text layer, since ids are made from bytes.
         stream = sys.stdin.buffer
         opened = Input("standard input", STDIN_SOURCE, time.time(), getattr(stream, "raw", stream))
         try:
@@ -115,7 +115,7 @@ def open_input(name: str) -> Iterator[Input]:
     with Path(name).open("rb", buffering=0) as raw:
         status = os.fstat(raw.fileno())
         regular = stat.S_ISREG(status.st_mode)
-        # A pipe's real name, as of `<(command)`, is a number that changes from run to run.
+        # The real path of a pipe such as `<(command)` has a number that differs in each run.
         path = os.path.realpath(name) if regular else os.path.abspath(name)
         mtime = status.st_mtime if regular else time.time()
         yield Input(name, _as_text(path), mtime, raw)

@@ -1,6 +1,6 @@
-"""What an import has to tell: the numbers, and the lines that could not be read.
+"""The report of an import: its numbers, and the lines that could not be read.
 
-Rules: every such line is counted, and the first `SHOWN_LINES` of a kind are named one by one.
+Rules: every such line is counted. The first `SHOWN_LINES` of each kind are listed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["SHOWN_LINES", "Report"]
 
-SHOWN_LINES = 10  # more would push the summary off the screen
+SHOWN_LINES = 10  # more would move the summary off the screen
 
 
 @dataclass
@@ -29,19 +29,19 @@ class Report:
     _not_utf8s: int = 0
 
     def unreadable(self, name: str, number: int, reason: str) -> None:
-        """Count a line that makes no event."""
+        """Count a line that could not be made into an event."""
         self.unreadables += 1
         if len(self._unreadable) < SHOWN_LINES:
             self._unreadable.append(f"{name}: line {number}: {reason}")
 
     def not_utf8(self, name: str, number: int) -> None:
-        r"""Count a line that was imported with `\x..` where its bytes are not UTF-8."""
+        r"""Count a line that was imported with `\x..` in place of bytes that are not UTF-8."""
         self._not_utf8s += 1
         if len(self._not_utf8) < SHOWN_LINES:
             self._not_utf8.append(f"{name}: line {number}: not UTF-8; imported with \\x escapes")
 
     def notices(self) -> list[str]:
-        """Return one line of text for each line reported, and for those not shown."""
+        """Return one line of text for each listed line, and one for the number of the others."""
         shown = [
             *self._not_utf8,
             *_more(self._not_utf8s, "not UTF-8"),
@@ -51,7 +51,7 @@ class Report:
         return [line.replace("\n", " ") for line in shown]
 
     def summary(self) -> str:
-        """Return the numbers in one line of text."""
+        """Return the numbers as one line of text."""
         parts = [f"{self.new:,} new events", f"{self.present:,} already there"]
         if self.blank:
             parts.append(f"{self.blank:,} blank")

@@ -1,9 +1,9 @@
-"""The time of a log line: where log formats put it, and how it reads.
+"""The time of a log line: where log formats put it, and how it is read.
 
-Rules: a line either shows a whole, possible date and time of day or it has none; nothing is
-guessed from numbers inside the text. What `LogClock` remembers makes it quick and never changes
-an answer: the formats that stand at a line's start exclude each other by their first characters,
-and the others are tried only after all of those.
+Rules: a line has a time only if it shows a complete and valid date and time of day. Nothing is
+guessed from numbers inside the text. What `LogClock` remembers makes it fast and never changes a
+result: the formats at the start of a line exclude each other by their first characters, and the
+other formats are tried only after all of these.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    # The second since 1970 of a date, a time of day and a zone; the float is `latest`.
+    # From a date, a time of day, a zone and `latest` to the second since 1970.
     _ToSecond: TypeAlias = Callable[[str, str, str, float], int]
     _Match: TypeAlias = Callable[[str], re.Match[str] | None]
 
 __all__ = ["LogClock", "log_time"]
 
-NEAR = 40  # characters before an ISO date that is not first: a level, a key, a container's name
+NEAR = 40  # characters before an ISO date: a level, a key, the name of a container
 ISO_LONGEST = 40  # characters of a date with nanoseconds and a zone
-COMMON_WITHIN = 200  # the common log puts an address and a user name first, both may be long
-LEAP_YEARS_APART = 8  # at most, as between 1896 and 1904: how far back a February 29 may be
+COMMON_WITHIN = 200  # in the common log, a long address and a long user name may come first
+LEAP_YEARS_APART = 8  # at most, as 1896 and 1904: a February 29 is at most so many years ago
 
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _MONTHS = {name: number for number, name in enumerate(_MONTH[3:-1].split("|"), 1)}
 _DAYTIME = r"[0-2]\d:[0-5]\d:[0-6]\d"
 
-# The zone is part of the key that the second is remembered by. After a space only a whole offset
-# is one, at a quarter of an hour: "14:36:25 -12 degrees" has none.
+# The zone is part of the key of the remembered second. After a space, only a full offset in
+# quarters of an hour is a zone: "14:36:25 -12 degrees" has none.
 _ZONE = (
     r"(?:Z(?!\w)|[+-][01]\d(?::?[0-5]\d)?(?![\w:])"
     r"| (?:[+-][01]\d:?(?:00|15|30|45)(?![\w:])|(?:UTC|GMT|Z)(?!\w)))"
@@ -43,50 +43,51 @@ _ISO = rf"(\d{{4}}-\d\d-\d\d)[T ]([0-2]\d:[0-5]\d(?::[0-6]\d)?)(?!:?\d){_FRACTIO
 _BASIC = rf"(\d{{8}})T([0-2]\d[0-5]\d[0-6]\d)(?!\d){_FRACTION}({_ZONE})?"
 _SLASH = rf"(\d{{4}}/\d\d/\d\d) ({_DAYTIME})(?!:?\d){_FRACTION}({_ZONE})?"
 _SYSLOG = rf"({_MONTH} [ \d]?\d(?: \d{{4}})?) ({_DAYTIME})(?!:?\d){_FRACTION}()"
-# With the weekday before it, the year stands last (ctime, Apache's error log).
+# With a weekday before the date, the year comes last (ctime, Apache's error log).
 _CTIME = rf"[A-Z][a-z]{{2}} ({_MONTH} [ \d]?\d) ({_DAYTIME})(?!:?\d){_FRACTION} (\d{{4}})(?!\d)"
 _EPOCH = r"()([1-9]\d{8,9})(?:\.(\d+))?()(?=[\s\]):;,|\"'}]|$)"
 _COMMON = rf"\[(\d\d/{_MONTH}/\d{{4}}):({_DAYTIME})() ?([+-][01]\d[0-5]\d)?\]"
 
-# Before it may stand an indent, a syslog priority (with RFC 5424's version) and a bracket.
+# Before the time may come an indent, a syslog priority (with RFC 5424's version) and a bracket.
 _LEAD = r"[ \t]{0,8}(?:<\d{1,3}>(?:1 )?)?[\[(\"']?"
 
 _Key = tuple[str, str, str]
 
 
 def log_time(line: str, latest: float) -> float | None:
-    """Return the time that a log line shows, in seconds since 1970, or None if it shows none.
+    """Return the time of a log line in seconds since 1970, or None if the line has none.
 
-    `latest`, in the same seconds, is where a date without a year must lie before: it gets the
-    latest year that does. A time without a zone is local time.
+    A date without a year gets the latest year in which it is not after `latest`, in seconds since
+    1970. A time without a zone is local time.
 
-    Read are ISO 8601 (also with a space or a comma, as Python's logging writes it), syslog (RFC
-    3164 and RFC 5424), nginx's error log, Apache's error log and seconds since 1970, all at the
-    line's start; ISO 8601 within the first characters; and the common log's date in brackets.
+    Formats at the start of the line: ISO 8601 (also with a space or a comma, as Python's logging
+    writes it), syslog (RFC 3164 and RFC 5424), the error logs of nginx and Apache, and seconds
+    since 1970. Formats after the start: ISO 8601 near it, and the date of the common log, in
+    brackets.
     """
     return LogClock(latest).read(line)
 
 
 class LogClock:
-    """Reads the times of the lines of one log: `log_time` with a memory, for speed."""
+    """Reads the times of the lines of one log: `log_time`, faster by what it remembers."""
 
     def __init__(self, latest: float) -> None:
-        """Read dates without a year as the last ones not after `latest`, in seconds since 1970."""
+        """Read a date without a year as the last one not after `latest` (seconds since 1970)."""
         self._latest = latest
         self._format = _STARTS[0]
         self._key: _Key | None = None
         self._second: int | None = None
 
     def read(self, line: str) -> float | None:
-        """Return the time that `line` shows, in seconds since 1970, or None if it shows none."""
+        """Return the time of `line` in seconds since 1970, or None if it has none."""
         match, to_second = self._format
         found = match(line)
         if found is None:
-            return self._read_anew(line)
+            return self._read_any(line)
         seconds = self._seconds(found, to_second)
-        return self._read_anew(line) if seconds is None else seconds
+        return self._read_any(line) if seconds is None else seconds
 
-    def _read_anew(self, line: str) -> float | None:
+    def _read_any(self, line: str) -> float | None:
         for log_format in _STARTS:
             found = log_format[0](line)
             if found is not None:
@@ -97,10 +98,10 @@ class LogClock:
         return self._read_within(line)
 
     def _read_within(self, line: str) -> float | None:
-        """Read a time that is not the first thing in the line: the leftmost one."""
+        """Read the leftmost time that is not at the start of the line."""
         common = _find_common(line, 0, COMMON_WITHIN)
         end = NEAR + ISO_LONGEST if common is None else common.start()
-        # An indented line goes on with the one before; a date in it is of what it tells.
+        # An indented line continues the line before it; a date in it belongs to the text.
         iso = None if line[:1].isspace() else _find_iso(line, 0, end)
         if iso is not None and iso.start() <= NEAR:
             return self._seconds(iso, _iso)
@@ -112,7 +113,11 @@ class LogClock:
         if key != self._key:
             try:
                 self._second = to_second(date, daytime, zone, self._latest)
-            except (ValueError, OverflowError, OSError):  # month 13, a year the C library lacks
+            except (
+                ValueError,
+                OverflowError,
+                OSError,
+            ):  # month 13; a year that the C library lacks
                 self._second = None
             self._key = key
         second = self._second
@@ -124,10 +129,10 @@ class LogClock:
 
 
 def _at(date: tuple[int, int, int], daytime: str, zone: str) -> int:
-    """Return the second since 1970; ValueError where there is no such time."""
+    """Return the second since 1970; raise ValueError if there is no such time."""
     digits = daytime.replace(":", "").ljust(6, "0")
     second = int(digits[4:])
-    # A leap second is the one after :59, as POSIX counts them.
+    # POSIX counts a leap second as the second after :59.
     leap = second == 60  # noqa: PLR2004
     moment = datetime(*date, int(digits[:2]), int(digits[2:4]), second - leap, tzinfo=_zone(zone))
     return round(moment.timestamp()) + leap

@@ -1,7 +1,7 @@
 """Matching a pattern in many records at once.
 
 Rules: this module knows that a record has a header, which the pattern must not match, and the cost
-of a page of records; `patterns.pages` explains why a page may be searched as one text.
+of a page of records; `patterns.many_texts` explains why a page may be searched as one text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.charset import JOINT
-from lmdbstore.patterns.pages import search_page
+from lmdbstore.patterns.many_texts import search_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""The contract of an event store as a pytest suite, for whoever writes a store.
+"""The contract of an event store as a pytest suite, for authors of stores.
 
-Subclass `EventStoreContract` and give it a fixture `store`, a new and empty store for each test:
+Subclass `EventStoreContract` and give it a fixture `store`: a new and empty store for each test.
 
     import pytest
     from lmdbstore.testing import EventStoreContract
@@ -11,11 +11,11 @@ Subclass `EventStoreContract` and give it a fixture `store`, a new and empty sto
             with MyStore() as store:
                 yield store
 
-pytest then runs every test of the contract on it. What a test demands stands in the docstrings of
-`EventStore`. A failing test may be overridden with a comment on why the store does otherwise.
+pytest then runs every test of the contract on this store. The docstrings of `EventStore` define
+what the tests require. If a store differs on purpose, override the test and comment the reason.
 
-Rules: a test uses the public API only, and nothing that a particular store does. None depends on
-how fast the machine is; the waits have a limit that only ends a hang. It needs pytest installed.
+Rules: a test uses the public API only, and nothing that is specific to one store. No test depends
+on the speed of the machine: a wait has a time limit only to end a hang. The suite needs pytest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 import pytest
 
 _TOPICS = ("closing", "events", "helpers", "paging", "queries", "saving", "sharing")
-# Plain asserts in these modules then tell the values that they compared, as in a test file.
+# Failing asserts in these modules then show the compared values, as in a test file.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
 from .closing import ClosingContract  # noqa: E402
@@ -44,4 +44,4 @@ class EventStoreContract(
     SharingContract,
     ClosingContract,
 ):
-    """Every test of the contract; see the module for how to run it on a store."""
+    """All tests of the contract; the docstring of the module says how to run them."""

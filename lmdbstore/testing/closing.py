@@ -1,4 +1,4 @@
-"""The contract of snapshots, and of a store, a snapshot and a search that were closed."""
+"""The contract of snapshots, and of closed stores, snapshots and searches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVENTS = [Event(str(n), "s", float(n), ["a", str(n)], f"text {n}") for n in range(5)]
 
-# Every call that a view has, and that a store has besides.
+# Every call of a view, and every other call of a store.
 READS: dict[str, Callable[[Any], object]] = {
     "get": lambda view: view.get("1"),
     "get-default": lambda view: view.get("1", None),
@@ -42,7 +42,7 @@ WRITES: dict[str, Callable[[Any], object]] = {
 
 
 class ClosingContract:
-    """Snapshots and the end of a store."""
+    """Snapshots, and closing a store."""
 
     def test_a_snapshot_shows_what_the_store_held(self, store: EventStore) -> None:
         save_all(store, EVENTS)
@@ -55,7 +55,7 @@ class ClosingContract:
             assert view.explain().strip()
 
     def test_later_writes_do_not_show_in_a_snapshot(self, store: EventStore) -> None:
-        """Neither in get nor search, count, len, `in`, flags; nor does an id that was reused."""
+        """Not in get, search, count, len, `in` or flags; an id used again shows its old event."""
         save_all(store, EVENTS)
         before = store.flags()
         with store.snapshot() as view:
@@ -106,7 +106,7 @@ class ClosingContract:
     def test_a_snapshot_in_other_threads(self, store: EventStore) -> None:
         save_all(store, EVENTS)
 
-        def look() -> None:
+        def read() -> None:
             for _ in range(20):
                 assert list(view.search()) == EVENTS
                 assert view.get("3") == EVENTS[3]
@@ -117,11 +117,13 @@ class ClosingContract:
                 store.save(Event(f"new{n}"))
 
         with store.snapshot() as view:
-            in_threads(look, look, write)
+            in_threads(read, read, write)
 
     @pytest.mark.parametrize("call", READS.values(), ids=READS.keys())
-    def test_a_snapshot_has_an_end(self, store: EventStore, call: Callable[[Any], object]) -> None:
-        """Every later call raises StoreClosed; the store goes on."""
+    def test_a_closed_snapshot_refuses_every_call(
+        self, store: EventStore, call: Callable[[Any], object]
+    ) -> None:
+        """Every call raises StoreClosed; the store still works."""
         save_all(store, EVENTS)
         with store.snapshot() as view:
             pass
@@ -168,7 +170,7 @@ class ClosingContract:
     def test_every_call_of_a_closed_store_is_refused(
         self, store: EventStore, call: Callable[[Any], object]
     ) -> None:
-        """With StoreClosed, whoever asks: it is a read and a write exception."""
+        """Each call raises StoreClosed, which is both a read and a write exception."""
         save_all(store, EVENTS)
         store.close()
         for _ in range(2):
@@ -200,7 +202,7 @@ class ClosingContract:
 
     @pytest.mark.parametrize("given", [0, 1, 4])
     def test_a_half_read_search_ends_with_store_closed(self, store: EventStore, given: int) -> None:
-        """Also when its next events had been read from the store already; the token stays."""
+        """This holds even if its next events were already read; the token does not change."""
         save_all(store, EVENTS)
         search = store.search()
         for _ in range(given):
@@ -228,7 +230,7 @@ class ClosingContract:
         assert read == ["0"]
 
     def test_a_search_read_to_its_end_stays_at_its_end(self, store: EventStore) -> None:
-        """So does one that was closed: closing the store afterwards adds nothing."""
+        """So does a closed search: after the store is closed, both still raise StopIteration."""
         save_all(store, EVENTS)
         ended, closed = store.search(), store.search()
         assert len(list(ended)) == 5
@@ -249,16 +251,16 @@ class ClosingContract:
             next(search)
 
     def test_closing_while_threads_read_and_write(self, store: EventStore) -> None:
-        """Each of their calls does its work or raises StoreClosed."""
+        """Each call of these threads does its work or raises StoreClosed."""
         store.save_many(EVENTS)
 
-        def go_on(work: Callable[[int], object]) -> None:
+        def repeat(work: Callable[[int], object]) -> None:
             for n in itertools.count():
                 work(n)
 
         def until_closed(work: Callable[[int], object]) -> None:
             with pytest.raises(StoreClosed):
-                go_on(work)
+                repeat(work)
 
         def close() -> None:
             for _ in range(20):
@@ -273,7 +275,7 @@ class ClosingContract:
         )
 
     def test_a_generator_that_closes_the_store(self, store: EventStore) -> None:
-        """The save that reads it then finds the store closed."""
+        """The `save_many` that reads the generator raises StoreClosed."""
 
         def closing() -> Iterator[Event]:
             yield EVENTS[0]

@@ -1,4 +1,4 @@
-"""The contract of what can be stored: every text and time comes back exact, the rest is refused."""
+"""The contract of events: every valid text and time is stored exactly, all else is refused."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ TIMES = {
     "above-2-to-53": 9007199254740994.0,
 }
 
-# The field, a value that it cannot have, and what the message shows of the value.
+# A field, an invalid value of it, and the part of the value that the message shows.
 INVALID = {
     "id-empty": ("id", "", "''"),
     "id-number": ("id", 7, "7"),
@@ -104,11 +104,11 @@ INVALID = {
 
 
 class EventContract:
-    """What an event may hold."""
+    """The fields of an event."""
 
     @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
     def test_any_text_in_any_field(self, store: EventStore, text: str) -> None:
-        """As id, source, flag and content: it comes back, is found by, and goes with a delete."""
+        """As id, source, flag and content it is returned exactly, can be found, and is deleted."""
         event = Event(text, text, 1.0, [text], text)
         store.save(event)
         assert store.get(text) == event
@@ -119,8 +119,8 @@ class EventContract:
         assert_empty(store)
         assert text not in store
 
-    def test_ids_are_told_apart_whatever_they_share(self, store: EventStore) -> None:
-        """Prefixes of one another, equal in their first 600 bytes, equal after normalisation."""
+    def test_similar_ids_are_different_ids(self, store: EventStore) -> None:
+        """Such as prefixes, ids with the same first 600 bytes, and ids equal when normalised."""
         store.save_many([Event(text, content=name) for name, text in TEXTS.items()])
         assert {name: store.get(text).content for name, text in TEXTS.items()} == {
             name: name for name in TEXTS
@@ -129,7 +129,7 @@ class EventContract:
             store.delete(text)
         assert_empty(store)
 
-    def test_flags_are_told_apart_whatever_they_share(self, store: EventStore) -> None:
+    def test_similar_flags_are_different_flags(self, store: EventStore) -> None:
         store.save_many([Event(name, tags=[text, "all"]) for name, text in TEXTS.items()])
         for name, text in TEXTS.items():
             assert ids(store.search(flags=[text])) == [name]
@@ -143,7 +143,7 @@ class EventContract:
         assert list(store.search(flags=TEXTS.values())) == [event]
 
     def test_the_empty_flag_is_a_flag(self, store: EventStore) -> None:
-        """Theia's parser gives events without tags the tags ['']."""
+        """Theia's parser gives the tags [''] to events without tags."""
         store.save_many(
             [Event("parsed", tags=[""]), Event("none"), Event("both", tags=["door", ""])]
         )
@@ -179,7 +179,7 @@ class EventContract:
 
     @pytest.mark.parametrize("time", TIMES.values(), ids=TIMES.keys())
     def test_a_timestamp_is_exact(self, store: EventStore, time: float) -> None:
-        """It comes back as the same float, and is found by bounds equal to it and by no others."""
+        """It is returned as the same float, and only bounds that include it find the event."""
         store.save(Event("a", timestamp=time))
         assert store.get("a").timestamp == time
         assert type(store.get("a").timestamp) is float
@@ -188,7 +188,7 @@ class EventContract:
         assert store.count(ts_end=math.nextafter(time, -math.inf)) == 0
 
     def test_timestamps_sort_as_numbers(self, store: EventStore) -> None:
-        """0.0 and -0.0 are equal, and so stay in the order of saving."""
+        """0.0 and -0.0 are equal, so they keep the order of saving."""
         store.save_many([Event(name, timestamp=time) for name, time in TIMES.items()])
         by_time = sorted(TIMES, key=lambda name: TIMES[name])
         assert ids(store.search()) == by_time
@@ -203,7 +203,7 @@ class EventContract:
         assert store.count(kept, kept) == 1
 
     def test_a_uuid_is_an_id(self, store: EventStore) -> None:
-        """It is kept as its text, and either finds the event."""
+        """It is stored as its text; the UUID and the text both find the event."""
         number = uuid.UUID("331c531d-6eb4-4fb5-84d3-ea6937b01fdd")
         store.save(like(id=number))
         assert store.get(str(number)).id == str(number)

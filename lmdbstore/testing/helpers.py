@@ -1,4 +1,4 @@
-"""What the tests of the contract share: events, their ids, and threads that may not hang."""
+"""Helpers of the contract's tests: events, their ids, and threads with a time limit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["LONE", "assert_empty", "ids", "in_threads", "like", "save_all"]
 
 LONE = "a\ud800z"  # a lone surrogate: a str that UTF-8 cannot carry
-HANG = 120  # seconds; only a hang takes so long
+HANG = 120  # seconds; only a hang takes this long
 
 
 def like(**fields: Any) -> Any:
-    """Return an object that looks like an event, with `fields` instead of the usual ones."""
+    """Return an object with the attributes of an event; `fields` replace the usual values."""
     usual = {"id": "a", "source": "s", "timestamp": 1.0, "tags": ["t"], "content": "text"}
     return SimpleNamespace(**{**usual, **fields})
 
 
 def ids(events: Iterable[Event]) -> list[str]:
-    """Return the ids of events, in their order."""
+    """Return the ids of events, in the order of the events."""
     return [event.id for event in events]
 
 
@@ -38,7 +38,7 @@ def save_all(store: EventStore, events: Iterable[Event]) -> list[Event]:
 
 
 def assert_empty(store: EventView) -> None:
-    """Check that nothing is in the store, whichever way it is asked."""
+    """Check that every reading call finds the store empty."""
     assert len(store) == 0
     assert store.count() == 0
     assert list(store.search()) == []
@@ -46,7 +46,7 @@ def assert_empty(store: EventView) -> None:
 
 
 def in_threads(*calls: Callable[[], object]) -> None:
-    """Run each call in a thread of its own, all at once; raise what the first of them raised."""
+    """Run each call in its own thread, all at once; raise the first exception of a call."""
     errors: list[BaseException] = []
     start = threading.Barrier(len(calls))
 

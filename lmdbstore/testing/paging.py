@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 ORDERS = pytest.mark.parametrize("order", ["asc", "desc"])
 
-# Saved in this order: five events at 2.0 between one before and one behind, and some with a flag.
+# In the order of saving: five events at 2.0, one before them and one after them in time. Every
+# second event has a flag.
 TIMES = [("e", 2.0), ("b", 2.0), ("z", 3.0), ("d", 2.0), ("y", 1.0), ("a", 2.0), ("c", 2.0)]
 EVENTS = [
     Event(id_, "s", time, ["f"] * (number % 2), f"text {id_}")
     for number, (id_, time) in enumerate(TIMES)
 ]
-MOST_PAGES = len(EVENTS) + 2  # a store that repeats events would give pages for ever
+MOST_PAGES = len(EVENTS) + 2  # a store that repeats events would give pages without end
 IN_ORDER: dict[Order, list[str]] = {"asc": list("yebdacz"), "desc": list("zcadbey")}
 
 
 def pages_by_token(view: EventView, order: Order, limit: int) -> Iterator[list[Event]]:
-    """Read all events in pages, each behind the token of the one before."""
+    """Read all events in pages, each after the token of the page before."""
     token: str | None = None
     for _ in range(MOST_PAGES):
         search = view.search(order=order, limit=limit, after=token)
@@ -44,7 +45,7 @@ def pages_by_token(view: EventView, order: Order, limit: int) -> Iterator[list[E
 
 
 def pages_by_event(view: EventView, order: Order, limit: int) -> Iterator[list[Event]]:
-    """Read all events in pages, each behind the last event of the one before."""
+    """Read all events in pages, each after the last event of the page before."""
     page: list[Event] = []
     for _ in range(MOST_PAGES):
         page = list(view.search(order=order, limit=limit, after=page[-1] if page else None))
@@ -54,10 +55,10 @@ def pages_by_event(view: EventView, order: Order, limit: int) -> Iterator[list[E
 
 
 class PagingContract:
-    """Order, continuation and iteration."""
+    """The order of events, continuing a search, and iteration."""
 
     def test_equal_timestamps_come_in_the_order_of_saving(self, store: EventStore) -> None:
-        """And exactly reversed in "desc"."""
+        """In "desc", the order is exactly reversed."""
         save_all(store, EVENTS)
         assert ids(store.search()) == IN_ORDER["asc"]
         assert ids(store.search(order="desc")) == IN_ORDER["desc"]
@@ -72,13 +73,13 @@ class PagingContract:
                 name for name in names if name <= "d"
             ]
 
-    def test_an_event_saved_again_goes_to_the_end(self, store: EventStore) -> None:
+    def test_an_event_saved_again_comes_after_equal_timestamps(self, store: EventStore) -> None:
         save_all(store, EVENTS)
         store.delete("e")
         store.save(EVENTS[0])
         assert ids(store.search()) == list("ybdacez")
 
-    def test_events_saved_late_take_their_place_in_time(self, store: EventStore) -> None:
+    def test_an_event_saved_late_is_found_in_time_order(self, store: EventStore) -> None:
         save_all(store, EVENTS)
         store.save(Event("late", timestamp=1.5))
         assert ids(store.search(limit=2)) == ["y", "late"]
@@ -98,7 +99,7 @@ class PagingContract:
 
     @ORDERS
     def test_after_each_event(self, store: EventStore, order: Order) -> None:
-        """With the event, with one that only has its id, and with the token of the search."""
+        """`after` takes the event, another event with the same id, or the token of the search."""
         save_all(store, EVENTS)
         names = IN_ORDER[order]
         search = store.search(order=order)
@@ -110,7 +111,7 @@ class PagingContract:
 
     @ORDERS
     def test_after_in_the_other_order(self, store: EventStore, order: Order) -> None:
-        """A token is a place: from there, a search reads either way."""
+        """A token is a position, from which a search may read in either order."""
         save_all(store, EVENTS)
         search = store.search(order=order)
         other: Order = "desc" if order == "asc" else "asc"
@@ -120,7 +121,7 @@ class PagingContract:
             read.append(event.id)
 
     def test_after_with_conditions(self, store: EventStore) -> None:
-        """The place need not meet the other conditions."""
+        """The event or token of `after` need not meet the other conditions."""
         save_all(store, EVENTS)
         search = store.search(limit=1)
         list(search)
@@ -139,7 +140,7 @@ class PagingContract:
             store.delete(event.id)
             assert ids(store.search(order=order, after=search.token)) == names[place:]
 
-    def test_a_token_finds_what_was_saved_behind_it(self, store: EventStore) -> None:
+    def test_a_token_finds_events_saved_after_it(self, store: EventStore) -> None:
         save_all(store, EVENTS)
         search = store.search()
         list(search)
@@ -149,15 +150,15 @@ class PagingContract:
     def test_after_an_unknown_event(self, store: EventStore) -> None:
         save_all(store, EVENTS)
         for ask in (store.search, store.count, store.explain):
-            with pytest.raises(EventNotFound, match="nobody"):
-                ask(after=Event("nobody", "s", 2.0))
+            with pytest.raises(EventNotFound, match="absent"):
+                ask(after=Event("absent", "s", 2.0))
         store.delete("e")
         with pytest.raises(EventNotFound):
             store.search(after=EVENTS[0])
 
     @ORDERS
     def test_the_token_follows_each_event(self, store: EventStore, order: Order) -> None:
-        """It is None before the first one; then a new one for each, and the last one stays."""
+        """It is None before the first event, new for each event, and stays after the last."""
         save_all(store, EVENTS)
         search = store.search(order=order)
         seen: list[str | None] = [search.token]
@@ -173,13 +174,13 @@ class PagingContract:
         assert search.token == seen[-1]
 
     def test_the_token_before_the_first_event_is_the_one_given(self, store: EventStore) -> None:
-        """Also when nothing is found, so that a client that follows a store loses no place."""
+        """So it is if nothing is found: a client that follows a store keeps its position."""
         save_all(store, EVENTS)
         search = store.search()
         next(search)
         token = search.token
         assert store.search(after=token).token == token
-        for arguments in ({"flags": ["nobody"]}, {"limit": 0}, {"ts_end": -9.0}):
+        for arguments in ({"flags": ["absent"]}, {"limit": 0}, {"ts_end": -9.0}):
             conditions: dict[str, Any] = arguments
             search = store.search(after=token, **conditions)
             assert list(search) == []
@@ -190,14 +191,14 @@ class PagingContract:
         assert list(search) == []
         assert search.token is None
 
-    def test_the_token_before_the_first_event_behind_an_event(self, store: EventStore) -> None:
-        """It stands for that event."""
+    def test_the_first_token_of_a_search_after_an_event(self, store: EventStore) -> None:
+        """It is the position of that event."""
         save_all(store, EVENTS)
         search = store.search(after=EVENTS[0])
         assert ids(store.search(after=search.token)) == ids(search) == list("bdacz")
 
     def test_a_broken_loop_is_continued(self, store: EventStore) -> None:
-        """By next and by another loop, and the token is that of the last event given."""
+        """`next` and another loop continue it; the token is that of the last event given."""
         save_all(store, EVENTS)
         search = store.search()
         for event in search:
@@ -232,7 +233,7 @@ class PagingContract:
 
     @pytest.mark.parametrize("given", [0, 1, 3, len(EVENTS)])
     def test_a_closed_search_gives_nothing(self, store: EventStore, given: int) -> None:
-        """Closing it again does nothing, and the token stays."""
+        """Closing it again does nothing; the token does not change."""
         save_all(store, EVENTS)
         search = store.search()
         for _ in range(given):
@@ -263,7 +264,7 @@ class PagingContract:
             next(search)
 
     def test_a_search_longer_than_a_page(self, store: EventStore) -> None:
-        """Thousands of events, many at one time, in both orders, whole and from the middle."""
+        """Thousands of events with many equal times, in both orders, also from the middle."""
         number = 5_000
         store.save_many(
             Event(str(n), timestamp=n // 1_700, tags=["odd"] * (n % 2)) for n in range(number)
@@ -278,7 +279,7 @@ class PagingContract:
         assert ids(store.search(after=search.token, order="desc")) == names[:3_209][::-1]
 
     def test_what_is_saved_later_is_not_found(self, store: EventStore) -> None:
-        """Before the first event and between events, in both orders."""
+        """Whether saved before the first event is read or between two events; in both orders."""
         save_all(store, EVENTS)
         searches = {order: store.search(order=order) for order in IN_ORDER}
         flagged = store.search(flags=["f"], order="desc")
@@ -297,7 +298,7 @@ class PagingContract:
         assert ids(search) == [str(n) for n in range(1, 3_000)]
 
     def test_deletes_while_a_search_is_read(self, store: EventStore) -> None:
-        """What is deleted may or may not be found any more; the rest is, once and in order."""
+        """Deleted events may or may not be found; all others are found once and in order."""
         store.save_many(Event(str(n), timestamp=float(n // 100)) for n in range(3_000))
         search = store.search()
         read = [next(search).id]

@@ -1,4 +1,4 @@
-"""The contract of the arguments of search, count and explain: what they find, what is refused."""
+"""The contract of the arguments of search, count and explain, and of their refusals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EVENTS = [
 CHOICES: dict[str, list[Any]] = {
     "ts_start": [None, 0.0, 2.0],
     "ts_end": [None, 2.0, 1.5],
-    "flags": [None, ["a"], ["b", "a"], ["a", "nobody"]],
+    "flags": [None, ["a"], ["b", "a"], ["a", "absent"]],
     "match": [None, "open", "^opened$"],
     "order": ["asc", "desc"],
     "source": [None, "door", ""],
@@ -97,7 +97,7 @@ def expected(  # noqa: PLR0913  the parameters of the contract
     limit: int | None,
     after: Event | None,
 ) -> list[Event]:
-    """Return what a search of `EVENTS` finds, in the plainest words."""
+    """Return what a search of `EVENTS` must find, by the simplest code."""
     found = sorted(EVENTS, key=lambda event: event.timestamp)  # stable: the order of saving stays
     if order == "desc":
         found.reverse()
@@ -117,14 +117,14 @@ def expected(  # noqa: PLR0913  the parameters of the contract
 
 
 class QueryContract:
-    """What a search finds and what it refuses."""
+    """What a search finds, and which arguments it refuses."""
 
     @pytest.mark.parametrize("order", CHOICES["order"])
     @pytest.mark.parametrize("match", CHOICES["match"])
     def test_every_combination_of_arguments(
         self, store: EventStore, match: str | None, order: Order
     ) -> None:
-        """A search finds what meets every condition, in order, and count agrees with it."""
+        """A search finds the events that meet every condition, in order; count agrees."""
         save_all(store, EVENTS)
         names = [name for name in CHOICES if name not in ("match", "order")]
         for values in product(*(CHOICES[name] for name in names)):
@@ -134,7 +134,7 @@ class QueryContract:
             assert store.count(**arguments) == len(wanted), arguments
 
     def test_arguments_by_position(self, store: EventStore) -> None:
-        """In the order of Theia's API; those that it does not have go by keyword only."""
+        """Their order is that of Theia's API; arguments that it lacks are keyword-only."""
         save_all(store, EVENTS)
         arguments: tuple[float, float, list[str], str, Order] = (0.0, 2.0, ["a"], "open", "desc")
         assert ids(store.search(*arguments)) == ["6", "1"]
@@ -194,7 +194,7 @@ class QueryContract:
         save_all(store, EVENTS)
         assert store.count(flags=[]) == len(EVENTS)
 
-    def test_a_flag_that_nothing_carries(self, store: EventStore) -> None:
+    def test_a_flag_that_no_event_has(self, store: EventStore) -> None:
         save_all(store, EVENTS)
         for flag in ("", "A", "abc", "x" * 1000):
             assert list(store.search(flags=[flag])) == []
@@ -215,7 +215,7 @@ class QueryContract:
         assert store.count(match="^content$") == 1
 
     def test_a_pattern_sees_one_content_at_a_time(self, store: EventStore) -> None:
-        """Neighbours in the timeline do not run together."""
+        """The contents of neighbours in the timeline are not joined."""
         contents = {"1": "one", "2": "two", "3": ""}
         save_all(store, [Event(id_, "s", 1.0, [], text) for id_, text in contents.items()])
         assert store.count(match="onetwo") == 0
@@ -240,23 +240,21 @@ class QueryContract:
     def test_a_bad_argument_is_refused_at_the_call(
         self, store: EventStore, name: str, value: Any
     ) -> None:
-        """Not at the first next. The message names the argument; an empty store tells it too."""
+        """Not at the first `next`; the message names the argument; empty stores refuse it too."""
         assert_refused(store, {name: value})
         save_all(store, EVENTS)
         assert_refused(store, {name: value})
         with store.snapshot() as view:
             assert_refused(view, {name: value})
 
-    def test_a_bad_argument_is_refused_also_where_nothing_can_match(
-        self, store: EventStore
-    ) -> None:
+    def test_a_bad_argument_is_refused_even_if_nothing_can_match(self, store: EventStore) -> None:
         nothing: list[dict[str, Any]] = [{"limit": 0}, {"ts_start": 2.0, "ts_end": 1.0}]
         for arguments in nothing:
             assert_refused(store, {**arguments, "match": "("})
             assert_refused(store, {**arguments, "after": "rubbish"})
         assert_empty(store)
 
-    def test_explain_says_something_about_any_search(self, store: EventStore) -> None:
+    def test_explain_describes_any_search(self, store: EventStore) -> None:
         assert store.explain().strip()
         save_all(store, EVENTS)
         for name, values in CHOICES.items():
@@ -265,7 +263,7 @@ class QueryContract:
                 assert store.explain(**argument).strip()
 
     def test_explain_of_odd_flags_and_times(self, store: EventStore) -> None:
-        """Any text and any time can be explained, and the explanation printed."""
+        """Any text and any time can be explained, and the explanation can be printed."""
         save_all(store, EVENTS)
         text = store.explain(-1e300, 1e300, ["\0\n\U0010ffff", "x" * 1000], "\n", source="\0")
         assert text.encode("utf-8")

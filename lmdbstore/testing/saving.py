@@ -33,7 +33,7 @@ class SavingContract:
         assert_empty(store)
         assert bool(store) is True
 
-    def test_a_saved_event_is_got_and_found_as_it_was(self, store: EventStore) -> None:
+    def test_get_and_search_return_a_saved_event_unchanged(self, store: EventStore) -> None:
         store.save(FIRST)
         assert store.get("first") == FIRST
         assert type(store.get("first")) is Event
@@ -48,19 +48,19 @@ class SavingContract:
         assert store.get(event.id) == event
 
     def test_get_of_an_unknown_id(self, store: EventStore) -> None:
-        """It raises EventNotFound, a read exception that names the id."""
+        """It raises EventNotFound, a read exception; its message names the id."""
         store.save(FIRST)
-        with pytest.raises(EventNotFound, match="nobody") as info:
-            store.get("nobody")
+        with pytest.raises(EventNotFound, match="absent") as info:
+            store.get("absent")
         assert isinstance(info.value, EventReadException)
 
     def test_get_with_a_default(self, store: EventStore) -> None:
-        """The default, None too, is for an unknown id only."""
+        """The default, which may be None, is returned only for an unknown id."""
         store.save(FIRST)
         marker = object()
-        assert store.get("nobody", marker) is marker
-        assert store.get("nobody", None) is None
-        assert store.get("nobody", default=None) is None
+        assert store.get("absent", marker) is marker
+        assert store.get("absent", None) is None
+        assert store.get("absent", default=None) is None
         assert store.get("first", None) == FIRST
 
     @pytest.mark.parametrize("absent", ["", LONE, "firs", "first\0"])
@@ -77,7 +77,7 @@ class SavingContract:
         assert list(store.search()) == [FIRST]
 
     @pytest.mark.parametrize("wrong", [7, None, b"first", ["first"], FIRST])
-    def test_an_id_that_is_no_string_is_refused(self, store: EventStore, wrong: Any) -> None:
+    def test_an_id_that_is_not_a_string_is_refused(self, store: EventStore, wrong: Any) -> None:
         store.save(FIRST)
         for ask in (store.get, store.delete, store.__contains__, lambda x: store.get(x, None)):
             with pytest.raises(InvalidQuery) as info:
@@ -85,7 +85,7 @@ class SavingContract:
             assert isinstance(info.value, ValueError)
         assert list(store.search()) == [FIRST]
 
-    def test_contains_tells_which_ids_are_there(self, store: EventStore) -> None:
+    def test_contains_is_true_for_stored_ids_only(self, store: EventStore) -> None:
         store.save(FIRST)
         assert "first" in store
         assert "second" not in store
@@ -100,13 +100,13 @@ class SavingContract:
 
     def test_delete_of_an_unknown_id(self, store: EventStore) -> None:
         store.save(FIRST)
-        with pytest.raises(EventNotFound, match="nobody"):
-            store.delete("nobody")
+        with pytest.raises(EventNotFound, match="absent"):
+            store.delete("absent")
         assert list(store.search()) == [FIRST]
 
-    def test_delete_takes_the_one_event(self, store: EventStore) -> None:
-        """Events that share its flags and timestamp stay."""
-        others = [FIRST._replace(id="before"), FIRST._replace(id="behind")]
+    def test_delete_removes_one_event(self, store: EventStore) -> None:
+        """Events with the same flags and timestamp stay."""
+        others = [FIRST._replace(id="before"), FIRST._replace(id="after")]
         store.save_many([others[0], FIRST, others[1]])
         store.delete("first")
         assert list(store.search(flags=["x"])) == others
@@ -139,7 +139,7 @@ class SavingContract:
         assert store.flags() == {"b": 2, "": 1}
 
     def test_a_returned_event_is_the_callers_own(self, store: EventStore) -> None:
-        """Changing its tags, or those of the event that was saved, changes nothing stored."""
+        """Changes to its tags, or to the tags of the saved event, do not change the store."""
         mine = Event("first", "door", 1.5, ["x", "y"], "opened")
         store.save(mine)
         mine.tags.append("mine")
@@ -157,7 +157,9 @@ class SavingContract:
         assert event == like(timestamp="7", tags=["x", "x"])
         assert event.tags is tags
 
-    def test_save_returns_nothing_and_save_many_how_many(self, store: EventStore) -> None:
+    def test_save_returns_nothing_and_save_many_the_number_of_events(
+        self, store: EventStore
+    ) -> None:
         save: Any = store.save
         assert save(FIRST) is None
         assert store.save_many([]) == 0
@@ -171,7 +173,7 @@ class SavingContract:
 
     @pytest.mark.parametrize("wrong", ["dup-inside", "dup-stored"])
     def test_save_many_with_a_duplicate_writes_nothing(self, store: EventStore, wrong: str) -> None:
-        """Whether the id is in the store or twice among the events; the message names it."""
+        """The id may be in the store, or twice among the events; the message names it."""
         store.save(Event("dup-stored", "s", 1.0))
         before = list(store.search())
         batch = ["dup-inside", "n1", "n2", wrong, "n3"]
@@ -194,7 +196,7 @@ class SavingContract:
         store.save(Event("n1"))  # the id was not taken
 
     def test_save_many_with_a_failing_generator_writes_nothing(self, store: EventStore) -> None:
-        """What the generator raises comes out as it is."""
+        """The caller gets the exception of the generator, unchanged."""
 
         def failing() -> Iterator[Event]:
             yield Event("n1")
@@ -207,7 +209,7 @@ class SavingContract:
     def test_a_generator_given_to_save_many_may_use_its_objects_again(
         self, store: EventStore
     ) -> None:
-        """Each event is taken as it is when it comes."""
+        """Each event is stored as it was when the generator gave it."""
         tags: list[str] = []
         made = SimpleNamespace(id="", source="s", timestamp=1.0, tags=tags, content="")
 
@@ -224,7 +226,7 @@ class SavingContract:
         ]
 
     def test_a_generator_given_to_save_many_may_use_the_store(self, store: EventStore) -> None:
-        """It reads, searches, saves and deletes; each of its own writes stands for itself."""
+        """It may read, search, save and delete; each of its writes is independent."""
         store.save_many([Event("old1", timestamp=1.0), Event("old2", timestamp=2.0)])
 
         def copies() -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""The contract of a store, and of a search, in several threads."""
+"""The contract of a store and of a search that several threads use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EACH = 30  # events saved by each thread
 
 
 class SharingContract:
-    """Many threads, one store."""
+    """One store, used by many threads."""
 
     def test_a_search_may_be_read_in_another_thread(self, store: EventStore) -> None:
         store.save_many(Event(str(n), timestamp=float(n)) for n in range(1_000))
@@ -38,14 +38,14 @@ class SharingContract:
         assert ids(searches[0]) == [str(n) for n in range(999)]
 
     def test_one_search_read_by_four_threads_gives_each_event_once(self, store: EventStore) -> None:
-        """Whether by next or by a loop; each thread sees its share in order."""
+        """This holds for `next` and for loops; each thread gets its events in order."""
         store.save_many(Event(str(n), timestamp=float(n)) for n in range(4_000))
         search = store.search()
         shares: list[list[int]] = [[], [], [], []]
 
         def by_loop(share: list[int]) -> None:
             for event in search:
-                share.append(int(event.id))  # noqa: PERF401  kept as far as it came
+                share.append(int(event.id))  # noqa: PERF401  an error keeps those before it
 
         def by_next(share: list[int]) -> None:
             while event := next(search, None):
@@ -60,7 +60,7 @@ class SharingContract:
             assert share == sorted(share)
 
     def test_threads_that_save_delete_and_read_at_once(self, store: EventStore) -> None:
-        """Each sees its own writes at once; in the end all is there that was not deleted."""
+        """Each thread sees its own writes at once; at the end, all undeleted events are there."""
 
         def work(name: str) -> None:
             for n in range(EACH):
@@ -81,7 +81,7 @@ class SharingContract:
         assert store.flags() == {**dict.fromkeys(names, EACH // 2), "all": len(kept)}
 
     def test_threads_that_save_batches_at_once(self, store: EventStore) -> None:
-        """A batch is seen whole or not at all, and its events stay together in their order."""
+        """A batch is seen whole or not at all; its events stay together and in order."""
 
         def work(name: str) -> None:
             for batch in range(5):
@@ -98,7 +98,7 @@ class SharingContract:
         assert_whole(ids(store.search()))
 
     def test_one_of_many_threads_saves_an_id_and_one_deletes_it(self, store: EventStore) -> None:
-        """The others get DuplicateEvent and EventNotFound; what is stored is the winner's."""
+        """The others get DuplicateEvent or EventNotFound; the one saved event is stored."""
         saved: list[str] = []
         deleted: list[str] = []
 
@@ -126,7 +126,7 @@ class SharingContract:
             saved.clear()
             deleted.clear()
 
-    def test_a_bad_write_fails_its_own_thread_alone(self, store: EventStore) -> None:
+    def test_a_refused_write_fails_only_in_its_own_thread(self, store: EventStore) -> None:
         store.save(Event("taken"))
 
         def good(name: str) -> None:

@@ -1,18 +1,20 @@
-"""The benchmark's own arithmetic: data, ratios, verdicts and what is written down of them.
+"""The benchmark's own arithmetic: data, ratios, verdicts and reports.
 
-Nothing here takes a time, and no peer needs to be installed.
+Nothing here measures a time, and no peer needs to be installed.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from bench import peers
 from bench.chart import svg
 from bench.data import ACCENT_EVERY, NEEDLE_EVERY, batches, log_events, made_events
 from bench.goals import GOALS, THEIA_WANTED, judged
@@ -37,7 +39,7 @@ def row(group: str, name: str, unit: str = "ms", **figures: list[float]) -> Figu
     return Figures(group, name, unit, OURS, peers)
 
 
-def test_made_events_are_valid_in_order_and_the_same_every_time() -> None:
+def test_made_events_are_valid_ordered_and_reproducible() -> None:
     events = list(made_events(2000))
     assert events == list(made_events(2000))
     assert list(checked_all(events)) == events
@@ -47,13 +49,13 @@ def test_made_events_are_valid_in_order_and_the_same_every_time() -> None:
     assert max(len(event.tags) for event in events) == 3
 
 
-def test_rare_words_are_rare() -> None:
+def test_rare_words_are_as_rare_as_documented() -> None:
     events = list(made_events(NEEDLE_EVERY + 1))
     assert sum("needle" in event.content for event in events) == 2
     assert sum(not event.content.isascii() for event in events) == NEEDLE_EVERY // ACCENT_EVERY + 1
 
 
-def test_the_log_goes_on_behind_its_end_with_new_ids() -> None:
+def test_after_its_end_the_log_is_repeated_with_new_ids() -> None:
     events = list(log_events(10_000))
     assert len({event.id for event in events}) == 10_000
     assert [e.timestamp for e in events] == sorted(e.timestamp for e in events)
@@ -61,15 +63,15 @@ def test_the_log_goes_on_behind_its_end_with_new_ids() -> None:
     assert {"status", "installed"} <= {tag for event in events for tag in event.tags}
 
 
-def test_batches_leave_nothing_out() -> None:
+def test_batches_contain_all_events() -> None:
     assert [len(batch) for batch in batches(made_events(25), 10)] == [10, 10, 5]
 
 
-def test_a_sample_asks_for_events_that_are_there() -> None:
+def test_a_sample_asks_for_existing_events() -> None:
     sample = Sample(4000)
     events = list(made_events(4000))
-    sample.look(events[:1000])
-    sample.look(events[1000:])
+    sample.add(events[:1000])
+    sample.add(events[1000:])
     ids = [event.id for event in events]
     assert len(sample.ids) == len(sample.missing) == 100
     assert set(sample.ids) < set(ids)
@@ -92,7 +94,7 @@ def test_slow_rows_get_fewer_rounds(seconds: float, rounds: int) -> None:
     assert rounds_for(2, seconds) == 2
 
 
-def test_peers_take_turns_and_the_first_round_is_not_counted() -> None:
+def test_peers_alternate_and_the_first_round_is_not_counted() -> None:
     order: list[str] = []
     prepared = {name: lambda name=name: Run(lambda: order.append(name)) for name in "ab"}
     figures = in_turn(prepared, 3, repeatable=False)
@@ -100,7 +102,7 @@ def test_peers_take_turns_and_the_first_round_is_not_counted() -> None:
     assert [len(times) for times in figures.values()] == [3, 3]
 
 
-def test_draining_takes_everything() -> None:
+def test_draining_reads_everything() -> None:
     numbers = iter(range(10))
     drained(numbers)
     drained(7)
@@ -126,7 +128,7 @@ def test_some_goals_are_differences_or_times() -> None:
     assert verdicts["ms"].word == "met"
 
 
-def test_what_is_lost_is_explained_or_said_to_be_unknown() -> None:
+def test_a_lost_goal_has_an_explanation_or_is_called_unexplained() -> None:
     figures = [row("made", "get", "us a call", lmdbstore=[2e-6], SQLite=[1e-6])]
     assert "- get (SQLite): two lookups" in markdown(figures, {}, [])
     figures = [row("made", "pattern, ignoring case", lmdbstore=[2.0], SQLite=[1.0])]
@@ -150,14 +152,14 @@ def test_theias_stores_are_judged_by_their_worst_row() -> None:
     assert worst.detail == "below it: delete"
 
 
-def test_a_peer_that_is_not_durable_is_judged_beside_a_store_that_is_not() -> None:
+def test_a_peer_that_is_not_durable_is_compared_with_a_store_that_is_not() -> None:
     times = {OURS: [10.0], RELAXED[0]: [1.0], "Theia files": [25.0], "Theia RDBS": [250.0]}
     figures = [Figures("theia", "save, 1 thread", "us an event", OURS, times)]
     found = {v.goal.against: v.measured for v in judged(figures) if v.measured is not None}
     assert found == {"Theia files": 25.0, "Theia RDBS": 25.0}
 
 
-def test_every_goal_names_rows_and_peers_that_there_are() -> None:
+def test_every_goal_names_existing_rows_and_peers() -> None:
     rows = {(group.name, one.name): one.peers for group in GROUPS for one in group.rows}
     for goal in GOALS:
         for group, name, peer in (goal.above, goal.below):
@@ -174,11 +176,11 @@ def test_every_row_asks_peers_that_its_group_opens() -> None:
             assert set(one.peers) <= set(group.peers)
 
 
-def test_the_patterns_are_those_that_the_store_takes() -> None:
+def test_the_store_accepts_the_patterns() -> None:
     compile_pattern(HOSTILE)
 
 
-def test_the_report_hides_nothing_that_is_lost() -> None:
+def test_the_report_shows_every_lost_goal() -> None:
     figures = [row("made", "get", "us a call", lmdbstore=[2e-6, 3e-6], SQLite=[1e-6, 1e-6])]
     report = markdown(figures, {"command": "x"}, ["DuckDB is left out"])
     assert "| lmdbstore | 2.50 | 2.00 | 3.00 | 2 |  |" in report
@@ -187,7 +189,7 @@ def test_the_report_hides_nothing_that_is_lost() -> None:
     assert "- DuckDB is left out" in report
 
 
-def test_what_was_stopped_is_said_to_take_longer() -> None:
+def test_a_stopped_row_is_reported_as_longer_than_its_limit() -> None:
     figures = row("processes", "hostile", lmdbstore=[0.01], SQLite=[10.0])._replace(
         over=("SQLite",)
     )
@@ -203,14 +205,14 @@ def test_numbers_have_three_digits(number: float, text: str) -> None:
     assert shown(number) == text
 
 
-def test_the_chart_is_a_picture_of_the_rows() -> None:
+def test_the_chart_shows_the_rows() -> None:
     drawing = svg([row("made", "get", lmdbstore=[1.0], SQLite=[3.0], DuckDB=[5000.0])])
     texts = [element.text for element in ET.fromstring(drawing).iter() if element.text]
     assert {"get", "3", "5,000"} <= set(texts)
 
 
 @pytest.mark.parametrize("name", [OURS, "SQLite", "py-lmdb", "grep"])
-def test_peers_without_a_package_of_their_own_give_the_same(name: str, tmp_path: Path) -> None:
+def test_peers_without_a_package_give_the_same_results(name: str, tmp_path: Path) -> None:
     events = list(made_events(300))
     peer = open_peer(name, tmp_path)
     peer.save_many(events)
@@ -229,8 +231,18 @@ def test_peers_without_a_package_of_their_own_give_the_same(name: str, tmp_path:
     peer.close()
 
 
-def test_versions_name_what_is_not_there() -> None:
-    assert versions()["lmdbstore"] != "not installed"
+def test_versions_name_packages_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of packages that are installed; the tests may run where ours is only on the path."""
+
+    def version(package: str) -> str:
+        if package == "lmdb":
+            return "7.0"
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(peers, "version", version)
+    found = versions()
+    assert found["lmdb"] == "7.0"
+    assert {*found.values()} == {"7.0", "not installed"}
 
 
 def paired(*words: object) -> subprocess.CompletedProcess[str]:
@@ -244,7 +256,7 @@ def test_two_checkouts_are_compared_by_the_ratios_of_the_rounds() -> None:
     assert 1.0 <= found.low <= 2.0 <= found.high <= 2.1
 
 
-def test_the_interval_of_a_ratio_is_narrow_where_the_rounds_agree_and_is_always_the_same() -> None:
+def test_the_interval_of_a_ratio_is_narrow_if_rounds_agree_and_is_reproducible() -> None:
     alike = compared([(2.0, 2.2)] * 20)
     assert (alike.low, alike.high) == (alike.ratio, alike.ratio)
     apart = [(1.0, 0.9 + n / 100) for n in range(20)]
@@ -252,9 +264,9 @@ def test_the_interval_of_a_ratio_is_narrow_where_the_rounds_agree_and_is_always_
     assert 0.9 < compared(apart).low < compared(apart).ratio < compared(apart).high < 1.09
 
 
-def test_a_checkout_is_compared_with_itself(tmp_path: Path) -> None:
+def test_a_checkout_compared_with_itself_is_equal(tmp_path: Path) -> None:
     few = ("--rounds", 2, "--events", 300, "--seconds", 0, "--folder", tmp_path)
-    found = paired(ROOT, ROOT, *few, "--bound", 1e9)  # what the times are like is chance
+    found = paired(ROOT, ROOT, *few, "--bound", 1e9)  # the times are random
     assert found.returncode == 0, found.stderr
     assert [line.split()[0] for line in found.stdout.splitlines()[1:]] == list(OPERATIONS)
     found = paired(ROOT, ROOT, *few, "--bound", 0, "--only", "get", "save")
@@ -263,7 +275,7 @@ def test_a_checkout_is_compared_with_itself(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_store_of_each_side_comes_from_its_checkout(tmp_path: Path) -> None:
+def test_each_side_uses_the_store_of_its_checkout(tmp_path: Path) -> None:
     (tmp_path / "lmdbstore").mkdir()
     (tmp_path / "lmdbstore" / "__init__.py").write_text("raise SystemExit('of AFTER')")
     found = paired(ROOT, tmp_path, "--rounds", 2, "--events", 300)
@@ -275,15 +287,13 @@ def test_the_store_of_each_side_comes_from_its_checkout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((".", "nowhere"), "argument AFTER: 'nowhere' has no package lmdbstore; name a checkout"),
-        ((".", ".", "--rounds", 1), "argument --rounds: '1' is no whole number of 2 or more"),
-        ((".", ".", "--bound", "nan"), "argument --bound: 'nan' is no number of 0 or more"),
+        ((".", "nowhere"), "argument AFTER: 'nowhere' has no package lmdbstore; give a checkout"),
+        ((".", ".", "--rounds", 1), "argument --rounds: '1' is not a whole number of 2 or more"),
+        ((".", ".", "--bound", "nan"), "argument --bound: 'nan' is not a number of 0 or more"),
         ((".", ".", "--only", "x"), "argument --only: invalid choice: 'x' (choose from"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused_in_one_line(
-    words: tuple[object, ...], said: str
-) -> None:
+def test_invalid_arguments_are_refused_in_one_line(words: tuple[object, ...], said: str) -> None:
     found = paired(*words)
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr.startswith(f"python -m bench.paired: {said}")

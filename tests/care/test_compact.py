@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -25,6 +24,7 @@ from lmdbstore import (
     StoreOpenError,
 )
 from lmdbstore.engine import environment, inspect_file
+from tests.tools.beside import beside
 from tests.tools.children import opened_elsewhere
 from tests.tools.stores import fill
 
@@ -88,18 +88,7 @@ with LMDBEventStore({str(path)!r}) as store:
 
 def test_compacting_while_threads_read_and_write(store: LMDBEventStore) -> None:
     events = {event.id for event in fill(store)}
-    done = threading.Event()
-    errors: list[BaseException] = []
     saved: list[str] = []
-
-    def run(work: Any) -> None:
-        try:
-            for n in itertools.count():
-                if done.is_set():
-                    return
-                work(n)
-        except BaseException as error:
-            errors.append(error)
 
     def write(n: int) -> None:
         store.save(Event(f"new {n}"))
@@ -108,17 +97,10 @@ def test_compacting_while_threads_read_and_write(store: LMDBEventStore) -> None:
     def read(_: int) -> None:
         assert {event.id for event in store.search(flags=["all"])} == events
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in (write, read, read)]
-    for thread in threads:
-        thread.start()
-    try:
+    with beside(write, read, read, turns=100) as go_on:
         for _ in range(5):
+            go_on()
             store.compact()
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join(LONG)
-    assert not errors
     assert all(name in store for name in saved)
 
 

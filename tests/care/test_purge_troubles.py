@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,7 @@ from lmdbstore import (
 from lmdbstore.care import purge as purging
 from lmdbstore.disk import format as fmt
 from lmdbstore.engine.environment import Environment
+from tests.tools.beside import beside
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 from tests.tools.purges import event, ids, in_use, names
@@ -87,28 +87,15 @@ def test_what_another_deletes_meanwhile_is_passed_over(
 def test_readers_and_writers_go_on(store: LMDBEventStore) -> None:
     """From many threads at once; each search finds a part of the timeline without a gap."""
     store.save_many(event(n) for n in range(5000))
-    ended, failures = threading.Event(), list[BaseException]()
 
-    def read() -> None:
-        try:
-            while not ended.is_set():
-                found = [int(name[1:]) for name in ids(store)]
-                assert found[-1] == 4999
-                kept = [n for n in found if n >= 4000]
-                assert kept == list(range(4000, 5000))
-        except BaseException as error:
-            failures.append(error)
+    def read(_: int) -> None:
+        found = [int(name[1:]) for name in ids(store)]
+        assert found[-1] == 4999
+        assert [n for n in found if n >= 4000] == list(range(4000, 5000))
 
-    threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        assert store.purge(before=4000.0).events == 4000
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
-    assert not failures
+    with beside(read, read, read, turns=5) as go_on:
+        go_on()
+        assert store.purge(before=4000.0, progress=go_on).events == 4000
 
 
 # -- a store that is full -------------------------------------------------------------------------

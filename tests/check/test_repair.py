@@ -1,4 +1,4 @@
-"""Repairing: what is damaged in the indexes comes back, and what is lost is told and kept aside."""
+"""Repair: damaged indexes are rebuilt; losses are reported, and the damaged file is kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(path: Path, events: int = EVENTS) -> list[Event]:
-    """Make a store, with a hole in its local ids; return its events."""
+    """Make a store with a gap in its local ids; return its events."""
     with LMDBEventStore(path) as store:
         store.save_many(
             Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
@@ -81,14 +81,14 @@ def names(path: Path) -> list[str]:
     return sorted(os.listdir(path))
 
 
-def test_a_sound_store_stays_what_it_is(path: Path) -> None:
+def test_a_sound_store_is_not_changed(path: Path) -> None:
     make(path)
     (path / "data.mdb").chmod(0o640)
-    before, told = content(path), list[int]()
-    found = repair(path, progress=lambda done, _: told.append(done))
+    before, progress_seen = content(path), list[int]()
+    found = repair(path, progress=lambda done, _: progress_seen.append(done))
     assert (found.events, found.left_out, found.old_file) == (EVENTS + 1, [], None)
     assert content(path) == before
-    assert told[-1] == EVENTS + 1
+    assert progress_seen[-1] == EVENTS + 1
     assert names(path) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
     assert stat.S_IMODE((path / "data.mdb").stat().st_mode) == 0o640
     with LMDBEventStore(path) as store:
@@ -135,8 +135,8 @@ def test_each_kind_of_damage_is_repaired(
     assert following >= fmt.encode_number(EVENTS + 2 if plant.__name__ != "cut_next" else 1)
 
 
-def test_the_local_id_of_an_event_that_is_gone_is_not_given_again(path: Path) -> None:
-    """Where the next local id is still known."""
+def test_the_local_id_of_a_lost_event_is_not_reused(path: Path) -> None:
+    """This holds while the next local id is known."""
     make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         lose_id(txn, databases)
@@ -148,7 +148,7 @@ def test_the_local_id_of_an_event_that_is_gone_is_not_given_again(path: Path) ->
     assert content(path)[2] == fmt.encode_number(EVENTS + 2)
 
 
-def test_changed_records_are_kept_where_that_is_asked_for(path: Path) -> None:
+def test_changed_records_are_kept_on_request(path: Path) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         change_content(txn, databases)
@@ -158,7 +158,7 @@ def test_changed_records_are_kept_where_that_is_asked_for(path: Path) -> None:
     assert content(path)[0] == [changed.get(event.id, event) for event in events]
 
 
-def test_a_record_without_any_checksum_is_not_taken_for_sound(path: Path) -> None:
+def test_a_record_without_a_checksum_is_left_out(path: Path) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         txn.delete(b"e7", db=databases.ids)
@@ -175,8 +175,8 @@ def test_a_record_without_any_checksum_is_not_taken_for_sound(path: Path) -> Non
     assert content(path)[0] == events
 
 
-def test_every_byte_of_a_page_of_records(path: Path) -> None:
-    """Whatever one byte of a leaf is, no other record is lost, and none is changed."""
+def test_a_changed_byte_in_a_page_of_records_loses_only_records_of_the_page(path: Path) -> None:
+    """Whatever the value of the byte, no other record is lost, and no record is changed."""
     events = make(path, 200)
     whole = (path / "data.mdb").read_bytes()
     at = whole.find(b'"e150"') // 4096 * 4096
@@ -199,7 +199,7 @@ def test_every_byte_of_a_page_of_records(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ids", "flags", "commits", "signatures", "meta"])
-def test_an_index_that_is_lost_whole_is_built_anew(path: Path, name: str) -> None:
+def test_an_index_that_is_completely_lost_is_rebuilt(path: Path, name: str) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         txn.drop(getattr(databases, name), delete=False)
@@ -207,8 +207,8 @@ def test_an_index_that_is_lost_whole_is_built_anew(path: Path, name: str) -> Non
     assert content(path)[0] == events
 
 
-def test_one_of_the_meta_pages_suffices(path: Path) -> None:
-    """LMDB then shows the state before the last write, or this one."""
+def test_a_store_is_repaired_from_one_meta_page(path: Path) -> None:
+    """LMDB then shows the last state, or the state before the last write."""
     events = make(path)
     whole = (path / "data.mdb").read_bytes()
     for at in (16, 4096 + 16):
@@ -224,7 +224,7 @@ def test_one_of_the_meta_pages_suffices(path: Path) -> None:
         os.unlink(found.old_file)
 
 
-def test_the_state_before_is_used_where_the_last_one_has_no_timeline(path: Path) -> None:
+def test_the_state_before_is_used_if_the_last_has_no_timeline(path: Path) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         txn.drop(databases.timeline)
@@ -235,10 +235,8 @@ def test_the_state_before_is_used_where_the_last_one_has_no_timeline(path: Path)
 
 
 @pytest.mark.parametrize("where", [9, 3, 1 << 62])
-def test_a_local_id_that_cannot_be_right_and_is_told_of_nowhere_is_given_anew(
-    path: Path, where: int
-) -> None:
-    """Another event has it, or none can; the event itself is kept, and its neighbours theirs."""
+def test_a_wrong_local_id_without_an_index_entry_is_replaced(path: Path, where: int) -> None:
+    """Another event has it, or no event can; the event and the ids of its neighbours are kept."""
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
         wrong = key(7)[:8] + fmt.encode_number(where)
@@ -254,8 +252,8 @@ def test_a_local_id_that_cannot_be_right_and_is_told_of_nowhere_is_given_anew(
     assert {**commits, following: dict(given)[following]} == dict(given)
 
 
-def test_of_two_events_that_claim_one_local_id_the_second_gets_another(path: Path) -> None:
-    """Where nothing tells whose it is."""
+def test_the_second_of_two_events_with_one_local_id_gets_another(path: Path) -> None:
+    """No index entry says to which event it belongs."""
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
         txn.put(key(8)[:8] + key(7)[8:], txn.pop(key(8), db=dbs.timeline), db=dbs.timeline)
@@ -271,8 +269,8 @@ def test_of_two_events_that_claim_one_local_id_the_second_gets_another(path: Pat
     assert local_ids[key(8)[:8]] == fmt.encode_number(EVENTS + 3)
 
 
-def test_of_two_records_of_one_id_that_one_is_kept_to_which_the_id_leads(path: Path) -> None:
-    """Also where the other one comes first."""
+def test_of_two_records_with_one_id_the_one_in_the_index_is_kept(path: Path) -> None:
+    """This holds also if the other record is first."""
     make(path)
     with LMDBEventStore(path) as store:
         store.delete("e3")
@@ -289,7 +287,7 @@ def test_of_two_records_of_one_id_that_one_is_kept_to_which_the_id_leads(path: P
     assert key(3)[8:] not in dict(commits)
 
 
-def test_an_id_that_leads_to_another_time_is_not_followed(path: Path) -> None:
+def test_an_index_entry_with_a_wrong_time_is_not_used(path: Path) -> None:
     events = make(path)
     before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
@@ -299,7 +297,7 @@ def test_an_id_that_leads_to_another_time_is_not_followed(path: Path) -> None:
     assert content(path) == before
 
 
-def test_of_two_records_of_one_id_the_one_that_is_not_damaged_is_kept(path: Path) -> None:
+def test_of_two_records_with_one_id_the_undamaged_one_is_kept(path: Path) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
         txn.put(fmt.FIRST_KEY, txn.get(key(7), db=dbs.timeline), db=dbs.timeline)
@@ -340,7 +338,7 @@ STEPS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 @pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
-def test_a_repair_that_is_interrupted_changes_nothing(
+def test_an_interrupted_repair_changes_nothing(
     path: Path,
     monkeypatch: pytest.MonkeyPatch,
     owner: Any,
@@ -367,7 +365,7 @@ def test_a_repair_that_is_interrupted_changes_nothing(
         (path / left).unlink()
 
 
-def test_a_repair_that_does_not_verify_does_not_replace(
+def test_a_repaired_file_that_does_not_verify_does_not_replace_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(path)
@@ -380,7 +378,9 @@ def test_a_repair_that_does_not_verify_does_not_replace(
     assert (path / "data.mdb").read_bytes() == before
 
 
-def test_what_is_refused(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repair_refuses_what_it_cannot_repair(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(StoreOpenError, match="there is no store"):
         repair(path)
     with LMDBEventStore(path), pytest.raises(StoreInUse):

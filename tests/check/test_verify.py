@@ -1,4 +1,4 @@
-"""Verifying: each kind of damage, planted by hand, is found as exactly that."""
+"""Verify: each kind of damage, planted by hand, is found as exactly that kind."""
 
 from __future__ import annotations
 
@@ -55,12 +55,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
 @pytest.fixture
 def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LMDBEventStore]:
-    """Give a store that a test may damage."""
+    """Yield a store that a test may damage."""
     make_small(monkeypatch)
     with LMDBEventStore(tmp_path / "events") as store:
         store.save_many(
@@ -76,7 +73,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LMDBEve
     DAMAGES,
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_each_kind_of_damage_is_found_as_exactly_that(
+def test_each_kind_of_damage_is_found_as_that_kind(
     damaged: LMDBEventStore,
     plant: Callable[[Any, Any], None],
     kind: FindingKind,
@@ -92,7 +89,7 @@ def test_each_kind_of_damage_is_found_as_exactly_that(
     assert "\n" not in str(finding)
 
 
-def test_a_database_that_does_not_belong_there_is_found(damaged: LMDBEventStore) -> None:
+def test_an_unknown_database_is_found(damaged: LMDBEventStore) -> None:
     with writing(damaged) as (txn, _):
         damaged._session._environment.lmdb.open_db(b"foreign", txn=txn)
     (finding,) = damaged.verify()
@@ -101,7 +98,7 @@ def test_a_database_that_does_not_belong_there_is_found(damaged: LMDBEventStore)
 
 
 def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
-    """None stops the look at the others; each is planted at an event of its own."""
+    """No damage hides another; each is planted at another event."""
     plants = (lose_flag, lose_next, add_commit, add_id, add_posting_of_nothing, empty_filter)
     with writing(damaged) as (txn, databases):
         for plant in plants:
@@ -121,14 +118,14 @@ def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
     )
 
 
-def test_a_local_id_that_two_events_have_hides_no_stray(damaged: LMDBEventStore) -> None:
-    """Where the commit of one were counted for both, the number of entries would be right."""
+def test_a_local_id_shared_by_two_events_hides_no_stray_commit(damaged: LMDBEventStore) -> None:
+    """If the commit of one event counted for both, the number of entries would be correct."""
     record = fmt.encode(Event("other", timestamp=1.5, content="x"), fmt.TextKeys())
     with writing(damaged) as (txn, databases):
         where = record.time + key(7)[8:]
         txn.put(where, record.record, db=databases.timeline)
         txn.put(b"other", where + record.checksum, db=databases.ids)
-        txn.delete(fmt.FIRST_KEY, db=databases.signatures)  # of the run that it came into
+        txn.delete(fmt.FIRST_KEY, db=databases.signatures)  # of the run that has the new event
         add_commit(txn, databases)
     kinds = {finding.kind for finding in damaged.verify()}
     assert kinds == {
@@ -136,7 +133,7 @@ def test_a_local_id_that_two_events_have_hides_no_stray(damaged: LMDBEventStore)
     }
 
 
-def test_a_next_local_id_that_no_store_comes_near_stops_writes(damaged: LMDBEventStore) -> None:
+def test_an_impossible_next_local_id_stops_writes(damaged: LMDBEventStore) -> None:
     with writing(damaged) as (txn, databases):
         txn.put(fmt.NEXT, b"\xff" * 8, db=databases.meta)
     with pytest.raises(StoreDamaged, match=r"next local id is 18,446.*repair"):
@@ -147,7 +144,7 @@ def test_a_next_local_id_that_no_store_comes_near_stops_writes(damaged: LMDBEven
 
 @pytest.mark.parametrize("pages", [False, True])
 @pytest.mark.parametrize("names", [*((name,) for name in Databases._fields), ("ids", "flags")])
-def test_databases_that_are_missing_are_found(
+def test_missing_databases_are_found(
     tmp_path: Path, names: tuple[str, ...], *, pages: bool
 ) -> None:
     """Without them the store cannot be opened, and the error says why."""
@@ -166,10 +163,8 @@ def test_databases_that_are_missing_are_found(
 
 
 @pytest.mark.parametrize("bit", [None, *range(96)])
-def test_a_format_version_that_is_lost_is_found_and_repaired(
-    tmp_path: Path, bit: int | None
-) -> None:
-    """It is not taken for another version, which would be neither opened nor repaired."""
+def test_a_lost_format_version_is_found_and_repaired(tmp_path: Path, bit: int | None) -> None:
+    """It is not read as another version, which would be neither opened nor repaired."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
@@ -187,7 +182,7 @@ def test_a_format_version_that_is_lost_is_found_and_repaired(
         assert "a" in store
 
 
-def test_a_store_that_is_being_replaced_is_not_waited_for(path: Path) -> None:
+def test_verify_does_not_wait_for_a_store_that_is_being_replaced(path: Path) -> None:
     def child() -> None:
         for pages in (False, True):
             with alone_in(StoreFolder(os.fspath(path))), pytest.raises(StoreInUse):
@@ -197,8 +192,8 @@ def test_a_store_that_is_being_replaced_is_not_waited_for(path: Path) -> None:
     in_child(child)
 
 
-def test_what_is_no_damage_is_an_error(tmp_path: Path) -> None:
-    """Another version, and other databases."""
+def test_a_file_that_is_not_a_store_of_this_version_is_an_error(tmp_path: Path) -> None:
+    """It has another version, or other databases."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         change_version(txn, databases)
@@ -213,7 +208,7 @@ def test_what_is_no_damage_is_an_error(tmp_path: Path) -> None:
         verify(tmp_path / "foreign")
 
 
-def test_a_file_that_is_cut_off_is_found_without_opening_it(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_is_found_without_opening_it_in_lmdb(tmp_path: Path) -> None:
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
         store.save_many(Event(content="x" * 1000) for _ in range(100))
@@ -223,14 +218,14 @@ def test_a_file_that_is_cut_off_is_found_without_opening_it(tmp_path: Path) -> N
 
 
 def patched(path: Path, find: bytes, put: bytes, *, once: bool = True) -> None:
-    """Change bytes of the data file, where no write goes through LMDB."""
+    """Change bytes of the data file without LMDB."""
     data = (path / "data.mdb").read_bytes()
     assert data.count(find) == 1 or not once
     (path / "data.mdb").write_bytes(data.replace(find, put))
 
 
-def test_an_order_that_is_broken_is_found(tmp_path: Path) -> None:
-    """Two keys of `ids` that have changed places: a lookup misses both."""
+def test_a_wrong_order_of_keys_is_found(tmp_path: Path) -> None:
+    """Two keys of `ids` are swapped: lookups find neither."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"unlikely-{n}") for n in "abcde")
@@ -251,7 +246,7 @@ def test_an_order_that_is_broken_is_found(tmp_path: Path) -> None:
     assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
 
 
-def test_a_count_that_is_wrong_is_found(tmp_path: Path) -> None:
+def test_a_wrong_number_of_entries_is_found(tmp_path: Path) -> None:
     """LMDB's record of `commits` in its main database holds the number of entries."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
@@ -269,8 +264,8 @@ def test_a_count_that_is_wrong_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 10, 12, 16])
-def test_a_damaged_page_is_found_without_opening_the_file(tmp_path: Path, at: int) -> None:
-    """A page's number, flags and end of its table, in a leaf, which LMDB would trust."""
+def test_a_damaged_page_is_found_without_opening_the_file_in_lmdb(tmp_path: Path, at: int) -> None:
+    """LMDB would trust a leaf's page number, flags and end of its table."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}", content="x" * 500) for n in range(100))
@@ -283,7 +278,7 @@ def test_a_damaged_page_is_found_without_opening_the_file(tmp_path: Path, at: in
 
 
 @pytest.mark.parametrize("data", [b"", b"not a store", bytes(1 << 20)])
-def test_a_file_that_is_none_of_lmdb_is_found(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_of_lmdb_is_found(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "events"
     LMDBEventStore(path).close()
     (path / "data.mdb").write_bytes(data)
@@ -291,7 +286,7 @@ def test_a_file_that_is_none_of_lmdb_is_found(tmp_path: Path, data: bytes) -> No
         assert [finding.kind for finding in verify(path, pages=pages)] == [FindingKind.PAGE]
 
 
-def test_where_there_is_no_store(tmp_path: Path) -> None:
+def test_verify_refuses_a_missing_or_closed_store(tmp_path: Path) -> None:
     for pages in (False, True):
         with pytest.raises(StoreOpenError, match="there is no store"):
             verify(tmp_path, pages=pages)
@@ -303,8 +298,8 @@ def test_where_there_is_no_store(tmp_path: Path) -> None:
         store.verify(pages=True)
 
 
-def test_verifying_beside_a_writer_finds_nothing(path: Path) -> None:
-    """It sees one state, and pages while nobody writes."""
+def test_verify_during_writes_finds_nothing(path: Path) -> None:
+    """It reads the records of one state, and the pages while no process writes."""
     done = threading.Event()
     with LMDBEventStore(path, durability="none") as store:
 
@@ -325,7 +320,7 @@ def test_verifying_beside_a_writer_finds_nothing(path: Path) -> None:
             writer.join()
 
 
-def test_pages_are_looked_at_while_nobody_can_write(
+def test_pages_are_checked_while_no_process_can_write(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = []
@@ -345,26 +340,28 @@ def test_pages_are_looked_at_while_nobody_can_write(
         fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_progress_and_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_reports_progress_and_needs_little_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verifying, "PIECE_ENTRIES", 50)
     monkeypatch.setattr(walking, "PIECE_ENTRIES", 50)
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     with LMDBEventStore(path, durability="none") as store:
         content = "x" * 100 + " " * 2400  # more words take more time, and not more memory
         store.save_many(Event(f"e{n}", tags=["f"], content=content) for n in range(1000))
         tracemalloc.start()
         try:
-            assert store.verify(progress=lambda done, total: told.append((done, total))) == []
+            assert store.verify(progress=lambda done, total: reported.append((done, total))) == []
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert told[-1] == (1000, 1000)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert reported[-1] == (1000, 1000)
+    assert [done for done, _ in reported] == sorted(done for done, _ in reported)
     assert peak < 1_000_000  # bytes; the events are 2.5 million
 
 
 def test_memory_does_not_grow_with_the_events(path: Path) -> None:
-    """Neither where runs of large ones have signatures."""
+    """This holds also for runs of large events with signatures."""
     with LMDBEventStore(path, durability="none") as store:
         blank = " " * 1_000_000
         store.save_many(Event(f"e{n}", content=f"{blank}number {n}") for n in range(60))
@@ -381,7 +378,7 @@ def test_memory_does_not_grow_with_the_events(path: Path) -> None:
     assert peak < 20_000_000  # bytes; the events are 60 million
 
 
-def test_a_finding_reads_well() -> None:
+def test_the_text_of_a_finding_names_kind_place_and_event() -> None:
     finding = Finding(FindingKind.ID_WRONG, "ids", "it leads to nothing", "e7")
     assert str(finding) == "id wrong in ids of the event 'e7': it leads to nothing"
     assert lmdb.version()[0] == 0, "lmdb.verify and the offsets here are those of LMDB 0.9"

@@ -11,7 +11,7 @@ from lmdbstore import Event, LMDBEventStore
 
 @pytest.fixture
 def filled(path: Path) -> Path:
-    """Give a store with three events."""
+    """Return the path of a store with three events."""
     with LMDBEventStore(path) as store:
         store.save_many(
             [

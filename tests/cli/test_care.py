@@ -19,6 +19,8 @@ from tests.tools.stores import fill
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.surroundings
+
 LONG = 60  # seconds; ends a hang, decides nothing
 
 
@@ -47,7 +49,7 @@ def damage(db: Path) -> None:
 
 
 @pytest.mark.parametrize("pages", [[], ["--pages"]])
-def test_verify(db: Path, pages: list[str]) -> None:
+def test_verify_reports_damage_and_returns_1(db: Path, pages: list[str]) -> None:
     status, out, error = run("verify", "--db", db, *pages)
     assert (status, error) == (0, "")
     assert out.startswith("100 events verified; nothing is wrong; ")
@@ -65,16 +67,16 @@ def test_verify_does_not_open_damaged_pages(db: Path) -> None:
     status, out, error = run("verify", "--db", db, "--pages")
     assert (status, error) == (1, "")
     assert out.startswith("page in data.mdb: ")
-    assert "the records were not compared, since the pages are damaged" in out
+    assert "the records were not compared because the pages are damaged" in out
 
 
-def test_verify_says_where_records_were_not_compared(db: Path, tmp_path: Path) -> None:
+def test_verify_says_if_records_were_not_compared(db: Path, tmp_path: Path) -> None:
     with LMDBEventStore(db) as store, writing(store) as (txn, databases):
         txn.drop(databases.flags)
     status, out, error = run("verify", "--db", db)
     assert (status, error) == (1, "")
     assert out.startswith("database in flags: it is missing\n0 events verified; 1 finding; ")
-    assert "the records were not compared, since the store cannot be opened" in out
+    assert "the records were not compared because the store cannot be opened" in out
     with LMDBEventStore(tmp_path / "empty") as store, writing(store) as (txn, databases):
         txn.delete(fmt.NEXT, db=databases.meta)
     status, out, error = run("verify", "--db", tmp_path / "empty")
@@ -82,7 +84,7 @@ def test_verify_says_where_records_were_not_compared(db: Path, tmp_path: Path) -
     assert "not compared" not in out
 
 
-def test_repair(db: Path) -> None:
+def test_repair_reports_the_kept_events_and_the_losses(db: Path) -> None:
     assert run("repair", "--db", db) == (0, "100 events kept\n", "")
     damage(db)
     assert run("repair", "--db", db, "--keep-changed") == (0, "100 events kept\n", "")
@@ -93,11 +95,13 @@ def test_repair(db: Path) -> None:
     status, out, error = run("repair", "--db", db)
     assert (status, error) == (1, "")
     assert out.startswith("record changed in timeline of the event 'e55': ")
-    assert "\n99 events kept; 1 finding of what could not be kept or read; the damaged file " in out
+    assert (
+        "\n99 events kept; 1 finding about what could not be read or kept; the damaged file " in out
+    )
     assert out.splitlines()[-1].endswith(next(n for n in os.listdir(db) if n.startswith("damaged")))
 
 
-def test_backup(db: Path, tmp_path: Path) -> None:
+def test_backup_copies_the_store_and_overwrites_nothing(db: Path, tmp_path: Path) -> None:
     status, out, error = run("backup", "--db", db, tmp_path / "copy")
     assert (status, error) == (0, "")
     assert out.startswith("100 events copied and verified, ")
@@ -109,7 +113,7 @@ def test_backup(db: Path, tmp_path: Path) -> None:
     assert run("backup", "--db", db)[0] == 2
 
 
-def test_compact(db: Path) -> None:
+def test_compact_shrinks_the_file_and_names_the_process_that_uses_it(db: Path) -> None:
     with LMDBEventStore(db) as store:
         store.purge(max_events=10)
     status, out, error = run("compact", "--db", db)
@@ -120,11 +124,11 @@ def test_compact(db: Path) -> None:
         status, out, error = run("compact", "--db", db)
         assert (status, out) == (2, "")
         assert f"(process {process})" in error
-        assert "the store is as it was" in error
+        assert "the store is unchanged" in error
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "compact", "backup"])
-def test_a_store_that_is_not_there(tmp_path: Path, command: str) -> None:
+def test_a_missing_store_is_an_error_and_is_not_created(tmp_path: Path, command: str) -> None:
     more = [tmp_path / "copy"] if command == "backup" else []
     status, out, error = run(command, "--db", tmp_path / "none", *more)
     assert (status, out) == (2, "")
@@ -133,16 +137,16 @@ def test_a_store_that_is_not_there(tmp_path: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["backup", "copy"], "no backup was made"),
-        (["compact"], "the store is as it was"),
+        (["compact"], "the store is unchanged"),
     ],
 )
 def test_ctrl_c_ends_the_commands_with_130(
-    path: Path, tmp_path: Path, arguments: list[str], told: str
+    path: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    """It comes when the first piece is told; nothing is left of the copy."""
+    """It comes when the first piece is reported; nothing is left of the copy."""
     with LMDBEventStore(path) as store:
         events = fill(store)
     before = sorted(os.listdir(path))
@@ -173,7 +177,7 @@ main()
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert (found.returncode, found.stdout) == (130, ""), found.stderr
-    assert found.stderr == f"lmdbstore: {told}\n"
+    assert found.stderr == f"lmdbstore: {message}\n"
     assert os.listdir(tmp_path) == ["events"]
     assert sorted(os.listdir(path)) == before
     with LMDBEventStore(path) as store:

@@ -1,4 +1,4 @@
-"""The command `import`: files, pipes, terminals, and imports that are cut short."""
+"""The command `import`: files, pipes, terminals, and imports that are interrupted."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreFull
 from lmdbstore.ingest import importer
 from tests.tools.commands import LINES, LOG, TIMEOUT, on_terminal, process, run, start
 
-if TYPE_CHECKING:
-    import pytest
+pytestmark = pytest.mark.surroundings
 
 
-def test_import_search_and_import_again(path: Path) -> None:
-    status, out, err = process("import", "--db", path, LOG, "--tag", "dpkg")
+def test_import_adds_lines_that_search_finds_and_a_second_import_adds_none(path: Path) -> None:
+    status, out, err = process("import", "--db", path, LOG, "--flag", "dpkg")
     assert (status, err) == (0, "")
     assert out.startswith("4,891 lines: 4,891 new events, 0 already there; ")
     assert out.endswith(" events/s\n")
@@ -53,8 +54,8 @@ def test_import_reports_what_it_cannot_read(path: Path, tmp_path: Path) -> None:
     assert "1 unreadable" in result.stdout
 
 
-def test_what_search_prints_as_json_can_be_imported(filled: Path, tmp_path: Path) -> None:
-    run("import", "--db", filled, LOG, "--tag", "dpkg")
+def test_the_json_output_of_search_can_be_imported(filled: Path, tmp_path: Path) -> None:
+    run("import", "--db", filled, LOG, "--flag", "dpkg")
     out = run("search", "--db", filled, "--json").stdout
     assert out.count("\n") == LINES + 3
     copy = tmp_path / "copy"
@@ -64,14 +65,14 @@ def test_what_search_prints_as_json_can_be_imported(filled: Path, tmp_path: Path
         assert list(first.search()) == list(second.search())
 
 
-def test_import_without_a_file_on_a_terminal(path: Path) -> None:
+def test_import_without_a_file_on_a_terminal_is_refused(path: Path) -> None:
     status, shown = on_terminal("import", "--db", path)
     assert status == 2
     assert "no FILE given" in shown
     assert not path.exists()
 
 
-def test_import_shows_a_bar_on_a_terminal(path: Path) -> None:
+def test_import_shows_a_progress_bar_on_a_terminal(path: Path) -> None:
     status, shown = on_terminal("import", "--db", path, LOG)
     assert status == 0
     assert "dpkg.log" in shown
@@ -79,7 +80,7 @@ def test_import_shows_a_bar_on_a_terminal(path: Path) -> None:
     assert "4,891 new events" in shown
 
 
-def test_an_interrupted_import_says_what_stays(path: Path) -> None:
+def test_an_interrupted_import_reports_what_is_saved(path: Path) -> None:
     with start("import", "--db", path) as child:
         assert child.stdin
         assert child.stderr
@@ -90,10 +91,10 @@ def test_an_interrupted_import_says_what_stays(path: Path) -> None:
         assert child.wait(TIMEOUT) == 130
         err = child.stderr.read().decode()
     assert err.count("\n") == 1
-    assert f"stopped; {count(path):,} new events are saved and stay" in err
+    assert f"stopped: {count(path):,} new events are saved; run" in err
 
 
-def test_an_import_that_fails_says_what_stays(
+def test_a_failed_import_reports_what_is_saved(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "BATCH_EVENTS", 2)
@@ -111,11 +112,11 @@ def test_an_import_that_fails_says_what_stays(
     result = run("import", "--db", path, bad)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "line 1: not JSON" in result.stderr
-    assert "stopped; 4 new events are saved and stay" in result.stderr
+    assert "stopped: 4 new events are saved; run" in result.stderr
     assert result.stderr.endswith("lmdbstore: the store is full\n")
 
 
-def test_a_standard_input_that_is_closed(path: Path) -> None:
+def test_import_with_closed_standard_input_is_an_error(path: Path) -> None:
     status, _, err = process("import", "--db", path, preexec_fn=lambda: os.close(0))
     assert (status, err) == (2, "lmdbstore: standard input: it is closed\n")
 
@@ -131,7 +132,7 @@ def count(path: Path) -> int:
     return int(run("search", "--db", path, "--count").stdout or 0)
 
 
-def test_three_imports_of_one_file_at_the_same_time_add_it_once(path: Path) -> None:
+def test_three_concurrent_imports_of_one_file_add_it_once(path: Path) -> None:
     LMDBEventStore(path).close()
     children = [start("import", "--db", path, LOG) for _ in range(3)]
     outs = [child.communicate(timeout=TIMEOUT) for child in children]
@@ -150,7 +151,7 @@ def test_import_reads_a_named_pipe(path: Path, tmp_path: Path) -> None:
     assert count(path) == 2
 
 
-def test_nothing_is_imported_if_a_file_is_not_there(path: Path, tmp_path: Path) -> None:
+def test_nothing_is_imported_if_a_file_is_missing(path: Path, tmp_path: Path) -> None:
     result = run("import", "--db", path, LOG, tmp_path / "none\x1b[2J.log")
     assert result.exit_code == 2
     assert "none\\x1b[2J.log: No such file" in result.output

@@ -1,4 +1,4 @@
-"""The command as a whole: help, errors and their exit status, the environment, what it imports."""
+"""The command as a whole: help, errors and their exit status, the environment, its imports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import lmdbstore
 from lmdbstore import LMDBEventStore
 from tests.tools.commands import ENVIRONMENT, LOG, process, run
 
+pytestmark = pytest.mark.surroundings
 
-def test_a_lone_group_version_and_help() -> None:
+
+def test_help_and_the_version_are_printed() -> None:
     assert run("--version").stdout == f"lmdbstore {lmdbstore.__version__}\n"
     assert run().exit_code == 2
     for args in ([], ["import"], ["search"], ["sign"], ["purge"], ["stats"]):
@@ -50,12 +52,14 @@ def test_a_lone_group_version_and_help() -> None:
         (["search", "--db", "good", "--until", "2025-13-01"], "ISO 8601"),
         (["search", "--db", "good", "--flag", b"\xff"], "flags"),
         (["search", "--db", "good", b"\xff"], "match"),
-        (["import", "--db", "good", "--tag", b"\xff", str(LOG)], "tags"),
+        (["import", "--db", "good", "--flag", b"\xff", str(LOG)], "tags"),
         (["import", "--db", "good", "--source", b"\xff", str(LOG)], "source"),
         (["nonsense"], "nonsense"),
     ],
 )
-def test_an_error_is_a_few_words_and_status_2(tmp_path: Path, args: list[Any], words: str) -> None:
+def test_an_error_is_a_short_message_and_status_2(
+    tmp_path: Path, args: list[Any], words: str
+) -> None:
     (tmp_path / "a-file").write_text("x")
     (tmp_path / "empty").mkdir()
     LMDBEventStore(tmp_path / "good").close()
@@ -73,7 +77,7 @@ def test_the_environment_names_the_store(filled: Path) -> None:
     assert (status, out) == (0, "3\n")
 
 
-def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
+def test_without_the_extra_a_line_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys, importlib.util as u; find = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'click' else find(name, *a)\n"

@@ -1,4 +1,4 @@
-"""The command `purge`: what goes, what it tells, and what is gone when it does not end."""
+"""The command `purge`: what it deletes and prints, and what is deleted if it is interrupted."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from lmdbstore.write.change import Change
 
+pytestmark = pytest.mark.surroundings
+
 
 @pytest.fixture
 def filled(path: Path) -> Path:
-    """Give a store of 30 events, a second apart; every tenth is an audit."""
+    """Return the path of a store of 30 events, a second apart; every tenth is an audit."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(
             Event(f"e{n}", "s", float(n), ["log", *["audit"] * (n % 10 == 0)], "x" * 100)
@@ -41,7 +43,7 @@ def in_use(path: Path) -> int:
         return sum(store.stats().databases.values())
 
 
-def test_what_is_too_old_goes_and_that_is_told(filled: Path) -> None:
+def test_events_that_are_too_old_are_deleted_and_reported(filled: Path) -> None:
     status, out, err = process("purge", "--db", filled, "--before", "12.5", "--keep-flag", "audit")
     assert (status, err) == (0, "")
     assert out == (
@@ -53,7 +55,7 @@ def test_what_is_too_old_goes_and_that_is_told(filled: Path) -> None:
     assert again.stdout == f"0 events purged; 19 left, {in_use(filled):,} bytes\n"
 
 
-def test_what_is_too_many_goes(filled: Path) -> None:
+def test_events_over_the_maximum_number_are_deleted(filled: Path) -> None:
     out = run("purge", "--db", filled, "--max-events", "2", "--flag", "audit", "--flag", "log")
     assert out.stdout.startswith("1 events purged, ")
     assert "; 2 left with these flags, " in out.stdout
@@ -62,7 +64,7 @@ def test_what_is_too_many_goes(filled: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["20480", "20KiB", "20 KiB", " 20KiB "])
-def test_what_is_too_large_goes(filled: Path, size: str) -> None:
+def test_events_over_the_maximum_size_are_deleted(filled: Path, size: str) -> None:
     with LMDBEventStore(filled, durability="none") as store:
         store.save_many(Event(timestamp=float(n), content="x" * 1000) for n in range(300))
     assert in_use(filled) > 100 << 10
@@ -72,7 +74,7 @@ def test_what_is_too_large_goes(filled: Path, size: str) -> None:
 
 def test_a_dry_run_deletes_nothing(filled: Path) -> None:
     out = run("purge", "--db", filled, "--before", "10", "--dry-run").stdout
-    assert out.startswith("10 events would go, 1,2")
+    assert out.startswith("10 events would be purged, 1,2")
     assert "; 20 left, about " in out
     assert left(filled) == 30
 
@@ -80,14 +82,14 @@ def test_a_dry_run_deletes_nothing(filled: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "give --before, --max-events or --max-bytes: what shall go"),
+        ([], "nothing says what to delete; give --before, --max-events or --max-bytes"),
         (["--flag", "a", "--dry-run"], "give --before"),
-        (["--before", "long ago"], "Invalid value for '--before': 'long ago' is no time"),
+        (["--before", "long ago"], "Invalid value for '--before': 'long ago' is not a time"),
         (["--max-events", "-1"], "Invalid value for '--max-events'"),
-        (["--max-bytes", "1MB"], "'1MB' is no size; give bytes, or a whole number with KiB"),
-        (["--max-bytes", "-1"], "'-1' is no size"),
-        (["--max-bytes", "1.5GiB"], "'1.5GiB' is no size"),
-        (["--max-bytes", ""], "'' is no size"),
+        (["--max-bytes", "1MB"], "'1MB' is not a size; give bytes, or a whole number with KiB"),
+        (["--max-bytes", "-1"], "'-1' is not a size"),
+        (["--max-bytes", "1.5GiB"], "'1.5GiB' is not a size"),
+        (["--max-bytes", ""], "'' is not a size"),
     ],
 )
 def test_bad_arguments_delete_nothing(filled: Path, args: list[str], message: str) -> None:
@@ -97,7 +99,7 @@ def test_bad_arguments_delete_nothing(filled: Path, args: list[str], message: st
     assert left(filled) == 30
 
 
-def test_a_store_that_is_not_there_is_not_made(path: Path) -> None:
+def test_a_missing_store_is_not_created(path: Path) -> None:
     for args in ([], ["--dry-run"]):
         result = run("purge", "--db", path, "--max-events", "1", *args)
         assert result.exit_code == 2
@@ -105,7 +107,7 @@ def test_a_store_that_is_not_there_is_not_made(path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_terminal_sees_how_far_it_is(filled: Path) -> None:
+def test_a_terminal_shows_the_progress(filled: Path) -> None:
     status, shown = on_terminal("purge", "--db", filled, "--max-events", "5")
     assert status == 0
     assert "purging" in shown
@@ -127,7 +129,7 @@ def stop_at_the_third_write(monkeypatch: pytest.MonkeyPatch, error: BaseExceptio
     monkeypatch.setattr(Session, "write_freeing", failing)
 
 
-def test_an_interrupt_keeps_what_is_done_and_says_so(
+def test_an_interrupt_reports_the_events_already_deleted(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
@@ -135,13 +137,13 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(
         result = run("purge", "--db", filled, "--max-events", "1")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == (
-        "lmdbstore: stopped; 10 events are gone for good, run it again to go on\n"
+        "lmdbstore: stopped: 10 events are deleted for good; run the command again to continue\n"
     )
     assert left(filled) == 20
     assert run("purge", "--db", filled, "--max-events", "1").stdout.startswith("19 events purged")
 
 
-def test_a_failure_keeps_what_is_done_and_says_so(
+def test_a_failure_reports_the_events_already_deleted(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
@@ -149,13 +151,13 @@ def test_a_failure_keeps_what_is_done_and_says_so(
         result = run("purge", "--db", filled, "--max-events", "1")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        "lmdbstore: stopped; 10 events are gone for good, run it again to go on\n"
+        "lmdbstore: stopped: 10 events are deleted for good; run the command again to continue\n"
         "lmdbstore: the store is damaged\n"
     )
     assert left(filled) == 20
 
 
-def test_a_reader_that_went_away_does_not_make_it_a_failure(filled: Path) -> None:
+def test_a_closed_output_pipe_is_not_a_failure(filled: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     try:

@@ -1,4 +1,4 @@
-"""The command `search`: what it finds, and what it prints to pipes and terminals."""
+"""The command `search`: the events it finds, and its output to pipes and terminals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore
 from tests.tools.commands import LOG, TIMEOUT, on_terminal, process, run, start
+
+pytestmark = pytest.mark.surroundings
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ from tests.tools.commands import LOG, TIMEOUT, on_terminal, process, run, start
         (["--limit", "0"], ""),
     ],
 )
-def test_search_finds(filled: Path, args: list[str], ids: str | None) -> None:
+def test_search_finds_the_events(filled: Path, args: list[str], ids: str | None) -> None:
     result = run("search", "--db", filled, "--json", *args)
     assert result.exit_code == (2 if ids is None else 0 if ids else 1)
     found = [json.loads(line) for line in result.stdout.splitlines()]
@@ -44,7 +46,7 @@ def test_search_finds(filled: Path, args: list[str], ids: str | None) -> None:
         assert (counted.exit_code, counted.stdout) == (result.exit_code, f"{len(ids)}\n")
 
 
-def test_a_pipe_gets_the_contents_as_they_are(filled: Path) -> None:
+def test_a_pipe_gets_the_contents_unchanged(filled: Path) -> None:
     status, out, err = process("search", "--db", filled, "(?i)opened|EVIL")
     assert (status, err) == (0, "")
     assert (
@@ -52,7 +54,7 @@ def test_a_pipe_gets_the_contents_as_they_are(filled: Path) -> None:
     )
 
 
-def test_a_terminal_gets_the_match_highlighted(filled: Path) -> None:
+def test_a_terminal_shows_the_match_highlighted(filled: Path) -> None:
     _, shown = on_terminal("search", "--db", filled, "f[o-r]+ce|again")
     assert shown.splitlines() == [
         "opened by \x1b[1;31mforce\x1b[0m",
@@ -62,13 +64,17 @@ def test_a_terminal_gets_the_match_highlighted(filled: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_colour_where_none_is_wanted(filled: Path, variable: dict[str, str]) -> None:
+def test_there_is_no_colour_if_the_environment_forbids_it(
+    filled: Path, variable: dict[str, str]
+) -> None:
     _, shown = on_terminal("search", "--db", filled, "force", **variable)
     assert shown == "opened by force\r\n"
 
 
 @pytest.mark.parametrize("args", [[], ["--json"], ["é"]])
-def test_nothing_stored_steers_a_terminal(filled: Path, args: list[str]) -> None:
+def test_stored_text_sends_no_control_characters_to_a_terminal(
+    filled: Path, args: list[str]
+) -> None:
     status, shown = on_terminal("search", "--db", filled, "--source", "gate", *args, NO_COLOR="1")
     assert status == 0
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
@@ -78,7 +84,7 @@ def test_nothing_stored_steers_a_terminal(filled: Path, args: list[str]) -> None
         assert shown == "evil \\x1b]0;title\\x07 \\x9b2J \\u202e café\r\n"
 
 
-def test_a_terminal_that_cannot_show_a_character(filled: Path) -> None:
+def test_a_character_that_the_terminal_cannot_show_is_replaced(filled: Path) -> None:
     status, shown = on_terminal(
         "search", "--db", filled, "caf", PYTHONIOENCODING="ascii", NO_COLOR="1"
     )
@@ -86,14 +92,14 @@ def test_a_terminal_that_cannot_show_a_character(filled: Path) -> None:
     assert "caf\\xe9" in shown
 
 
-def test_explain_says_how_and_does_not_search(filled: Path) -> None:
+def test_explain_prints_the_plan_and_does_not_search(filled: Path) -> None:
     result = run("search", "--db", filled, "--explain", "nothing like it")
     assert result.exit_code == 0
     assert "nothing like it" in result.stdout
 
 
 @pytest.mark.parametrize("args", [["search"], ["search", "--json"], ["search", "--desc", "a"]])
-def test_a_closed_pipe_is_silent(path: Path, args: list[str]) -> None:
+def test_a_closed_pipe_ends_the_command_silently(path: Path, args: list[str]) -> None:
     run("import", "--db", path, LOG)
     with start(*args, "--db", path) as child:
         assert child.stdout
@@ -105,7 +111,9 @@ def test_a_closed_pipe_is_silent(path: Path, args: list[str]) -> None:
 
 
 @pytest.mark.parametrize("args", [["search", "--count"], ["search", "--explain"], ["stats"]])
-def test_a_pipe_closed_before_the_first_line_is_silent(filled: Path, args: list[str]) -> None:
+def test_a_pipe_closed_before_the_first_line_ends_the_command_silently(
+    filled: Path, args: list[str]
+) -> None:
     read, write = os.pipe()
     os.close(read)
     try:
@@ -117,13 +125,15 @@ def test_a_pipe_closed_before_the_first_line_is_silent(filled: Path, args: list[
 
 @pytest.mark.parametrize("args", [["search"], ["stats"], ["sign"], ["import", str(LOG)]])
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
-def test_output_that_cannot_be_written_is_one_line(filled: Path, args: list[str]) -> None:
+def test_output_that_cannot_be_written_is_an_error_of_one_line(
+    filled: Path, args: list[str]
+) -> None:
     with open("/dev/full", "wb") as full:
         status, _, err = process(*args, "--db", filled, stdout=full)
     assert (status, err) == (2, "lmdbstore: standard output: No space left on device\n")
 
 
-def test_an_interrupted_search_is_silent(path: Path) -> None:
+def test_an_interrupted_search_ends_silently(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"{n}", "", float(n), [], "x" * 4000) for n in range(2000))
     with start("search", "--db", path) as child:
@@ -133,3 +143,17 @@ def test_an_interrupted_search_is_silent(path: Path) -> None:
         child.send_signal(signal.SIGINT)
         assert child.wait(TIMEOUT) == 130
         assert child.stderr.read() == b""
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["search", "--help"]])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_help_that_cannot_be_written_is_an_error_of_one_line(args: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        status, _, err = process(*args, stdout=full.fileno())
+    assert (status, err) == (2, "lmdbstore: standard output: No space left on device\n")
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        assert process(*args, stdout=write)[::2] == (141, "")
+    finally:
+        os.close(write)

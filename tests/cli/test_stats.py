@@ -1,4 +1,4 @@
-"""The command `stats`: its figures, also of odd stores."""
+"""The command `stats`: its figures, also for unusual stores."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from lmdbstore import Event, LMDBEventStore
 from tests.tools.commands import on_terminal, run
 
+pytestmark = pytest.mark.surroundings
 
-def test_stats(filled: Path) -> None:
+
+def test_stats_prints_the_figures_of_a_store(filled: Path) -> None:
     plain = dict(
         line.split(maxsplit=1) for line in run("stats", "--db", filled).stdout.splitlines()
     )
@@ -26,7 +30,7 @@ def test_stats(filled: Path) -> None:
     assert f"{figures['map_bytes']:,}" in shown
 
 
-def test_stats_of_odd_stores(path: Path) -> None:
+def test_stats_works_for_unusual_stores(path: Path) -> None:
     LMDBEventStore(path).close()
     assert re.search(r"^oldest +-$", run("stats", "--db", path).stdout, re.MULTILINE)
     with LMDBEventStore(path) as store:

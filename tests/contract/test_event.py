@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 EVENT = Event("a", "door", 1.5, ["x", "y"], "opened")
 
 
-def test_the_fields_stand_in_the_order_of_theias_event() -> None:
+def test_fields_are_in_the_order_of_theias_event() -> None:
     id_, source, timestamp, tags, content = EVENT
     assert (id_, source, timestamp, tags, content) == ("a", "door", 1.5, ["x", "y"], "opened")
     assert Event._fields == ("id", "source", "timestamp", "tags", "content")
 
 
-def test_fields_by_name() -> None:
+def test_fields_can_be_given_by_name() -> None:
     assert Event(content="opened", tags=["x", "y"], timestamp=1.5, source="door", id="a") == EVENT
     assert EVENT.id == "a"
     assert EVENT.source == "door"
@@ -52,27 +52,27 @@ def test_events_are_equal_by_value() -> None:
     assert EVENT._replace(tags=["y", "x"]) != EVENT
 
 
-def test_repr_is_the_call_that_makes_it() -> None:
+def test_repr_is_a_call_that_creates_the_event() -> None:
     text = "Event(id='a', source='door', timestamp=1.5, tags=['x', 'y'], content='opened')"
     assert repr(EVENT) == text
     assert eval(text) == EVENT
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickle(protocol: int) -> None:
+def test_events_can_be_pickled(protocol: int) -> None:
     back = pickle.loads(pickle.dumps(EVENT, protocol))
     assert back == EVENT
     assert type(back) is Event
 
 
-def test_copies_are_equal_and_their_tags_their_own() -> None:
+def test_copies_are_equal_and_have_their_own_tags() -> None:
     for twin in (copy.copy(EVENT), copy.deepcopy(EVENT)):
         assert twin == EVENT
         assert type(twin) is Event
         assert twin.tags is not EVENT.tags
 
 
-def test_replace_makes_a_changed_copy() -> None:
+def test_replace_returns_a_changed_copy() -> None:
     changed = EVENT._replace(content="closed", source="roof")
     assert changed == Event("a", "roof", 1.5, ["x", "y"], "closed")
     assert type(changed) is Event
@@ -89,7 +89,7 @@ def test_events_cannot_be_hashed_or_changed() -> None:
         event.other = 1
 
 
-def test_what_is_left_out() -> None:
+def test_missing_fields_have_defaults() -> None:
     before = time.time()
     event = Event()
     assert before <= event.timestamp <= time.time()
@@ -99,12 +99,12 @@ def test_what_is_left_out() -> None:
     assert Event(None, "s", None, None, None)[3:] == ([], "")
 
 
-def test_a_timestamp_of_0_was_given() -> None:
+def test_a_timestamp_of_0_is_kept() -> None:
     assert Event(timestamp=0).timestamp == 0
     assert Event(timestamp=0.0).timestamp == 0.0
 
 
-def test_each_event_has_tags_of_its_own() -> None:
+def test_each_event_has_its_own_list_of_tags() -> None:
     tags = ["x"]
     event = Event(tags=tags)
     tags.append("y")
@@ -112,15 +112,15 @@ def test_each_event_has_tags_of_its_own() -> None:
     assert Event().tags is not Event().tags
 
 
-def test_the_constructor_takes_what_it_is_given() -> None:
-    """Saving checks it; so a wrong value can be told by the field that has it."""
+def test_the_constructor_accepts_any_value() -> None:
+    """Saving checks the values, so that an error can name the field with the wrong value."""
     event: Any = Event
     for wrong in ("door", b"door", 7):
         assert event(tags=wrong).tags == wrong
     assert event(id=7, source=None, timestamp="soon").source is None
 
 
-def test_new_ids_are_version_7_of_the_rfc() -> None:
+def test_new_ids_are_uuids_of_version_7() -> None:
     before = time.time_ns() // 1_000_000
     text = new_id()
     number = uuid.UUID(text)
@@ -132,7 +132,7 @@ def test_new_ids_are_version_7_of_the_rfc() -> None:
 
 
 def test_new_ids_differ_and_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To a quarter microsecond: the twelve bits behind the version are of the millisecond."""
+    """To a quarter microsecond: the twelve bits after the version are part of a millisecond."""
     assert len({new_id() for _ in range(10_000)}) == 10_000
     now = 1_700_000_000_000_000_000
     ids = []
@@ -158,7 +158,7 @@ def test_checked_does_not_share_tags_with_the_caller() -> None:
     assert EVENT.tags == ["x", "y"]
 
 
-def test_checked_makes_plain_strings_and_floats() -> None:
+def test_checked_returns_plain_strings_and_floats() -> None:
     class Text(str):
         __slots__ = ()
 
@@ -175,23 +175,23 @@ def test_checked_makes_plain_strings_and_floats() -> None:
 
 
 @pytest.mark.parametrize("time", [1, "1", Decimal(1), True + 0.0])
-def test_checked_makes_a_float_of_the_timestamp(time: Any) -> None:
+def test_checked_converts_the_timestamp_to_a_float(time: Any) -> None:
     timestamp = checked(EVENT._replace(timestamp=time)).timestamp
     assert timestamp == 1.0
     assert type(timestamp) is float
 
 
-def test_checked_knows_no_negative_zero() -> None:
+def test_checked_converts_negative_zero_to_zero() -> None:
     assert str(checked(Event(timestamp=-0.0)).timestamp) == "0.0"
 
 
 @pytest.mark.parametrize("time", [True, b"1", bytearray(b"1"), "", None, [1.0]])
-def test_checked_refuses_what_is_no_timestamp(time: Any) -> None:
+def test_checked_refuses_invalid_timestamps(time: Any) -> None:
     with pytest.raises(InvalidEvent, match="timestamp"):
         checked(EVENT._replace(timestamp=time))
 
 
-def test_checked_refuses_a_timestamp_too_long_to_be_shown() -> None:
+def test_checked_refuses_a_timestamp_too_long_to_print() -> None:
     with pytest.raises(InvalidEvent, match="timestamp: <int whose repr"):
         checked(EVENT._replace(timestamp=10**5000))
 
@@ -207,7 +207,7 @@ class Text(str):
 
 
 def rarely(usual: Any, *unusual: Any) -> st.SearchStrategy[Any]:
-    """Draw one of the unusual values once in a while, so that most lists have none or one."""
+    """Draw one of the unusual values now and then, so that most lists have none or one."""
     return st.integers(0, 39).map(lambda n: unusual[n] if n < len(unusual) else usual)
 
 
@@ -235,8 +235,10 @@ def refused(check: Callable[[], object]) -> str:
 
 @given(EVENTS, st.integers(1, 6))
 @examples(500)
-def test_checking_many_at_once_is_checking_each(events: list[Any], size: int) -> None:
-    """What goes by the page goes as it would alone, down to the bytes and the refusal."""
+def test_checking_a_batch_gives_the_same_as_checking_each_event(
+    events: list[Any], size: int
+) -> None:
+    """The bytes and the refusal are the same for a batch and for single events."""
     refusal = refused(lambda: list(checked_all(events)))
     assert refused(lambda: list(checked_columns(events, size))) == refusal
     if refusal:
@@ -253,7 +255,7 @@ def test_checking_many_at_once_is_checking_each(events: list[Any], size: int) ->
     )
 
 
-def test_checked_id() -> None:
+def test_checked_id_accepts_ids_and_refuses_other_values() -> None:
     assert checked_id("a") == "a"
     assert checked_id("") == ""
     assert checked_id(uuid.UUID(int=7)) == str(uuid.UUID(int=7))
@@ -261,7 +263,7 @@ def test_checked_id() -> None:
         checked_id(7)
 
 
-def test_shown_is_short_and_can_be_printed() -> None:
+def test_shown_values_are_short_and_printable() -> None:
     class Rude:
         def __repr__(self) -> str:
             raise ZeroDivisionError
@@ -277,8 +279,8 @@ def test_shown_is_short_and_can_be_printed() -> None:
     assert shown(Lone()) == r"\ud800"
 
 
-def test_a_forked_child_makes_ids_of_its_own() -> None:
-    """What is random in them is fetched for many at once, and must not be used twice."""
+def test_a_forked_child_creates_ids_different_from_its_parents() -> None:
+    """Random bytes are fetched for many ids at once; parent and child must not share them."""
     new_id()
     reading, writing = os.pipe()
     child = os.fork()

@@ -1,4 +1,4 @@
-"""Subclasses of str, int and list whose methods lie are taken for the plain value they hold."""
+"""Subclasses of str, int and list whose methods lie are read as the plain value they hold."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def filled(request: pytest.FixtureRequest, path: Path) -> Iterator[EventStore]:
         yield store
 
 
-def test_an_id(filled: EventStore) -> None:
+def test_an_id_is_read_as_its_plain_text(filled: EventStore) -> None:
     assert filled.get(text("é")) == EVENT
     assert text("é") in filled
     assert text("other") not in filled
@@ -67,7 +67,9 @@ def test_an_id(filled: EventStore) -> None:
     ],
     ids=lambda of: next(iter(of)),
 )
-def test_an_argument(filled: EventStore, arguments: dict[str, Any]) -> None:
+def test_an_argument_is_read_as_its_plain_value(
+    filled: EventStore, arguments: dict[str, Any]
+) -> None:
     assert list(filled.search(**arguments)) == [EVENT]
     assert filled.count(**arguments) == 1
 
@@ -82,32 +84,32 @@ def test_an_argument(filled: EventStore, arguments: dict[str, Any]) -> None:
     ],
     ids=lambda of: next(iter(of)),
 )
-def test_an_argument_that_is_wrong(filled: EventStore, arguments: dict[str, Any]) -> None:
+def test_a_wrong_argument_is_refused(filled: EventStore, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidQuery):
         filled.search(**arguments)
 
 
-def test_an_event(filled: EventStore) -> None:
+def test_an_event_is_saved_with_its_plain_values(filled: EventStore) -> None:
     filled.save(Event(text("b"), text("t"), 2.0, row([text("c"), "c"]), text("y")))
     (found,) = filled.search(source="t")
     assert found == ("b", "t", 2.0, ["c"], "y")
     assert {type(one) for one in (found.id, found.source, found.content, *found.tags)} == {str}
 
 
-def test_an_option(path: Path) -> None:
+def test_an_option_is_read_as_its_plain_value(path: Path) -> None:
     with LMDBEventStore(path, map_size=number(1 << 20), mode=number(0o600)):
         assert (path / "data.mdb").stat().st_mode & 0o777 == 0o600
 
 
 class OnlyItems:
-    """Each of its items is the same, and it has no end."""
+    """A sequence without an end, whose items are all the same."""
 
     def __getitem__(self, _: int) -> str:
         return "a"
 
 
 class OfNoLength:
-    """Iterates as it should, and lies when it is asked for its length."""
+    """A correct iterator with a wrong length."""
 
     def __init__(self) -> None:
         self._rest = ["a", "b"]
@@ -123,8 +125,8 @@ class OfNoLength:
     __len__ = __length_hint__ = lies
 
 
-def test_tags_and_flags_that_never_end(filled: EventStore) -> None:
-    """What is iterable only by `__getitem__` is no list: it is refused and not read for ever."""
+def test_endless_tags_and_flags_are_refused(filled: EventStore) -> None:
+    """An object that is iterable only by `__getitem__` is not a list, and is not read."""
     endless: Any = OnlyItems()
     with pytest.raises(InvalidEvent, match="tags"):
         filled.save(Event(tags=endless))
@@ -132,7 +134,7 @@ def test_tags_and_flags_that_never_end(filled: EventStore) -> None:
         filled.search(flags=endless)
 
 
-def test_a_length_is_not_asked_for(filled: EventStore) -> None:
+def test_the_length_of_an_iterable_is_not_used(filled: EventStore) -> None:
     filled.save(Event("2", tags=OfNoLength()))
     assert filled.get("2").tags == ["a", "b"]
     assert [event.id for event in filled.search(flags=OfNoLength())] == ["2"]

@@ -1,4 +1,4 @@
-"""Every store keeps the contract, and so does one that defines the abstract methods only."""
+"""Every store keeps the contract, and so does a store with only the abstract methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestMemory(EventStoreContract):
 
 
 class TestLMDB(EventStoreContract):
-    """As it is by default: every save is on the disk when it returns."""
+    """With the default options: every save is on the disk when it returns."""
 
     @pytest.fixture
     def store(self, path: Path) -> Iterator[EventStore]:
@@ -44,7 +44,7 @@ class TestLMDBThatNeverWaits(EventStoreContract):
 
 
 class TestAbstractMethodsOnly(EventStoreContract):
-    """What `EventView` and `EventStore` define by means of the abstract methods is right."""
+    """The methods that `EventView` and `EventStore` build on the abstract methods are correct."""
 
     @pytest.fixture
     def store(self) -> Iterator[EventStore]:
@@ -53,7 +53,7 @@ class TestAbstractMethodsOnly(EventStoreContract):
 
 
 class MinimalView(EventView):
-    """The abstract methods of a view, handed on to another one."""
+    """The abstract methods of a view, delegated to another view."""
 
     def __init__(self, view: EventView) -> None:
         self._view = view
@@ -79,7 +79,7 @@ class MinimalView(EventView):
 
 
 class MinimalStore(MinimalView, EventStore):
-    """The abstract methods of a store, handed on to one in memory."""
+    """The abstract methods of a store, delegated to a store in memory."""
 
     _view: MemoryEventStore
 

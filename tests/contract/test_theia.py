@@ -1,6 +1,6 @@
-"""Theia's side of the contract: its events go in, its serialiser takes what comes out.
+"""Theia's side of the contract: the store takes its events, its serialiser takes the store's.
 
-Only `theia.model` and `theia.storeapi` are used, which need nothing but the standard library. The
+Only `theia.model` and `theia.storeapi` are used, which need only the standard library. The
 requirements that the package pins cannot be built on Python 3.12 and later, so it is installed
 without them: `pip install --no-deps theia`.
 """
@@ -50,7 +50,7 @@ def through_theia(event: Any) -> Any:
     return model.EventParser().parse_event(BytesIO(model.EventSerializer().serialize(event)))
 
 
-def test_theias_event_goes_through_every_method(store: EventStore) -> None:
+def test_every_method_takes_theias_event(store: EventStore) -> None:
     one, two, three = theirs("1"), theirs("2", tags=["x"]), theirs("3", timestamp=7.0)
     store.save(one)
     assert store.save_many([two, three]) == 2
@@ -70,8 +70,8 @@ def test_theias_event_goes_through_every_method(store: EventStore) -> None:
     assert len(store) == 2
 
 
-def test_what_comes_out_does_what_theias_event_does(store: EventStore) -> None:
-    """It serialises to the same bytes, and Theia's parser reads the same event from them."""
+def test_returned_events_behave_as_theias_events(store: EventStore) -> None:
+    """They serialise to the same bytes, and Theia's parser reads the same event from them."""
     event = theirs(content="naïve\n, 𝄞")
     store.save(event)
     for found in (store.get("a"), next(store.search())):
@@ -80,8 +80,8 @@ def test_what_comes_out_does_what_theias_event_does(store: EventStore) -> None:
         assert values(through_theia(found)) == values(event)
 
 
-def test_an_event_that_theia_parsed_is_saved(store: EventStore) -> None:
-    """Its tags are [''] where there were none; they come out the same, and serialise the same."""
+def test_events_parsed_by_theia_are_saved(store: EventStore) -> None:
+    """Theia parses missing tags as ['']; the store returns and serialises them unchanged."""
     sent = theirs(tags=[], content="")
     parsed = through_theia(sent)
     assert parsed.tags == [""]
@@ -91,8 +91,8 @@ def test_an_event_that_theia_parsed_is_saved(store: EventStore) -> None:
     assert [event.id for event in store.search(flags=[""])] == ["a"]
 
 
-def test_an_event_with_a_uuid_and_a_timestamp_in_text(store: EventStore) -> None:
-    """Theia's model checks nothing; what comes out is a str and a float, and serialises."""
+def test_an_event_with_a_uuid_and_a_timestamp_in_text_is_saved(store: EventStore) -> None:
+    """Theia's model checks nothing; the returned event has a str and a float, and serialises."""
     event = theirs(UUID("331c531d-6eb4-4fb5-84d3-ea6937b01fdd"), timestamp="1509989630.5")
     store.save(event)
     store.save(theirs("later", timestamp=2e9))
@@ -111,7 +111,7 @@ def test_an_event_without_its_content_is_saved(store: EventStore) -> None:
     assert store.get("a").content == ""
 
 
-def test_many_events_in_one_stream(store: EventStore) -> None:
+def test_many_events_pass_through_one_stream(store: EventStore) -> None:
     """As in the files of Theia's naivestore."""
     events = [theirs(str(n), timestamp=float(n + 1), content="x\n" * n) for n in range(20)]
     store.save_many(events)
@@ -120,7 +120,7 @@ def test_many_events_in_one_stream(store: EventStore) -> None:
     assert [values(parser.parse_event(stream)) for _ in events] == list(map(values, events))
 
 
-def test_events_take_the_same_arguments() -> None:
+def test_our_event_takes_the_arguments_of_theias() -> None:
     """By position and by keyword, with defaults where Theia has them."""
     ours = list(inspect.signature(Event.__new__).parameters.values())[1:]
     their = list(inspect.signature(model.Event.__init__).parameters.values())[1:]
@@ -133,7 +133,9 @@ def test_events_take_the_same_arguments() -> None:
 
 @pytest.mark.parametrize("kind", STORES)
 @pytest.mark.parametrize("name", METHODS)
-def test_methods_accept_every_call_that_theias_do(kind: type[EventStore], name: str) -> None:
+def test_methods_accept_every_call_that_theias_methods_accept(
+    kind: type[EventStore], name: str
+) -> None:
     """The same parameters first, in the same order, and with the same defaults; ours may add."""
     their = list(inspect.signature(getattr(storeapi.EventStore, name)).parameters.values())
     ours = list(inspect.signature(getattr(kind, name)).parameters.values())
@@ -146,7 +148,7 @@ def test_methods_accept_every_call_that_theias_do(kind: type[EventStore], name: 
         assert added.default is not inspect.Parameter.empty
 
 
-def test_every_method_of_theias_store_is_there() -> None:
+def test_every_method_of_theias_store_exists() -> None:
     public = {name for name in vars(storeapi.EventStore) if not name.startswith("_")}
     assert public == set(METHODS)
 
@@ -160,7 +162,7 @@ def test_exceptions_have_the_same_names_and_order() -> None:
         assert [base.__name__ for base in ours.__mro__] == [base.__name__ for base in their.__mro__]
 
 
-def test_theias_calls_by_position_and_by_keyword(store: EventStore) -> None:
+def test_theias_calls_work_by_position_and_by_keyword(store: EventStore) -> None:
     store.save(event=theirs())
     assert values(store.get(event_id="a")) == values(theirs())
     by_position = store.search(0, 2e9, ["x"], "Door", "desc")
@@ -172,7 +174,7 @@ def test_theias_calls_by_position_and_by_keyword(store: EventStore) -> None:
     store.close()
 
 
-def test_theias_modules_need_nothing_but_the_standard_library() -> None:
+def test_theias_modules_need_only_the_standard_library() -> None:
     code = (
         "import sys; before = set(sys.modules); import theia.model, theia.storeapi; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "

@@ -1,8 +1,9 @@
-"""Faults of the disk that have one outcome: full, read-only, or failing in a certain place."""
+"""Faults of the disk with one outcome: it is full, read-only, or fails at one call."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from tests.tools.strace import needs_strace, traced
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.surroundings
 
 IMPORTS = """
 import os
@@ -36,7 +39,7 @@ def python(code: str) -> list[str]:
 
 
 def full(folder: Path) -> str:
-    """Return code with which a child takes what is left of its disk."""
+    """Return code with which a child fills its disk."""
     return f"""
 status = os.statvfs({str(folder)!r})
 with open({str(folder / FILLER)!r}, "wb") as file:
@@ -44,7 +47,7 @@ with open({str(folder / FILLER)!r}, "wb") as file:
 """
 
 
-def test_a_store_is_made_on_a_full_disk_not_at_all(tmp_path: Path) -> None:
+def test_creating_a_store_on_a_full_disk_leaves_no_files(tmp_path: Path) -> None:
     needs_mounts()
     code = f"""
 path = {str(tmp_path / "store")!r}
@@ -68,8 +71,8 @@ assert failed > 10
 
 
 @pytest.mark.parametrize("missing", ["", "lock.mdb", "barrier"])
-def test_opening_on_a_full_disk_is_an_error_or_works(tmp_path: Path, missing: str) -> None:
-    """LMDB maps its lock file with holes, and a process that fills one on a full disk dies."""
+def test_opening_on_a_full_disk_does_not_kill_the_process(tmp_path: Path, missing: str) -> None:
+    """LMDB maps a lock file with holes; a process that fills a hole on a full disk dies."""
     needs_mounts()
     code = f"""
 path = {str(tmp_path / "store")!r}
@@ -88,7 +91,7 @@ assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshot
     output_of(mounted(tmp_path, python(code), size=1 << 20))
 
 
-def test_a_lock_file_that_is_made_again_is_for_those_who_may_use_the_data(path: Path) -> None:
+def test_a_new_lock_file_has_the_rights_of_the_data_file(path: Path) -> None:
     LMDBEventStore(path).close()
     (path / "data.mdb").chmod(0o640)
     (path / "lock.mdb").unlink()
@@ -100,7 +103,7 @@ def test_a_lock_file_that_is_made_again_is_for_those_who_may_use_the_data(path: 
     assert stat.S_IMODE((path / "lock.mdb").stat().st_mode) == 0o640
 
 
-def test_any_number_of_readers_find_room_in_the_lock_file_of_a_full_disk(tmp_path: Path) -> None:
+def test_the_lock_file_has_room_for_all_readers_on_a_full_disk(tmp_path: Path) -> None:
     needs_mounts()
     code = f"""
 from contextlib import ExitStack
@@ -113,8 +116,8 @@ with LMDBEventStore({str(tmp_path / "store")!r}, max_readers=1000) as store, Exi
     output_of(mounted(tmp_path, python(code), size=1 << 20))
 
 
-def test_a_store_on_a_read_only_medium_is_read_and_not_written(tmp_path: Path) -> None:
-    """Nobody can write there, so that LMDB does without its lock file."""
+def test_a_store_on_a_read_only_medium_can_be_read_but_not_written(tmp_path: Path) -> None:
+    """No process can write there, so LMDB needs no lock file."""
     needs_mounts()
     path = str(tmp_path / "store")
     make = f"""
@@ -130,8 +133,9 @@ with LMDBEventStore({path!r}, readonly=True) as store:
     assert store.stats().events == 1000
     assert "readonly=True" in error(lambda: store.save(Event()), EventWriteException)
 """
-    lock = f"mount -o remount,rw none {tmp_path} && rm {path}/lock.mdb"
-    only = f"mount -o remount,ro none {tmp_path}"
+    disk, file = shlex.quote(str(tmp_path)), shlex.quote(f"{path}/lock.mdb")
+    lock = f"mount -o remount,rw none {disk} && rm {file}"
+    only = f"mount -o remount,ro none {disk}"
     commands: list[list[str] | str] = [python(make), only, python(read), lock, only, python(read)]
     output_of(mounted(tmp_path, *commands, size=4 << 20))
 
@@ -140,8 +144,10 @@ with LMDBEventStore({path!r}, readonly=True) as store:
 @pytest.mark.parametrize(
     ("call", "known"), [("fdatasync", True), ("writev", True), ("pwrite64", False)]
 )
-def test_what_is_not_known_of_a_write_is_said(path: Path, call: str, *, known: bool) -> None:
-    """Where the meta page could not be written, LMDB stops until the store is opened again."""
+def test_a_failed_write_says_whether_its_outcome_is_known(
+    path: Path, call: str, *, known: bool
+) -> None:
+    """If the meta page could not be written, LMDB refuses all calls until the store is reopened."""
     needs_strace()
     with LMDBEventStore(path) as store:
         store.save(Event("a", content="x" * 100))
@@ -167,7 +173,7 @@ with LMDBEventStore({str(path)!r}) as store:
         assert len(store) == 2
 
 
-def test_a_limit_on_the_size_of_files_is_named(path: Path) -> None:
+def test_the_error_names_a_limit_on_the_size_of_files(path: Path) -> None:
     code = f"""
 import resource, signal
 with LMDBEventStore({str(path)!r}) as store:

@@ -1,4 +1,4 @@
-"""The bytes on disk: the examples of `lmdbstore.disk.format`, and the order of what it encodes."""
+"""The bytes on disk: the examples of `lmdbstore.disk.format`, and the order of encoded values."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def example(before: str) -> bytes:
-    """Return the hex example that stands behind `before` in the module's docstring."""
+    """Return the hex example that follows `before` in the module's docstring."""
     found = re.search(re.escape(before) + r"\s+([0-9a-f]+)$", DOC, re.MULTILINE)
     assert found, before
     return bytes.fromhex(found[1])
 
 
 @pytest.mark.parametrize("seconds", ["-1.0", "0.0", "1.5", "1509989630.674905"])
-def test_the_documented_timestamps_are_what_is_written(seconds: str) -> None:
+def test_the_documented_timestamps_are_correct(seconds: str) -> None:
     encoded = example(f"    {seconds} ")
     assert fmt.encode_time(float(seconds)) == encoded
     assert fmt.decode_time(encoded) == float(seconds)
 
 
-def test_the_documented_timeline_key_is_what_is_written() -> None:
+def test_the_documented_timeline_key_is_correct() -> None:
     key = example("Timestamp 1.5 and local id 7:\n\n")
     assert fmt.timeline_key(Position(1.5, 7)) == key
     assert fmt.decode_key(key) == Position(1.5, 7)
 
 
-def test_the_documented_record_is_what_is_written() -> None:
+def test_the_documented_record_is_correct() -> None:
     event = Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n")
     record = example('content="hi\\n"):\n\n')
     assert fmt.encode(event, fmt.TextKeys()).record == record
     assert fmt.decode([record]) == [event]
 
 
-def test_the_documented_checksum_is_what_is_written() -> None:
+def test_the_documented_checksum_is_correct() -> None:
     record = bytes.fromhex("2261222c2273222c312e352c5b2278222c2279225d0a68690a")
     assert fmt.checksum(record) == bytes.fromhex("c704a7a0")
 
 
-def test_the_documented_checked_number_is_what_is_written() -> None:
+def test_the_documented_checked_number_is_correct() -> None:
     noted = example("Checked, 7 is\n\n")
     assert fmt.encode_checked(7) == noted
     assert fmt.decode_checked(noted) == 7
@@ -63,7 +63,7 @@ def test_the_documented_checked_number_is_what_is_written() -> None:
         assert fmt.decode_checked(other) is None
 
 
-def test_the_documented_key_of_the_empty_text_is_what_is_written() -> None:
+def test_the_documented_key_of_the_empty_text_is_correct() -> None:
     assert fmt.text_key("") == bytes(479) + example("zero bytes and\n\n")
 
 
@@ -79,13 +79,13 @@ def test_timestamps_are_ordered_by_their_bytes(one: float, other: float) -> None
 
 
 @given(finite)
-def test_infinite_bounds_lie_outside_of_every_timestamp(seconds: float) -> None:
+def test_infinite_bounds_are_outside_every_timestamp(seconds: float) -> None:
     assert fmt.encode_time(-math.inf) < fmt.encode_time(seconds) < fmt.encode_time(math.inf)
     assert len(fmt.encode_time(seconds)) == 8
 
 
 @given(st.integers(0, (1 << 128) - 2))
-def test_neighbouring_keys(number: int) -> None:
+def test_neighbouring_keys_differ_by_one(number: int) -> None:
     key = number.to_bytes(16, "big")
     assert fmt.before_key(fmt.after_key(key)) == key
     assert key < fmt.after_key(key)
@@ -100,7 +100,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 @given(texts, texts, finite, st.lists(texts, unique=True), texts)
-def test_every_event_comes_back(
+def test_every_event_is_decoded_as_it_was_encoded(
     event_id: str, source: str, timestamp: float, tags: list[str], content: str
 ) -> None:
     event = checked(Event(event_id or "x", source, timestamp, tags, content))
@@ -110,14 +110,14 @@ def test_every_event_comes_back(
 
 
 @pytest.mark.parametrize("length", [1, 509, 510, 511, 512, 100_000])
-def test_text_keys_fit_and_tell_texts_apart(length: int) -> None:
+def test_text_keys_fit_and_differ_for_different_texts(length: int) -> None:
     text = "a" * length
     others = ["a" * (length - 1) + "b", "a" * (length + 1), "a" * (length - 1)]
     assert 0 < len(fmt.text_key(text)) <= LONG_KEY
     assert fmt.text_key(text) not in map(fmt.text_key, others)
 
 
-def test_a_text_that_looks_like_a_digest_key_is_another_key() -> None:
+def test_a_text_that_looks_like_a_digest_key_has_another_key() -> None:
     long = "a" * 600
     assert fmt.text_key(fmt.text_key(long).decode("latin-1")) != fmt.text_key(long)
 
@@ -128,14 +128,14 @@ def test_a_text_that_looks_like_a_digest_key_is_another_key() -> None:
      b'"a","s",1.5,[]\n\xff', b'"a","s",1.5,[],"b","s",1.5,[]\nx', b'"a","s",1,[]\nx',
      b'1,"s",1.5,[]\nx', b'"a",null,1.5,[]\nx', b'"a","s",1.5,{}\nx', b'["a","s",1.5,[]]\nx'],
 )  # fmt: skip
-def test_a_damaged_record_is_said_to_be_damaged(record: bytes) -> None:
+def test_a_damaged_record_is_reported(record: bytes) -> None:
     good = fmt.encode(Event("a", "s", 1.5), fmt.TextKeys()).record
     for records in ([record], [good, record], [record, good]):
         with pytest.raises(StoreDamaged):
             fmt.decode(records)
 
 
-def test_a_damaged_number_is_said_to_be_damaged() -> None:
+def test_a_damaged_number_is_reported() -> None:
     with pytest.raises(StoreDamaged):
         fmt.decode_number(b"123")
 

@@ -1,4 +1,4 @@
-"""A damaged meta page brings back nothing that was deleted: each state notes of what it is."""
+"""A damaged meta page brings back no deleted events: each state notes its transaction."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 PAGE = 4096
 MAIN_ROOT, TRANSACTION = 128, 144  # in a meta page
 Roots = dict[bytes, int]
 
 
 class Whole(NamedTuple):
-    """The bytes of a store, what is in it, and where its last meta page and that before begin."""
+    """The bytes of a store, its events, and the offsets of its last two meta pages."""
 
     data: bytes
     events: list[Event]
@@ -48,12 +47,12 @@ class Whole(NamedTuple):
         return self.number(self.last + MAIN_ROOT)
 
     def roots(self, main: int) -> Roots:
-        """Return the roots of the named databases in a page that may be the first of their tree."""
+        """Return the roots of the named databases in a page that may be the root of their tree."""
         found = Pages(io.BytesIO(self.data), PAGE, lambda _: None).trees(main)
         return {name: tree.root for name, tree in found.items()}
 
     def states(self) -> tuple[Roots, Roots]:
-        """Return the roots of the last state, and of that before."""
+        """Return the roots of the last state, and of the state before."""
         return self.roots(self.main), self.roots(self.number(self.before + MAIN_ROOT))
 
     def former(self) -> list[int]:
@@ -63,14 +62,14 @@ class Whole(NamedTuple):
         return [n for n in pages if n != self.main and names <= self.roots(n).keys()]
 
     def noted(self) -> int:
-        """Return where the last state notes of which transaction it is."""
+        """Return the offset where the last state notes its transaction."""
         number = fmt.encode_checked(self.number(self.last + TRANSACTION))
         assert self.data.count(fmt.TRANSACTION + number) == 1
         return self.data.index(fmt.TRANSACTION + number) + len(fmt.TRANSACTION)
 
 
 def whole_of(path: Path, events: int, deletes: list[int]) -> Whole:
-    """Make a store whose former states have events that were deleted since."""
+    """Make a store whose former states have events that were deleted later."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(f"e{n}", timestamp=n, tags=["all"]) for n in range(events))
         for n in deletes:
@@ -93,7 +92,7 @@ def whole(path: Path) -> Whole:
 
 @pytest.fixture(scope="module")
 def wholes(tmp_path_factory: pytest.TempPathFactory) -> list[Whole]:
-    """Make small stores, which have little else than former states in their free pages."""
+    """Make small stores, whose free pages hold mostly former states."""
     chance = random.Random(5)
     folder = tmp_path_factory.mktemp("wholes")
     made = []
@@ -106,7 +105,7 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> list[Whole]:
 
 
 def roots_read(data: bytes | bytearray) -> Roots:
-    """Return the roots of the named databases that are read in a file of these bytes."""
+    """Return the roots of the named databases that are found in a file of these bytes."""
     _, trees = last_state(io.BytesIO(data), lambda _: None, b"timeline")
     return {name: tree.root for name, tree in trees.items()}
 
@@ -118,7 +117,7 @@ def changed(whole: Whole, at: int, number: int) -> bytearray:
 
 
 def repaired(path: Path, data: bytes | bytearray) -> tuple[Repaired, list[Event]]:
-    """Repair a store of these bytes; return what that says, and the events."""
+    """Repair a store of these bytes; return the report and the events."""
     (path / "data.mdb").write_bytes(data)
     found = repair(path)
     assert not verify(path, pages=True)
@@ -127,7 +126,7 @@ def repaired(path: Path, data: bytes | bytearray) -> tuple[Repaired, list[Event]
 
 
 def refused(path: Path, whole: Whole, data: bytes | bytearray) -> None:
-    """See that a store of these bytes is not opened, but to show what it holds."""
+    """Check that a store of these bytes is not opened, except to show what it holds."""
     (path / "data.mdb").write_bytes(data)
 
     def child() -> None:
@@ -142,7 +141,7 @@ def refused(path: Path, whole: Whole, data: bytes | bytearray) -> None:
 
 
 def last_deleted(events: list[Event]) -> list[Event]:
-    """Return the events without the one that the state before has and the last one has not."""
+    """Return the events without the one that is only in the state before the last."""
     assert [event.id for event in events].count("e296") == 1
     return [event for event in events if event.id != "e296"]
 
@@ -151,7 +150,7 @@ def is_one_bit(a: int, b: int) -> bool:
     return (a ^ b).bit_count() == 1
 
 
-def test_a_root_that_was_one_once_is_not_believed(path: Path, whole: Whole) -> None:
+def test_a_former_root_is_not_used(path: Path, whole: Whole) -> None:
     former = whole.former()
     assert {is_one_bit(number, whole.main) for number in former} == {True, False}
     for number in former:
@@ -169,8 +168,8 @@ def test_a_root_that_was_one_once_is_not_believed(path: Path, whole: Whole) -> N
             assert "notes that it is of" in details[0]
 
 
-def test_no_former_root_of_any_store_is_believed(wholes: list[Whole]) -> None:
-    """Though some lead to pages that are of the last state by now."""
+def test_no_former_root_of_any_store_is_used(wholes: list[Whole]) -> None:
+    """Some of them lead to pages that now belong to the last state."""
     tried = mixed = 0
     for whole in wholes:
         last, before = whole.states()
@@ -183,7 +182,7 @@ def test_no_former_root_of_any_store_is_believed(wholes: list[Whole]) -> None:
     assert mixed > 5
 
 
-def test_one_flipped_bit_of_a_number_costs_nothing_in_any_store(wholes: list[Whole]) -> None:
+def test_one_flipped_bit_of_a_number_loses_nothing_in_any_store(wholes: list[Whole]) -> None:
     for whole in wholes:
         last, _ = whole.states()
         for at in (whole.last + MAIN_ROOT, whole.last + TRANSACTION, whole.before + TRANSACTION):
@@ -197,15 +196,15 @@ def test_one_flipped_bit_of_a_number_costs_nothing_in_any_store(wholes: list[Who
 
 
 @pytest.mark.parametrize("bit", range(0, 64, 3))
-def test_one_flipped_bit_of_a_root_costs_nothing(path: Path, whole: Whole, bit: int) -> None:
-    """Not even the last write."""
+def test_one_flipped_bit_of_a_root_loses_nothing(path: Path, whole: Whole, bit: int) -> None:
+    """The last write is kept, too."""
     data = changed(whole, whole.last + MAIN_ROOT, whole.main ^ 1 << bit)
     found, events = repaired(path, data)
     assert events == whole.events
     assert [f"instead of page {whole.main}" in left.detail for left in found.left_out] == [True]
 
 
-def test_with_a_root_that_leads_nowhere_the_state_before_is_used(path: Path, whole: Whole) -> None:
+def test_the_state_before_is_used_if_the_root_is_wrong(path: Path, whole: Whole) -> None:
     timeline = last_state(io.BytesIO(whole.data), pytest.fail)[1][b"timeline"].root
     for number in (0, 1, timeline, len(whole.data) // PAGE + 3, 0x7777777777777777, NO_ROOT):
         if is_one_bit(number, whole.main):
@@ -217,10 +216,10 @@ def test_with_a_root_that_leads_nowhere_the_state_before_is_used(path: Path, who
 
 @pytest.mark.parametrize("bit", [0, 1, 2, 7, 31, 63])
 @pytest.mark.parametrize("meta", ["last", "before"])
-def test_one_flipped_bit_of_a_transaction_is_refused_and_repaired(
+def test_one_flipped_bit_of_a_transaction_number_is_refused_and_repaired(
     path: Path, whole: Whole, meta: str, bit: int
 ) -> None:
-    """LMDB may take the state before for the last one then, or would say a wrong number of it."""
+    """LMDB may use the state before as the last one, or report a wrong number for the last."""
     at = getattr(whole, meta) + TRANSACTION
     data = changed(whole, at, whole.number(at) ^ 1 << bit)
     (path / "data.mdb").write_bytes(data)
@@ -234,7 +233,7 @@ def test_one_flipped_bit_of_a_transaction_is_refused_and_repaired(
 
 
 @pytest.mark.parametrize("bit", range(0, 96, 5))
-def test_one_flipped_bit_of_what_is_noted_is_refused_and_repaired(
+def test_one_flipped_bit_of_the_noted_transaction_is_refused_and_repaired(
     path: Path, whole: Whole, bit: int
 ) -> None:
     data = bytearray(whole.data)
@@ -252,8 +251,8 @@ def test_one_flipped_bit_of_what_is_noted_is_refused_and_repaired(
 
 
 @pytest.mark.parametrize("damage", ["lost", "short"])
-def test_a_state_that_notes_nothing_is_believed(path: Path, damage: str) -> None:
-    """As the rest of it is as it should be, it is likely that only this is damaged."""
+def test_a_state_without_a_noted_transaction_is_used(path: Path, damage: str) -> None:
+    """The rest of it is sound, so it is likely that only the note is damaged."""
     with LMDBEventStore(path) as store:
         store.save_many([Event("a"), Event("b")])
         store.delete("b")
@@ -271,10 +270,10 @@ def test_a_state_that_notes_nothing_is_believed(path: Path, damage: str) -> None
 
 
 @pytest.mark.parametrize(("older", "kinds"), [(1, [FindingKind.TRANSACTION]), (0, []), (-2, [])])
-def test_an_older_number_is_found_while_the_store_is_open(
+def test_verify_finds_an_older_number_while_the_store_is_open(
     path: Path, older: int, kinds: list[FindingKind]
 ) -> None:
-    """A later one is what LMDB shows while others write."""
+    """LMDB shows a later number while other processes write."""
     with LMDBEventStore(path) as store:
         with writing(store) as (txn, _):
             txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id() - older))
@@ -283,7 +282,7 @@ def test_an_older_number_is_found_while_the_store_is_open(
         assert store.verify() == []
 
 
-def test_another_version_is_no_damage_whatever_it_notes(tmp_path: Path) -> None:
+def test_another_version_is_not_damage_whatever_it_notes(tmp_path: Path) -> None:
     with LMDBEventStore(tmp_path / "other") as store, writing(store) as (txn, databases):
         txn.put(fmt.FORMAT, fmt.encode_checked(77), db=databases.meta)
         txn.delete(fmt.TRANSACTION)
@@ -293,7 +292,7 @@ def test_another_version_is_no_damage_whatever_it_notes(tmp_path: Path) -> None:
 
 
 def test_a_meta_page_that_was_not_written_is_found(path: Path) -> None:
-    """That before it is still there, where a snapshot has kept its pages from being used again."""
+    """The page before it still exists if a snapshot has kept its pages from being reused."""
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}") for n in range(9))
         with store.snapshot():
@@ -317,10 +316,10 @@ def test_a_meta_page_that_was_not_written_is_found(path: Path) -> None:
     assert found.old_file is not None
 
 
-def test_a_file_that_is_written_meanwhile_is_looked_at_again(
+def test_a_file_that_changes_while_it_is_read_is_read_again(
     path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the end while nobody writes: a meta page is read before the other one is."""
+    """The last attempt holds the write lock, as the meta pages are read one after the other."""
     look = inspect_file._look_at
     looks: list[str] = []
     locks: list[str] = []
@@ -347,8 +346,8 @@ def test_a_file_that_is_written_meanwhile_is_looked_at_again(
         assert len(locks) == (seen >= inspect_file.LOOKS)
 
 
-def test_what_is_noted_wrongly_is_not_believed(path: Path, whole: Whole) -> None:
-    """An older number: that is how a former state looks."""
+def test_a_state_that_notes_an_older_number_is_not_used(path: Path, whole: Whole) -> None:
+    """A former state looks like that."""
     data = bytearray(whole.data)
     data[whole.noted() : whole.noted() + 12] = fmt.encode_checked(0)
     found, events = repaired(path, data)
@@ -357,8 +356,8 @@ def test_what_is_noted_wrongly_is_not_believed(path: Path, whole: Whole) -> None
 
 
 @pytest.mark.parametrize("change", ["saved", "deleted"])
-def test_a_timeline_as_it_once_was_is_told_of(path: Path, change: str) -> None:
-    """Where the number of its first page is damaged, and not that of all databases."""
+def test_a_former_root_of_the_timeline_is_reported(path: Path, change: str) -> None:
+    """The page number of its root is damaged, but not the root of the main database."""
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}", timestamp=n) for n in range(50))
         if change == "saved":
@@ -379,7 +378,9 @@ def test_a_timeline_as_it_once_was_is_told_of(path: Path, change: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["last", "before"])
-def test_a_lost_page_of_databases_costs_its_state(path: Path, whole: Whole, state: str) -> None:
+def test_a_lost_page_of_databases_loses_only_its_state(
+    path: Path, whole: Whole, state: str
+) -> None:
     root = whole.number(getattr(whole, state) + MAIN_ROOT)
     data = bytearray(whole.data)
     data[root * PAGE : (root + 1) * PAGE] = bytes(PAGE)
@@ -388,8 +389,8 @@ def test_a_lost_page_of_databases_costs_its_state(path: Path, whole: Whole, stat
     assert found.left_out
 
 
-def test_a_store_that_lmdb_has_compacted_is_a_store(path: Path, tmp_path: Path) -> None:
-    """It counts its transactions from one again, and notes a later one until it is written to."""
+def test_a_store_that_lmdb_has_compacted_is_sound(path: Path, tmp_path: Path) -> None:
+    """Its transactions count from one again, and it notes a later one until the next write."""
     with LMDBEventStore(path) as store:
         events = [Event(f"e{n}", timestamp=float(n), tags=["all"]) for n in range(20)]
         for event in events:
@@ -407,7 +408,7 @@ def test_a_store_that_lmdb_has_compacted_is_a_store(path: Path, tmp_path: Path) 
                 store.delete(events.pop().id)
 
 
-def test_a_file_that_something_else_wrote_to_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_another_program_wrote_to_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "events"
     LMDBEventStore(path).close()
     with lmdb.open(str(path), max_dbs=8) as environment:
@@ -417,7 +418,7 @@ def test_a_file_that_something_else_wrote_to_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_write_notes_its_transaction(path: Path) -> None:
-    """Seen by opening the store after each."""
+    """The store is opened after each write to see it."""
     work: tuple[Callable[[LMDBEventStore], object], ...] = (
         lambda store: store.save(Event("a", tags=["f"])),
         lambda store: store.save_many(Event(f"e{n}") for n in range(1000)),
@@ -443,6 +444,6 @@ def test_an_empty_store_is_repaired_without_a_finding(path: Path) -> None:
     assert (found.left_out, events) == ([], [])
 
 
-def test_a_sound_store_is_read_as_it_says(whole: Whole) -> None:
+def test_a_sound_store_is_read_without_a_message(whole: Whole) -> None:
     _, trees = last_state(io.BytesIO(whole.data), pytest.fail, b"timeline")
     assert trees[b"timeline"].entries == len(whole.events)

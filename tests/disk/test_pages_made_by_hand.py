@@ -1,4 +1,4 @@
-"""Files that are made by hand: pages of every size, and entries that overlap."""
+"""Files made by hand: pages of every size, and entries that overlap."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ def made_by_hand(size: int, transaction: int) -> bytearray:
 
 
 @pytest.mark.parametrize("size", [1 << n for n in range(8, 16)])
-def test_pages_of_every_size(size: int) -> None:
+def test_pages_of_every_size_are_read(size: int) -> None:
     pages, trees = last_state(io.BytesIO(made_by_hand(size, 2)), pytest.fail, b"timeline")
     assert (pages.page_size, list(pages.walk(trees[b"timeline"].root))) == (size, [(b"a", b"1")])
 
 
 @pytest.mark.parametrize("size", [1 << n for n in range(12, 16)])
-def test_the_size_of_pages_is_found_where_the_first_meta_page_is_lost(size: int) -> None:
+def test_the_page_size_is_found_without_the_first_meta_page(size: int) -> None:
     data = made_by_hand(size, 2)
     data[:size] = bytes(size)
-    told: list[str] = []
-    pages, trees = last_state(io.BytesIO(data), told.append, b"timeline")
+    losses: list[str] = []
+    pages, trees = last_state(io.BytesIO(data), losses.append, b"timeline")
     assert (pages.page_size, list(pages.walk(trees[b"timeline"].root))) == (size, [(b"a", b"1")])
-    assert told == ["one of the two meta pages cannot be read; the other one is used"]
+    assert losses == ["one of the two meta pages cannot be read; the other one is used"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 128, 1 << 16, 1 << 31])
-def test_a_size_that_no_page_has(size: int) -> None:
+def test_an_impossible_page_size_is_refused(size: int) -> None:
     data = made_by_hand(4096, 2)
     struct.pack_into("I", data, 40, size)
     struct.pack_into("I", data, 4096 + 40, size)
@@ -75,7 +75,7 @@ def test_a_size_that_no_page_has(size: int) -> None:
 
 @pytest.mark.parametrize(("size", "pages"), [(4096, 300), (32768, 35)])
 def test_entries_that_overlap_take_no_memory(size: int, pages: int) -> None:
-    """Each of the page's offsets leads to an entry that is nearly as long as the page."""
+    """Each offset of the page leads to an entry that is nearly as long as the page."""
     slots = (size - 16) // 2 - 8
     data = bytearray(made_by_hand(size, 2))
     for number in range(4, 4 + pages):
@@ -88,10 +88,10 @@ def test_entries_that_overlap_take_no_memory(size: int, pages: int) -> None:
 
     def child() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-        told: list[str] = []
-        read = Pages(io.BytesIO(data), size, told.append)
+        losses: list[str] = []
+        read = Pages(io.BytesIO(data), size, losses.append)
         for number in range(4, 4 + pages):
             assert read.noted(number, b"x" * 8) == b""
-        assert told
+        assert losses
 
     in_child(child)

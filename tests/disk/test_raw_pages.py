@@ -1,4 +1,4 @@
-"""Reading a damaged file without LMDB: the rest comes as it is, and what is lost is told."""
+"""Reading a damaged file without LMDB: the rest is returned, and losses are reported."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Whole(NamedTuple):
 
     data: bytes
     root: int  # the offset of the root of the tree, a branch
-    leaf: int  # that of the leaf with the victim
-    slot: int  # that of the victim's place in the leaf's table
-    node: int  # that of its node
-    big: int  # that of the overflow pages
+    leaf: int  # the offset of the leaf with the victim
+    slot: int  # the offset of the victim's entry in the leaf's table
+    node: int  # the offset of the victim's node
+    big: int  # the offset of the overflow pages
 
 
 @pytest.fixture
@@ -56,22 +56,22 @@ def read(data: bytes | bytearray, at: int, kind: str) -> int:
 
 
 def entries(path: Path, data: bytes) -> tuple[dict[bytes, bytes], list[str]]:
-    """Return what can be reached in a file of these bytes, and what is told."""
-    told: list[str] = []
+    """Return the entries that can be reached in a file of these bytes, and the messages."""
+    messages: list[str] = []
     (path / "data").write_bytes(data)
     with open(path / "data", "rb") as file:
-        pages, trees = last_state(file, told.append, b"t")
+        pages, trees = last_state(file, messages.append, b"t")
         tree = trees[b"t"]
         reached = list(pages.walk(tree.root))
         assert len(dict(reached)) == len(reached)
         for key, value in ENTRIES.items():
             assert pages.lookup(tree, key) in (None, value)
         assert pages.lookup(tree, b"none") is None
-    return dict(reached), told
+    return dict(reached), messages
 
 
 def in_leaf(whole: Whole) -> set[bytes]:
-    """Return the keys in the leaf: those in its table, as there may be old bytes between."""
+    """Return the keys in the leaf, from its table, as there may be old bytes between."""
     end = whole.leaf + read(whole.data, whole.leaf + 12, "H")
     nodes = [whole.leaf + read(whole.data, at, "H") for at in range(whole.leaf + 16, end, 2)]
     return {whole.data[node + 8 : node + 8 + len(VICTIM)] for node in nodes}
@@ -85,21 +85,21 @@ def the_big_one(_: Whole) -> set[bytes]:
     return {b"big"}
 
 
-def test_a_sound_file_is_read_whole(tmp_path: Path, whole: Whole) -> None:
+def test_a_sound_file_is_read_completely(tmp_path: Path, whole: Whole) -> None:
     assert entries(tmp_path, whole.data) == (ENTRIES, [])
     assert len(in_leaf(whole)) > 50
 
 
-def test_a_big_value_is_looked_up_where_it_is_asked_for(whole: Whole) -> None:
-    """Else a file that was made for it could fill the memory with what should be short."""
+def test_a_big_value_is_read_only_on_request(whole: Whole) -> None:
+    """Otherwise a hostile file could fill the memory with values that should be short."""
     pages, trees = last_state(io.BytesIO(whole.data), pytest.fail)
     assert pages.lookup(trees[b"t"], b"big") is None
     assert pages.lookup(trees[b"t"], b"big", big=True) == ENTRIES[b"big"]
     assert pages.lookup(trees[b"t"], VICTIM, big=True) == ENTRIES[VICTIM]
 
 
-def test_an_entry_that_overlaps_with_others_costs_no_other(whole: Whole) -> None:
-    """Though the entries of the page are longer than the page then."""
+def test_an_entry_that_overlaps_with_others_loses_no_other(whole: Whole) -> None:
+    """The entries of the page are together longer than the page."""
     data = bytearray(whole.data)
     room = whole.leaf + PAGE - whole.node - 8 - len(VICTIM)
     assert len(in_leaf(whole)) * 20 + room > PAGE
@@ -118,8 +118,8 @@ def test_an_entry_that_overlaps_with_others_costs_no_other(whole: Whole) -> None
         (("slot", 0, "H"), 14, the_victim),  # in the head of the page
         (("node", 0, "H"), PAGE, the_victim),  # a value beyond the page
         (("node", 2, "H"), 0xFFFF, the_victim),
-        (("node", 4, "H"), 1, the_victim),  # its value is in overflow pages, somewhere
-        (("node", 4, "H"), 2, the_victim),  # it is a named database
+        (("node", 4, "H"), 1, the_victim),  # its value seems to be in overflow pages
+        (("node", 4, "H"), 2, the_victim),  # it seems to be a named database
         (("node", 4, "H"), 0xFFFF, the_victim),
         (("node", 6, "H"), PAGE, the_victim),  # a key beyond the page
         (("leaf", 0, "Q"), 77, in_leaf),  # another page's number
@@ -130,11 +130,11 @@ def test_an_entry_that_overlaps_with_others_costs_no_other(whole: Whole) -> None
         (("leaf", 12, "H"), 16, in_leaf),  # no entries: LMDB keeps no such page
         (("big", 0, "Q"), 77, the_big_one),
         (("big", 10, "H"), 2, the_big_one),
-        (("big", 12, "I"), 2, the_big_one),  # pages, and it needs three
+        (("big", 12, "I"), 2, the_big_one),  # pages; the value needs three
         (("big", 12, "I"), 0, the_big_one),
     ],
 )
-def test_what_is_damaged_is_told_of_and_the_rest_is_there(
+def test_damage_is_reported_and_the_rest_is_read(
     tmp_path: Path,
     whole: Whole,
     field: tuple[str, int, str],
@@ -144,14 +144,16 @@ def test_what_is_damaged_is_told_of_and_the_rest_is_there(
     place, at, kind = field
     data = bytearray(whole.data)
     struct.pack_into(kind, data, getattr(whole, place) + at, value)
-    reached, told = entries(tmp_path, bytes(data))
+    reached, messages = entries(tmp_path, bytes(data))
     assert reached == {key: value for key, value in ENTRIES.items() if key not in lost(whole)}
-    assert told
+    assert messages
 
 
 @pytest.mark.parametrize("child", ["itself", "another", "far", "beyond"])
-def test_a_branch_that_leads_astray(tmp_path: Path, whole: Whole, child: str) -> None:
-    """In a circle, twice to one page, or out of the file."""
+def test_a_branch_with_a_wrong_page_number_loses_only_its_leaf(
+    tmp_path: Path, whole: Whole, child: str
+) -> None:
+    """It leads in a circle, twice to one page, or out of the file."""
     data = bytearray(whole.data)
     slots = range(whole.root + 16, whole.root + read(data, whole.root + 12, "H"), 2)
     nodes = [whole.root + read(data, slot, "H") for slot in slots]
@@ -163,30 +165,30 @@ def test_a_branch_that_leads_astray(tmp_path: Path, whole: Whole, child: str) ->
         "beyond": 0xFFFFFFFF,
     }[child]
     struct.pack_into("I", data, node, number)
-    reached, told = entries(tmp_path, bytes(data))
+    reached, messages = entries(tmp_path, bytes(data))
     assert reached == {key: value for key, value in ENTRIES.items() if key not in in_leaf(whole)}
-    assert told
+    assert messages
 
 
-def test_a_branch_leads_on_where_its_key_is_damaged(tmp_path: Path, whole: Whole) -> None:
-    """Only lookups go astray."""
+def test_a_damaged_key_in_a_branch_loses_nothing(tmp_path: Path, whole: Whole) -> None:
+    """Only lookups fail."""
     for at in range(whole.root + 16, whole.root + read(whole.data, whole.root + 12, "H"), 2):
         data = bytearray(whole.data)
         struct.pack_into("H", data, whole.root + read(data, at, "H") + 6, 0xFFFF)
         assert entries(tmp_path, bytes(data)) == (ENTRIES, [])
 
 
-def test_the_big_value_is_cut_off_with_the_file(tmp_path: Path, whole: Whole) -> None:
+def test_a_big_value_is_lost_if_the_file_is_cut_off_in_it(tmp_path: Path, whole: Whole) -> None:
     at = whole.big + 2 * PAGE
-    if at > max(whole.root, whole.leaf):  # where LMDB puts its pages is its own business
-        reached, told = entries(tmp_path, whole.data[:at])
+    if at > max(whole.root, whole.leaf):  # LMDB decides where its pages are
+        reached, messages = entries(tmp_path, whole.data[:at])
         assert b"big" not in reached
-        assert told
+        assert messages
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 151, 152, PAGE, PAGE + 10, 2 * PAGE, 2 * PAGE + 1])
-def test_hardly_anything_left(tmp_path: Path, whole: Whole, size: int) -> None:
-    """No tree, or not even a meta page; nothing else is raised."""
+def test_a_file_cut_off_near_its_start_has_no_tree(tmp_path: Path, whole: Whole, size: int) -> None:
+    """Without a meta page, a ValueError is raised, and nothing else."""
     (tmp_path / "data").write_bytes(whole.data[:size])
     with open(tmp_path / "data", "rb") as file:
         try:

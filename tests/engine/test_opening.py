@@ -8,7 +8,6 @@ import resource
 import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,9 @@ from lmdbstore.engine import create as creation
 from lmdbstore.engine.open_lmdb import DEFAULT_MAP_SIZE
 from lmdbstore.engine.registry import _registry
 from tests.tools.planting import writing
+from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
+
+pytestmark = pytest.mark.surroundings
 
 
 def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:
@@ -211,6 +213,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
         ({"map_size": 4096}, "map_size"),
         ({"readonly": "no"}, "readonly"),
         ({"create": 1}, "create"),
+        ({"signatures": "no"}, "signatures"),
         ({"max_readers": True}, "max_readers"),
         ({"mode": True}, "mode"),
         ({"mode": "600"}, "mode"),
@@ -285,20 +288,14 @@ def test_a_readonly_store_reads_and_does_not_write(path: Path) -> None:
 
 def test_a_reader_without_the_right_to_write_is_told_about_the_lock_file() -> None:
     """In a folder that an ordinary user can reach, as root may write to everything."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "events"
+    needs_another_user()
+    with folder_for_all() as folder:
+        path = folder / "events"
         LMDBEventStore(path).close()
-        for name in (folder, path):
-            os.chmod(name, 0o755)
+        path.chmod(0o755)
         for file in path.iterdir():
             file.chmod(0o444)
-        code = f"""
-import os, lmdbstore
-if os.getuid() == 0:
-    import lmdb, re2, orjson  # while it may read them
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
+        code = f"""{BECOME_ANOTHER}
 try:
     lmdbstore.LMDBEventStore({str(path)!r}, readonly=True)
 except lmdbstore.StoreOpenError as error:

@@ -1,4 +1,4 @@
-"""An import into a store: ids, times, what is left out, and what is reported."""
+"""An import into a store: ids, times, skipped lines, and reports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def memory() -> MemoryEventStore:
     return MemoryEventStore()
 
 
-def test_an_event_is_its_line(memory: MemoryEventStore, tmp_path: Path) -> None:
+def test_an_event_has_the_values_of_its_line(memory: MemoryEventStore, tmp_path: Path) -> None:
     log = written(tmp_path / "a.log", b"1600000000 one \t\r\n\n  \n two\x00\rx")
     report = imported(memory, log, tags=["t", "u", "t"])
     assert (report.lines, report.new, report.blank, report.unreadables) == (4, 2, 2, 0)
@@ -63,14 +63,14 @@ def test_an_event_is_its_line(memory: MemoryEventStore, tmp_path: Path) -> None:
     assert list(memory.search())[1].content == " two\x00\rx"
 
 
-def test_the_ids_of_a_source_ascend_and_differ_in_all_they_are_made_of() -> None:
+def test_ids_of_lines_ascend_and_depend_on_source_number_and_text() -> None:
     ids = [LineIds("s").of(number, b"x") for number in (1, 2, 9, 10, 15, 16, 2**32 - 1)]
     assert ids == sorted(ids)
     ids += [LineIds("s").of(1, b"y"), LineIds("t").of(1, b"x"), LineIds("s").of(2**32, b"x")]
     assert len({*ids}) == 10
 
 
-def test_a_line_without_a_time_has_that_of_the_one_before_or_of_the_file(
+def test_a_line_without_a_time_has_the_time_of_the_line_before_or_of_the_file(
     memory: MemoryEventStore, tmp_path: Path
 ) -> None:
     imported(memory, written(tmp_path / "a", b"first\n1600000000 x\n  at y\n"))
@@ -78,7 +78,7 @@ def test_a_line_without_a_time_has_that_of_the_one_before_or_of_the_file(
     assert times == {"first": MTIME, "1600000000 x": 1.6e9, "  at y": 1.6e9}
 
 
-def test_twice_by_any_spelling_of_its_path_adds_nothing(
+def test_a_second_import_by_any_spelling_of_the_path_adds_nothing(
     store: LMDBEventStore, tmp_path: Path
 ) -> None:
     log = written(tmp_path / "a.log", b"".join(b"line %d\n" % n for n in range(3000)))
@@ -89,7 +89,7 @@ def test_twice_by_any_spelling_of_its_path_adds_nothing(
     assert len(store) == 3000
 
 
-def test_of_a_grown_file_the_new_lines_are_added(
+def test_a_second_import_of_a_grown_file_adds_the_new_lines(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "BATCH_EVENTS", 7)
@@ -99,7 +99,7 @@ def test_of_a_grown_file_the_new_lines_are_added(
     assert (report.new, report.present) == (17, 33)
 
 
-def test_a_renamed_and_packed_file_is_known_by_its_source(
+def test_a_renamed_and_packed_file_is_recognised_by_its_source(
     store: LMDBEventStore, tmp_path: Path
 ) -> None:
     log = written(tmp_path / "a.log", b"one\ntwo\n")
@@ -119,7 +119,7 @@ def test_bytes_that_are_not_utf8_are_imported_and_reported(
     assert report.unreadables == 0
 
 
-def test_a_line_that_is_too_long_is_left_out(
+def test_a_line_that_is_too_long_is_skipped(
     memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 10)
@@ -133,7 +133,7 @@ def test_a_line_that_is_too_long_is_left_out(
     ]
 
 
-def test_a_line_that_unpacks_to_far_more_is_never_held(
+def test_a_line_that_unpacks_to_far_more_is_never_in_memory(
     memory: MemoryEventStore, tmp_path: Path
 ) -> None:
     """A gzip file of a tenth of a megabyte holds one line of 100 MiB: six times the longest."""
@@ -161,7 +161,7 @@ def test_a_damaged_gzip_file_is_reported_and_the_next_is_read(
     assert "good" in contents(memory)
 
 
-def test_json_lines(memory: MemoryEventStore, tmp_path: Path) -> None:
+def test_json_lines_are_imported(memory: MemoryEventStore, tmp_path: Path) -> None:
     lines = [
         '{"id":"i","source":"s","timestamp":1.5,"tags":["a","a"],"content":"c"}',
         '{"content":"1600000000 x"}',
@@ -228,7 +228,7 @@ def test_the_same_id_twice_in_one_batch_is_one_event(store: LMDBEventStore, tmp_
 
 
 class Racing(MemoryEventStore):
-    """Somebody else saves the same just before, and one event cannot be stored."""
+    """Another writer saves the same events just before, and one event cannot be stored."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -245,7 +245,7 @@ class Racing(MemoryEventStore):
         return super().save_many(events)
 
 
-def test_what_can_be_saved_of_a_refused_batch_is_saved(tmp_path: Path) -> None:
+def test_the_valid_events_of_a_refused_batch_are_saved(tmp_path: Path) -> None:
     store = Racing()
     report = imported(store, written(tmp_path / "a", b"".join(b"%d\n" % n for n in range(20))))
     assert sorted(map(int, contents(store))) == [n for n in range(20) if n != 5]
@@ -260,7 +260,7 @@ def test_tags_and_source_are_checked_before_anything_is_read(memory: MemoryEvent
         Importer(memory, source="\ud800")
 
 
-def test_what_comes_slowly_is_saved_meanwhile(
+def test_slow_input_is_saved_while_it_is_read(
     memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "BATCH_SECONDS", 0.0)
@@ -273,7 +273,7 @@ def test_what_comes_slowly_is_saved_meanwhile(
     assert calls == [(4, 1), (4, 2), (4, 2)]
 
 
-def test_events_written_as_json_lines_come_back_equal(
+def test_events_written_as_json_lines_are_imported_unchanged(
     store: LMDBEventStore, tmp_path: Path
 ) -> None:
     events = [

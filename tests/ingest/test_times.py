@@ -1,4 +1,4 @@
-"""The times of log lines: a table of formats, and what no line may do."""
+"""The times of log lines and of arguments: tables of formats, and properties of any text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from lmdbstore.ingest.times import LogClock, log_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.surroundings
 
 ZONE = "XXX-02:00"  # two hours before UTC, without summer time: noon there is 10:00 UTC
 LATEST = datetime(2024, 2, 10, tzinfo=UTC).timestamp()
@@ -94,16 +96,16 @@ NONE = [
 
 
 @pytest.mark.parametrize(("line", "seconds"), LINES)
-def test_a_line_shows_its_time(line: str, seconds: float) -> None:
+def test_the_time_of_a_line_is_found(line: str, seconds: float) -> None:
     assert log_time(line, LATEST) == seconds
 
 
 @pytest.mark.parametrize("line", NONE)
-def test_a_line_without_a_time(line: str) -> None:
+def test_a_line_without_a_time_has_none(line: str) -> None:
     assert log_time(line, LATEST) is None
 
 
-def test_a_day_that_never_was_is_no_time() -> None:
+def test_february_29_is_a_day_of_leap_years_only() -> None:
     assert log_time("Feb 29 12:00:00 x", utc(1903, 1, 1)) == utc(1896, 2, 29, 10)
 
 
@@ -112,7 +114,7 @@ texts = st.text(max_size=80) | st.lists(pieces | st.text(max_size=5), max_size=3
 
 
 @given(st.lists(texts, max_size=8), st.floats())
-def test_any_text_has_a_time_or_none_and_memory_changes_nothing(
+def test_the_cache_of_formats_does_not_change_the_time_of_any_text(
     lines: list[str], latest: float
 ) -> None:
     clock = LogClock(latest)
@@ -139,7 +141,7 @@ NOW = utc(2025, 6, 24, 12)
         ("2025-06-24 14:36", utc(2025, 6, 24, 12, 36), utc(2025, 6, 24, 12, 36)),
     ],
 )
-def test_times_of_arguments(text: str, since: float, until: float) -> None:
+def test_arguments_of_every_format_are_read(text: str, since: float, until: float) -> None:
     assert instant(text, now=NOW) == since
     assert instant(text, now=NOW, end=True) == until
 
@@ -155,7 +157,7 @@ def test_a_date_alone_is_a_whole_day() -> None:
     ["", "x", "1h", "2025", "20250624", "1750775785000", "2025-13-01", "2025-02-30T00:00", "nan",
      "inf", "1e9", "-h", "14:36", "9" * 400],
 )  # fmt: skip
-def test_what_is_no_time_is_refused_with_what_is(text: str) -> None:
+def test_the_refusal_of_an_argument_shows_valid_times(text: str) -> None:
     with pytest.raises(TimeError, match=r"2025-06-24T14:36:25.*-1h"):
         instant(text, now=NOW)
 
@@ -170,4 +172,4 @@ def test_any_argument_is_a_time_or_a_time_error(text: str) -> None:
     try:
         assert isinstance(instant(text, now=NOW), float)
     except TimeError as error:
-        assert "is no time" in str(error)  # noqa: PT017  either outcome is right
+        assert "is not a time" in str(error)  # noqa: PT017  either outcome is right

@@ -1,6 +1,6 @@
 """RE2 and the standard library's `re` agree on every pattern that is accepted.
 
-The properties hold the two engines together: on patterns made from the subset, on arbitrary text as
+The properties compare the two engines: on patterns made from the subset, on arbitrary text as
 a pattern, and on every character that has cases. LMDBSTORE_EXAMPLES multiplies the number of
 examples: 100 takes some minutes.
 """
@@ -24,7 +24,7 @@ from tests.tools.properties import EXAMPLES, examples
 
 
 def assert_agreed(found: Pattern, text: str) -> None:
-    """Check that both engines say the same."""
+    """Check that both engines give the same result."""
     assert found.matches(text.encode()) == found.found_in(text), (found.text, text)
 
 
@@ -37,7 +37,7 @@ def assert_agreed(found: Pattern, text: str) -> None:
 @example(("(?i)[^b\\U00010400]", ["\U00010428", "\U00010400"]))
 @example(("(?i)b|\U00010400", ["\U00010428", "\U00010400"]))
 @example(("a{02}b{00,01}", ["aab", "a{02}", "aa"]))
-def test_the_engines_agree(drawn: tuple[str, list[str]]) -> None:
+def test_the_engines_agree_on_patterns_of_the_subset(drawn: tuple[str, list[str]]) -> None:
     found = compiled_in_both(drawn[0])
     for text in ["", *drawn[1]]:
         assert_agreed(found, text)
@@ -49,7 +49,9 @@ SYNTAX = "()[]{}^$*+?|\\-&~:=!<>#,.PimsxaAbBdswDSWzZ0127n \né"
 
 @examples(400)
 @given(st.one_of(st.text(max_size=20), st.text(SYNTAX, max_size=12)), st.text(SYNTAX, max_size=8))
-def test_any_text_as_a_pattern_is_refused_or_agreed_on(pattern: str, text: str) -> None:
+def test_the_engines_agree_on_any_text_that_is_accepted_as_a_pattern(
+    pattern: str, text: str
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -81,7 +83,7 @@ def test_every_character_has_the_cases_that_re_gives_it() -> None:
     everything = "".join(letters)
     assert len(letters) > 2700
     for number, char in enumerate(letters):
-        # Each of them takes RE2 a compilation: by default every eighth, and all below U+0600.
+        # RE2 compiles a pattern for each: by default for every eighth, and for all below U+0600.
         if number % 8 and char > "\u0600" and EXAMPLES <= 1:
             continue
         expected = re.findall(f"(?i){re.escape(char)}", everything)
@@ -133,6 +135,6 @@ def test_a_class_holds_the_same_characters_in_both_engines(pattern: str) -> None
     assert spans == [hit.span() for hit in re.compile(found._oracle).finditer(text)]
 
 
-def test_what_takes_no_character_in_any_alphabet() -> None:
+def test_a_class_without_characters_matches_nothing_in_both_engines() -> None:
     found = Pattern(r"[^\s\S]")
     assert not found.matches(b"a\n") and not found.found_in("a\n")  # noqa: PT018

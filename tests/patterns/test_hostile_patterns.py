@@ -1,7 +1,7 @@
-"""Hostile patterns: what makes others search for ages or swell is done, or refused, in bounds.
+"""Hostile patterns: those that exhaust the time or memory of other engines end or are refused.
 
-The bounds are the operating system's, on a process of its own: seconds of processor time, of which
-a backtracking engine would need more than there are, and bytes of address space.
+The operating system sets the limits, on a separate process: seconds of processor time, which
+are too few for a backtracking engine, and bytes of address space.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from lmdbstore import LMDBEventStore
 from tests.tools.children import ROOT
 from tests.tools.hostile import BOMBS, HOSTILE
 
-CPU = 120  # seconds for all of them; it takes 2
-BACKTRACKING = 1  # seconds for one of them, which would take over 2**50000 steps
-HANGING = 600  # seconds, as ever: only to end what hangs
+CPU = 120  # seconds for all patterns; they take 2
+BACKTRACKING = 1  # seconds for one pattern, which would take over 2**50000 steps
+HANGING = 600  # seconds; ends a hang, decides nothing
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,8 +36,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_catastrophic_patterns_end_within_the_bounds_or_are_refused(path: Path) -> None:
-    """Each of them, on the texts of all of them; and each finds what it should."""
+def test_catastrophic_patterns_end_within_the_limits_or_are_refused(path: Path) -> None:
+    """Each pattern is searched in the texts of all patterns, and finds what it should."""
     assert len({one.pattern for one in HOSTILE}) >= 40
     found = run(str(path), str(CPU))
     assert (found.returncode, found.stderr) == (0, ""), found.stdout[-200:]
@@ -54,8 +54,8 @@ def test_catastrophic_patterns_end_within_the_bounds_or_are_refused(path: Path) 
 
 
 @pytest.mark.parametrize("name", ["owasp nested", "cloudflare core"])
-def test_a_backtracking_engine_ends_by_these_bounds(name: str, path: Path) -> None:
-    """The same limits kill a process that searches with Python's `re`: so the test can fail."""
+def test_these_limits_kill_a_backtracking_engine(name: str, path: Path) -> None:
+    """The same limits kill a process that searches with Python's `re`: the test can fail."""
     found = run(str(path), str(BACKTRACKING), name)
     assert found.stdout == "begun\n"
     assert found.returncode == -signal.SIGXCPU

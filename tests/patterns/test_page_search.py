@@ -1,7 +1,7 @@
 r"""Search by pages finds the records whose content matches, no more and no fewer.
 
-The proof in words is in `patterns.pattern`; here it is tried: whatever the pattern, the contents
-and the headers, `matching_records` says what testing each content alone says. The headers hold
+The proof in words is in `patterns.pattern`; these tests try it: for any pattern, contents and
+headers, `matching_records` gives the same as testing each content alone. The headers hold
 texts that the pattern hits, the constants are made so small that every fall-back is taken, and
 contents look like headers. LMDBSTORE_EXAMPLES multiplies the number of examples.
 """
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lmdbstore.patterns import pages as page_search
+from lmdbstore.patterns import many_texts as page_search
 from lmdbstore.patterns.pattern import Pattern, compile_pattern
 from lmdbstore.read.record_match import matching_records
 from tests.tools.drawn_patterns import ALPHABET, compiled, patterns
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def record(content: str, source: str = "s", tags: Sequence[str] = ()) -> bytes:
-    """Make a record as it is stored: a header in JSON without a raw newline, and the content."""
+    """Return a record as it is stored: a header in JSON without a raw newline, and the content."""
     header = json.dumps(["id", source, 1.5, list(tags)], ensure_ascii=False, separators=(",", ":"))
     assert "\n" not in header
     return f"{header}\n{content}".encode()
@@ -42,7 +42,7 @@ def one_by_one(found: Pattern, records: Sequence[bytes]) -> list[int]:
 
 
 def assert_found(text: str, records: Sequence[bytes]) -> list[int]:
-    """Check the search by pages with the constants as they are, and with small ones."""
+    """Check the search by pages with the normal constants, and with small ones."""
     found = Pattern(text)
     expected = one_by_one(found, records)
     contents = [content_of(stored).decode() for stored in records]
@@ -62,7 +62,7 @@ def assert_found(text: str, records: Sequence[bytes]) -> list[int]:
 
 @st.composite
 def pages(draw: st.DrawFn) -> tuple[str, list[bytes]]:
-    """Draw a pattern, and records of few of the characters that it may hold."""
+    """Draw a pattern, and records that use few of its possible characters."""
     alphabet = "".join(draw(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=3)))
     alphabet += draw(st.sampled_from(("", "\n", '\n["', '"]', "ab\n", "-_\n")))
     words = st.text(alphabet, max_size=5)
@@ -80,7 +80,7 @@ def pages(draw: st.DrawFn) -> tuple[str, list[bytes]]:
 @given(pages())
 @example((r"a\B", [record("aé"), record("ab")]))
 @example(("(?s)a.*b", [record("a"), record("b"), record("ab")]))
-def test_pages_find_what_testing_each_content_finds(drawn: tuple[str, list[bytes]]) -> None:
+def test_pages_find_the_same_as_testing_each_content(drawn: tuple[str, list[bytes]]) -> None:
     found = compiled(drawn[0])
     records = drawn[1]
     expected = one_by_one(found, records)
@@ -130,13 +130,15 @@ AB = ["ab", "xab", "abx", "x\nab", "ab\nx", "x\nab\ny", "", "ab\n", "\nab", "a\n
         (r"\B", ["", "é", "a", "a b", "é é", "aé", "éa"], [0, 1, 4, 5, 6]),
     ],
 )
-def test_examples(text: str, contents: list[str], expected: list[int]) -> None:
+def test_search_by_pages_finds_the_examples(
+    text: str, contents: list[str], expected: list[int]
+) -> None:
     assert assert_found(text, [record(content) for content in contents]) == expected
     assert_found(text, [record(content, source=content) for content in contents] * 9)
     assert_found(text, [record(content, tags=contents) for content in contents])
 
 
-def test_no_records() -> None:
+def test_no_records_are_found_in_an_empty_page() -> None:
     assert matching_records(compile_pattern("a"), []) == []
     assert matching_records(compile_pattern(""), []) == []
     assert matching_records(compile_pattern("^$"), []) == []
@@ -146,17 +148,17 @@ def test_a_match_that_starts_in_a_header_hides_none_in_the_content() -> None:
     records = [record("b", source="needle"), record("needle", source="needle"), record("needle")]
     assert assert_found("needle", records) == [1, 2]
     assert assert_found(r"needle[^x]*b", records) == []
-    # It starts in a header and ends in the content, in which another one begins later.
+    # It starts in a header and ends in the content, where another one begins later.
     assert assert_found(r"s(?s:.)*?a", [record("sa", source="s"), record("s"), record("a")]) == [0]
-    # It starts at the newline that joins, and runs over the header into the next content.
+    # It starts at the joining newline, and runs over the header into the next content.
     assert assert_found(r"\n(?s:.){0,90}b", [record("x"), record("b"), record("\nb")]) == [2]
     assert assert_found(r"x\s", [record("x"), record("x\n"), record("x")]) == [1]
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 8, 9, 16, 17, 31, 64, 200])
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 5, 9, 50])
-def test_every_fall_back(number: int, every: int) -> None:
-    """Headers that are hit, and contents that are hit often, seldom, first or last."""
+def test_every_fall_back_finds_the_same(number: int, every: int) -> None:
+    """The pattern hits headers, and hits contents often, seldom, first or last."""
     contents = ["needle" if n % every == 0 else "hay" for n in range(number)]
     for source in ("s", "needle"):
         records = [record(content, source) for content in contents]
@@ -169,7 +171,7 @@ def test_every_fall_back(number: int, every: int) -> None:
 
 
 def test_searches_by_page_call_re2_seldom() -> None:
-    """What the page is for: no call for a record that is not hit."""
+    """That is the purpose of the page: there is no call for a record without a hit."""
     records = [record("hay " * 20, source="src") for _ in range(1000)]
     records[500] = record("a needle")
     for text, most in (("needle", 1), (r"\bneedle\b", 1), ("src", 20), (r"\d{3}x", 0)):
@@ -202,13 +204,13 @@ def test_searches_by_page_call_re2_seldom() -> None:
         ("(?:a|b*)c", False),
     ],
 )
-def test_which_patterns_may_run_over_the_page(text: str, unbounded: bool) -> None:
+def test_patterns_that_may_run_over_the_page_are_recognised(text: str, unbounded: bool) -> None:
     assert compile_pattern(text).unbounded is unbounded
 
 
 @pytest.mark.parametrize("text", [r"(?s)1.*q|1", r"1[^q]*", r"(?s).*99", "(?s)(?:1.*){3}"])
 def test_hits_that_run_over_the_page_are_few(text: str) -> None:
-    """Else the time for a page would grow with the square of its length."""
+    """Otherwise the time for a page would grow with the square of its length."""
     found, records = Pattern(text), [record(f"number 1 {n}") for n in range(100)]
     assert found.unbounded
     with patch.object(Pattern, "next_hit", autospec=True, side_effect=Pattern.next_hit) as searches:
@@ -218,15 +220,15 @@ def test_hits_that_run_over_the_page_are_few(text: str) -> None:
 
 @pytest.mark.parametrize("text", ['"', r"\[", r'\n\["', "host", r"\d{3}"])
 def test_hits_between_the_contents_are_few(text: str) -> None:
-    """A pattern that hits every header, or what joins contents, is tried on each content soon."""
+    """A pattern that hits every header, or the joining text, is soon tried on each content."""
     found, records = Pattern(text), [record("x", source="host123") for n in range(1000)]
     with patch.object(Pattern, "next_hit", autospec=True, side_effect=Pattern.next_hit) as searches:
         assert matching_records(found, records) == []
     assert searches.call_count <= 20
 
 
-def test_few_hits_in_headers_are_enough() -> None:
-    """Then the contents are searched without them."""
+def test_after_a_few_hits_in_headers_the_headers_are_left_out() -> None:
+    """The contents are then searched without them."""
     found = Pattern("needle")
     records = [record("x", source="needle" if n % 9 == 0 else "s") for n in range(900)]
     with patch.object(Pattern, "next_hit", autospec=True, side_effect=Pattern.next_hit) as searches:
@@ -235,7 +237,7 @@ def test_few_hits_in_headers_are_enough() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a*", "a|", "a{0}", "(?:a|b*)", r"a|\b|(?:a?)"])
-def test_what_matches_everywhere_is_tested_one_by_one(text: str) -> None:
+def test_a_pattern_that_matches_everywhere_is_tested_on_each_content(text: str) -> None:
     found = compile_pattern(text)
     assert not found.by_page
     assert all(compile_pattern(other).by_page for other in ("a", "^$", r"\b", "^", "a?b", r"a|\b"))

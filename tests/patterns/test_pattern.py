@@ -1,6 +1,6 @@
-r"""What `match` takes, what it means, and that RE2 and the standard library's `re` agree on it.
+r"""What `match` accepts and means, and that RE2 and the standard library's `re` agree on it.
 
-The tables say the meaning by example. The properties hold the two engines together: on patterns
+The tables give the meaning by example. The properties compare the two engines: on patterns
 made from the subset, on arbitrary text as a pattern, and on every character that has cases.
 LMDBSTORE_EXAMPLES multiplies the number of examples: 100 takes some minutes.
 """
@@ -101,13 +101,15 @@ def test_a_hostile_pattern_finishes(pattern: str) -> None:
         ("a", "", []),
     ],
 )
-def test_spans(pattern: str, content: str, spans: list[tuple[int, int]]) -> None:
+def test_spans_are_those_of_the_matches(
+    pattern: str, content: str, spans: list[tuple[int, int]]
+) -> None:
     assert compile_pattern(pattern).spans(content) == spans
 
 
 @examples(60)
 @given(patterns_and_texts())
-def test_spans_say_whether_anything_is_found(drawn: tuple[str, list[str]]) -> None:
+def test_there_are_spans_where_the_pattern_matches(drawn: tuple[str, list[str]]) -> None:
     found = compiled(drawn[0])
     for text in drawn[1]:
         spans = found.spans(text)
@@ -119,14 +121,14 @@ def test_spans_say_whether_anything_is_found(drawn: tuple[str, list[str]]) -> No
 # --- the object ------------------------------------------------------------------------------
 
 
-def test_patterns_are_equal_when_their_texts_are() -> None:
+def test_patterns_with_equal_texts_are_equal() -> None:
     assert Pattern("a") == Pattern("a") != Pattern("b")
     assert Pattern("a") != "a"
     assert len({Pattern("a"), Pattern("a"), Pattern("b")}) == 2
     assert repr(Pattern("a\n")) == "compile_pattern('a\\n')"
 
 
-def test_threads_share_a_pattern() -> None:
+def test_threads_can_share_a_pattern() -> None:
     found = compile_pattern(r"(?i)\bÉt[eé]s?\b.*$")
     contents = [f"un été {n}" if n % 3 else f"hiver {n}" for n in range(300)]
     expected = [found.found_in(content) for content in contents]
@@ -144,9 +146,9 @@ def test_threads_share_a_pattern() -> None:
 
 
 def test_re2_lets_other_threads_run() -> None:
-    """A search in one thread does not hold up another.
+    """A search in one thread does not delay another thread.
 
-    Threads are switched here only when one gives way, so without that all searches would be over.
+    Here threads switch only when one releases the GIL; otherwise all searches would be over.
     """
     found, drawn = compile_pattern("[ab]*a[ab]{12}c"), random.Random(1)
     content = bytes(drawn.choices(b"ab", k=1_000_000))
@@ -169,7 +171,7 @@ def test_re2_lets_other_threads_run() -> None:
 
 
 @pytest.mark.parametrize("kind", "dswDSW")
-def test_classes_are_those_of_ascii(kind: str) -> None:
+def test_classes_are_ascii_classes(kind: str) -> None:
     everything = "".join(chr(code) for code in range(0x3000))
     found, expected = Pattern(rf"\{kind}"), re.compile(rf"x|\{kind}", re.ASCII)
     assert found.spans(everything) == [
@@ -178,14 +180,14 @@ def test_classes_are_those_of_ascii(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["b", "B"])
-def test_boundaries_are_those_of_ascii(kind: str) -> None:
+def test_word_boundaries_are_ascii_boundaries(kind: str) -> None:
     found, expected = Pattern(rf"\{kind}a"), re.compile(rf"(?a:\{kind})a")
     for char in map(chr, range(0x300)):
         assert found.matches(f"{char}a".encode()) == bool(expected.search(f"{char}a")), char
 
 
 def test_the_public_calls_of_re2_find_the_same() -> None:
-    """What stands in where the private ones are not known."""
+    """They are used where the private calls are not known."""
     found = engines._compiled("a[0-9]", "a[0-9]")
     for text in (b"", b"a1", b"xa1 a2", b"none"):
         for start in range(len(text) + 1):
@@ -195,8 +197,8 @@ def test_the_public_calls_of_re2_find_the_same() -> None:
 @pytest.mark.parametrize(
     "pattern", ["(?\x1b[0m)", "[a-\x1b]", "(?P<\x9b>a)", "[[:\x07:]]", "(?\x1bi)"]
 )
-def test_a_refusal_does_not_steer_a_terminal(pattern: str) -> None:
-    """What is outside the subset is named, and its control characters are escaped."""
+def test_a_refusal_prints_no_control_characters(pattern: str) -> None:
+    """The refusal names the construct outside the subset, with control characters escaped."""
     with pytest.raises(InvalidQuery) as refused:
         compile_pattern(pattern)
     assert str(refused.value).isprintable()

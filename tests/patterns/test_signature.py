@@ -1,4 +1,4 @@
-"""Signatures of runs, and what patterns need of them: never a denial of what is there."""
+"""Signatures of runs, and what patterns need of them: no event with a match is excluded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def may_match(pattern: str, contents: list[str]) -> bool:
 
 
 def grams_by_definition(content: str) -> set[int]:
-    """As the docstring says it, one character after the other."""
+    """Follow the definition in the docstring, character by character."""
     folded = ""
     for char in content:
         if char in "\u212aſİı":
@@ -58,7 +58,7 @@ def test_a_filter_holds_all_grams_of_its_contents(contents: list[str]) -> None:
         assert grams(content.encode()) == grams_by_definition(content)
 
 
-def test_the_documented_example() -> None:
+def test_the_documented_example_is_correct() -> None:
     made = signature([b"Ab_cd", b"x"])
     assert len(made) == 128
     assert {505, 650} <= bits(made)
@@ -68,7 +68,7 @@ def test_the_documented_example() -> None:
 
 
 @pytest.mark.parametrize("size", signatures.PRIMES)
-def test_the_primes_are_the_largest_ones_below(size: int) -> None:
+def test_each_prime_is_the_largest_below_its_size(size: int) -> None:
     def is_prime(number: int) -> bool:
         return all(number % factor for factor in range(2, int(number**0.5) + 1))
 
@@ -82,17 +82,17 @@ def test_a_filter_grows_with_its_grams_and_stays_sparse() -> None:
         made = signature([b"%08d" % (n * 7919) for n in range(number)])
         assert len(bits(made)) <= len(made)  # an eighth
     many = signature([b"%016x" % (n * 0x9E3779B97F4A7C15 % (1 << 64)) for n in range(30_000)])
-    assert len(many) == 131_040  # the most, though they would take more
+    assert len(many) == 131_040  # the maximum, though they would need more
 
 
-def test_the_other_byte_order_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_other_byte_order_gives_the_same_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [b"some words, and 0123456789"]
     native = signature(contents)
     monkeypatch.setattr(sys, "byteorder", "big")
     assert signature(contents) == native
 
 
-def test_a_filter_of_unknown_length_may_hold_anything() -> None:
+def test_a_filter_of_unknown_length_excludes_nothing() -> None:
     probe = compile_pattern("needle").probe
     assert probe.may_match(b"", 0)
     assert probe.may_match(bytes(100), 100)
@@ -104,7 +104,7 @@ def test_a_filter_of_unknown_length_may_hold_anything() -> None:
 
 @st.composite
 def patterns_with_matches(draw: st.DrawFn) -> tuple[str, str]:
-    """Draw a pattern together with a text that it matches, in most cases."""
+    """Draw a pattern and a text that it matches in most cases."""
 
     def word() -> tuple[str, str]:
         text = draw(st.text(LETTERS, min_size=1, max_size=7))
@@ -144,7 +144,7 @@ texts = st.text(LETTERS, max_size=6)
 
 @given(patterns_with_matches(), texts, texts, st.lists(texts, max_size=3), st.booleans())
 @examples(2000)
-def test_no_match_is_denied(
+def test_no_matching_run_is_excluded(
     drawn: tuple[str, str], before: str, behind: str, others: list[str], swapped: bool
 ) -> None:
     pattern, text = drawn
@@ -158,7 +158,9 @@ def test_no_match_is_denied(
 
 @given(patterns(), st.lists(st.text(ALPHABET, max_size=12), min_size=1, max_size=4))
 @examples(500)
-def test_no_match_of_any_pattern_is_denied(pattern: str, contents: list[str]) -> None:
+def test_no_matching_run_is_excluded_for_any_text_as_a_pattern(
+    pattern: str, contents: list[str]
+) -> None:
     try:
         found = compile_pattern(pattern)
     except InvalidQuery:
@@ -180,24 +182,24 @@ NOT_HELPED = [
 
 
 @pytest.mark.parametrize("pattern", HELPED)
-def test_what_needs_a_word_excludes_texts_without_it(pattern: str) -> None:
+def test_a_pattern_that_needs_a_word_excludes_texts_without_it(pattern: str) -> None:
     assert compile_pattern(pattern).probe.helps
     assert not may_match(pattern, ["some other text", "and 1234 more", "nothing that is sought"])
 
 
 @pytest.mark.parametrize("pattern", NOT_HELPED)
-def test_what_needs_no_word_excludes_nothing(pattern: str) -> None:
+def test_a_pattern_that_needs_no_word_excludes_nothing(pattern: str) -> None:
     assert not compile_pattern(pattern).probe.helps
     assert may_match(pattern, [""])
 
 
-def test_an_exact_tail_of_a_group_is_not_taken_for_all_of_it() -> None:
+def test_the_exact_tail_of_a_group_is_not_used_as_the_whole_group() -> None:
     assert may_match("ab(?:.c)de", ["abXcde"])
     assert may_match("ab(?:x.|c)de", ["abxyde"])
     assert re.search("ab(?:x.|c)de", "abxyde")
 
 
-def test_many_alternatives_are_cut_down_and_stay_right() -> None:
+def test_many_alternatives_are_shortened_and_stay_correct() -> None:
     pattern = "".join(f"(?:{a}{a}{a}{a}|{a.upper()}{a}{a}{a}x)" for a in "abcdefgh")
     text = "".join(a * 4 for a in "abcdefgh")
     assert may_match(pattern, [text])

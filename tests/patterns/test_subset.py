@@ -1,4 +1,4 @@
-"""Which patterns are accepted, with what they mean by example, and which are refused."""
+"""The patterns that are accepted, with their meaning by example, and those that are refused."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ ACCEPTED = [  # pattern, texts with a match, texts without
 
 
 @pytest.mark.parametrize(("pattern", "hits", "misses"), ACCEPTED)
-def test_accepted(pattern: str, hits: list[str], misses: list[str]) -> None:
+def test_patterns_of_the_subset_are_accepted_and_match(
+    pattern: str, hits: list[str], misses: list[str]
+) -> None:
     found = compiled_in_both(pattern)
     for text in hits:
         assert found.matches(text.encode()), text
@@ -257,7 +259,9 @@ REFUSED = [  # pattern, construct, position
 
 
 @pytest.mark.parametrize(("pattern", "construct", "position"), REFUSED)
-def test_refused(pattern: str, construct: str, position: int) -> None:
+def test_patterns_outside_the_subset_are_refused_with_their_position(
+    pattern: str, construct: str, position: int
+) -> None:
     with pytest.raises(InvalidQuery) as caught:
         compile_pattern(pattern)
     message = str(caught.value)
@@ -273,7 +277,7 @@ def test_only_a_str_is_a_pattern(value: Any) -> None:
         compile_pattern(value)
 
 
-def test_a_str_of_another_class_is_its_text() -> None:
+def test_a_subclass_of_str_is_read_as_its_text() -> None:
     class Text(str):
         __slots__ = ()
 

@@ -7,24 +7,20 @@ import multiprocessing.resource_tracker
 import os
 import subprocess
 import sys
-import threading
 import traceback
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreClosed
+from tests.tools.beside import beside
 from tests.tools.children import in_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
-    pytest.mark.usefixtures("resource_tracker"),
-]
+pytestmark = [pytest.mark.surroundings, pytest.mark.usefixtures("resource_tracker")]
 LONG = 60  # seconds; ends a hang, decides nothing
 
 
@@ -104,40 +100,24 @@ print("done", flush=True)
 
 def test_forking_while_other_threads_read_and_write(store: LMDBEventStore) -> None:
     store.save_many(Event(f"e{n}", timestamp=float(n), tags=["f"]) for n in range(1000))
-    stop = threading.Event()
-    errors: list[BaseException] = []
 
-    def run(work: Callable[[int], object]) -> None:
-        number = 0
-        try:
-            while not stop.is_set():
-                work(number)
-                number += 1
-        except BaseException as error:
-            errors.append(error)
-
-    works: list[Callable[[int], object]] = [
-        lambda n: store.save(Event(f"w{n}", tags=["g"])),
-        lambda n: store.get(f"e{n % 1000}"),
-        lambda _: sum(1 for _ in store.search(flags=["f"])) == 1000,
-    ]
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
+    def search(_: int) -> None:
+        assert sum(1 for _ in store.search(flags=["f"])) == 1000
 
     def child() -> None:
         assert store.get("e7").timestamp == 7.0
         assert store.count(flags=["f"]) == 1000
         store.save(Event(tags=["child"]))
 
-    try:
+    with beside(
+        lambda n: store.save(Event(f"w{n}", tags=["g"])),
+        lambda n: store.get(f"e{n % 1000}"),
+        search,
+        turns=100,
+    ) as go_on:
         for _ in range(20):
+            go_on()
             in_child(child)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(LONG)
-    assert not errors
     assert store.count(flags=["child"]) == 20
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,20 +27,13 @@ from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.children import until
 from tests.tools.held_writer import LONG, READS, SHORT, threads, waiting, writing_process
 from tests.tools.stores import grow
+from tests.tools.strace import needs_strace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-
-def _works(*command: str) -> bool:
-    return bool(shutil.which(command[0])) and subprocess.run(command, check=False).returncode == 0
-
-
-needs_strace = pytest.mark.skipif(
-    not _works("strace", "-o", os.devnull, "true"),
-    reason="strace is missing, or may not trace here",
-)
+pytestmark = pytest.mark.surroundings
 
 
 class Program:
@@ -84,7 +76,6 @@ def program(code: str, path: Path, *, under: Sequence[str] = ()) -> Iterator[Pro
 # -- while it opens -------------------------------------------------------------------------------
 
 
-@needs_strace
 @pytest.mark.parametrize("number", [4, 5])
 def test_one_that_is_killed_while_it_opens_the_store_misleads_nobody_who_waits_to_open_it(
     path: Path, tmp_path: Path, number: int
@@ -93,6 +84,7 @@ def test_one_that_is_killed_while_it_opens_the_store_misleads_nobody_who_waits_t
 
     It would go on from one of the two meta pages, whichever that is, and write over the other.
     """
+    needs_strace()
     events = [f"e{n}" for n in range(number)]
     with LMDBEventStore(path) as store:
         for name in events:
@@ -164,17 +156,17 @@ def last_commit(path: Path) -> int:
     return max(first, second).transaction
 
 
-@needs_strace
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_commit_that_is_written_and_not_announced_has_one_outcome(
     path: Path, *, readonly: bool
 ) -> None:
     """A strict reader completes it; one without the right to write sees it from the next write."""
+    needs_strace()
     with LMDBEventStore(path) as first:
         first.save(Event("old", timestamp=1.0))
     before = last_commit(path)
     held = ["strace", "-f", "-o", os.devnull, "-P", str(path / "data.mdb")]
-    held += ["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_exit=1000000"]
+    held += ["-e", "trace=pwrite64", "-e", f"inject=pwrite64:delay_exit={LONG * 1_000_000}"]
     saving = """
 from lmdbstore import Event, LMDBEventStore
 LMDBEventStore(sys.argv[1]).save(Event("new", timestamp=2.0, tags=["f"]))

@@ -17,6 +17,8 @@ from tests.tools.children import opened_elsewhere
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.surroundings
+
 
 LONG = 60  # seconds; ends a hang, decides nothing
 

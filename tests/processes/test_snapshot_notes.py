@@ -23,10 +23,13 @@ from lmdbstore.processes import snapshot_notes as holders
 from lmdbstore.processes.snapshot_notes import SLOT, Reader, readers_in, snapshots
 from tests.tools.commands import on_terminal, process
 from tests.tools.stores import rights
+from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.surroundings
 
 LONG = 60  # seconds; ends a hang, decides nothing
 
@@ -55,7 +58,11 @@ class Holder:
         self.pid = self.process.pid
         self._killer = threading.Timer(LONG, self.process.kill)
         self._killer.start()
-        self.answer("holding")
+        try:
+            self.answer("holding")
+        except BaseException:
+            self.end()
+            raise
 
     def answer(self, expected: str) -> None:
         assert self.process.stdout
@@ -295,17 +302,13 @@ def test_no_snapshot_fails_because_of_the_file(
     assert [one.age is None for one in held] == [False] * noted + [True] * (2 - noted)
 
 
-def test_a_process_that_may_not_write_it_shows_without_an_age(path: Path) -> None:
-    prepare = "options = {'readonly': True}"
-    if os.getuid() == 0:
-        prepare += "\nimport os; os.setgid(65534); os.setuid(65534)"
-    with LMDBEventStore(path, mode=0o666) as store:
+def test_a_process_that_may_not_write_it_shows_without_an_age() -> None:
+    needs_another_user()
+    prepare = f"{BECOME_ANOTHER}\noptions = {{'readonly': True}}"
+    with folder_for_all() as folder, LMDBEventStore(folder / "events", mode=0o666) as store:
         store.save(Event("a"))
-        for folder in path.parents:
-            if os.getuid() == 0 and folder.stat().st_mode & 0o011 != 0o011:
-                folder.chmod(folder.stat().st_mode | 0o011)
-        (path / "snapshots").chmod(0o444)
-        with holding(path, prepare=prepare) as holder:
+        (folder / "events" / "snapshots").chmod(0o444)
+        with holding(folder / "events", prepare=prepare) as holder:
             assert shown(store) == [], "it holds nothing back, and may be a short read"
             store.save(Event("b"))
             (held,) = store.stats().snapshots

@@ -1,4 +1,4 @@
-"""The executor against the memory store: every way to the events gives the same answer."""
+"""The executor compared with the memory store: every plan gives the same answer."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ times = st.none() | st.integers(-60, 60).map(float) | st.floats(-60, 60)
     ),
     st.none() | st.integers(0, EVENTS - 1),
 )
-def test_both_stores_give_the_same(
+def test_both_stores_give_the_same_results(
     stores: list[EventStore], query: dict[str, Any], after: int | None
 ) -> None:
-    """Searches, their tokens, and counts."""
+    """Compared are searches, their tokens, and counts."""
     answers = []
     for store in stores:
         if after is not None:
@@ -121,10 +121,10 @@ def test_both_stores_give_the_same(
 @pytest.mark.parametrize(
     "wanted", [["early", "f10"], ["late", "f10"], ["early", "late"], ["f50", "f300"], ["f2", "f3"]]
 )
-def test_every_plan_gives_the_same(
+def test_every_plan_gives_the_same_results(
     stores: list[EventStore], monkeypatch: pytest.MonkeyPatch, wanted: list[str], order: Order
 ) -> None:
-    """Whatever the planner would choose: scanning, walking one set, walking all."""
+    """The plans are: scan, walk one posting set, walk all; the planner's choice is not used."""
     memory, store = stores
     expected = [event.id for event in memory.search(flags=wanted, order=order)]
     for dense, merged in ((10**9, 1), (1, 1), (1, 10**9)):
@@ -136,7 +136,7 @@ def test_every_plan_gives_the_same(
 def test_a_page_is_bounded_in_bytes(
     stores: list[EventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few long contents end a page before its number of events is reached."""
+    """A few long contents fill a page before it has its number of events."""
     monkeypatch.setattr(pager, "CHUNK_BYTES", 50_000)
     sizes = []
     decode = fmt.decode
@@ -152,8 +152,8 @@ def test_a_page_is_bounded_in_bytes(
     assert min(sizes) >= 0
 
 
-def test_what_is_saved_during_a_search_is_not_found_by_it(path: Path) -> None:
-    """Neither behind the place it has come to, nor before it, in any order, by any plan."""
+def test_a_search_does_not_find_events_saved_while_it_runs(path: Path) -> None:
+    """Neither after nor before its position, in any order, with any plan."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(f"e{n}", timestamp=float(n % 50), tags=["f"]) for n in range(500))
         old = [f"e{n}" for n in range(500)]
@@ -168,8 +168,8 @@ def test_what_is_saved_during_a_search_is_not_found_by_it(path: Path) -> None:
         assert [sum(1 for _ in store.search(**query)) for query in plans] == [1000] * 4
 
 
-def test_what_is_deleted_before_its_page_is_read_is_not_found(path: Path) -> None:
-    """The key that the search stands on may go, too."""
+def test_events_deleted_before_their_page_is_read_are_not_found(path: Path) -> None:
+    """The key at the position of the search may be deleted, too."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(f"e{n}", timestamp=float(n), tags=["f"]) for n in range(200))
         searches = [store.search(), store.search(flags=["f"])]
@@ -181,10 +181,10 @@ def test_what_is_deleted_before_its_page_is_read_is_not_found(path: Path) -> Non
             assert [event.id for event in search] == [f"e{n}" for n in range(150, 200)]
 
 
-def test_an_interrupted_search_goes_on_where_it_was(
+def test_an_interrupted_search_continues_at_its_position(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An interrupt loses no page, wherever it strikes in turning to it."""
+    """An interrupt at any point of the change to the next page loses no page."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(300))
         for place in (
@@ -208,7 +208,7 @@ def interrupt(*_: object, **__: object) -> None:
 
 
 def test_counting_stops_at_the_limit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies behind it is not read."""
+    """Events after the limit are not read."""
     read: list[int] = []
     matching = matching_records
 
@@ -225,7 +225,7 @@ def test_counting_stops_at_the_limit(path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
-    """An index that contradicts the records is reported by a search, not passed over."""
+    """A search reports an index that contradicts the records."""
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}", timestamp=1.0) for n in range(10))
         key = fmt.encode_time(1.0) + fmt.encode_number(5)[:-1] + b"\0"
@@ -241,8 +241,8 @@ def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
             txn.delete(b"ghost-id", db=databases.ids)
 
 
-def test_no_flipped_bit_of_a_record_is_passed_off_as_data(path: Path) -> None:
-    """Neither by `get`, nor by a `delete`, which would leave postings of other flags behind."""
+def test_a_record_with_a_flipped_bit_is_never_returned(path: Path) -> None:
+    """Neither by `get`, nor by `delete`, which would leave postings of other flags."""
     with LMDBEventStore(path) as store:
         store.save(Event("a", timestamp=1.0, tags=["f"], content="all as it was"))
         key = fmt.encode_time(1.0) + fmt.encode_number(1)
@@ -262,7 +262,7 @@ def test_no_flipped_bit_of_a_record_is_passed_off_as_data(path: Path) -> None:
         assert store.get("a").content == "all as it was"
 
 
-def test_the_entry_of_another_id_is_not_passed_off_as_data(path: Path) -> None:
+def test_the_event_of_another_id_is_never_returned(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a", timestamp=1.0))
         entry = store._session.read(lambda txn, databases: txn.get(b"a", db=databases.ids))
@@ -275,10 +275,8 @@ def test_the_entry_of_another_id_is_not_passed_off_as_data(path: Path) -> None:
             txn.delete(b"b", db=databases.ids)
 
 
-def test_events_that_are_saved_together_are_in_memory_once(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither the events stay there while the next are read, nor the rows that are written."""
+def test_a_batch_of_events_is_in_memory_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the events nor the written rows stay in memory while the next are read."""
     monkeypatch.setattr(saving, "BATCH_EVENTS", 100)
     alive: list[int] = []
     index = saving.Batch.index
@@ -305,7 +303,7 @@ def test_events_that_are_saved_together_are_in_memory_once(
     assert alive == list(range(1000, 0, -100))
 
 
-def test_a_duplicate_in_a_late_part_undoes_the_early_ones(
+def test_a_duplicate_in_a_late_part_undoes_the_earlier_parts(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All parts are in one transaction."""
@@ -319,10 +317,10 @@ def test_a_duplicate_in_a_late_part_undoes_the_early_ones(
         assert store.count(flags=["f"]) == 100
 
 
-def test_a_token_is_of_one_page_while_another_thread_turns_to_the_next(
+def test_a_token_uses_one_page_while_another_thread_changes_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The number of events given and the place of the last are those of the same page."""
+    """The number of returned events and the position of the last are of the same page."""
     long = Page([Event(f"e{n}") for n in range(5)], lambda n: Position(1.0, n + 1))
     short = Page([Event("f")], lambda _: Position(2.0, 9))
     pages = iter([long])
@@ -337,10 +335,10 @@ def test_a_token_is_of_one_page_while_another_thread_turns_to_the_next(
     assert search._position()() == Position(1.0, 5)  # type: ignore[misc]  # not None here
 
 
-def test_what_a_signal_handler_cannot_have_yet_is_an_error_of_ours(
+def test_a_signal_handler_during_an_import_gets_an_error_of_ours(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have interrupted the import of what the first pattern or the first long id needs."""
+    """It may have interrupted the import of a module for the first pattern or long id."""
     with LMDBEventStore(path) as store:
         for half_imported in ("lmdbstore.patterns.pattern", "hashlib"):
             monkeypatch.setitem(sys.modules, half_imported, ModuleType(half_imported))

@@ -75,13 +75,13 @@ def plan(**query: Any) -> str:
         ({"ts_start": 2.0, "ts_end": 1.0}, "nothing to read: the time range is reversed"),
     ],
 )
-def test_plan(query: dict[str, Any], expected: str) -> None:
-    """Each query has the plan that is written here."""
+def test_each_query_has_its_plan(query: dict[str, Any], expected: str) -> None:
+    """Each query has the plan in this table."""
     assert plan(**query) == dedent(expected)
 
 
-def test_an_empty_store_is_not_read() -> None:
-    """Without events there is nothing to plan."""
+def test_an_empty_store_needs_no_plan() -> None:
+    """Nothing is read, as there are no events."""
     assert str(make_plan(Query(), 0, {})) == "nothing to read: the store is empty"
 
 
@@ -101,8 +101,8 @@ def test_an_empty_store_is_not_read() -> None:
         ({"flags": ("half",), "after": Position(2.0, 7)}, None),
     ],
 )
-def test_what_the_numbers_of_the_plan_tell_is_not_counted(
+def test_events_are_not_counted_where_the_plan_knows_the_number(
     query: dict[str, Any], known: int | None
 ) -> None:
-    """All events, or those of one flag, are as many as the store knows."""
+    """The store knows the number of all events, and the number for one flag."""
     assert make_plan(Query(**query), 100_000, POSTINGS).known_count == known

@@ -16,20 +16,17 @@ from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.read import executor as pager
 from lmdbstore.threads.gate import Gate
-from lmdbstore.write.save import Batch
+from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.children import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from lmdbstore.write.transaction import WriteTransaction
-
 ROUNDS = 400
 LONG = 60  # seconds; ends a hang, decides nothing
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*fork.*:DeprecationWarning",
     # Where an interrupt strikes in a weak reference's callback, Python reports and drops it.
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
@@ -205,12 +202,12 @@ def test_upkeep_by_a_signal_handler_does_not_wait_for_the_write_that_it_interrup
             else:
                 outcomes.append("answered")
 
-        def interrupted(batch: Batch, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
+        def interrupted(txn: WriteTransaction, *entry: Any) -> bool:
             signal.raise_signal(signal.SIGUSR1)
-            return write(batch, txn, keys)
+            return claim(txn, *entry)
 
-        write = Batch.write
-        Batch.write = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
+        claim = WriteTransaction.claim
+        WriteTransaction.claim = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
         signal.signal(signal.SIGUSR1, handler)
         with LMDBEventStore(path) as store:
             store.save(Event("a"))

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 LONG = 60  # seconds; ends a hang, decides nothing
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:

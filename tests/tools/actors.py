@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Actor", "Process", "make_small"]
 
-HANG = 120  # seconds; only a hang takes so long
+HANG = 120  # seconds; ends a hang, decides nothing
 SMALL = {
     (pager, "FIRST_CHUNK"): 2,
     (pager, "LONGEST_CHUNK"): 5,
@@ -39,7 +39,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
 
 
 class Actor:
-    """A store and what was opened on it; it answers commands with plain data."""
+    """A store with its snapshots and searches; it answers commands with plain data."""
 
     def __init__(self, store: EventStore | None = None) -> None:
         self.views: dict[int | None, EventView] = {} if store is None else {None: store}
@@ -60,7 +60,7 @@ class Actor:
         self.__init__(LMDBEventStore(path, **options))  # type: ignore[misc]
 
     def close(self) -> None:
-        """Close the store; what was opened on it stays, to be asked whether it ended too."""
+        """Close the store; keep its snapshots and searches, to check that they have ended, too."""
         if None in self.views:
             self.store.close()
 
@@ -96,7 +96,7 @@ class Actor:
         return bool(self.views[view].explain(**conditions))
 
     def search(self, view: int | None, conditions: dict[str, Any]) -> list[tuple[Event, str]]:
-        """Return each event with the token behind it."""
+        """Return each event with the token after it."""
         search = self.views[view].search(**conditions)
         return [(event, str(search.token)) for event in search]
 
@@ -105,7 +105,7 @@ class Actor:
         return self.searches[number].token
 
     def read(self, number: int, most: int) -> tuple[list[tuple[Event, str]], bool]:
-        """Read on in a search; return the events with their tokens, and whether it ended."""
+        """Continue a search; return the events with their tokens, and whether it ended."""
         search = self.searches[number]
         found: list[tuple[Event, str]] = []
         for _ in range(most):
@@ -157,7 +157,7 @@ class Process:
 
 
 def serve(descriptor: int) -> None:
-    """Answer commands until there are no more: what the other process runs."""
+    """Answer commands until there are no more; the other process runs this."""
     make_small(pytest.MonkeyPatch())
     actor = Actor()
     pipe: Any = Connection(descriptor)

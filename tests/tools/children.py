@@ -1,4 +1,4 @@
-"""Children of a test: forked, or commands of their own; each ends, or fails the test."""
+"""Children of a test: forks or commands; each ends, or fails the test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def in_child(work: Callable[[], None]) -> None:
-    """Fork, run `work` in the child, and fail here if it failed there."""
+    """Fork, run `work` in the child, and fail if it failed there."""
     pid = os.fork()
     if not pid:
         status = 1
@@ -49,7 +49,7 @@ def output_of(command: list[str], limit: float = LONG) -> str:
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        start_new_session=True,  # so that what strace runs is ended with it
+        start_new_session=True,  # so that the command that strace runs ends with it
     ) as child:
         try:
             output, errors = child.communicate(timeout=limit)
@@ -64,7 +64,7 @@ def output_of(command: list[str], limit: float = LONG) -> str:
 
 @contextmanager
 def opened_elsewhere(path: Path, options: str = "") -> Iterator[int]:
-    """Have another process hold the store open; give its number."""
+    """Let another process hold the store open; yield its process id."""
     code = f"""
 import sys
 from lmdbstore import LMDBEventStore
@@ -83,7 +83,7 @@ with LMDBEventStore({str(path)!r}{options}):
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds; fail if it does not for too long."""
+    """Wait until a condition holds; fail after too long a time."""
     end = time.monotonic() + LONG
     while not holds():
         assert time.monotonic() < end, what

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 RUN, PIECE = 64, 120
-EVENTS = 140  # two runs have signatures; more than a piece
+EVENTS = 140  # two runs have signatures; they are more than a piece
 
 
 def make_small(patch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def cut_next(txn: Any, dbs: Any) -> None:
 
 
 def raise_next(txn: Any, dbs: Any) -> None:
-    """What one flipped bit makes of it: no store comes near."""
+    """One flipped bit makes it larger than in any store."""
     txn.put(fmt.NEXT, flipped(txn.get(fmt.NEXT, db=dbs.meta), 0, 64), db=dbs.meta)
 
 
@@ -89,7 +89,7 @@ def break_record(txn: Any, dbs: Any) -> None:
 
 
 def invalidate_event(txn: Any, dbs: Any) -> None:
-    """An event with a flag twice is not one that was saved."""
+    """An event that has a flag twice was never saved."""
     txn.put(key(7), b'"e7","",7.0,["a","a"]\n', db=dbs.timeline)
 
 
@@ -99,7 +99,7 @@ def change_content(txn: Any, dbs: Any) -> None:
 
 
 def change_words(txn: Any, dbs: Any) -> None:
-    """What it holds now is not in the signature of the run, which was not changed."""
+    """The new words are not in the signature of the run, which is not changed."""
     record = txn.get(key(7), db=dbs.timeline)
     txn.put(key(7), record.replace(b"content", b"another"), db=dbs.timeline)
 
@@ -125,17 +125,17 @@ def misplace_local_id(txn: Any, dbs: Any) -> None:
 
 
 def misplace_beyond_all(txn: Any, dbs: Any) -> None:
-    """A local id that was never given out does not make the next one wrong too."""
+    """A local id that was never assigned does not make the next one wrong, too."""
     move(txn, dbs, key(7)[:8] + fmt.encode_number(1 << 40))
 
 
 def misplace_to_a_later_local_id(txn: Any, dbs: Any) -> None:
-    """One that another event has, which comes later in the timeline."""
+    """The local id of an event that is later in the timeline."""
     move(txn, dbs, flipped(key(7), 15))
 
 
 def misplace_to_an_earlier_local_id(txn: Any, dbs: Any) -> None:
-    """One that another event has, which came before."""
+    """The local id of an event that is earlier in the timeline."""
     move(txn, dbs, flipped(key(7), 15, 8 | 2))
 
 
@@ -144,7 +144,7 @@ def move(txn: Any, dbs: Any, where: bytes) -> None:
 
 
 def move_to_no_local_id(txn: Any, dbs: Any) -> None:
-    """None is 0, though all indexes agree on it."""
+    """No local id is 0, even if all indexes agree on it."""
     where = key(7)[:8] + bytes(8)
     move(txn, dbs, where)
     txn.put(b"e7", where + fmt.checksum_in_id(txn.get(b"e7", db=dbs.ids)), db=dbs.ids)
@@ -155,7 +155,7 @@ def move_to_no_local_id(txn: Any, dbs: Any) -> None:
 
 
 def double(txn: Any, dbs: Any) -> None:
-    """Two records with one id, and all index entries of both but in `ids`."""
+    """Two records with one id, and all index entries of both except in `ids`."""
     record = txn.get(key(7), db=dbs.timeline)
     local_id = fmt.encode_number(EVENTS + 1)
     txn.put(fmt.NEXT, fmt.encode_number(EVENTS + 2), db=dbs.meta)
@@ -231,7 +231,7 @@ def cut_filter(txn: Any, dbs: Any) -> None:
 
 
 def cut_filter_of_nothing(txn: Any, dbs: Any) -> None:
-    """That of a run without an event."""
+    """The filter of a run without events."""
     txn.put(fmt.after_key(key(EVENTS)), b"x" + b"\xff" * 16, db=dbs.signatures)
 
 

@@ -1,4 +1,4 @@
-"""Strategies of Hypothesis for patterns of the subset, and what they are compiled to."""
+"""Strategies of Hypothesis for patterns of the subset, and their compilation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-# Letters with odd cases, white space that is not ASCII, and what stands at the edges of classes.
+# Letters with odd cases, white space that is not ASCII, and the ends of classes.
 LETTERS = "abkszABKSZ09_éÉßẞ\u212aſİIıσςΣǅǆǄµμΜÅå\u212bﬅﬆΐ\u0390\u1fd3𐐀𐐨"
 OTHERS = " -\n\t\v\r\0\x1c\x85\xa0\u2028\u2003😀/`{@[\x7f\uffff\U00010000\U0010ffff"
 ALPHABET = LETTERS + OTHERS
@@ -35,7 +35,7 @@ CONTROLS = {"\n": r"\n", "\t": r"\t", "\v": r"\v", "\r": r"\r", "\0": r"\0"}
 
 
 def spelled(char: str, way: int) -> str:
-    """Write a character down in one of the ways that a pattern may."""
+    """Write a character in one of the ways that are possible in a pattern."""
     code = ord(char)
     if way == 1 and char in CONTROLS:
         return CONTROLS[char]
@@ -53,7 +53,7 @@ SMALL = st.integers(0, 99)
 
 @st.composite
 def members(draw: st.DrawFn, chars: st.SearchStrategy[str]) -> str:
-    """Draw what stands in a class."""
+    """Draw the members of a class."""
     found = []
     for _ in range(1 + draw(SMALL) % 3):
         kind = draw(SMALL)
@@ -101,7 +101,7 @@ def patterns(draw: st.DrawFn, alphabet: str = ALPHABET, depth: int = 3) -> str:
 
 @st.composite
 def patterns_and_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
-    """Draw a pattern, and texts of few of the characters that it may hold."""
+    """Draw a pattern, and texts that use few of its possible characters."""
     alphabet = "".join(draw(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=4)))
     alphabet = "".join(dict.fromkeys(alphabet + alphabet.swapcase()))
     texts = st.lists(st.text(alphabet, max_size=8), min_size=1, max_size=6)
@@ -109,7 +109,7 @@ def patterns_and_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 
 def compiled(pattern: str) -> Pattern:
-    """Compile a pattern that was drawn; those whose bounds multiply too far are not counted."""
+    """Compile a drawn pattern; skip patterns whose bounds multiply too far."""
     try:
         return Pattern(pattern)
     except InvalidQuery as error:
@@ -118,7 +118,7 @@ def compiled(pattern: str) -> Pattern:
 
 
 def compiled_in_both(pattern: str) -> Pattern:
-    """Compile a pattern, and check that `re` takes it too: as it is, and as it is rendered."""
+    """Compile a pattern, and check that `re` accepts it too: as written, and as rendered."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = compiled(pattern)

@@ -1,4 +1,4 @@
-"""A writer that is held before or after its commit, here or in another process, and its readers."""
+"""A writer that stops before or after its commit, here or in another process, and readers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LONG", "NEW", "READS", "SHORT", "HeldWriter", "threads", "waiting", "writing_process"]
 
 LONG = 60  # seconds; ends a hang, decides nothing
-SHORT = 0.2  # seconds in which a reader that does not wait would long have returned
+SHORT = 0.2  # seconds; a reader that does not wait returns much sooner
 READS: dict[str, Callable[[Any], Any]] = {
     "get": lambda store: store.get("new", None) is not None,
     "in": lambda store: "new" in store,
@@ -44,7 +44,7 @@ READS["snapshot"] = snapshot_sees_it
 
 
 class HeldWriter:
-    """Holds the next commit of this process until it is let go, or made to fail."""
+    """Holds the next commit of this process until it is released, or made to fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.go = threading.Event(), threading.Event()
@@ -68,7 +68,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def waiting(*reads: Future[Any]) -> bool:
-    """Whether none of the reads has returned, in a while in which it would have."""
+    """Whether none of the reads has returned after a time in which it could have."""
     return not wait(reads, SHORT, FIRST_COMPLETED).done
 
 

@@ -1,8 +1,8 @@
-"""Patterns that make a backtracking engine search for ages, and some that make a compiler swell.
+"""Patterns that exhaust the time of a backtracking engine, and some that exhaust a compiler.
 
-`python -m tests.tools.hostile PATH CPU_SECONDS [NAME]` runs them as a process of their own, under
+`python -m tests.tools.hostile PATH CPU_SECONDS [NAME]` runs them as another process, under
 limits of the operating system that do not depend on how fast the machine is relative to the clock:
-used by `tests.patterns.test_hostile_patterns`. With a NAME, that one alone is run, and by Python's
+used by `tests.patterns.test_hostile_patterns`. With a NAME, only that one is run, with Python's
 `re`.
 """
 
@@ -29,7 +29,7 @@ MAP = 1 << 26  # bytes, of them
 
 
 class Hostile(NamedTuple):
-    """A pattern, a text on which backtracking takes ages to find nothing, and one it matches."""
+    """A pattern, a text on which backtracking takes ages to find nothing, and a text it matches."""
 
     name: str
     pattern: str
@@ -185,8 +185,8 @@ HOSTILE = [
     Hostile("davis adjacency", r"^\w*\d*\w*$", "1" * LONG + "!", "a1a"),
 ]
 
-# Constructs of the same literature in the form that is refused: they cannot be searched in linear
-# time, or not by RE2. And patterns for their compiler.
+# Constructs of the same literature in a form that is refused: they cannot be searched in linear
+# time, or not by RE2. And patterns that are too large for its compiler.
 BOMBS = {
     "marked, with its lookahead": r"^_((?:__|[\s\S])+?)_(?!_)",
     "urllib, with its backreference": r"""(?:.*,)*[ \t]+realm=(["']?)([^"']*)\2""",
@@ -251,7 +251,7 @@ def _limited(cpu: int) -> None:
 
 
 def _outcome(store: EventStore, pattern: str) -> list[str] | None:
-    """Return the ids of the events that it is found in; None if it is refused."""
+    """Return the ids of the events that the pattern matches; None if it is refused."""
     try:
         found = [event.id for event in store.search(match=pattern)]
     except InvalidQuery:

@@ -1,4 +1,4 @@
-"""File systems of a child's own: small ones, and ones that nobody may write to."""
+"""File systems for one child process: small ones, and read-only ones."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def needs_mounts() -> None:
 
 
 def mounted(folder: Path, *commands: list[str] | str, size: int) -> list[str]:
-    """Return the command that runs others, one by one, with an empty disk of its own at `folder`.
+    """Return the command that runs others, one by one, with an empty disk at `folder`.
 
-    The disk has `size` bytes in memory; nobody else sees it, and it ends with them. A text is a
-    command for the shell.
+    The disk has `size` bytes in memory; no other process sees it, and it ends with them. A text is
+    a command for the shell.
     """
     lines = [f"mount -t tmpfs -o size={size} none {shlex.quote(str(folder))}"]
     lines += [line if isinstance(line, str) else shlex.join(line) for line in commands]

@@ -1,4 +1,4 @@
-"""Damage that is planted by hand: writes that go past the store, and are of its transactions."""
+"""Damage that is planted by hand: writes that bypass the store, in transactions like its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["writing"]
 
 @contextmanager
 def writing(store: LMDBEventStore) -> Iterator[tuple[Any, Databases]]:
-    """Give a write transaction, which is noted as the store's own are, and the databases."""
+    """Yield a write transaction, which is noted like those of the store, and the databases."""
     databases = store._session._environment.databases
     txn: Any = store._session._environment.lmdb.begin(write=True)
     txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()))

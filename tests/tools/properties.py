@@ -1,4 +1,4 @@
-"""How many examples a property runs on: LMDBSTORE_EXAMPLES multiplies them."""
+"""The number of examples of a property: LMDBSTORE_EXAMPLES multiplies it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = float(os.environ.get("LMDBSTORE_EXAMPLES", "1"))
 
 
 def examples(number: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a property so many times, multiplied by LMDBSTORE_EXAMPLES."""
+    """Run a property on this number of examples, multiplied by LMDBSTORE_EXAMPLES."""
     return settings(
         max_examples=max(1, int(number * EXAMPLES)),
         deadline=None,

@@ -1,4 +1,4 @@
-"""Events to purge, and what a purge leaves of them, computed the naive way."""
+"""Events to purge, and the events that a purge leaves, computed in a naive way."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def in_use(store: LMDBEventStore) -> int:
 
 
 def expected(events: Sequence[Event], **how: Any) -> list[Event]:
-    """Return what a purge without `max_bytes` leaves, the naive way."""
+    """Return the events that a purge without `max_bytes` leaves, computed in a naive way."""
     flags, keep = set(how.get("flags") or ()), set(how.get("keep_flags") or ())
     counted = sum(flags <= set(event.tags) for event in events)
     surplus = 0 if how.get("max_events") is None else counted - how["max_events"]

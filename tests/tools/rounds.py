@@ -1,9 +1,9 @@
-"""How long an endurance test goes on, and what it counted: the table that the README shows.
+"""How long an endurance test runs, and what it counted: the table that the README shows.
 
-Every test with the marker `endurance` belongs to the usual run, with the few rounds that its
-marker names. `pytest -m endurance --minutes 30` shares half an hour among those that it selects,
-and prints what they counted. Chance comes from `Rounds.random`; a failure names the seed, and
-`--seed` repeats it.
+Every test with the marker `endurance` is in the usual run, with the few rounds that its
+marker names. `pytest -m endurance --minutes 30` shares half an hour among the selected tests,
+and prints what they counted. Random numbers come from `Rounds.random`; a failure names the seed,
+and `--seed` repeats it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _rows: dict[str, _Row] = {}  # by the test's node id, in the order they ran
 
 
 class Rounds:
-    """The rounds of one test: iterate over it, and `add` what is to be counted."""
+    """The rounds of one test: iterate over it, and `add` what you count."""
 
     def __init__(self, least: int, seconds: float, seed: int) -> None:
-        """Go on for `least` rounds, or for so many seconds where that is longer."""
+        """Run for `least` rounds, or for this number of seconds if that is longer."""
         self.random = random.Random(seed)
         self.seed = seed
         self.counts: Counter[str] = Counter()
@@ -42,13 +42,13 @@ class Rounds:
         self._end = time.monotonic() + seconds
 
     def __iter__(self) -> Iterator[int]:
-        """Give the number of each round, from 0 on."""
+        """Yield the number of each round, from 0."""
         while self.number < self._least or self.left() > 0:
             yield self.number
             self.number += 1
 
     def left(self) -> float:
-        """Return the seconds that are left; not over 0 where only the number of rounds counts."""
+        """Return the seconds that are left; 0 or less if only the number of rounds counts."""
         return self._end - time.monotonic()
 
     def add(self, what: str, number: int = 1) -> None:
@@ -57,7 +57,7 @@ class Rounds:
 
 
 def make_rounds(request: pytest.FixtureRequest, tests: int) -> Rounds:
-    """Make the rounds of a test, one of so many that share the time."""
+    """Make the rounds of a test that shares the time with this number of tests."""
     marker = request.node.get_closest_marker("endurance")
     assert marker is not None, "a test with rounds needs the marker endurance(title, rounds=N)"
     minutes = request.config.getoption("--minutes")
@@ -73,7 +73,7 @@ def make_rounds(request: pytest.FixtureRequest, tests: int) -> Rounds:
 
 
 def table(failed: set[str]) -> list[str]:
-    """Return the lines of the table, in Markdown; `failed` are the node ids of tests that did."""
+    """Return the lines of the table, in Markdown; `failed` are the node ids of failed tests."""
     lines = ["| what happens, again and again | rounds | counted |", "|---|---|---|"]
     for node, (title, rounds) in _rows.items():
         counted = ", ".join(f"{number:,} {what}" for what, number in rounds.counts.items())

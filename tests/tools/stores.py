@@ -1,4 +1,4 @@
-"""Stores in a certain state, and what is asked of one past its public calls."""
+"""Stores in a certain state, and questions to a store without its public calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fill(store: LMDBEventStore, events: int = 3000) -> list[Event]:
 
 
 def grow(path: Path) -> None:
-    """Let another process put more into the store than a map of 1 MiB can hold."""
+    """Let another process save more in the store than a map of 1 MiB can hold."""
     code = f"""
 from lmdbstore import Event, LMDBEventStore
 with LMDBEventStore({str(path)!r}, map_size={16 << 20}) as store:

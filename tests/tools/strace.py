@@ -1,7 +1,7 @@
-"""Traces of system calls: run a child under strace, and read what it wrote and flushed, and when.
+"""Traces of system calls: run a child under strace, and read its writes and flushes.
 
-Two numbers give the time of a call: the lines of the trace where it begins and where it ends. Of
-two calls that overlap, in two threads, neither was first.
+Two numbers give the time of a call: the lines of the trace where it begins and where it ends. If
+two calls of two threads overlap, neither was first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from tests.tools.held_writer import LONG
 
 __all__ = ["Call", "needs_strace", "read_trace", "traced"]
-# A question mark: not every processor has every call.
+# With a question mark, as not every processor has every call.
 WRITES = "write,pwrite64,writev,pwritev,?pwritev2"
 FLUSHES = "fsync,fdatasync,sync_file_range,msync"
 FILES = "?open,openat,close,lseek,ftruncate,fallocate,?dup,?dup2,dup3"
@@ -41,9 +41,9 @@ class Call(NamedTuple):
 
     name: str
     arguments: str
-    result: int  # -1 where it failed, or never returned
+    result: int  # -1 if it failed, or never returned
     begun: int
-    ended: int  # `_NEVER` where the process ended before it
+    ended: int  # `_NEVER` if the process ended before
 
     @property
     def strings(self) -> list[bytes]:
@@ -58,7 +58,7 @@ class Call(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The path behind that descriptor, when the call was made."""
+        """The path of that descriptor when the call was made."""
         found = _DESCRIPTOR.match(self.arguments)
         return os.fsdecode(_bytes(found[2])) if found else ""
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from lmdbstore.store import Durability
 
+pytestmark = pytest.mark.surroundings
+
 META_PAGES = 2 * os.sysconf("SC_PAGESIZE")  # bytes at the beginning of LMDB's file
 THREADS = 12
 

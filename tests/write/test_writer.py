@@ -9,6 +9,7 @@ import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -27,6 +28,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.read.runs import RUN
 from lmdbstore.write import writer
 from lmdbstore.write.transaction import WriteTransaction
+from tests.tools.beside import beside
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 
@@ -330,7 +332,7 @@ def test_a_failed_write_does_not_wait_for_readers(store: LMDBEventStore) -> None
 @pytest.mark.parametrize(
     ("method", "write"),
     [
-        ("put_many", lambda store: store.save(Event("a"))),
+        ("put", lambda store: store.save(Event("a"))),
         ("put", lambda store: store.save_many([Event(str(n)) for n in range(RUN)])),
         ("commit", lambda store: store.save(Event("a"))),
         ("put_many", lambda store: store.save_many([Event("a")])),
@@ -385,24 +387,19 @@ def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(
     store: LMDBEventStore, path: Path
 ) -> None:
     """Signals strike the main thread at any point of its writes, while other threads write too."""
-    stop = threading.Event()
     saved: list[str] = []
     before = signal.getsignal(signal.SIGINT)
 
-    def follow(name: str) -> None:
-        number = 0
-        while not stop.is_set():
-            number += 1
-            event_id = f"{name}-{number}"
-            store.save(Event(event_id, tags=["f"]))
-            saved.append(event_id)
+    def follow(name: str, number: int) -> None:
+        store.save(Event(f"{name}-{number}", tags=["f"]))
+        saved.append(f"{name}-{number}")
 
-    with ThreadPoolExecutor(2) as pool:
-        followers = [pool.submit(follow, name) for name in ("x", "y")]
+    with beside(partial(follow, "x"), partial(follow, "y"), turns=20) as go_on:
         interrupted = done = 0
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             while interrupted < 150:
+                go_on()
                 delay = 0.0001 + (interrupted % 30) * 0.0001
                 timer = threading.Timer(delay, _thread.interrupt_main)
                 timer.daemon = True
@@ -418,9 +415,6 @@ def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(
                 timer.join(LONG)
         finally:
             signal.signal(signal.SIGINT, before)
-            stop.set()
-        for follower in followers:
-            follower.result(LONG)
     missing = [event_id for event_id in saved if event_id not in store]
     assert not missing
     assert not store._session._environment.barrier.up

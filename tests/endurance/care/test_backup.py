@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LONG = 60  # seconds; ends a hang, decides nothing
 BATCH = 5  # events that are saved together, all or none
 GRANT = 60  # batches that a writer saves for each backup, so that the store stays small
+MOST = 2000  # batches of one that compacts meanwhile
 THREADS, PROCESSES = 2, 2
 BACKUPS = 4
 
@@ -48,7 +49,7 @@ with LMDBEventStore(path, durability="none") as store:
             os.write(1, b"%d\\n" % n)
 """
 
-# Saves batches without an end, while another thread compacts for ever.
+# Saves batches until it is killed, at most so many, while another thread compacts for ever.
 COMPACTER = f"""
 import itertools, os, sys, threading
 from lmdbstore import Event, LMDBEventStore
@@ -58,9 +59,10 @@ def compact():
     while True:
         store.compact()
 threading.Thread(target=compact, daemon=True).start()
-for n in itertools.count():
+for n in range({MOST}):
     store.save_many(Event(f"{{name}} {{n}} {{i}}", tags=[name]) for i in range({BATCH}))
     os.write(1, b"%d\\n" % n)
+threading.Event().wait()
 """
 
 

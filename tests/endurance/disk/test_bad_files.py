@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from tests.tools.rounds import Rounds
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 PAGE = 4096
 VARIANTS = 12  # of a round

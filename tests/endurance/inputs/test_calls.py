@@ -390,7 +390,6 @@ def test_junk_is_refused_and_nothing_is_written(fuzzed: EventStore, rounds: Roun
         *(("repair", "keep_changed", value) for value in (1, 0, "no", None)),
         *(("verify a folder", "pages", value) for value in (1, 0, "no", None)),
         *(("verify", "pages", value) for value in (1, 0, "no", None)),
-        *(("backup", "compact", value) for value in (1, 0, "no", None)),
         *(("backup", "path", value) for value in ("\ud800", "a\0b", "", None, 5)),
         *(
             (work, "progress", value)

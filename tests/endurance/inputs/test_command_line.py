@@ -143,7 +143,7 @@ words = st.text(st.characters(exclude_characters="\0/.", exclude_categories=["Cs
 words |= st.sampled_from(["\udcff", "", "-", "--", "a\udc80", "é" * 300, "9" * 5000, "nan", "-1d"])
 import_options = st.tuples(
     st.sampled_from([[], ["--format", "lines"], ["--format", "jsonl"]]),
-    st.lists(words.map(lambda word: f"--tag={word}"), max_size=2),
+    st.lists(words.map(lambda word: f"--flag={word}"), max_size=2),
     st.just([]) | words.map(lambda word: [f"--source={word}"]),
 ).map(lambda groups: [word for group in groups for word in group])
 names = st.sampled_from(["a.log", "b.jsonl", "c.gz", "d.ndjson.gz", "\udcff.log", None])

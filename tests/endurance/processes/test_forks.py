@@ -10,21 +10,22 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from lmdbstore import DuplicateEvent, Event, LMDBEventStore
+from tests.tools.beside import beside
 from tests.tools.children import in_child
 from tests.tools.indexes import assert_indexes_agree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from random import Random
 
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 
 LONG = 120  # seconds; ends a hang, decides nothing
 GIVEN = 1500  # events that are there from the beginning, and stay
+TURNS = 30  # of each work that goes on meanwhile, for each step of the test
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
     pytest.mark.usefixtures("resource_tracker"),
 ]
 
@@ -50,60 +51,47 @@ def give(store: LMDBEventStore) -> None:
 
 
 class Work:
-    """Threads that use a store in every way until they are stopped."""
+    """Threads that use a store in every way beside a test."""
 
     def __init__(self, store: LMDBEventStore, elsewhere: Path) -> None:
         self.store = store
         self.elsewhere = elsewhere  # where other stores are opened and closed
         self.saved = 0
 
-    def saving(self) -> None:
+    def saving(self, _: int) -> None:
         self.store.save(Event(tags=["saved"]))
         self.saved += 1
 
-    def coming_and_going(self) -> None:
+    def coming_and_going(self, _: int) -> None:
         event = Event(tags=["gone"], content="gone " * 200)
         self.store.save_many([event, Event(gone := f"{event.id}-2", tags=["gone"])])
         assert {event.id, gone} <= {found.id for found in self.store.search(flags=["gone"])}
         self.store.delete(event.id)
         self.store.delete(gone)
 
-    def reading(self) -> None:
+    def reading(self, _: int) -> None:
         assert self.store.get("e7").timestamp == 7.0
         assert self.store.count(flags=["given"]) == GIVEN
         assert self.store.count(match="^given [0-9]+ x") == GIVEN
         next(self.store.search(order="desc"))  # and forget it
         self.store.stats()
 
-    def in_snapshots(self) -> None:
+    def in_snapshots(self, _: int) -> None:
         with self.store.snapshot() as view:
             assert view.flags()["given"] == GIVEN
             number = len(view)
             assert sum(1 for _ in view.search(match="given|gone|^x*$")) == number == len(view)
 
-    def opening(self) -> None:
+    def opening(self, _: int) -> None:
         with LMDBEventStore(self.store._path) as again, LMDBEventStore(self.elsewhere) as other:
             assert "e7" in again
             other.save(Event())
             other.sign()
 
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        stop = threading.Event()
-
-        def repeat(work: Callable[[], None]) -> None:
-            while not stop.is_set():
-                work()
-
+    def beside(self) -> AbstractContextManager[Callable[..., None]]:
+        """Do it all in threads, so many turns for each call of what is given."""
         works = self.saving, self.coming_and_going, self.reading, self.in_snapshots, self.opening
-        with ThreadPoolExecutor(len(works)) as pool:
-            running = [pool.submit(repeat, work) for work in works]
-            try:
-                yield
-            finally:
-                stop.set()
-                for work in running:
-                    work.result(LONG)
+        return beside(*works, turns=TURNS)
 
 
 def use(store: LMDBEventStore, name: str) -> None:
@@ -143,9 +131,10 @@ def test_forks_in_the_middle_of_everything(path: Path, tmp_path: Path, rounds: R
         def fork(name: str) -> None:
             in_child(lambda: child(name, generations=1))
 
-        with work.going_on(), ThreadPoolExecutor(1) as pool, store.snapshot() as view:
+        with work.beside() as go_on, ThreadPoolExecutor(1) as pool, store.snapshot() as view:
             before = len(view)
             for number in rounds:
+                go_on()
                 another = pool.submit(fork, f"t{number}")  # two threads fork at the same time
                 fork(f"m{number}")
                 another.result(LONG)
@@ -177,7 +166,8 @@ def test_the_three_ways_of_multiprocessing_at_once(
             give(store)
             work = Work(store, tmp_path / "other")
             for number in rounds:
-                with work.going_on():
+                with work.beside() as go_on:
+                    go_on()
                     pools = [multiprocessing.get_context(method).Pool(2) for method in methods]
                     try:
                         found = [
@@ -313,8 +303,9 @@ def test_a_server_whose_workers_are_killed_and_replaced(
         give(store)
         work = Work(store, tmp_path / "other")
         try:
-            with work.going_on():
+            with work.beside() as go_on:
                 for number in rounds:
+                    go_on()
                     while len(workers) < 3:
                         workers.append(Worker(store, workers, graceful=random.random() < 0.5))
                     for worker in workers:

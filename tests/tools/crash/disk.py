@@ -1,14 +1,14 @@
-"""A disk that forgets: what a recorded trace leaves of a folder when the power goes.
+"""A disk that loses data: what a recorded trace leaves of a folder when the power fails.
 
-It plays the calls of a trace and knows at every line what has surely reached the disk. Rules:
+It plays the calls of a trace and knows at every line what has certainly reached the disk. Rules:
 
-- A write reaches it when a flush of its file, begun after the write ended, has ended; or when it
-  ends, where its descriptor has O_DSYNC. Until then any of its sectors may have reached it or
-  not, whatever came of other writes. An older write never covers a newer one: both are in one
+- A write reaches it when a flush of its file that began after the write has ended; or when the
+  write ends, if its descriptor has O_DSYNC. Until then any of its sectors may have reached it or
+  not, independently of other writes. An older write never covers a newer one: both are in one
   page of memory.
-- A file grows with what is written. Where that did not reach the disk, the file may have grown all
-  the same, and hold anything there.
-- A name reaches the disk when its folder is flushed. A rename does as a whole.
+- A file grows with a write. If the write did not reach the disk, the file may have grown
+  nevertheless, and hold any bytes there.
+- A name reaches the disk when its folder is flushed. A rename reaches it as a whole.
 - What is written to a file through memory (`barrier`, `lock.mdb`) is not in a trace.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SECTOR", "Disk", "File", "Folder", "play", "written"]
 
 SECTOR = 512  # bytes that a disk writes whole or not at all
-WAYS = "nothing", "all", "some", "torn"  # what becomes of the writes that nobody flushed
+WAYS = "nothing", "all", "some", "torn"  # what happens to the writes that no call flushed
 
 WRITES = {"write", "writev", "pwrite64", "pwritev", "pwritev2"}
 FLUSHES = {"fsync", "fdatasync"}
@@ -44,7 +44,7 @@ class _Write(NamedTuple):
 
 
 class File:
-    """A file: what is on the disk of it, and what is on the way."""
+    """A file: its content on the disk, and the writes on the way to it."""
 
     def __init__(self) -> None:
         """Make an empty file."""
@@ -52,7 +52,7 @@ class File:
         self.pending: list[_Write] = []
 
     def flush(self, before: int) -> None:
-        """Keep what was written by calls that ended before a line."""
+        """Keep the writes of calls that ended before a line."""
         rest = []
         for write in self.pending:
             if write.call.ended < before:
@@ -62,7 +62,7 @@ class File:
         self.pending = rest
 
     def content(self, way: str, chance: random.Random) -> bytes:
-        """Return what may be left of it."""
+        """Return the content that may be left of it."""
         found = bytearray(self.durable)
         for write in self.pending:
             if way == "all" or (way == "some" and chance.random() < 0.5):
@@ -106,12 +106,12 @@ class Folder:
         self.pending: list[tuple[int, dict[str, Node | None]]] = []  # the line, and what it changes
 
     def change(self, line: int, names: dict[str, Node | None]) -> None:
-        """Change names at once; None takes a name away."""
+        """Change names at once; None removes a name."""
         self.pending.append((line, names))
         _apply(self.now, names)
 
     def flush(self, before: int) -> None:
-        """Keep what was changed before a line."""
+        """Keep the changes that were made before a line."""
         for line, names in self.pending:
             if line < before:
                 _apply(self.durable, names)
@@ -138,7 +138,7 @@ def _apply(names: dict[str, Node], changes: dict[str, Node | None]) -> None:
 
 
 class Disk:
-    """The folder `root`, empty at first, and what a trace did to it."""
+    """The folder `root`, which is empty at first, and what a trace did to it."""
 
     def __init__(self, root: str) -> None:
         """Make an empty disk."""
@@ -148,7 +148,7 @@ class Disk:
         self._synchronous: set[int] = set()  # the descriptors that were opened with O_DSYNC
 
     def find(self, path: str) -> Node | None:
-        """Return what is at a path now."""
+        """Return the file or folder that is at a path now."""
         node: Node | None = self.root
         for name in self._parts(path) or ():
             node = node.now.get(name) if isinstance(node, Folder) else None
@@ -161,7 +161,7 @@ class Disk:
         return path[len(self._path) + 1 :].split("/") if inside else None
 
     def concerns(self, call: Call) -> bool:
-        """Whether a call is about the folder, or what is in it."""
+        """Whether a call is about the folder, or about a file in it."""
         if call.file:
             return self._parts(call.file) is not None
         return any(self._parts(os.fsdecode(text)) is not None for text in call.strings)
@@ -240,7 +240,7 @@ class Disk:
         return folder
 
     def leave(self, target: str, way: str, chance: random.Random) -> None:
-        """Write into a folder, which it makes, what may be left when the power goes now."""
+        """Make a folder with what may be left if the power fails now."""
         _leave(self.root, target, way, chance)
 
 
@@ -267,7 +267,7 @@ def written(call: Call) -> list[bytes]:
 
 
 def play(disk: Disk, calls: list[Call]) -> Iterator[int]:
-    """Play a trace; give each line behind which the power may go."""
+    """Play a trace; yield each line after which the power may fail."""
     calls = [call for call in calls if disk.concerns(call)]
     steps = [(call.begun, 0, call) for call in calls]
     steps += [(call.ended, 1, call) for call in calls]

@@ -1,11 +1,11 @@
 """A child whose writes fail now and then: what it expects of the store, and what it counts.
 
-`python -m tests.tools.crash.faulty PATH SEED TROUBLE` does this and that with the store at PATH.
-Whatever fails must say that nothing was written: then nothing was, and reading goes on. Or it
+`python -m tests.tools.crash.faulty PATH SEED TROUBLE` runs random operations on the store at PATH.
+A failing call must say that nothing was written: then nothing was, and reading still works. Or it
 says that this is not known: then the change is there or not, and never in part, when the store is
-opened again. Done once more without the trouble, it works. The numbers that it counted are printed.
+opened again. A second try without the trouble works. The numbers that it counted are printed.
 
-A new call of the store that writes becomes a method, and is named in `OPERATIONS`.
+A A new call of the store that writes needs a method here, and its name in `OPERATIONS`.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from tests.tools.indexes import assert_indexes_agree
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Change = dict[str, Event | None]  # what is under an id afterwards
+    Change = dict[str, Event | None]  # the event that an id has afterwards
     Outcome = EventWriteException | None
 
 STEPS = 100  # operations of a child whose system calls fail
-FULL = 8  # times that the disk gets full
-FAILURES = 3  # while it is full
-AT_ONCE = 4  # threads that save at the same moment
-FILLER = "filler"  # the file beside the store that takes up the disk
+FULL = 8  # how often the disk gets full
+FAILURES = 3  # before the disk is freed again
+AT_ONCE = 4  # threads that save at the same time
+FILLER = "filler"  # the file beside the store that fills the disk
 
 
 class Tester:
     """The store, and what must be in it."""
 
     def __init__(self, path: str, chance: random.Random) -> None:
-        """Open the store, and save what is deleted later."""
+        """Open the store, and note its events."""
         self.path = path
         self.chance = chance
         self.counts: Counter[str] = Counter()
@@ -52,14 +52,14 @@ class Tester:
         self.events = {event.id: event for event in self.store.search()}
 
     def event(self) -> Event:
-        """Make an event."""
+        """Return a new event."""
         self.number += 1
         content = "c" * self.chance.choice([0, 100, 3000])
         tags = self.chance.sample(["x", "y", "z"], self.chance.randrange(3))
         name = f"{self.chance.randrange(1 << 64):x}"
         return checked(Event(name, "s", float(self.number % 7), tags, content))
 
-    # -- what may fail -----------------------------------------------------------------------------
+    # -- operations that may fail ------------------------------------------------------------------
 
     def save(self) -> bool:
         """Save an event."""
@@ -79,11 +79,11 @@ class Tester:
         return self._try({name: None}, lambda: self.store.delete(name))
 
     def sign(self) -> bool:
-        """Make the signatures anew."""
+        """Rebuild the signatures."""
         return self._try({}, lambda: self.store.sign(rebuild=True))
 
     def save_at_once(self) -> bool:
-        """Save from several threads; each is told what came of its own."""
+        """Save from several threads; each gets the outcome of its own save."""
         events = [self.event() for _ in range(AT_ONCE)]
         outcomes: dict[str, Outcome] = {}
 
@@ -98,7 +98,7 @@ class Tester:
         return self._judge([({event.id: event}, outcomes[event.id]) for event in events])
 
     def backup(self) -> bool:
-        """Copy the store: there is a whole copy, or none."""
+        """Copy the store: there is a complete copy, or none."""
         target = f"{self.path}-copy"
         error = _outcome(lambda: self.store.backup(target))
         assert os.path.exists(target) == (error is None), error
@@ -109,11 +109,11 @@ class Tester:
         return self._stays(error, "backups")
 
     def compact(self) -> bool:
-        """Compact the store: it is the same, or as it was."""
+        """Compact the store: its events stay the same, also after a failure."""
         return self._stays(_outcome(self.store.compact), "compactions")
 
     def repair(self) -> bool:
-        """Repair the store, which is sound: it is the same, or as it was."""
+        """Repair the sound store: its events stay the same, also after a failure."""
         self.store.close()
         error = _outcome(lambda: repair(self.path))
         self.store = LMDBEventStore(self.path)
@@ -125,13 +125,13 @@ class Tester:
         self._check()
         return error is None
 
-    # -- what must come of it ----------------------------------------------------------------------
+    # -- required outcomes -------------------------------------------------------------------------
 
     def _try(self, change: Change, call: Callable[[], object]) -> bool:
         return self._judge([(change, _outcome(call))])
 
     def _judge(self, outcomes: list[tuple[Change, Outcome]]) -> bool:
-        """Check what became of changes; return whether all of them were done."""
+        """Check the outcomes of changes; return whether all of them succeeded."""
         unknown: list[Change] = []
         self.counts["writes tried"] += len(outcomes)
         for change, error in outcomes:
@@ -169,7 +169,7 @@ class Tester:
                 self._apply(change)
 
     def _check(self) -> None:
-        """Compare all that is in the store with what must be."""
+        """Compare the events in the store with the expected events."""
         assert {event.id: event for event in self.store.search()} == self.events
         assert len(self.store) == assert_indexes_agree(self.store) == len(self.events)
         assert self.store.verify() == []
@@ -179,19 +179,19 @@ class Tester:
     # -- the trouble -------------------------------------------------------------------------------
 
     def something(self) -> bool:
-        """Do any of the operations."""
+        """Do one of the operations."""
         names = [name for name in OPERATIONS if self.events or name != "delete"]
         done: bool = getattr(self, self.chance.choice(names))()
         return done
 
     def endure_calls(self) -> None:
-        """Go on while every so many system calls fail; see to it that they are not too many."""
+        """Work while some system calls fail at regular intervals; check that some work succeeds."""
         for _ in range(STEPS):
             if not self.something():  # each thread has calls of its own that fail
                 assert self.save() or self.save(), "nothing works any more"
 
     def endure_full(self, fill: Callable[[int], None], free: Callable[[], None]) -> None:
-        """Fill the disk but for some bytes, go on until that does not suffice, and free it."""
+        """Fill the disk except some bytes, work until it is full, and free it."""
         for _ in range(FULL):
             fill(self.chance.choice([0, 5000, 50_000, 200_000]))
             failed = 0
@@ -203,16 +203,16 @@ class Tester:
                 assert getattr(self, name)(), f"{name} does not work when there is room again"
 
     def limit(self, more: int) -> None:
-        """Let no file grow further than the store has grown, and a little."""
+        """Limit files to the size of the store and a little more."""
         size = os.stat(os.path.join(self.path, "data.mdb")).st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + more, resource.RLIM_INFINITY))
 
     def no_limit(self) -> None:
-        """Take the limit away."""
+        """Remove the limit."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     def fill_up(self, more: int) -> None:
-        """Fill the disk that the store is on."""
+        """Fill the disk of the store."""
         status = os.statvfs(self.path)
         with open(os.path.join(os.path.dirname(self.path), FILLER), "wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(1, status.f_bfree * status.f_bsize - more))
@@ -222,7 +222,7 @@ class Tester:
         os.unlink(os.path.join(os.path.dirname(self.path), FILLER))
 
 
-# What needs room for another file may also be refused where the others are not.
+# These operations need room for another file, and may fail if others succeed.
 COPYING = ("backup", "compact", "repair")
 OPERATIONS = ("save", "save_many", "delete", "sign", "save_at_once", *COPYING)
 
@@ -236,7 +236,7 @@ def _outcome(call: Callable[[], object]) -> Outcome:
 
 
 def main() -> None:
-    """Do as the command line says."""
+    """Run the kind of trouble that the command line names."""
     path, seed, trouble = sys.argv[1:]
     tester = Tester(path, random.Random(int(seed)))
     if trouble == "calls":

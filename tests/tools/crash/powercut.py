@@ -1,6 +1,6 @@
-"""Cut the power again and again in a recorded trace, and look at the store that is left each time.
+"""Cut the power at many points of a recorded trace, and check the store that is left each time.
 
-It runs in a process of its own, as reading a damaged file may end the process: `python -m
+It runs as another process, as reading a damaged file may end the process: `python -m
 tests.tools.crash.powercut PLAN TRACE SEED CUTS` prints how many acknowledged writes it checked.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["Marks", "read_marks"]
 
 
 class Marks(NamedTuple):
-    """At which line of the trace each operation began, and was acknowledged; and the opening."""
+    """The lines of the trace where the opening and each operation began and were acknowledged."""
 
     begun: dict[int, int]
     done: dict[int, int]
@@ -46,7 +46,7 @@ def read_marks(calls: list[Call], plan: Path) -> Marks:
 
 
 class Expected:
-    """What the store must hold when the power goes at a line."""
+    """What the store must hold if the power fails at a line."""
 
     def __init__(self, plan: Plan, marks: Marks, line: int) -> None:
         """Note which operations have begun, and which were acknowledged."""
@@ -58,7 +58,7 @@ class Expected:
         self.opened = marks.opened <= line
 
     def check(self, found: dict[str, Event]) -> None:
-        """Compare with what was found."""
+        """Compare with the events that were found."""
         saved: dict[str, Operation] = {}
         deleted: dict[str, Operation] = {op.id: op for op in self.begun if op.kind == "delete"}
         for operation in self.begun:
@@ -79,7 +79,7 @@ class Expected:
 
 
 def look(store: Path, expected: Expected) -> None:
-    """Open what is left of a store, check all of it, and write to it."""
+    """Open the store that is left, check all of it, and write to it."""
     if expected.opened:
         with LMDBEventStore(store, readonly=True) as reader:
             expected.check({event.id: event for event in reader.search()})

@@ -1,7 +1,7 @@
-"""A workload for a child process that is traced, cut off, or given faults: its plan, and its run.
+"""A workload for a child process that is traced, killed, or given faults: its plan and its run.
 
-The plan is made beforehand, so that the parent knows what the child saves. The child marks with a
-write of its own where each operation begins and where it is acknowledged: `python -m
+The plan is made beforehand, so that the parent knows what the child saves. The child writes a mark
+where each operation begins and where it is acknowledged: `python -m
 tests.tools.crash.workload PLAN` runs a plan.
 """
 
@@ -48,7 +48,7 @@ class Operation(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """What threads do at the same time: a list of operations for each."""
+    """Operations of several threads at the same time: a list for each thread."""
 
     threads: list[list[Operation]]
     together: bool = False  # the first operation of each in one group commit
@@ -94,7 +94,7 @@ def save(number: int, chance: random.Random, *, largest: int = 1 << 13) -> Opera
 
 def _event(event_id: str, chance: random.Random, largest: int) -> dict[str, object]:
     return {
-        "id": f"{event_id}-{chance.randrange(1 << 64):016x}",  # no other text looks like it
+        "id": f"{event_id}-{chance.randrange(1 << 64):016x}",  # no other text is equal to it
         "source": chance.choice(["a", "b"]),
         "timestamp": float(chance.randrange(100)),
         "tags": chance.sample(["x", "y", "z", "", "long" * 200], chance.randrange(4)),
@@ -105,10 +105,10 @@ def _event(event_id: str, chance: random.Random, largest: int) -> dict[str, obje
 def random_phase(
     numbers: Iterator[int], chance: random.Random, threads: int, each: int, old: list[str]
 ) -> Phase:
-    """Return a phase of so many threads with about so many operations each.
+    """Return a phase with this number of threads and about this number of operations for each.
 
-    `old` are ids of events that are there, which are deleted too; ids that are left at the end are
-    added to it.
+    `old` are ids of existing events, which are deleted too; ids of events that are left at the end
+    are added to it.
     """
     shares: list[list[str]] = [old[place::threads] for place in range(threads)]
     old.clear()
@@ -167,7 +167,7 @@ def _queue_up(store: LMDBEventStore, threads: list[threading.Thread]) -> None:
     for thread in threads:
         thread.start()
     while len(store._session._environment.writer._queue) < len(threads):
-        time.sleep(0.001)  # until they are all there, however long that takes
+        time.sleep(0.001)  # until all of them are waiting, however long that takes
 
 
 def _work(

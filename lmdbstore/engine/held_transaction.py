@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
+from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.lmdb_errors import read_error
 from lmdbstore.errors import EventReadException, StoreClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from lmdbstore.disk.databases import Databases
     from lmdbstore.processes.snapshot_notes import Note
@@ -29,7 +29,7 @@ __all__ = ["HeldTransaction"]
 T = TypeVar("T")
 
 
-class HeldTransaction:
+class HeldTransaction(Closable):
     """One state of the store, for as long as it is held; `Environment.hold` makes it."""
 
     def __init__(self, gate: Gate, path: str) -> None:
@@ -87,7 +87,7 @@ class HeldTransaction:
                 "one"
             )
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End the transaction, so that its pages may be used again. A second call does nothing."""
         self._ended = True
         if self._pid == os.getpid():
@@ -101,16 +101,3 @@ class HeldTransaction:
     def drop(self) -> None:
         """Drop the transaction; all other threads are kept out of LMDB."""
         self.note = self.txn = None
-
-    def __enter__(self) -> Self:
-        """Return the held transaction itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it."""
-        self.end()
