@@ -35,6 +35,23 @@ def pytest_configure(config: pytest.Config) -> None:
         set_hypothesis_home_dir(folder.name)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run all tests on all processors if pytest-xdist is installed and no `-n` was given.
+
+    Tests that are named run in one process. So do endurance tests with `--minutes`: their table
+    shows what this process counted.
+    """
+    option = config.option
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
+    if option.minutes and option.numprocesses:
+        raise pytest.UsageError("--minutes works in one process only: leave out -n")
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if everything and option.numprocesses is None and option.dist == "no" and not option.minutes:
+        option.numprocesses, option.dist = "auto", "worksteal"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the endurance tests counted, if `--minutes` was given."""
     if terminalreporter.config.getoption("--minutes"):

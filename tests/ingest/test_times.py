@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lmdbstore.cli.times import TimeError, instant
 from lmdbstore.ingest.times import LogClock, log_time
+from tests.tools.properties import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +114,7 @@ pieces = st.sampled_from([*[line for line, _ in LINES], *NONE, " ", "[", "<1>"])
 texts = st.text(max_size=80) | st.lists(pieces | st.text(max_size=5), max_size=3).map("".join)
 
 
+@examples(50)
 @given(st.lists(texts, max_size=8), st.floats())
 def test_the_cache_of_formats_does_not_change_the_time_of_any_text(
     lines: list[str], latest: float

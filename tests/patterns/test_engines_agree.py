@@ -28,7 +28,7 @@ def assert_agreed(found: Pattern, text: str) -> None:
     assert found.matches(text.encode()) == found.found_in(text), (found.text, text)
 
 
-@examples(600)
+@examples(300)
 @given(patterns_and_texts())
 @example(("(?i)[^𐐀a]", ["𐐀", "𐐨", "a", "b"]))
 @example((r"\B", ["é", "", "aé", "éa"]))

@@ -48,7 +48,7 @@ def grams_by_definition(content: str) -> set[int]:
 
 
 @given(st.lists(st.text(max_size=40) | st.text(LETTERS, max_size=40), max_size=20))
-@examples(300)
+@examples(150)
 def test_a_filter_holds_all_grams_of_its_contents(contents: list[str]) -> None:
     made = signature([content.encode() for content in contents])
     wanted = set[int]().union(*map(grams_by_definition, contents))
@@ -143,7 +143,7 @@ texts = st.text(LETTERS, max_size=6)
 
 
 @given(patterns_with_matches(), texts, texts, st.lists(texts, max_size=3), st.booleans())
-@examples(2000)
+@examples(600)
 def test_no_matching_run_is_excluded(
     drawn: tuple[str, str], before: str, behind: str, others: list[str], swapped: bool
 ) -> None:
@@ -157,7 +157,7 @@ def test_no_matching_run_is_excluded(
 
 
 @given(patterns(), st.lists(st.text(ALPHABET, max_size=12), min_size=1, max_size=4))
-@examples(500)
+@examples(200)
 def test_no_matching_run_is_excluded_for_any_text_as_a_pattern(
     pattern: str, contents: list[str]
 ) -> None:

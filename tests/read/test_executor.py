@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import (
@@ -30,6 +30,7 @@ from lmdbstore.read import plan
 from lmdbstore.read.record_match import matching_records
 from lmdbstore.write import save as saving
 from tests.tools.planting import writing
+from tests.tools.properties import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ flags = st.lists(
 times = st.none() | st.integers(-60, 60).map(float) | st.floats(-60, 60)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(
     st.fixed_dictionaries(
         {},

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 RUN, PIECE = 64, 120
-EVENTS = 140  # two runs have signatures; more than a piece
+EVENTS = 140  # two runs have signatures; they are more than a piece
 
 
 def make_small(patch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,8 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
     postings: set[tuple[bytes, bytes]] = set()
     commits: dict[bytes, bytes] = {}
     with txn.cursor(db=databases.timeline) as cursor:
-        for key, record in cursor:
-            (event,) = fmt.decode([record])
+        records = list(cursor)
+        for (key, record), event in zip(records, fmt.decode([r for _, r in records]), strict=True):
             assert event == checked(event)
             assert key[:8] == fmt.encode_time(event.timestamp)
             assert key[8:] not in commits, "a local id was given twice"

@@ -1,4 +1,7 @@
-"""The number of examples of a property: LMDBSTORE_EXAMPLES multiplies it."""
+"""The number of examples of a property: LMDBSTORE_EXAMPLES multiplies it.
+
+The usual run has few, so that it is quick; LMDBSTORE_EXAMPLES=3 is a thorough one.
+"""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def ids_of(store: LMDBEventStore, name: str) -> list[str]:
     return [event.id for event in store.search(flags=[name])]
 
 
-@pytest.mark.endurance("backups are made while threads and processes write", rounds=2)
+@pytest.mark.endurance("backups are made while threads and processes write", rounds=1)
 def test_a_backup_is_one_state_of_all_writers(
     tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +207,7 @@ def check(path: Path, writers: list[Writer], least: list[int]) -> int:
         return len(store)
 
 
-@pytest.mark.endurance("a process is killed that compacts while it writes", rounds=6)
+@pytest.mark.endurance("a process is killed that compacts while it writes", rounds=3)
 def test_a_compaction_that_is_killed_loses_nothing(tmp_path: Path, rounds: Rounds) -> None:
     for number in rounds:
         path = tmp_path / f"{number}"

@@ -35,7 +35,7 @@ for n in itertools.count():
 """
 
 
-@pytest.mark.endurance("backups, compactions and repairs are killed", rounds=9)
+@pytest.mark.endurance("backups, compactions and repairs are killed", rounds=3)
 def test_copying_that_is_killed_leaves_all_whole(path: Path, rounds: Rounds) -> None:
     with LMDBEventStore(path) as store:
         store.save_many(

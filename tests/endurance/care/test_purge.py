@@ -48,7 +48,7 @@ def retention(chance: Random) -> dict[str, Any]:
     return how
 
 
-@pytest.mark.endurance("a purge is killed again and again, and gone on with", rounds=15)
+@pytest.mark.endurance("a purge is killed again and again, and gone on with", rounds=6)
 def test_a_purge_is_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
     for number in rounds:
         chance = rounds.random
@@ -138,7 +138,7 @@ MOST_USED = 8_000_000  # bytes of the map: what a few rounds take, and not all
 MOST_RUNS = 2 * KEPT // 64
 
 
-@pytest.mark.endurance("events are saved in front and purged behind", rounds=100)
+@pytest.mark.endurance("events are saved in front and purged behind", rounds=50)
 def test_retention(path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
     """File and signatures keep their size for ever."""
     monkeypatch.setattr(signing, "RUN", 64)

@@ -61,7 +61,7 @@ def test_a_disk_that_fails(tmp_path: Path, rounds: Rounds) -> None:
         LMDBEventStore(path).close()
         call, how, least, most = FAULTS[number % len(FAULTS)]
         every = rounds.random.randint(least, most)
-        first = rounds.random.randint(1, every // 2)
+        first = rounds.random.randint(1, max(1, every // 4))
         options = ["-P", str(path / "data.mdb"), "-e", f"trace={call}"]
         options += ["-e", f"inject={call}:{how}:when={first}+{every}"]
         command = run(path, rounds.random.randrange(1 << 32), "calls")

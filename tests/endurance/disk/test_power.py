@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.tools.rounds import Rounds
 
-CUTS = 40  # of each workload, each with four ways of losing what was not flushed
+CUTS = 25  # of each workload, each with four ways of losing what was not flushed
 EVERY = 10_000  # more than there are lines
 
 
@@ -41,7 +41,7 @@ def cut(folder: Path, plan: Plan, seed: int, cuts: int) -> tuple[int, int]:
     return int(number), int(checked)
 
 
-@pytest.mark.endurance("the power goes while threads save and delete", rounds=2)
+@pytest.mark.endurance("the power goes while threads save and delete", rounds=1)
 def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, rounds: Rounds) -> None:
     needs_strace()
     for number in rounds:
@@ -57,17 +57,19 @@ def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, rounds: Roun
         rounds.add("acknowledged writes checked", checked)
 
 
+@pytest.mark.endurance("the power goes at each line while a store is made", rounds=1)
 @pytest.mark.parametrize("there", [False, True], ids=["a new folder", "a folder that is there"])
 def test_a_power_cut_while_a_store_is_made_leaves_none_or_a_whole_one(
-    tmp_path: Path, there: bool
+    tmp_path: Path, rounds: Rounds, there: bool
 ) -> None:
     """At every line of the trace of its making, and of the first saves."""
     needs_strace()
     numbers = itertools.count(1)
     phases = [random_phase(numbers, random.Random(5), 1, 3, [])]
     plan = Plan(str(tmp_path / "disk" / "events"), phases, folder_is_there=there)
-    for seed in range(2):
-        images, _ = cut(
-            tmp_path / f"{seed}", plan._replace(path=str(tmp_path / f"{seed}/disk/s")), seed, EVERY
-        )
+    for number in rounds:
+        folder, seed = tmp_path / f"{number}", rounds.random.randrange(1 << 32)
+        images, checked = cut(folder, plan._replace(path=str(folder / "disk/s")), seed, EVERY)
         assert images > 100
+        rounds.add("power cuts replayed", images)
+        rounds.add("acknowledged writes checked", checked)

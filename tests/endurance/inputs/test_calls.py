@@ -369,7 +369,7 @@ def fuzzed(
 
 
 @pytest.mark.endurance(
-    "every public call with junk for arguments: refused, nothing written", rounds=10
+    "every public call with junk for arguments: refused, nothing written", rounds=3
 )
 def test_junk_is_refused_and_nothing_is_written(fuzzed: EventStore, rounds: Rounds) -> None:
     """Only the package's own exceptions come out, and what the caller's own code raised."""

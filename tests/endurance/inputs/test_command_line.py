@@ -221,7 +221,7 @@ def state(db: Path) -> list[Event]:
         return list(store.search())
 
 
-@pytest.mark.endurance("broken files imported, and imported again: nothing twice", rounds=6)
+@pytest.mark.endurance("broken files imported, and imported again: nothing twice", rounds=3)
 def test_an_import_of_anything_ends_and_adds_nothing_twice(
     path: Path, tmp_path: Path, rounds: Rounds
 ) -> None:
@@ -252,7 +252,7 @@ def test_an_import_of_anything_ends_and_adds_nothing_twice(
         assert_indexes_agree(path)
 
 
-@pytest.mark.endurance("commands with junk for arguments", rounds=4)
+@pytest.mark.endurance("commands with junk for arguments", rounds=2)
 def test_junk_arguments_are_refused_in_words(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: Rounds
 ) -> None:

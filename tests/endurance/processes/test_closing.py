@@ -81,7 +81,7 @@ WORKS: dict[str, Work] = {
 }
 
 
-@pytest.mark.endurance("A store is closed while threads are inside of every call", rounds=3)
+@pytest.mark.endurance("A store is closed while threads are inside of every call", rounds=1)
 def test_close_against_every_other_call(path: Path, rounds: Rounds) -> None:
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(

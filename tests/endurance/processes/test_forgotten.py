@@ -55,7 +55,7 @@ class Circle:
         self.itself = self
 
 
-@pytest.mark.endurance("Searches and snapshots become garbage, in several threads", rounds=3)
+@pytest.mark.endurance("Searches and snapshots become garbage, in several threads", rounds=1)
 def test_what_the_collector_finds_is_given_back(path: Path, rounds: Rounds) -> None:
     """Also where it runs inside of another call into the store."""
     errors: list[BaseException] = []

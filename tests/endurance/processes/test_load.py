@@ -26,7 +26,7 @@ CALLS = 60  # of each thread
 LONG = 300  # seconds; ends a hang, decides nothing
 
 
-@pytest.mark.endurance("16 threads in 4 processes save, delete and read the same events", rounds=2)
+@pytest.mark.endurance("16 threads in 4 processes save, delete and read the same events", rounds=1)
 def test_a_mixed_load_is_strictly_consistent(path: Path, rounds: Rounds) -> None:
     for number in rounds:
         folder = path.with_name(f"{path.name}-{number}") if number else path

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     Change = dict[str, Event | None]  # the event that an id has afterwards
     Outcome = EventWriteException | None
 
-STEPS = 100  # operations of a child whose system calls fail
-FULL = 8  # how often the disk gets full
+STEPS = 50  # operations of a child whose system calls fail
+FULL = 4  # how often the disk gets full
 FAILURES = 3  # before the disk is freed again
 AT_ONCE = 4  # threads that save at the same time
 FILLER = "filler"  # the file beside the store that fills the disk
