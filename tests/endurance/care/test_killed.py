@@ -1,4 +1,4 @@
-"""Who backs up, compacts or repairs is killed: the store is whole, and so is every backup."""
+"""A process that backs up, compacts or repairs is killed: store and backups are complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LONG = 60  # seconds; ends a hang, decides nothing
 
-# Tells when it begins, and then does it for ever.
+# Prints a line when it begins, and then repeats the work for ever.
 PROGRAM = """
 import itertools, sys
 from lmdbstore import LMDBEventStore, repair
@@ -36,7 +36,7 @@ for n in itertools.count():
 
 
 @pytest.mark.endurance("backups, compactions and repairs are killed", rounds=9)
-def test_copying_that_is_killed_leaves_all_whole(path: Path, rounds: Rounds) -> None:
+def test_killed_copies_leave_store_and_backups_complete(path: Path, rounds: Rounds) -> None:
     with LMDBEventStore(path) as store:
         store.save_many(
             Event(f"e{n}", timestamp=float(n % 9), tags=["f"], content=f"content {n} " * 20)

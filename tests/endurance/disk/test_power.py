@@ -1,7 +1,7 @@
-"""The power goes: of what was not flushed some reached the disk and some did not.
+"""The power fails: some of the unflushed data reached the disk and some did not.
 
-Killing a process shows nothing of that, as the system keeps what it wrote. So a workload is run
-under strace, and the disk is made anew as it may look at any line of the trace.
+A killed process does not show that, as the system keeps its writes. So a workload runs under
+strace, and the test builds the disk as it may be at any line of the trace.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from tests.tools.rounds import Rounds
 
-CUTS = 40  # of each workload, each with four ways of losing what was not flushed
+CUTS = 40  # of each workload, each with four ways to lose unflushed data
 EVERY = 10_000  # more than there are lines
 
 
 def cut(folder: Path, plan: Plan, seed: int, cuts: int) -> tuple[int, int]:
-    """Run a plan, cut the power; return how often, and the acknowledged writes checked."""
+    """Run a plan, cut the power; return the number of cuts, and of acknowledged writes checked."""
     os.makedirs(os.path.dirname(plan.path))
     file, trace = folder / "plan", folder / "trace"
     plan.write(file)
@@ -41,8 +41,8 @@ def cut(folder: Path, plan: Plan, seed: int, cuts: int) -> tuple[int, int]:
     return int(number), int(checked)
 
 
-@pytest.mark.endurance("the power goes while threads save and delete", rounds=2)
-def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, rounds: Rounds) -> None:
+@pytest.mark.endurance("the power fails while threads save and delete", rounds=2)
+def test_acknowledged_writes_survive_a_power_cut(tmp_path: Path, rounds: Rounds) -> None:
     needs_strace()
     for number in rounds:
         folder, chance = tmp_path / f"{number}", rounds.random
@@ -58,10 +58,10 @@ def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, rounds: Roun
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["a new folder", "a folder that is there"])
-def test_a_power_cut_while_a_store_is_made_leaves_none_or_a_whole_one(
+def test_a_power_cut_during_creation_leaves_no_store_or_a_complete_one(
     tmp_path: Path, there: bool
 ) -> None:
-    """At every line of the trace of its making, and of the first saves."""
+    """At every line of the trace of the creation, and of the first saves."""
     needs_strace()
     numbers = itertools.count(1)
     phases = [random_phase(numbers, random.Random(5), 1, 3, [])]
