@@ -320,7 +320,7 @@ def test_the_file_of_notes_has_the_rights_of_the_store_and_is_recreated(path: Pa
     assert rights(path / "snapshots") == 0o640
     (path / "snapshots").unlink()
     LMDBEventStore(path, readonly=True).close()
-    assert not (path / "snapshots").exists(), "who only reads makes no file"
+    assert not (path / "snapshots").exists(), "a readonly store makes no file"
     with LMDBEventStore(path) as store, store.snapshot():
         assert rights(path / "snapshots") == 0o640
         assert len(notes(path)) == 1

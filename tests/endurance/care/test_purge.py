@@ -117,8 +117,8 @@ def test_a_purge_during_writes_and_reads_leaves_no_gap(
                 found = [int(each.timestamp) for each in store.search(flags=[lane(number)])]
                 assert found[-1] in (last, last + 1)
                 assert found == list(range(found[0], found[-1] + 1))
-                rounds.add("acknowledged writes meanwhile", last)
-            rounds.add("states read meanwhile", noted(notes, LANES))
+                rounds.add("acknowledged writes at the same time", last)
+            rounds.add("states read at the same time", noted(notes, LANES))
             rounds.add("purges", 10 * LANES * rounds.number)
     finally:
         os.close(notes)

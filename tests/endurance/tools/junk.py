@@ -266,7 +266,7 @@ events = either(
 
 # Good events, one that may be bad, and good events.
 rows = st.builds(
-    lambda before, one, behind: [*before, *one, *behind],
+    lambda before, one, following: [*before, *one, *following],
     st.lists(good_events, max_size=3),
     st.lists(events, max_size=1),
     st.lists(good_events, max_size=2),
