@@ -1,4 +1,4 @@
-"""Sizes that make a few events a large purge."""
+"""Sizes with which a few events are a large purge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backing up: whole or not at all, verified, and never over something else."""
+"""Backup: complete or not at all, verified, and never over other files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 LONG = 60  # seconds; ends a hang, decides nothing
-BATCHES = 25  # that are saved as a backup begins, and again in the middle of it
+BATCHES = 25  # that are saved when a backup begins, and again in the middle of it
 
 
 def size(path: Path) -> int:
@@ -44,7 +44,7 @@ def size(path: Path) -> int:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[Path]:
-    """Give a place for a backup; nothing else may be left where it was made."""
+    """Yield a path for a backup; nothing else may be left in its folder."""
     before = {*os.listdir(tmp_path), "events"}
     yield tmp_path / "backup"
     assert set(os.listdir(tmp_path)) - before <= {"backup", "more"}
@@ -54,14 +54,14 @@ def test_a_backup_is_a_store_like_any_other(
     store: LMDBEventStore, path: Path, target: Path
 ) -> None:
     events = fill(store)
-    told: list[tuple[int, int]] = []
-    copied = store.backup(target, progress=lambda done, total: told.append((done, total)))
+    reported_sizes: list[tuple[int, int]] = []
+    copied = store.backup(target, progress=lambda done, total: reported_sizes.append((done, total)))
     assert copied == size(target) < size(path) * 3 // 4
     assert sorted(os.listdir(target)) == ["barrier", "data.mdb"]
     assert {stat.S_IMODE(os.stat(target / name).st_mode) for name in os.listdir(target)} == {0o600}
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
-    assert told[-1][0] == told[-1][1]
-    assert all(done <= total for done, total in told)
+    assert reported_sizes[-1][0] == reported_sizes[-1][1]
+    assert all(done <= total for done, total in reported_sizes)
     assert verify(target, pages=True) == []
     with LMDBEventStore(target) as copy:
         assert list(copy.search()) == events
@@ -70,11 +70,11 @@ def test_a_backup_is_a_store_like_any_other(
     assert "new" not in store
 
 
-def test_a_backup_beside_writers_is_one_state(store: LMDBEventStore, target: Path) -> None:
-    """All that was acknowledged before is in it, and of each batch everything or nothing.
+def test_a_backup_during_writes_is_one_state(store: LMDBEventStore, target: Path) -> None:
+    """It has all events acknowledged before, and each batch completely or not at all.
 
-    The writer has so many batches for each backup, so that the store does not outgrow a quick disk:
-    some from before it begins, and some from when its first piece is told.
+    The writer saves BATCHES batches twice for each backup, so that the store does not grow too
+    fast: before it begins, and when its first piece is reported.
     """
     done = False
     granted = threading.Semaphore(0)
@@ -136,14 +136,12 @@ def as_link_to_an_empty_folder(place: Path) -> None:
 @pytest.mark.parametrize(
     "made", [as_file, as_folder, as_store, as_dangling_link, as_link_to_an_empty_folder]
 )
-def test_a_backup_is_never_made_over_something_else(
-    store: LMDBEventStore, target: Path, made: Any
-) -> None:
+def test_a_backup_never_overwrites_anything(store: LMDBEventStore, target: Path, made: Any) -> None:
     made(target)
     before = (target.lstat().st_ino, target.is_dir() and sorted(os.listdir(target)))
     with pytest.raises(EventWriteException, match="never overwrites"):
         store.backup(target)
-    # Nor where that comes to be while the backup is made.
+    # Nor something that appears while the backup is made.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copying, "_check_free", lambda *_: None)
         with pytest.raises(EventWriteException, match="could not be made"):
@@ -151,7 +149,7 @@ def test_a_backup_is_never_made_over_something_else(
     assert (target.lstat().st_ino, target.is_dir() and sorted(os.listdir(target))) == before
 
 
-def test_where_no_backup_can_be(store: LMDBEventStore, path: Path, target: Path) -> None:
+def test_an_impossible_backup_is_refused(store: LMDBEventStore, path: Path, target: Path) -> None:
     for place, words in (
         (target / "in" / "nothing", "make it first"),
         (path / "inside", "own folder"),
@@ -162,7 +160,7 @@ def test_where_no_backup_can_be(store: LMDBEventStore, path: Path, target: Path)
     with pytest.raises(StoreOpenError, match=r"^path"):
         store.backup("")
     with pytest.raises(StoreOpenError, match=r"^progress"):
-        store.backup(target, progress=1)  # type: ignore[arg-type]  # what is refused
+        store.backup(target, progress=1)  # type: ignore[arg-type]  # on purpose
     target.mkdir()
     store.backup(target)
     store.close()
@@ -172,7 +170,7 @@ def test_where_no_backup_can_be(store: LMDBEventStore, path: Path, target: Path)
         store.compact()
 
 
-def test_a_place_that_may_not_be_looked_into(
+def test_a_target_in_an_unreadable_folder_is_refused(
     store: LMDBEventStore, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target.mkdir()
@@ -186,7 +184,7 @@ def test_a_place_that_may_not_be_looked_into(
             store.backup(target)
 
 
-def test_a_readonly_store_can_be_backed_up_and_not_compacted(path: Path, target: Path) -> None:
+def test_a_readonly_store_can_be_backed_up_but_not_compacted(path: Path, target: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
     with LMDBEventStore(path, readonly=True) as store:
@@ -196,13 +194,13 @@ def test_a_readonly_store_can_be_backed_up_and_not_compacted(path: Path, target:
     assert verify(target) == []
 
 
-def test_space_is_asked_for_first(
+def test_free_space_is_checked_first(
     store: LMDBEventStore, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
     before = sorted(os.listdir(path))
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((1,) * 10))
-    monkeypatch.setattr(copying, "copy_verified", None)  # nothing is begun
+    monkeypatch.setattr(copying, "copy_verified", None)  # no copy is started
     for work in (lambda: store.backup(target), store.compact):
         with pytest.raises(EventWriteException, match=r"1 bytes free.*needed"):
             work()
@@ -223,8 +221,8 @@ def test_a_copy_that_does_not_verify_is_not_used(
     store.save(Event("more"))
 
 
-def test_what_is_copied_is_looked_at(store: LMDBEventStore, target: Path) -> None:
-    """A record that the store itself has lost to a flipped bit."""
+def test_copied_records_are_verified(store: LMDBEventStore, target: Path) -> None:
+    """A record with a flipped bit in the store itself is found."""
     store.save(Event("a", timestamp=1.0, content="right"))
     with writing(store) as (txn, databases):
         with txn.cursor(db=databases.timeline) as cursor:
@@ -239,10 +237,10 @@ def test_what_is_copied_is_looked_at(store: LMDBEventStore, target: Path) -> Non
 
 
 @pytest.mark.parametrize("work", ["backup", "compact"])
-def test_a_copy_that_is_interrupted_leaves_nothing(
+def test_an_interrupted_copy_leaves_nothing(
     store: LMDBEventStore, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
-    """However much it still has to write."""
+    """This holds at any point of the copy."""
     monkeypatch.setattr(copying, "COPY_BYTES", 1 << 12)
     events = fill(store)
     before = sorted(os.listdir(path))
@@ -266,7 +264,7 @@ def test_a_copy_that_is_interrupted_leaves_nothing(
 
 def fork(_: LMDBEventStore) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork
+        warnings.simplefilter("ignore", DeprecationWarning)  # about threads in a process that forks
         pid = os.fork()
     if not pid:
         os._exit(0)
@@ -291,21 +289,21 @@ def write_until_it_is_closed(store: LMDBEventStore) -> None:
         (write_until_it_is_closed, StoreClosed),
     ],
 )
-def test_what_is_told_of_the_progress_may_act_on_the_store(
+def test_progress_callbacks_may_use_the_store(
     store: LMDBEventStore,
     target: Path,
     monkeypatch: pytest.MonkeyPatch,
     act: Callable[[LMDBEventStore], object],
     refusal: type[Exception] | None,
 ) -> None:
-    """It does not hang: it is done, or refused, and then there is no backup."""
+    """The call does not hang: it succeeds, or is refused, and then there is no backup."""
     monkeypatch.setattr(copying, "COPY_BYTES", 1 << 12)
     events = fill(store)
-    told: list[int] = []
+    reported_sizes: list[int] = []
 
     def progress(done: int, _: int) -> None:
-        told.append(done)
-        if len(told) == 1:
+        reported_sizes.append(done)
+        if len(reported_sizes) == 1:
             act(store)
 
     def back_up() -> None:
@@ -313,8 +311,8 @@ def test_what_is_told_of_the_progress_may_act_on_the_store(
             store.backup(target, progress=progress)
 
     in_threads(back_up)
-    assert told == sorted(told)
-    assert target.exists() == (refusal is None) == (len(told) > 1)
+    assert reported_sizes == sorted(reported_sizes)
+    assert target.exists() == (refusal is None) == (len(reported_sizes) > 1)
     if refusal is not None:
         return
     with LMDBEventStore(target) as copy:
@@ -326,7 +324,7 @@ def test_what_is_told_of_the_progress_may_act_on_the_store(
 def test_a_full_disk_leaves_the_store_as_it_was(
     store: LMDBEventStore, path: Path, target: Path, work: str, limit: int
 ) -> None:
-    """A limit on the size of files stands for the disk: the copy meets it, half-way."""
+    """A limit on the size of files simulates the full disk: the copy reaches it halfway."""
     events = fill(store)
     before = sorted(os.listdir(path))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""Compacting: all goes on beside it, and a failure leaves the store as it was or closed."""
+"""Compacting: other work continues, and a failure leaves the store unchanged or closed."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def size(path: Path) -> int:
     return (path / "data.mdb").stat().st_size
 
 
-def test_compacting_gives_space_back_and_all_goes_on(path: Path) -> None:
-    """Half-read searches, other store objects, local ids, and the rights of the file."""
+def test_compacting_frees_space_and_other_work_continues(path: Path) -> None:
+    """These are half-read searches, other store objects, local ids, and the file's rights."""
     with LMDBEventStore(path, mode=0o640) as store, LMDBEventStore(path) as other:
         events = fill(store)
         search = other.search()
@@ -66,8 +66,8 @@ def test_compacting_gives_space_back_and_all_goes_on(path: Path) -> None:
         assert len(store) == len(events) + 1
 
 
-def test_other_processes_see_what_was_compacted(path: Path) -> None:
-    """LMDB's numbers of transactions begin anew in a copy; its lock file must not remember."""
+def test_other_processes_see_the_compacted_store(path: Path) -> None:
+    """LMDB's transaction numbers restart in a copy; its lock file must not keep the old ones."""
     with LMDBEventStore(path) as store:
         fill(store)
         for n in range(50):
@@ -86,7 +86,7 @@ with LMDBEventStore({str(path)!r}) as store:
         assert store.verify(pages=True) == []
 
 
-def test_compacting_while_threads_read_and_write(store: LMDBEventStore) -> None:
+def test_a_store_can_be_compacted_while_threads_read_and_write(store: LMDBEventStore) -> None:
     events = {event.id for event in fill(store)}
     saved: list[str] = []
 
@@ -115,7 +115,7 @@ def begun_without_a_free_slot(store: LMDBEventStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "waits"),  # at which of its operations
+    ("work", "waits"),  # at which of its operations it waits
     [
         (LMDBEventStore.stats, 0),
         (LMDBEventStore.flush, 0),
@@ -125,7 +125,7 @@ def begun_without_a_free_slot(store: LMDBEventStore) -> None:
     ],
     ids=["stats", "flush", "dead readers", "readers", "slots"],
 )
-def test_who_waits_while_the_files_are_exchanged_asks_the_new_one(
+def test_calls_that_wait_while_files_are_exchanged_use_the_new_file(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, work: Any, waits: int
 ) -> None:
     fill(store)
@@ -144,7 +144,7 @@ def test_who_waits_while_the_files_are_exchanged_asks_the_new_one(
     assert len(store) == 2000
 
 
-def test_compacting_is_refused_where_the_file_is_in_use(path: Path) -> None:
+def test_compacting_is_refused_while_the_file_is_in_use(path: Path) -> None:
     with LMDBEventStore(path) as store:
         events = fill(store)
         with store.snapshot() as view:
@@ -160,10 +160,10 @@ def test_compacting_is_refused_where_the_file_is_in_use(path: Path) -> None:
         assert "meanwhile" in store
 
 
-def test_a_file_that_lacks_free_pages_at_its_end_is_opened_again(
+def test_a_file_without_its_last_free_pages_is_opened_again(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To see that it lacks no others, writers are kept out, which they are already."""
+    """The check for other missing pages excludes writers, which are already excluded."""
     events = fill(store)
     look = inspect_file._look_at
 
@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_opened_again_closes_the_store(
         assert list(store.search()) == events
 
 
-def test_a_forked_child_of_a_store_that_was_compacted(store: LMDBEventStore) -> None:
+def test_a_forked_child_can_use_a_compacted_store(store: LMDBEventStore) -> None:
     events = fill(store)
     store.compact()
     context = multiprocessing.get_context("fork")
@@ -207,8 +207,8 @@ def test_a_forked_child_of_a_store_that_was_compacted(store: LMDBEventStore) -> 
         pool.join()
 
 
-def test_damage_is_no_crash(store: LMDBEventStore) -> None:
-    """A handler that writes within a compaction would wait for itself; it is told so."""
+def test_calls_in_a_handler_during_a_compaction_are_refused(store: LMDBEventStore) -> None:
+    """A handler that writes within a compaction would wait for itself; it gets an error."""
     fill(store)
     caught: list[BaseException] = []
 

@@ -1,6 +1,6 @@
-"""Copies that meet forks, closings, signals and refusals of the system: nothing hangs, all is told.
+"""Copies during forks, closes, signals and errors of the system: nothing hangs silently.
 
-What would hang or end the process runs in a child, with a limit.
+Code that could hang or end the process runs in a child, with a limit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 LIMIT = 60  # seconds; ends a hang, decides nothing
-# In small pieces, so that there is more to copy when the first one is told.
+# In small pieces, so that there is more to copy when the first one is reported.
 BEGIN = """
 import os, signal, sys, threading
 from lmdbstore import Event, EventStoreException, LMDBEventStore
@@ -90,22 +90,20 @@ WORKS = {
 
 
 @pytest.mark.parametrize(("before", "work"), WORKS.values(), ids=WORKS)
-def test_what_is_told_of_the_progress_may_fork(
-    path: Path, tmp_path: Path, before: str, work: str
-) -> None:
-    """A fork waits until LMDB is left; LMDB must not wait for the one who forks."""
-    told = child(
+def test_progress_callbacks_may_fork(path: Path, tmp_path: Path, before: str, work: str) -> None:
+    """A fork waits until threads leave LMDB; LMDB must not wait for the thread that forks."""
+    output = child(
         path,
         tmp_path / "copy",
         f'{before}store.backup(target, progress=once({work}))\nassert not first\nprint("done")\n',
     )
-    assert told == "done\n"
+    assert output == "done\n"
     assert verify(tmp_path / "copy", pages=True) == []
 
 
-def test_what_is_told_of_the_progress_may_close_the_store(path: Path, tmp_path: Path) -> None:
-    """Closing ends the transaction that is copied from, and so the backup."""
-    told = child(
+def test_progress_callbacks_may_close_the_store(path: Path, tmp_path: Path) -> None:
+    """Closing ends the transaction of the copy, and so the backup."""
+    output = child(
         path,
         tmp_path / "copy",
         "try:\n"
@@ -113,7 +111,7 @@ def test_what_is_told_of_the_progress_may_close_the_store(path: Path, tmp_path: 
         "except EventStoreException as error:\n"
         "    print(type(error).__name__)\n",
     )
-    assert told == "StoreClosed\n"
+    assert output == "StoreClosed\n"
     assert os.listdir(tmp_path) == ["events"]
 
 
@@ -125,10 +123,10 @@ def test_what_is_told_of_the_progress_may_close_the_store(path: Path, tmp_path: 
         ("store.verify(pages=True)", "EventReadException"),
     ],
 )
-def test_a_handler_that_has_interrupted_a_write_is_refused(
+def test_copies_in_a_handler_that_interrupts_a_write_are_refused(
     path: Path, tmp_path: Path, call: str, kind: str
 ) -> None:
-    """It would wait for itself, or give away the lock under the write."""
+    """It would wait for itself, or release the lock of the write."""
     code = f"""
 import fcntl
 from lmdbstore.write.transaction import WriteTransaction
@@ -163,10 +161,10 @@ assert len(store) == 3002
     assert child(path, tmp_path / "copy", code) == f"{kind}\n"
 
 
-def test_a_handler_that_has_interrupted_a_read_is_refused(
+def test_copies_in_a_handler_that_interrupts_a_read_are_refused(
     store: LMDBEventStore, tmp_path: Path
 ) -> None:
-    """Whoever closes or forks may hold the lock that it would wait for, and wait for the read."""
+    """A thread that closes or forks may hold the lock that it needs, and wait for the read."""
     calls: list[tuple[Callable[[], object], type[Exception]]] = [
         (lambda: store.backup(tmp_path / "copy"), EventWriteException),
         (store.compact, EventWriteException),
@@ -179,7 +177,7 @@ def test_a_handler_that_has_interrupted_a_read_is_refused(
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)
 
 
-def test_an_interrupt_as_the_lock_is_taken_gives_it_back(
+def test_an_interrupt_while_the_lock_is_taken_releases_it(
     store: LMDBEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
@@ -197,33 +195,33 @@ def test_an_interrupt_as_the_lock_is_taken_gives_it_back(
         fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_compaction_keeps_all_others_out(store: LMDBEventStore, path: Path) -> None:
-    """From writing, from opening the store, and from being alone in its folder."""
+def test_a_compaction_excludes_all_others(store: LMDBEventStore, path: Path) -> None:
+    """Others cannot write, open the store, or get exclusive access to its folder."""
     fill(store)
-    told: list[int] = []
+    seen: list[int] = []
 
     def progress(done: int, _: int) -> None:
-        told.append(done)
+        seen.append(done)
         with write_lock(StoreFolder(str(path)), wait=False) as free:
             assert not free
         with pytest.raises(StoreInUse):
             Presence(StoreFolder(str(path)))
 
     store.compact(progress=progress)
-    assert told
+    assert seen
     with write_lock(StoreFolder(str(path)), wait=False) as free:
         assert free
     Presence(StoreFolder(str(path))).close()
 
 
-def test_an_interrupt_in_the_clearing_up_leaves_nothing_either(
+def test_an_interrupt_during_the_cleanup_leaves_nothing(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
     remove, struck = files._remove_flat, list[str]()
 
     def interrupted(made: str) -> None:
-        if stopped and not struck:  # and not as the copy's store is made
+        if stopped and not struck:  # but not while the store of the copy is made
             struck.append(made)
             raise KeyboardInterrupt
         remove(made)
@@ -247,14 +245,14 @@ def test_an_interrupt_in_the_clearing_up_leaves_nothing_either(
     [(Gate, "unbar"), (Presence, "_share"), (compacting, "renamed")],
     ids=["gate", "presence", "registry"],
 )
-def test_an_interrupt_at_the_end_of_a_compaction_keeps_nobody_out(
+def test_an_interrupt_at_the_end_of_a_compaction_excludes_no_one(
     path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str
 ) -> None:
-    """Neither other threads, nor other processes, nor other stores of this one."""
+    """Other threads, other processes, and other stores of this process can continue."""
     whole, times = getattr(place, name), list[int]()
 
     def interrupted(own: object) -> None:
-        if own in owners:  # and not that of the copy
+        if own in owners:  # but not that of the copy
             times.append(1)
             if len(times) == 1:
                 raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Copies on a disk that refuses, and the order in which they reach it."""
+"""Copies on a disk that fails, and the order in which they reach the disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.surroundings
 
 
-# -- what the system refuses ----------------------------------------------------------------------
+# -- errors of the system -------------------------------------------------------------------------
 
 
 def failing(folder: str) -> Callable[[str], None]:
@@ -41,7 +41,7 @@ def failing(folder: str) -> Callable[[str], None]:
     return flush
 
 
-def test_a_backup_whose_name_is_not_on_the_disk_is_taken_back(
+def test_a_backup_whose_name_cannot_be_flushed_is_removed(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
@@ -51,10 +51,10 @@ def test_a_backup_whose_name_is_not_on_the_disk_is_taken_back(
     assert os.listdir(tmp_path) == ["events"]
 
 
-def test_a_store_whose_new_file_is_not_surely_on_the_disk_is_closed(
+def test_a_store_whose_new_file_cannot_be_flushed_is_closed(
     store: LMDBEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else what is acknowledged from then on would go with the new file."""
+    """Otherwise events acknowledged later could be lost with the new file."""
     events = fill(store)
     with monkeypatch.context() as patch:
         patch.setattr(files, "flush_folder", failing(str(path)))
@@ -69,7 +69,7 @@ def test_a_store_whose_new_file_is_not_surely_on_the_disk_is_closed(
     store.close()
 
 
-def test_a_file_that_may_not_be_replaced_stays_in_use(
+def test_a_file_that_cannot_be_replaced_stays_in_use(
     store: LMDBEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = fill(store)
@@ -89,10 +89,10 @@ def test_a_file_that_may_not_be_replaced_stays_in_use(
     assert "more" in store
 
 
-def test_a_forgotten_snapshot_does_not_keep_a_store_from_being_compacted(
+def test_a_forgotten_snapshot_does_not_prevent_compacting(
     store: LMDBEventStore,
 ) -> None:
-    """Also where only the garbage collector would find it."""
+    """This holds also if only the garbage collector can find it."""
     events = fill(store)
     circle: list[Any] = [store.snapshot()]
     circle.append(circle)
@@ -103,14 +103,12 @@ def test_a_forgotten_snapshot_does_not_keep_a_store_from_being_compacted(
     assert list(store.search()) == events
 
 
-# -- what is on the disk, and when ----------------------------------------------------------------
+# -- the order of flushes -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("work", ["backup", "compact"])
-def test_a_copy_is_flushed_before_it_is_given_its_name(
-    path: Path, tmp_path: Path, work: str
-) -> None:
-    """Its data, then the names of its files, then it is renamed, then that name, and then told."""
+def test_a_copy_is_flushed_before_it_gets_its_name(path: Path, tmp_path: Path, work: str) -> None:
+    """The order: its data, the names of its files, the rename, the new name, the return."""
     needs_strace()
     with LMDBEventStore(path) as store:
         fill(store, 300)
@@ -120,7 +118,7 @@ def test_a_copy_is_flushed_before_it_is_given_its_name(
     }
     code = (
         "import os, sys; from lmdbstore import LMDBEventStore; path, target = sys.argv[1:]\n"
-        f"with LMDBEventStore(path) as store:\n    {calls[work]}; os.write(1, b'told')"
+        f"with LMDBEventStore(path) as store:\n    {calls[work]}; os.write(1, b'returned')"
     )
     target, trace = tmp_path / "copy", tmp_path / "trace"
     output_of(traced(trace, [sys.executable, "-c", code, str(path), str(target)]))
@@ -142,9 +140,9 @@ def test_a_copy_is_flushed_before_it_is_given_its_name(
     assert flushed, "the data is not flushed before the file has its name"
     if work != "compact":
         assert flushes(found, folder, flushed[-1].ended, renamed.begun), "the names are not"
-    (told,) = [call for call in found if call.name == "write" and call.strings == [b"told"]]
+    (returned,) = [call for call in found if call.name == "write" and call.strings == [b"returned"]]
     parent = os.path.dirname(name)
-    assert flushes(found, parent, renamed.ended, told.begun), "the new name is not flushed"
+    assert flushes(found, parent, renamed.ended, returned.begun), "the new name is not flushed"
 
 
 def paths(call: Call) -> list[str]:
@@ -152,7 +150,7 @@ def paths(call: Call) -> list[str]:
 
 
 def flushes(calls: list[Call], file: str, after: int, before: int) -> list[Call]:
-    """Return the flushes of a file that lie between two lines of a trace."""
+    """Return the flushes of a file between two lines of a trace."""
     return [
         call
         for call in calls

@@ -1,4 +1,4 @@
-"""Purging: what goes and what stays, against a naive model; full stores, damage, interrupts."""
+"""Purge: which events are deleted and which stay, compared with a naive model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# -- what goes ------------------------------------------------------------------------------------
+# -- which events are deleted ---------------------------------------------------------------------
 
 
 def test_before_is_exclusive_and_equal_timestamps_stay_together(store: LMDBEventStore) -> None:
@@ -44,7 +44,7 @@ def test_before_is_exclusive_and_equal_timestamps_stay_together(store: LMDBEvent
     assert ids(store) == names(range(6, 9))
 
 
-def test_times_below_zero_and_infinite_ones(store: LMDBEventStore) -> None:
+def test_negative_and_infinite_times_work(store: LMDBEventStore) -> None:
     store.save_many(event(n, at=at) for n, at in enumerate([-1.7e308, -1.5, 0.0, 1.5, 1.7e308]))
     assert store.purge(before=-math.inf).events == 0
     assert store.purge(before=-0.0).events == 2
@@ -52,7 +52,7 @@ def test_times_below_zero_and_infinite_ones(store: LMDBEventStore) -> None:
     assert len(store) == 0
 
 
-def test_of_equal_timestamps_the_one_that_was_saved_first_goes_first(store: LMDBEventStore) -> None:
+def test_of_equal_timestamps_the_event_saved_first_is_purged_first(store: LMDBEventStore) -> None:
     store.save_many(event(n, at=1.0) for n in range(9))
     assert store.purge(max_events=4).left == 4
     assert ids(store) == names(range(5, 9))
@@ -60,7 +60,7 @@ def test_of_equal_timestamps_the_one_that_was_saved_first_goes_first(store: LMDB
     assert store.purge(max_events=0) == Purged(4, 4 * 22, 1.0, 1.0, 0, in_use(store))
 
 
-def test_flags_choose_what_may_go_and_what_is_counted(store: LMDBEventStore) -> None:
+def test_flags_choose_which_events_are_purged_and_counted(store: LMDBEventStore) -> None:
     store.save_many(event(n, *["a"] * (n % 2), *["b"] * (n % 3 == 0)) for n in range(12))
     assert store.purge(max_events=5, flags=["a"])[:1] == (1,)
     assert "e1" not in store
@@ -72,7 +72,7 @@ def test_flags_choose_what_may_go_and_what_is_counted(store: LMDBEventStore) -> 
     assert ids(store) == names([2, 4, 5, 6, 7, 8, 9, 10, 11])
 
 
-def test_what_is_kept_counts_and_stays(store: LMDBEventStore) -> None:
+def test_kept_events_count_and_stay(store: LMDBEventStore) -> None:
     store.save_many(event(n, *["keep"] * (n < 6)) for n in range(12))
     assert store.purge(max_events=8, keep_flags=["keep"])[:1] == (4,)
     assert ids(store) == names([*range(6), 10, 11])
@@ -88,7 +88,7 @@ def test_conditions_add_to_each_other(store: LMDBEventStore) -> None:
     assert store.purge(before=7.0, max_events=6).left == 3
 
 
-def test_bytes_are_counted_as_they_are_after_each_event(store: LMDBEventStore) -> None:
+def test_bytes_are_counted_after_each_event(store: LMDBEventStore) -> None:
     store.save_many(event(n, "f", text="x" * 1000) for n in range(500))
     most = in_use(store) // 2
     purged = store.purge(max_bytes=most)
@@ -108,9 +108,9 @@ def test_a_piece_ends_with_the_record_that_is_too_large(
 ) -> None:
     monkeypatch.setattr(purging, "PURGE_BYTES", 100)
     store.save_many(event(n, text="x" * 45) for n in range(7))
-    told: list[tuple[int, int]] = []
-    store.purge(before=100.0, progress=lambda done, total: told.append((done, total)))
-    assert told == [(2, 7), (4, 7), (5, 7), (7, 7)]
+    reported: list[tuple[int, int]] = []
+    store.purge(before=100.0, progress=lambda done, total: reported.append((done, total)))
+    assert reported == [(2, 7), (4, 7), (5, 7), (7, 7)]
 
 
 def test_a_purge_writes_in_bounded_transactions(store: LMDBEventStore) -> None:
@@ -145,7 +145,7 @@ batches = st.lists(st.tuples(st.integers(0, 10), st.sets(st.sampled_from(FLAGS))
 
 @given(st.lists(st.tuples(batches, conditions, st.booleans()), min_size=1, max_size=4))
 @examples(60)
-def test_what_is_left_is_what_the_model_says(
+def test_the_remaining_events_are_those_of_the_model(
     rounds: list[tuple[Any, dict[str, Any], bool]],
 ) -> None:
     patch, number = pytest.MonkeyPatch(), 0
@@ -189,7 +189,7 @@ def no_empty_runs(store: LMDBEventStore) -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_a_dry_run_estimates_what_the_limit_of_bytes_takes(store: LMDBEventStore) -> None:
+def test_a_dry_run_estimates_the_effect_of_max_bytes(store: LMDBEventStore) -> None:
     store.save_many(event(n, text="x" * 500) for n in range(2000))
     most, before = in_use(store) // 4, ids(store)
     promised = store.purge(max_bytes=most, dry_run=True)
@@ -224,7 +224,7 @@ def test_a_dry_run_estimates_what_the_limit_of_bytes_takes(store: LMDBEventStore
         ({"max_events": 1, "progress": 7}, "^progress: 7 cannot be used; pass a function"),
     ],
 )
-def test_bad_arguments_are_refused_before_anything_goes(
+def test_bad_arguments_are_refused_before_anything_is_deleted(
     store: LMDBEventStore, how: Any, message: str
 ) -> None:
     store.save(event(1, "a"))
@@ -233,7 +233,7 @@ def test_bad_arguments_are_refused_before_anything_goes(
     assert len(store) == 1
 
 
-def test_a_store_that_may_not_be_written_rehearses_only(path: Path) -> None:
+def test_a_readonly_store_allows_only_dry_runs(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save_many(event(n) for n in range(5))
     with LMDBEventStore(path, readonly=True) as store:
@@ -248,7 +248,7 @@ def test_a_store_that_may_not_be_written_rehearses_only(path: Path) -> None:
 # -- signatures -----------------------------------------------------------------------------------
 
 
-def test_signatures_of_nothing_go_and_those_of_something_stay(
+def test_signatures_of_empty_runs_are_deleted_and_others_stay(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "RUN", 8)
@@ -270,7 +270,7 @@ def test_signatures_of_nothing_go_and_those_of_something_stay(
     assert signed(store) == []
 
 
-def test_retention_goes_on_for_ever_in_the_same_space(
+def test_endless_retention_needs_constant_space(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "RUN", 16)

@@ -1,4 +1,4 @@
-"""Purging beside others, in a full store, over damage, and cut short."""
+"""Purge during other work, in a full store, with damage, and with interrupts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_what_is_saved_meanwhile_is_left(store: LMDBEventStore) -> None:
+def test_events_saved_during_a_purge_are_kept(store: LMDBEventStore) -> None:
     store.save_many(event(n) for n in range(20))
     number = iter(range(100, 200))
 
@@ -48,7 +48,7 @@ def test_what_is_saved_meanwhile_is_left(store: LMDBEventStore) -> None:
 
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("how", [{"max_events": 20}, {"max_bytes": 200_000}])
-def test_two_purges_at_once_take_no_more_than_one(store: LMDBEventStore, how: Any) -> None:
+def test_two_concurrent_purges_delete_no_more_than_one(store: LMDBEventStore, how: Any) -> None:
     store.save_many(event(n, "f", text="x" * 1000) for n in range(300))
     inner: list[Purged] = []
 
@@ -66,7 +66,7 @@ def test_two_purges_at_once_take_no_more_than_one(store: LMDBEventStore, how: An
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_what_another_deletes_meanwhile_is_passed_over(
+def test_events_deleted_by_others_during_a_purge_are_skipped(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save_many(event(n, "f") for n in range(20))
@@ -84,8 +84,8 @@ def test_what_another_deletes_meanwhile_is_passed_over(
     assert ids(store) == names(range(15, 20))
 
 
-def test_readers_and_writers_go_on(store: LMDBEventStore) -> None:
-    """From many threads at once; each search finds a part of the timeline without a gap."""
+def test_readers_and_writers_continue_during_a_purge(store: LMDBEventStore) -> None:
+    """They are many threads; each search finds a part of the timeline without a gap."""
     store.save_many(event(n) for n in range(5000))
 
     def read(_: int) -> None:
@@ -103,11 +103,11 @@ def test_readers_and_writers_go_on(store: LMDBEventStore) -> None:
 
 @pytest.mark.parametrize("size", [10, 300, 3000, 20_000])
 @pytest.mark.parametrize("order", ["timely", "mixed", "many"])
-def test_a_store_that_is_full_to_the_brim_can_be_purged(path: Path, size: int, order: str) -> None:
+def test_a_completely_full_store_can_be_purged(path: Path, size: int, order: str) -> None:
     chance = random.Random(f"{size} {order}")
     with LMDBEventStore(path, map_size=1 << 20, durability="none") as store:
         number = 0
-        for most in (size, 1):  # in the end even the smallest does not fit
+        for most in (size, 1):  # at the end even the smallest does not fit
             refused = 0
             while refused < 20:
                 made = [
@@ -135,7 +135,7 @@ def test_a_store_that_is_full_to_the_brim_can_be_purged(path: Path, size: int, o
         assert store.purge(max_events=0).left == 0
 
 
-def test_pieces_are_halved_where_the_store_is_too_full(
+def test_pieces_are_halved_if_the_store_is_too_full(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save_many(event(n) for n in range(100))
@@ -153,7 +153,7 @@ def test_pieces_are_halved_where_the_store_is_too_full(
     assert sizes == [90, 90, 45, 45, 22, 22, 22, 22, 2]
 
 
-def test_a_store_that_cannot_delete_one_event_says_so(
+def test_the_error_says_if_not_even_one_event_can_be_deleted(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save_many(event(n) for n in range(10))
@@ -176,7 +176,7 @@ class _Stop(Exception):
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_what_went_is_gone_when_it_is_cut_short_and_the_next_one_goes_on(
+def test_an_interrupted_purge_keeps_its_deletes_and_can_be_continued(
     store: LMDBEventStore,
 ) -> None:
     store.save_many(event(n) for n in range(40))
@@ -194,7 +194,7 @@ def test_what_went_is_gone_when_it_is_cut_short_and_the_next_one_goes_on(
 
 
 def damage(store: LMDBEventStore, name: str, change: Any) -> None:
-    """Change the record of an event behind the store's back."""
+    """Change the record of an event without the store."""
     with writing(store) as (txn, databases):
         entry = txn.get(fmt.text_key(name), db=databases.ids)
         assert entry is not None
@@ -217,7 +217,9 @@ def damage(store: LMDBEventStore, name: str, change: Any) -> None:
         (lambda _: None, "an event"),
     ],
 )
-def test_a_damaged_event_ends_it_before_its_piece(tmp_path: Path, change: Any, said: str) -> None:
+def test_a_damaged_event_ends_the_purge_before_its_piece(
+    tmp_path: Path, change: Any, said: str
+) -> None:
     with (
         pytest.MonkeyPatch.context() as patched,
         LMDBEventStore(tmp_path / "events", durability="none") as store,

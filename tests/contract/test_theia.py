@@ -100,7 +100,7 @@ def test_an_event_with_a_uuid_and_a_timestamp_in_text_is_saved(store: EventStore
     assert values(found) == values(theirs(str(event.id)))
     assert values(through_theia(found)) == values(found)
     assert event.id in store
-    assert [behind.id for behind in store.search(after=event)] == ["later"]
+    assert [following.id for following in store.search(after=event)] == ["later"]
     store.delete(event.id)
     assert len(store) == 1
 

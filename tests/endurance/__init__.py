@@ -1,1 +1,1 @@
-"""Tests that go on for as long as they are told: see `tests.tools.rounds`."""
+"""Tests that run as long as `--minutes` says: see `tests.tools.rounds`."""

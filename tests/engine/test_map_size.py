@@ -1,4 +1,4 @@
-"""The map: full, larger in another process, and the files that readers must not blow up."""
+"""The map: a full map, a larger map of another process, and files that must not grow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fill(store: LMDBEventStore) -> int:
     return number
 
 
-def test_a_full_store_says_so_reads_on_and_takes_more_when_it_is_opened_larger(path: Path) -> None:
+def test_a_full_store_can_be_read_and_takes_more_after_opening_larger(path: Path) -> None:
     with LMDBEventStore(path, map_size=SMALL, durability="none") as store:
         number = fill(store)
         assert number > 100
@@ -45,7 +45,7 @@ def test_a_full_store_says_so_reads_on_and_takes_more_when_it_is_opened_larger(p
         assert len(store) == number - 50 + 1 + 1000
 
 
-def test_a_larger_map_of_another_process_is_taken_over(path: Path) -> None:
+def test_a_reader_adopts_a_larger_map_of_another_process(path: Path) -> None:
     with LMDBEventStore(path, map_size=SMALL, durability="none") as store:
         store.save_many(Event(f"e{n}", timestamp=float(n), content=TEXT) for n in range(300))
         search = store.search()
@@ -56,7 +56,7 @@ def test_a_larger_map_of_another_process_is_taken_over(path: Path) -> None:
         assert len(store) == 3300
 
 
-def test_a_larger_map_is_taken_over_by_a_writer(path: Path) -> None:
+def test_a_writer_adopts_a_larger_map_of_another_process(path: Path) -> None:
     with LMDBEventStore(path, map_size=SMALL, consistency="snapshot") as store:
         grow(path)
         store.save(Event("new"))
@@ -64,7 +64,7 @@ def test_a_larger_map_is_taken_over_by_a_writer(path: Path) -> None:
         assert "big2999" in store
 
 
-def test_a_snapshot_is_ended_by_a_larger_map_and_says_so(path: Path) -> None:
+def test_a_larger_map_ends_a_snapshot_with_an_error_that_says_so(path: Path) -> None:
     with LMDBEventStore(path, map_size=SMALL, durability="none") as store:
         store.save(Event("a"))
         with store.snapshot() as view:
@@ -88,7 +88,7 @@ def churn(store: LMDBEventStore, rounds: int) -> None:
 
 
 def test_a_forgotten_search_does_not_make_the_file_grow(path: Path) -> None:
-    """The pages of what is deleted are used again, since no transaction stays open."""
+    """The pages of deleted events are used again, since no transaction stays open."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(f"e{n}", timestamp=float(n), content=TEXT) for n in range(500))
         churn(store, 5)
@@ -102,7 +102,7 @@ def test_a_forgotten_search_does_not_make_the_file_grow(path: Path) -> None:
         assert [sum(1 for _ in search) for search in forgotten] == [499, 499]
 
 
-def test_an_open_snapshot_shows_in_the_figures(store: LMDBEventStore, path: Path) -> None:
+def test_an_open_snapshot_is_shown_in_the_figures(store: LMDBEventStore, path: Path) -> None:
     store.save(Event("a", timestamp=1.5, tags=["f", "g"]))
     store.save(Event("b", timestamp=-2.5, tags=["f"]))
     with store.snapshot():
@@ -112,14 +112,14 @@ def test_an_open_snapshot_shows_in_the_figures(store: LMDBEventStore, path: Path
     assert (figures.events, figures.oldest, figures.newest, figures.flags) == (2, -2.5, 1.5, 2)
     names = {"timeline", "ids", "flags", "commits", "signatures", "meta"}
     assert set(figures.databases) == names
-    assert figures.databases.pop("signatures") == 0  # of two events there is none
+    assert figures.databases.pop("signatures") == 0  # two events have no signature
     assert all(size >= 4096 for size in figures.databases.values())
     assert figures.file_bytes == os.stat(path / "data.mdb").st_size
     assert figures.file_bytes <= figures.map_used <= figures.map_bytes
     assert (figures.readers, figures.max_readers) == (0, 4096)
 
 
-def test_readers_beyond_the_table_are_an_error_with_the_remedy(path: Path) -> None:
+def test_readers_beyond_the_table_get_an_error_with_the_remedy(path: Path) -> None:
     with LMDBEventStore(path, max_readers=10) as store, ExitStack() as snapshots:
         store.save(Event("a"))
         slots = store.stats().max_readers
@@ -131,7 +131,7 @@ def test_readers_beyond_the_table_are_an_error_with_the_remedy(path: Path) -> No
         assert "a" in store
 
 
-def test_slots_of_readers_that_died_are_taken_again(path: Path) -> None:
+def test_slots_of_dead_readers_are_reused(path: Path) -> None:
     code = f"""
 import os
 from contextlib import ExitStack
@@ -150,8 +150,8 @@ except EventReadException:
         assert "a" in store
 
 
-def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None:
-    """An event that is saved and deleted in one group commit leaves pages that nobody wrote."""
+def test_a_file_whose_last_pages_were_never_written_is_sound(path: Path) -> None:
+    """An event saved and deleted in one group commit leaves pages that were never written."""
     with LMDBEventStore(path) as store:
         for name in "abc":
             store.save(Event(name, content=TEXT))
@@ -163,7 +163,7 @@ def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None
             for number, thread in enumerate(threads, 1):
                 thread.start()
                 while len(store._session._environment.writer._queue) < number:
-                    time.sleep(0.001)  # until it is there, however long that takes
+                    time.sleep(0.001)  # until it is waiting, however long that takes
 
         store._session._environment.writer.while_idle(queue_up)
         for thread in threads:
@@ -178,8 +178,8 @@ def test_a_file_whose_last_pages_were_never_written_is_whole(path: Path) -> None
         store.save(Event("after", content=TEXT * 1000))
 
 
-def test_a_full_disk_is_an_error_and_not_the_end(path: Path) -> None:
-    """A limit on the size of files stands in for the disk."""
+def test_a_full_disk_is_an_error_and_does_not_end_the_process(path: Path) -> None:
+    """A limit on the size of files simulates the full disk."""
     code = f"""
 import resource, signal
 from lmdbstore import Event, EventWriteException, LMDBEventStore

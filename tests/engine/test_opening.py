@@ -1,4 +1,4 @@
-"""Opening: how a store comes to be, what is refused and in which words, and what is shared."""
+"""Opening: the creation of a store, refusals and their messages, and sharing in a process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
 pytestmark = pytest.mark.surroundings
 
 
-def test_a_new_store_is_a_folder_for_its_owner_alone(path: Path) -> None:
+def test_a_new_store_is_a_folder_for_its_owner_only(path: Path) -> None:
     with LMDBEventStore(path):
         assert sorted(os.listdir(path)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
@@ -52,7 +52,7 @@ def test_an_empty_folder_becomes_a_store(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_folder_that_is_there_keeps_its_rights_and_may_be_a_link(path: Path) -> None:
+def test_an_existing_folder_keeps_its_rights_and_may_be_a_link(path: Path) -> None:
     target = path.parent / "target"
     target.mkdir(mode=0o770)
     target.chmod(0o770)
@@ -66,7 +66,7 @@ def test_a_folder_that_is_there_keeps_its_rights_and_may_be_a_link(path: Path) -
     assert sorted(os.listdir(target)) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
 
 
-def test_what_a_creation_that_was_killed_left_is_no_hindrance(path: Path) -> None:
+def test_leftovers_of_a_killed_creation_do_not_prevent_opening(path: Path) -> None:
     path.mkdir()
     (path / f"{TEMPORARY}123").mkdir()
     (path / "barrier").write_bytes(b"\0")
@@ -76,7 +76,7 @@ def test_what_a_creation_that_was_killed_left_is_no_hindrance(path: Path) -> Non
 
 @pytest.mark.parametrize("pages", [2, 3, 5, -1])
 def test_a_data_file_that_is_cut_off_is_refused(path: Path, pages: int) -> None:
-    """Reading it would end the process."""
+    """A read of it would end the process."""
     with LMDBEventStore(path) as store:
         store.save_many(Event(content="x" * 500) for _ in range(100))
     whole = (path / "data.mdb").read_bytes()
@@ -87,7 +87,7 @@ def test_a_data_file_that_is_cut_off_is_refused(path: Path, pages: int) -> None:
     (path / "data.mdb").write_bytes(whole)
 
 
-def test_a_store_that_was_dropped_is_given_back_by_the_next_opening(path: Path) -> None:
+def test_the_next_opening_releases_a_dropped_store(path: Path) -> None:
     store: LMDBEventStore | None = LMDBEventStore(path)
     assert store is not None
     del store
@@ -95,7 +95,7 @@ def test_a_store_that_was_dropped_is_given_back_by_the_next_opening(path: Path) 
         other.save(Event("a"))
 
 
-def test_a_path_need_not_be_text(path: Path) -> None:
+def test_a_path_that_is_not_valid_text_works(path: Path) -> None:
     odd = os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe")
     with LMDBEventStore(odd) as store:
         store.save(Event("a"))
@@ -104,8 +104,8 @@ def test_a_path_need_not_be_text(path: Path) -> None:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_path_through_folders_whose_names_are_no_text(path: Path, inside: bool) -> None:
-    """In all that is done to a store: some of it makes another one inside of its folder."""
+def test_a_path_through_folders_whose_names_are_not_text_works(path: Path, inside: bool) -> None:
+    """This holds for all calls: some of them make another store inside the folder."""
     odd = os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe")
     os.mkdir(odd)
     place = os.path.join(odd, "events") if inside else odd
@@ -128,7 +128,7 @@ def test_a_path_through_folders_whose_names_are_no_text(path: Path, inside: bool
         assert str(refused.value).isprintable()
 
 
-def test_what_was_saved_is_there_when_it_is_opened_again(path: Path) -> None:
+def test_saved_events_are_there_after_reopening(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a", content="x"))
     with LMDBEventStore(path, create=False) as store:
@@ -137,7 +137,7 @@ def test_what_was_saved_is_there_when_it_is_opened_again(path: Path) -> None:
         assert [event.id for event in store.search()] == ["a", "b"]
 
 
-def test_local_ids_are_not_given_again_after_the_last_event_is_deleted(path: Path) -> None:
+def test_local_ids_are_not_reused_after_the_last_event_is_deleted(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save_many([Event("a", timestamp=1.0), Event("b", timestamp=1.0)])
         (token,) = [search.token for search in [store.search(order="desc")] if next(search)]
@@ -147,7 +147,9 @@ def test_local_ids_are_not_given_again_after_the_last_event_is_deleted(path: Pat
         assert [event.id for event in store.search(after=token)] == ["c"]
 
 
-def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_does_not_follow_the_current_folder(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(path.parent)
     with LMDBEventStore(path.name) as store:
         monkeypatch.chdir("/")
@@ -167,7 +169,9 @@ def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.Monk
         (lambda path: (path.mkdir(), (path / "data.mdb").write_bytes(b"")), "not an LMDB"),
     ],
 )
-def test_something_else_is_never_touched(tmp_path: Path, made: Any, words: str) -> None:
+def test_a_path_that_is_not_a_store_is_refused_and_unchanged(
+    tmp_path: Path, made: Any, words: str
+) -> None:
     path = tmp_path / "there"
     made(path)
     before = sorted(os.walk(tmp_path))
@@ -177,7 +181,7 @@ def test_something_else_is_never_touched(tmp_path: Path, made: Any, words: str) 
     assert not _registry
 
 
-def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_store_is_refused_without_create(tmp_path: Path) -> None:
     with pytest.raises(StoreOpenError, match="create=True"):
         LMDBEventStore(tmp_path / "none", create=False)
     with pytest.raises(StoreOpenError, match="there is no store"):
@@ -223,7 +227,9 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
         ({"mode": -1}, "mode"),
     ],
 )
-def test_a_bad_option_is_named(tmp_path: Path, options: dict[str, Any], field: str) -> None:
+def test_the_refusal_of_an_option_names_it(
+    tmp_path: Path, options: dict[str, Any], field: str
+) -> None:
     with pytest.raises(InvalidOption, match=rf"^{field}: .*pass") as caught:
         LMDBEventStore(tmp_path / "s", **options)
     assert isinstance(caught.value, ValueError)
@@ -237,7 +243,7 @@ def test_a_bad_path_is_refused(path: Any) -> None:
         LMDBEventStore(path)
 
 
-def test_one_path_is_opened_once_in_a_process_and_counted(path: Path) -> None:
+def test_stores_of_one_path_share_one_environment_in_a_process(path: Path) -> None:
     first = LMDBEventStore(path)
     second = LMDBEventStore(path.parent / "." / path.name, consistency="snapshot")
     first.save(Event("a"))
@@ -254,7 +260,9 @@ def test_one_path_is_opened_once_in_a_process_and_counted(path: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"durability": "none"}, {"readonly": True}, {"map_size": 1 << 20}]
 )
-def test_contradicting_options_are_named(path: Path, options: dict[str, Any]) -> None:
+def test_the_refusal_of_contradicting_options_names_them(
+    path: Path, options: dict[str, Any]
+) -> None:
     with LMDBEventStore(path) as store:
         with pytest.raises(InvalidOption, match=next(iter(options))):
             LMDBEventStore(path, **options)
@@ -263,7 +271,7 @@ def test_contradicting_options_are_named(path: Path, options: dict[str, Any]) ->
         assert "a" in store
 
 
-def test_files_that_the_process_opened_with_lmdb_itself(path: Path) -> None:
+def test_files_that_the_process_opened_with_lmdb_are_refused(path: Path) -> None:
     LMDBEventStore(path).close()
     with (
         lmdb.open(str(path), max_dbs=8),
@@ -272,7 +280,7 @@ def test_files_that_the_process_opened_with_lmdb_itself(path: Path) -> None:
         LMDBEventStore(path)
 
 
-def test_a_readonly_store_reads_and_does_not_write(path: Path) -> None:
+def test_a_readonly_store_can_be_read_but_not_written(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
     with LMDBEventStore(path, readonly=True) as store:
@@ -316,13 +324,13 @@ with lmdbstore.LMDBEventStore({str(path)!r}) as store:
     assert 1 << 30 <= int(python(code)) < DEFAULT_MAP_SIZE
 
 
-def test_a_map_that_is_too_large_is_an_error_with_the_remedy(path: Path) -> None:
+def test_a_too_large_map_is_an_error_with_the_remedy(path: Path) -> None:
     with pytest.raises(StoreOpenError, match="pass a smaller map_size"):
         LMDBEventStore(path, map_size=1 << 50)
     assert not os.listdir(path.parent)  # and nothing was made
 
 
-def test_a_store_pickles_as_its_path_and_options(path: Path) -> None:
+def test_a_store_is_pickled_as_its_path_and_options(path: Path) -> None:
     with LMDBEventStore(path, consistency="snapshot", max_readers=100) as store:
         store.save(Event("a"))
         with pickle.loads(pickle.dumps(store)) as copy:
@@ -332,7 +340,7 @@ def test_a_store_pickles_as_its_path_and_options(path: Path) -> None:
             assert copy._session._environment is store._session._environment
 
 
-def test_processes_that_make_one_store_at_once_share_it(path: Path) -> None:
+def test_processes_that_create_one_store_at_once_share_it(path: Path) -> None:
     code = f"""
 import sys, lmdbstore
 sys.stdin.readline()
@@ -352,7 +360,7 @@ with lmdbstore.LMDBEventStore({str(path)!r}) as store:
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_creation_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_creation_leaves_no_files(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -363,7 +371,7 @@ def test_a_creation_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.Mo
     assert issubclass(StoreOpenError, EventStoreException)
 
 
-def test_a_missing_side_file_is_made_again_by_who_may_write(path: Path) -> None:
+def test_a_missing_side_file_is_recreated_by_a_process_with_write_access(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
     (path / "barrier").unlink()
@@ -374,7 +382,7 @@ def test_a_missing_side_file_is_made_again_by_who_may_write(path: Path) -> None:
 
 
 def python(code: str) -> str:
-    """Run code in another process, and return what it printed."""
+    """Run code in another process, and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )

@@ -145,10 +145,10 @@ texts = st.text(LETTERS, max_size=6)
 @given(patterns_with_matches(), texts, texts, st.lists(texts, max_size=3), st.booleans())
 @examples(600)
 def test_no_matching_run_is_excluded(
-    drawn: tuple[str, str], before: str, behind: str, others: list[str], swapped: bool
+    drawn: tuple[str, str], before: str, following: str, others: list[str], swapped: bool
 ) -> None:
     pattern, text = drawn
-    content = before + (text.swapcase() if swapped else text) + behind
+    content = before + (text.swapcase() if swapped else text) + following
     try:
         matches = compile_pattern(pattern).matches(content.encode())
     except InvalidQuery:  # bounds that multiply too far

@@ -1,8 +1,8 @@
-"""Strict consistency: a read that begins while a write is under way waits for its end.
+"""Strict consistency: a read that begins during a write waits for the end of the write.
 
-The writer is held between its changes and its commit, in a thread and in another process; what a
-reader does meanwhile is looked at, and then the writer is let go. A blocked reader is seen by its
-not having returned: on a slow machine that can only hide a failure, never make one up.
+The writer is held between its changes and its commit, in a thread and in another process; the test
+observes a reader in this time, and then releases the writer. A reader that has not returned counts
+as blocked: on a slow machine that can only hide a failure, never cause one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def test_a_read_waits_for_the_write_of_another_thread(
         write.result(LONG)
 
 
-def test_a_read_that_waited_for_a_write_that_failed_sees_the_state_before(
+def test_a_read_that_waited_for_a_failed_write_sees_the_state_before(
     store: LMDBEventStore, held: HeldWriter
 ) -> None:
     held.error = EventWriteException("made to fail")
@@ -70,7 +70,7 @@ def test_snapshot_consistency_never_waits(
         assert "new" in other
 
 
-def test_a_search_that_began_before_goes_on_without_waiting(
+def test_a_search_that_began_before_a_write_does_not_wait(
     store: LMDBEventStore, held: HeldWriter
 ) -> None:
     search = store.search()
@@ -82,7 +82,7 @@ def test_a_search_that_began_before_goes_on_without_waiting(
         write.result(LONG)
 
 
-def test_a_read_waits_for_one_write_and_not_for_those_that_follow(
+def test_a_read_waits_for_one_write_and_not_for_later_ones(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = HeldWriter(monkeypatch)
@@ -101,7 +101,7 @@ def test_a_read_waits_for_one_write_and_not_for_those_that_follow(
         following.result(LONG)
 
 
-def test_closing_ends_the_wait_of_a_reader(path: Path, store: LMDBEventStore) -> None:
+def test_close_ends_the_wait_of_a_reader(path: Path, store: LMDBEventStore) -> None:
     store.save(Event("old"))
     with writing_process(path, "hold") as child, threads() as pool:
         read = pool.submit(store.get, "new", None)
@@ -134,7 +134,7 @@ def test_a_read_waits_for_the_write_of_another_process(
 
 
 @pytest.mark.parametrize(("how", "seen"), [("hold", False), ("after", True)])
-def test_a_reader_settles_the_write_of_a_process_that_died(
+def test_a_reader_settles_the_write_of_a_dead_process(
     path: Path, store: LMDBEventStore, how: str, *, seen: bool
 ) -> None:
     store.save(Event("old", timestamp=1.0))
@@ -147,7 +147,7 @@ def test_a_reader_settles_the_write_of_a_process_that_died(
     store.save(Event("next"))
 
 
-def test_a_readonly_reader_goes_on_when_the_writing_process_died(path: Path) -> None:
+def test_a_readonly_reader_continues_after_the_writing_process_died(path: Path) -> None:
     with LMDBEventStore(path) as first:
         first.save(Event("old", timestamp=1.0))
     with LMDBEventStore(path, readonly=True) as store:
@@ -157,7 +157,9 @@ def test_a_readonly_reader_goes_on_when_the_writing_process_died(path: Path) -> 
         assert store._session._environment.barrier.up, "a reader without the right settled it"
 
 
-def test_a_writer_goes_on_when_the_writing_process_died(path: Path, store: LMDBEventStore) -> None:
+def test_a_writer_continues_after_the_writing_process_died(
+    path: Path, store: LMDBEventStore
+) -> None:
     with writing_process(path, "hold") as child:
         child.kill()
     store.save(Event("next"))
@@ -167,7 +169,7 @@ def test_a_writer_goes_on_when_the_writing_process_died(path: Path, store: LMDBE
 def test_the_byte_stays_odd_until_the_write_of_a_dead_process_is_settled(
     path: Path, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A writer that finds the byte odd changes it only when its transaction has begun."""
+    """A writer that finds an odd byte changes it only after its transaction has begun."""
     with writing_process(path, "hold") as child:
         child.kill()
     barrier = store._session._environment.barrier
@@ -186,7 +188,7 @@ def test_the_byte_stays_odd_until_the_write_of_a_dead_process_is_settled(
     assert not barrier.up
 
 
-def test_a_signal_handler_inside_of_a_write_does_not_wait_for_itself(
+def test_a_signal_handler_inside_a_write_does_not_wait_for_itself(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []

@@ -1,4 +1,4 @@
-"""Processes: fork in the middle of everything, spawn, and many that share a store."""
+"""Processes: forks at any moment, spawn, and many processes that share a store."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_forked_child_reads_and_writes(store: LMDBEventStore) -> None:
     assert [event.id for event in store.search()] == ["a", "b", "c"]
 
 
-def test_a_half_read_search_goes_on_in_parent_and_child(store: LMDBEventStore) -> None:
+def test_a_half_read_search_continues_in_parent_and_child(store: LMDBEventStore) -> None:
     store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(3000))
     search = store.search()
     first = [next(search).id for _ in range(100)]
@@ -52,8 +52,8 @@ def test_a_half_read_search_goes_on_in_parent_and_child(store: LMDBEventStore) -
     rest()
 
 
-def test_the_snapshot_of_a_parent_is_not_touched_by_its_child(store: LMDBEventStore) -> None:
-    """Closing in the child would free the parent's slot in the reader table, if it could."""
+def test_a_child_does_not_change_the_snapshot_of_its_parent(store: LMDBEventStore) -> None:
+    """Closing it in the child must not free the parent's slot in the reader table."""
     store.save_many(Event(f"e{n}", content="x" * 500) for n in range(200))
     with store.snapshot() as view:
         search = view.search()
@@ -75,7 +75,7 @@ def test_the_snapshot_of_a_parent_is_not_touched_by_its_child(store: LMDBEventSt
     assert store.stats().readers == 0
 
 
-def test_a_child_that_outlives_its_parent_reads_right(path: Path) -> None:
+def test_a_child_that_outlives_its_parent_reads_correctly(path: Path) -> None:
     code = f"""
 import os, sys
 from lmdbstore import Event, LMDBEventStore
@@ -98,7 +98,7 @@ print("done", flush=True)
     assert (found.stdout, found.stderr) == ("done\n", "")
 
 
-def test_forking_while_other_threads_read_and_write(store: LMDBEventStore) -> None:
+def test_a_fork_works_while_other_threads_read_and_write(store: LMDBEventStore) -> None:
     store.save_many(Event(f"e{n}", timestamp=float(n), tags=["f"]) for n in range(1000))
 
     def search(_: int) -> None:
@@ -121,8 +121,8 @@ def test_forking_while_other_threads_read_and_write(store: LMDBEventStore) -> No
     assert store.count(flags=["child"]) == 20
 
 
-def test_a_fork_without_hooks_is_noticed(store: LMDBEventStore) -> None:
-    """A fork made in C runs no hooks; the store finds out by the process id."""
+def test_a_fork_without_hooks_is_detected(store: LMDBEventStore) -> None:
+    """A fork in C runs no hooks; the store detects it by the process id."""
     ctypes = pytest.importorskip("ctypes")
     store.save(Event("a"))
     pid = ctypes.PyDLL(None).fork()
@@ -141,7 +141,7 @@ def test_a_fork_without_hooks_is_noticed(store: LMDBEventStore) -> None:
 
 
 def save_in_worker(store: LMDBEventStore, name: str) -> int:
-    """Use a store that came by pickle, or by fork."""
+    """Use a store that came through pickle, or through a fork."""
     with store:
         for n in range(20):
             store.save(Event(f"{name}-{n}", tags=[name]))
@@ -162,7 +162,7 @@ def test_workers_of_multiprocessing_share_a_store(store: LMDBEventStore, method:
         stop()
 
 
-def test_many_processes_write_and_nothing_is_lost(path: Path, store: LMDBEventStore) -> None:
+def test_many_processes_can_write_and_nothing_is_lost(path: Path, store: LMDBEventStore) -> None:
     code = f"""
 import sys, threading
 from lmdbstore import Event, LMDBEventStore

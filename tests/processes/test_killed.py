@@ -1,7 +1,7 @@
-"""A process that is killed at one chosen place: between two steps of a commit, or while it opens.
+"""A process that is killed at a chosen place: between two steps of a commit, or while it opens.
 
-Where no line of Python stands at that place, `strace` holds the process there. A process that waits
-is seen by its not having gone on: on a slow machine that can only hide a failure.
+If there is no line of Python at that place, `strace` holds the process there. A process that has
+not continued counts as waiting: on a slow machine that can only hide a failure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.surroundings
 
 
 class Program:
-    """A running program; it begins by telling its process id, for strace may stand before it."""
+    """A running program; it first prints its process id, as its parent may be strace."""
 
     def __init__(self, code: str, path: Path, under: Sequence[str]) -> None:
         code = f"import os, signal, sys\nprint(os.getpid(), flush=True)\n{code}"
@@ -47,14 +47,14 @@ class Program:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.pid: int | None = None  # until it has told
+        self.pid: int | None = None  # until it has printed it
 
     def line(self) -> str:
         assert self.process.stdout
         return self.process.stdout.readline()
 
     def kill(self) -> None:
-        """Kill it, and then strace, which would hold on to it until its delay is over."""
+        """Kill it, and then strace, which would hold it until its delay is over."""
         if self.process.poll() is None:
             if self.pid is not None:
                 os.kill(self.pid, signal.SIGKILL)
@@ -77,12 +77,12 @@ def program(code: str, path: Path, *, under: Sequence[str] = ()) -> Iterator[Pro
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_one_that_is_killed_while_it_opens_the_store_misleads_nobody_who_waits_to_open_it(
+def test_a_process_killed_while_opening_does_not_mislead_waiting_openers(
     path: Path, tmp_path: Path, number: int
 ) -> None:
-    """LMDB would let the other in beside a lock file that says that nothing was ever committed.
+    """LMDB would use a lock file that says that nothing was ever committed.
 
-    It would go on from one of the two meta pages, whichever that is, and write over the other.
+    It would continue from either of the two meta pages, and overwrite the other.
     """
     needs_strace()
     events = [f"e{n}" for n in range(number)]
@@ -105,7 +105,7 @@ def test_one_that_is_killed_while_it_opens_the_store_misleads_nobody_who_waits_t
         assert [event.id for event in store.search()] == [*events, "next"]
 
 
-def test_processes_open_a_store_one_after_the_other(
+def test_only_one_process_at_a_time_opens_a_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     LMDBEventStore(path).close()
@@ -128,7 +128,7 @@ def test_processes_open_a_store_one_after_the_other(
 
 
 @pytest.mark.parametrize("readonly", [False, True])
-def test_the_store_may_get_a_larger_map_while_it_is_opened(
+def test_a_store_may_get_a_larger_map_while_it_is_opened(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, readonly: bool
 ) -> None:
     LMDBEventStore(path, map_size=1 << 20).close()
@@ -147,7 +147,7 @@ def test_the_store_may_get_a_larger_map_while_it_is_opened(
 
 
 def last_commit(path: Path) -> int:
-    """Return the number of the last transaction that stands in a meta page."""
+    """Return the number of the last transaction in a meta page."""
     with open(path / "data.mdb", "rb") as file:
         first = meta_at(file, 0)
         assert first is not None
@@ -157,7 +157,7 @@ def last_commit(path: Path) -> int:
 
 
 @pytest.mark.parametrize("readonly", [False, True])
-def test_a_commit_that_is_written_and_not_announced_has_one_outcome(
+def test_a_commit_that_is_written_but_not_announced_has_one_outcome(
     path: Path, *, readonly: bool
 ) -> None:
     """A strict reader completes it; one without the right to write sees it from the next write."""
@@ -186,10 +186,10 @@ LMDBEventStore(sys.argv[1]).save(Event("new", timestamp=2.0, tags=["f"]))
         assert [event.id for event in store.search()] == ["old", "new", "next"]
 
 
-def test_what_a_writer_that_died_left_is_marked_until_it_is_settled(
+def test_the_write_of_a_dead_writer_stays_marked_until_it_is_settled(
     path: Path, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also behind a write that could not even begin."""
+    """This holds also after a write that could not begin."""
 
     def fails(_: WriteTransaction) -> None:
         raise lmdb.Error("made to fail")
@@ -205,7 +205,7 @@ def test_what_a_writer_that_died_left_is_marked_until_it_is_settled(
     assert not store._session._environment.barrier.up
 
 
-def test_the_lock_of_a_writer_that_is_killed_does_not_live_on_in_what_it_forked(
+def test_the_lock_of_a_killed_writer_is_not_kept_by_its_forked_child(
     path: Path, store: LMDBEventStore
 ) -> None:
     code = """
@@ -234,10 +234,10 @@ store.save(Event("new"))
 # -- while it reads -------------------------------------------------------------------------------
 
 
-def test_a_snapshot_that_was_killed_does_not_make_the_file_grow(
+def test_the_snapshot_of_a_killed_process_does_not_make_the_file_grow(
     path: Path, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody opens the store meanwhile, and its reader table is not full."""
+    """No process opens the store in this time, and its reader table is not full."""
     monkeypatch.setattr(writer, "SLOTS_CHECK", 0.0)
     code = """
 from lmdbstore import LMDBEventStore
@@ -265,7 +265,7 @@ sys.stdin.read()
 
 
 class _Beaten:
-    """An open LMDB environment in which another thread is always first to free the slots."""
+    """An open LMDB environment where another thread always frees the slots first."""
 
     def __init__(self, opened: lmdb.Environment) -> None:
         self._opened = opened
@@ -278,7 +278,7 @@ class _Beaten:
         return 0
 
 
-def test_a_reader_looks_again_when_another_freed_the_slots_of_the_dead(
+def test_a_reader_tries_again_after_another_thread_freed_dead_slots(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = """
@@ -300,7 +300,7 @@ sys.stdin.read()
 
 
 class TimeLimit(Exception):
-    """What a reader's own alarm raises."""
+    """The exception of a reader's own alarm."""
 
 
 @contextmanager
@@ -317,20 +317,20 @@ def limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("behind_others", [False, True])
+@pytest.mark.parametrize("after_others", [False, True])
 @pytest.mark.parametrize("name", ["get", "search", "snapshot"])
-def test_a_reader_may_set_a_limit_to_its_wait_for_a_writer(
-    path: Path, store: LMDBEventStore, name: str, *, behind_others: bool
+def test_a_reader_can_limit_its_wait_for_a_writer(
+    path: Path, store: LMDBEventStore, name: str, *, after_others: bool
 ) -> None:
-    """A writer that is stopped in its transaction holds up strict readers, as long as they like.
+    """A writer that is stopped in its transaction blocks strict readers until they give up.
 
-    An exception from a signal handler ends the wait, wherever in it the reader is; and the others
-    wait on.
+    An exception from a signal handler ends the wait of a reader at any point; other readers
+    continue to wait.
     """
     read = READS[name]
     store.save(Event("old", timestamp=1.0))
     with writing_process(path, "hold") as child, threads() as pool:
-        others = [pool.submit(read, store) for _ in range(2 * behind_others)]
+        others = [pool.submit(read, store) for _ in range(2 * after_others)]
         assert not others or waiting(*others)
         for _ in range(3):
             began = time.monotonic()

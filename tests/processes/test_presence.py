@@ -1,4 +1,4 @@
-"""Presence: nobody replaces the file of a store that is open anywhere, and nobody opens it then."""
+"""Presence: the file of an open store is not replaced, and a store is not opened during that."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def test_a_process_that_has_the_store_open_is_named(path: Path, options: str) ->
         pass
 
 
-def test_this_process_counts_too(path: Path) -> None:
+def test_a_store_open_in_this_process_counts_as_in_use(path: Path) -> None:
     with LMDBEventStore(path), pytest.raises(StoreInUse), alone_in(StoreFolder(str(path))):
         pass
 
 
-def test_nobody_opens_a_store_whose_file_is_being_replaced(path: Path) -> None:
+def test_a_store_cannot_be_opened_while_its_file_is_replaced(path: Path) -> None:
     LMDBEventStore(path).close()
     with alone_in(StoreFolder(str(path))), pytest.raises(StoreInUse, match="compacted or repaired"):
         LMDBEventStore(path)
     LMDBEventStore(path).close()
 
 
-def test_presence_that_was_refused_to_be_alone_stays(path: Path) -> None:
-    """A lock that is to become exclusive, and may not, is lost until it is taken again."""
+def test_a_process_stays_present_after_exclusive_access_was_refused(path: Path) -> None:
+    """A shared lock that cannot become exclusive is lost until it is taken again."""
     with LMDBEventStore(path) as store:
         environment = store._session._environment
         with opened_elsewhere(path):
@@ -64,7 +64,7 @@ def test_presence_that_was_refused_to_be_alone_stays(path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists(LOCKS), reason="the system does not list its locks")
-def test_a_program_that_uses_lmdb_itself_is_noticed(path: Path) -> None:
+def test_a_program_that_uses_lmdb_directly_is_detected(path: Path) -> None:
     LMDBEventStore(path).close()
     code = f"""
 import lmdb, sys
@@ -85,7 +85,7 @@ with lmdb.open({str(path)!r}):
 def test_locks_on_other_file_systems_do_not_count(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files of two file systems may have the same inode number, small ones of tmpfs above all."""
+    """Files of two file systems may have the same inode number, mainly small ones of tmpfs."""
     LMDBEventStore(path).close()
     locks = tmp_path / "locks"
 

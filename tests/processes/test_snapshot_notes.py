@@ -1,4 +1,4 @@
-"""Who holds a snapshot: shown with its process, age and distance, and gone when it has ended."""
+"""Open snapshots are shown with process, age and distance, until they end."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def shown(store: LMDBEventStore) -> list[tuple[int, int]]:
     return [(held.process, held.behind) for held in store.stats().snapshots]
 
 
-# -- what shows -----------------------------------------------------------------------------------
+# -- what is shown --------------------------------------------------------------------------------
 
 
-def test_a_snapshot_of_another_process_shows_with_its_age(
+def test_a_snapshot_of_another_process_is_shown_with_its_age(
     store: LMDBEventStore, path: Path
 ) -> None:
     store.save(Event("a"))
@@ -125,7 +125,7 @@ def test_a_snapshot_of_another_process_shows_with_its_age(
         assert shown(store) == []
 
 
-def test_ages_are_each_ones_own(store: LMDBEventStore) -> None:
+def test_each_snapshot_has_its_own_age(store: LMDBEventStore) -> None:
     began = time.monotonic()
     with store.snapshot():
         between = time.monotonic()
@@ -136,7 +136,7 @@ def test_ages_are_each_ones_own(store: LMDBEventStore) -> None:
             assert young < old <= now - began
 
 
-def test_one_that_is_killed_is_gone_and_its_slots_are_taken_again(
+def test_snapshots_of_a_killed_process_disappear_and_free_their_slots(
     store: LMDBEventStore, path: Path
 ) -> None:
     store.save(Event("a"))
@@ -149,7 +149,7 @@ def test_one_that_is_killed_is_gone_and_its_slots_are_taken_again(
     assert any((path / "snapshots").read_bytes()), "the notes of the dead are there"
 
 
-def test_one_that_is_dropped_or_ended_is_gone(path: Path) -> None:
+def test_a_dropped_or_ended_snapshot_is_not_shown(path: Path) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
         view = store.snapshot()
@@ -181,10 +181,10 @@ def notes(path: Path) -> list[bytes]:
     return [slot for slot in slots if any(slot)]
 
 
-def test_a_note_goes_before_its_transaction(
+def test_a_note_is_cleared_before_its_transaction_ends(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else another process could have taken its slot when it is cleared."""
+    """Otherwise another process could have its slot when the note is cleared."""
     write, readers = os.pwrite, list[int]()
 
     def looking(descriptor: int, data: bytes, place: int) -> int:
@@ -202,7 +202,9 @@ def test_a_note_goes_before_its_transaction(
     ended.close()
 
 
-def test_a_forked_child_leaves_its_parents_alone(store: LMDBEventStore, path: Path) -> None:
+def test_a_forked_child_does_not_change_notes_of_its_parent(
+    store: LMDBEventStore, path: Path
+) -> None:
     store.save(Event("a"))
 
     view = store.snapshot()
@@ -228,7 +230,7 @@ def test_a_forked_child_leaves_its_parents_alone(store: LMDBEventStore, path: Pa
     assert notes(path) == []
 
 
-def test_many_at_once_each_get_a_slot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_snapshots_each_get_a_slot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holders, "PATIENCE", LONG)
     prepare = (
         "options = {}\nimport threading\nfirst = LMDBEventStore(path)\ndef churn():\n"
@@ -262,14 +264,14 @@ def test_many_at_once_each_get_a_slot(path: Path, monkeypatch: pytest.MonkeyPatc
         assert (path / "snapshots").stat().st_size <= (75 + 12) * SLOT
 
 
-# -- where no note can be left --------------------------------------------------------------------
+# -- where no note can be written -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["missing", "full", "foreign", "stuck", "cut"])
-def test_no_snapshot_fails_because_of_the_file(
+def test_no_snapshot_fails_because_of_the_file_of_notes(
     path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It shows all the same, without an age, when it holds something back."""
+    """It is shown nevertheless, without an age, if it keeps old pages."""
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
     file, readonly = path / "snapshots", how == "missing"
@@ -316,18 +318,18 @@ def test_a_process_that_may_not_write_it_shows_without_an_age() -> None:
         assert shown(store) == []
 
 
-def test_the_file_has_the_rights_of_the_others_and_is_made_again(path: Path) -> None:
+def test_the_file_of_notes_has_the_rights_of_the_store_and_is_recreated(path: Path) -> None:
     LMDBEventStore(path, mode=0o640).close()
     assert rights(path / "snapshots") == 0o640
     (path / "snapshots").unlink()
     LMDBEventStore(path, readonly=True).close()
-    assert not (path / "snapshots").exists(), "who only reads makes no file"
+    assert not (path / "snapshots").exists(), "a readonly store makes no file"
     with LMDBEventStore(path) as store, store.snapshot():
         assert rights(path / "snapshots") == 0o640
         assert len(notes(path)) == 1
 
 
-def test_one_that_cannot_be_made_does_not_keep_a_store_from_opening(
+def test_a_store_opens_if_the_file_of_notes_cannot_be_made(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     LMDBEventStore(path).close()
@@ -346,7 +348,7 @@ def test_one_that_cannot_be_made_does_not_keep_a_store_from_opening(
         assert [held.age for held in store.stats().snapshots] == [None]
 
 
-# -- putting both tables together -----------------------------------------------------------------
+# -- combining both tables ------------------------------------------------------------------------
 
 TABLE = """    pid     thread     txnid
       4711 7f1e8e7fc740 12
@@ -361,7 +363,7 @@ def test_the_reader_table_is_read() -> None:
     assert readers_in("(no active readers)\n") == {}
 
 
-def test_short_reads_do_not_show() -> None:
+def test_short_reads_are_not_shown() -> None:
     a, b, c = Reader(1, 10), Reader(2, 9), Reader(3, 9)
     table = Counter([a, a, b, c])
 
@@ -376,7 +378,7 @@ def test_short_reads_do_not_show() -> None:
 # -- the command ----------------------------------------------------------------------------------
 
 
-def test_the_command_shows_them(path: Path) -> None:
+def test_the_command_shows_snapshots(path: Path) -> None:
     with LMDBEventStore(path, durability="none") as store, store.snapshot() as view:
         store.save(Event("b"))
         out, key = process("stats", "--db", path)[1], f"snapshot:{os.getpid()}"

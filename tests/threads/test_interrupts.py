@@ -1,4 +1,4 @@
-"""Interrupts: an exception may strike behind any call, and a signal handler may call the store."""
+"""Interrupts: an exception may come after any call, and a signal handler may call the store."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 class Interrupted(BaseException):
-    """What the signal handler raises, as Ctrl-C raises KeyboardInterrupt."""
+    """The exception of the signal handler, as Ctrl-C raises KeyboardInterrupt."""
 
 
 @contextmanager
 def struck_by(handler: Callable[[], object]) -> Iterator[Callable[[int], Iterator[int]]]:
-    """Give a function that yields until the handler was called, a little later each time."""
+    """Yield a function that yields until the handler was called, a little later each time."""
     pending = False
 
     def once(*_: object) -> None:
@@ -90,7 +90,7 @@ CALLS: dict[str, Callable[[LMDBEventStore], object]] = {
 def test_an_interrupt_leaves_nothing_held(
     path: Path, call: Callable[[LMDBEventStore], object]
 ) -> None:
-    """No place behind the gate, no lock, no byte that makes readers wait, no queued write."""
+    """Not the gate, a lock, the byte that makes readers wait, or a queued write."""
 
     def interrupt() -> None:
         raise Interrupted
@@ -121,12 +121,12 @@ def test_an_interrupt_leaves_nothing_held(
 
 @pytest.mark.parametrize("inner", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("outer", CALLS.values(), ids=CALLS)
-def test_a_signal_handler_may_call_what_it_interrupts(
+def test_a_signal_handler_may_make_the_call_that_it_interrupts(
     path: Path,
     outer: Callable[[LMDBEventStore], object],
     inner: Callable[[LMDBEventStore], object],
 ) -> None:
-    """It is answered, or told that it would wait for itself; nothing is saved twice."""
+    """The call succeeds, or is refused as it would wait for itself; nothing is saved twice."""
     answered: list[bool] = []
 
     def handler() -> None:
@@ -144,7 +144,7 @@ def test_a_signal_handler_may_call_what_it_interrupts(
     assert len(answered) == 50
 
 
-def test_closing_from_within_a_call_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
+def test_close_within_a_call_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
     store.save(Event("a"))
     with pytest.raises(EventStoreException, match="when that call has returned"):
         store._session._environment.gate.run(store.close)
@@ -153,8 +153,8 @@ def test_closing_from_within_a_call_of_the_same_thread_is_refused(store: LMDBEve
         assert "a" in again
 
 
-def test_upkeep_from_within_a_write_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
-    """It would wait for itself, or let the lock of the write go."""
+def test_upkeep_within_a_write_of_the_same_thread_is_refused(store: LMDBEventStore) -> None:
+    """It would wait for itself, or release the lock of the write."""
     environment = store._session._environment
 
     def work() -> None:
@@ -186,10 +186,10 @@ ANSWERED = {"verify"}
 
 
 @pytest.mark.parametrize("name", UPKEEP)
-def test_upkeep_by_a_signal_handler_does_not_wait_for_the_write_that_it_interrupts(
+def test_upkeep_in_a_signal_handler_does_not_wait_for_the_interrupted_write(
     path: Path, name: str
 ) -> None:
-    """In the middle of LMDB's transaction; a hang ends with the child."""
+    """The interrupt comes in the middle of LMDB's transaction; a hang ends with the child."""
 
     def child() -> None:
         outcomes: list[str] = []
@@ -220,7 +220,7 @@ def test_upkeep_by_a_signal_handler_does_not_wait_for_the_write_that_it_interrup
     in_child(child)
 
 
-def test_closing_that_was_interrupted_can_be_done_again(
+def test_an_interrupted_close_can_be_repeated(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -235,8 +235,8 @@ def test_closing_that_was_interrupted_can_be_done_again(
         again.save(Event("a"))
 
 
-def test_the_threads_of_a_forked_child_find_their_locks_free(store: LMDBEventStore) -> None:
-    """Also those that another thread of the parent held."""
+def test_threads_of_a_forked_child_find_all_locks_free(store: LMDBEventStore) -> None:
+    """This holds also for locks that another thread of the parent held."""
     store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(200))
     search = store.search()
     held, go = threading.Event(), threading.Event()
@@ -273,8 +273,8 @@ def test_the_threads_of_a_forked_child_find_their_locks_free(store: LMDBEventSto
     assert os.getpid() == store._session._environment.pid
 
 
-def test_a_thread_that_is_inside_goes_in_again_while_another_bars_the_gate() -> None:
-    """The other waits for it, so it must not wait for the other."""
+def test_a_thread_inside_the_gate_can_enter_again_while_another_bars_it() -> None:
+    """The other thread waits for it, so it must not wait for the other thread."""
     gate, inside, barring = Gate(), threading.Event(), threading.Event()
     seen: list[str] = []
 
@@ -301,7 +301,7 @@ def test_a_thread_that_is_inside_goes_in_again_while_another_bars_the_gate() -> 
 
 
 def test_a_signal_handler_may_read_while_its_thread_bars_the_gate(store: LMDBEventStore) -> None:
-    """As a thread does that forks; a write would wait for itself."""
+    """A thread that forks bars the gate; a write would wait for itself."""
     store.save(Event("a"))
     gate = store._session._environment.gate
     gate.bar()
@@ -314,7 +314,7 @@ def test_a_signal_handler_may_read_while_its_thread_bars_the_gate(store: LMDBEve
     store.save(Event("b"))
 
 
-def test_a_search_is_not_read_by_a_handler_that_interrupts_its_reading(
+def test_a_handler_cannot_read_a_search_whose_reading_it_interrupts(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(300))
@@ -333,7 +333,7 @@ def test_a_search_is_not_read_by_a_handler_that_interrupts_its_reading(
     assert list(other) == []
 
 
-def test_a_snapshot_keeps_its_store(store: LMDBEventStore, tmp_path: Path) -> None:
+def test_a_snapshot_keeps_its_store_open(store: LMDBEventStore, tmp_path: Path) -> None:
     store.save(Event("a"))
     view = LMDBEventStore(store._path).snapshot()
     with LMDBEventStore(tmp_path / "other"):
@@ -344,7 +344,7 @@ def test_a_snapshot_keeps_its_store(store: LMDBEventStore, tmp_path: Path) -> No
         assert store._session._environment.users == 1
 
 
-def test_what_a_forked_child_drops_it_gives_back(store: LMDBEventStore) -> None:
+def test_a_forked_child_releases_what_it_drops(store: LMDBEventStore) -> None:
     path = store._path
     kept = [LMDBEventStore(path)]
 

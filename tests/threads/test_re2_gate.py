@@ -1,4 +1,4 @@
-"""Leaving: at a fork, and at the interpreter's exit, nobody is inside of RE2."""
+"""At a fork, and at the interpreter's exit, no thread is inside RE2."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LONG = 60  # seconds; ends a hang, decides nothing
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test end with an interpreter that is not ending."""
+    """Undo the end of the interpreter after each test."""
     monkeypatch.setattr(leaving, "_engine", _Engine())
     monkeypatch.setattr(leaving, "HELD", 0.0)
 
 
 class Held:
-    """A piece of work inside of RE2 that ends when it is let go."""
+    """Work inside RE2 that ends when it is released."""
 
     def __init__(self) -> None:
         self.inside, self.go = threading.Event(), threading.Event()
@@ -38,7 +38,7 @@ class Held:
         return "done"
 
 
-def test_the_exit_waits_for_who_is_inside_and_keeps_out_who_comes_later(
+def test_the_exit_waits_for_threads_in_re2_and_refuses_later_ones(
     store: LMDBEventStore,
 ) -> None:
     store.save(Event("a", content="found"))
@@ -46,10 +46,10 @@ def test_the_exit_waits_for_who_is_inside_and_keeps_out_who_comes_later(
     with ThreadPoolExecutor(2) as pool:
         inside = pool.submit(run_engine, held)
         assert held.inside.wait(LONG)
-        letting_go = threading.Timer(0.2, held.go.set)
-        letting_go.start()
+        releasing = threading.Timer(0.2, held.go.set)
+        releasing.start()
         _leave()
-        letting_go.join()
+        releasing.join()
         assert held.go.is_set(), "the exit did not wait"
         assert inside.result(LONG) == "done"
         refused(pool, store.count)
@@ -63,7 +63,7 @@ def refused(pool: ThreadPoolExecutor, ask: Callable[..., object]) -> None:
         pool.submit(ask, match="found$").result(LONG)
 
 
-def test_a_search_that_is_half_read_at_the_exit_is_kept_out(store: LMDBEventStore) -> None:
+def test_a_half_read_search_of_another_thread_is_refused_at_the_exit(store: LMDBEventStore) -> None:
     store.save_many(Event(f"e{n}", content="found") for n in range(3000))
     search = store.search(match="found$")
     next(search)
@@ -76,10 +76,10 @@ def test_a_search_that_is_half_read_at_the_exit_is_kept_out(store: LMDBEventStor
     assert len(list(search)) > 2000
 
 
-def test_a_fork_waits_for_who_is_inside_and_its_child_has_a_gate_of_its_own(
+def test_a_fork_waits_for_threads_in_re2_and_the_child_has_its_own_gate(
     store: LMDBEventStore,
 ) -> None:
-    """A child that inherited the locks of RE2 as another thread held them would wait for ever."""
+    """A child that inherited locks of RE2 that another thread held would wait for ever."""
     store.save(Event("a", content="found"))
     held = Held()
 
@@ -93,12 +93,12 @@ def test_a_fork_waits_for_who_is_inside_and_its_child_has_a_gate_of_its_own(
     with ThreadPoolExecutor(1) as pool:
         inside = pool.submit(run_engine, held)
         assert held.inside.wait(LONG)
-        letting_go = threading.Timer(0.2, held.go.set)
-        letting_go.start()
+        releasing = threading.Timer(0.2, held.go.set)
+        releasing.start()
         try:
             in_child(child)
         finally:
             held.go.set()
-            letting_go.join()
+            releasing.join()
         assert inside.result(LONG) == "done"
         assert pool.submit(store.count, match="found$").result(LONG) == 1

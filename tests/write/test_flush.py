@@ -1,7 +1,7 @@
-"""Durable means flushed: the system calls between a call's begin and its acknowledgement.
+"""Durable means flushed: the system calls between the begin and the end of a call.
 
-A process that is killed shows nothing of that, as the system keeps what it wrote. So a trace is
-read: the data pages of a transaction, one flush that begins when all of them are written, then
+A A killed process does not show that, as the system keeps its writes. So the tests read a
+trace: the data pages of a transaction, one flush that begins when all of them are written, then
 the meta page, by a write that waits for the disk, and only then an acknowledgement.
 """
 
@@ -33,7 +33,7 @@ THREADS = 12
 
 
 class Commit(NamedTuple):
-    """A transaction in the trace: what it wrote, and when that was safe on the disk."""
+    """A transaction in the trace: its writes, and when they were safe on the disk."""
 
     begun: int  # the line of its first write
     data: bytes
@@ -56,7 +56,7 @@ class Traced(NamedTuple):
     commits: list[Commit]
 
     def assert_flushed(self) -> None:
-        """Check that each acknowledged operation lies on the disk when it is acknowledged."""
+        """Check that each operation is on the disk when it is acknowledged."""
         for operation in self.plan.operations:
             first, last = self.marks.begun[operation.number], self.marks.done[operation.number]
             own = [commit for commit in self.commits if commit.is_flushed_between(first, last)]
@@ -66,7 +66,7 @@ class Traced(NamedTuple):
                 assert any(name in commit.data for commit in own), f"{name!r} is not flushed"
 
     def flushes(self) -> int:
-        """Return how many flushes of the data file there are behind the opening."""
+        """Return the number of flushes of the data file after the opening."""
         return sum(
             call.name in FLUSHES and call.file == f"{self.plan.path}/data.mdb"
             for call in self.calls
@@ -87,7 +87,7 @@ def run(folder: Path, phases: list[Phase], *, durability: Durability = "full") -
 
 
 def read_commits(calls: list[Call], path: str, opened: int) -> list[Commit]:
-    """Return the transactions that are in a trace, behind the opening."""
+    """Return the transactions in a trace after the opening."""
     synchronous: set[int] = set()
     flushes: list[Call] = []
     data: list[Call] = []
@@ -143,21 +143,21 @@ def grouped() -> list[Phase]:
     return [Phase(first, together=True), Phase(second, together=True)]
 
 
-def test_one_thread_flushes_data_and_meta_once_before_each_acknowledgement(tmp_path: Path) -> None:
+def test_one_thread_flushes_data_and_meta_once_for_each_write(tmp_path: Path) -> None:
     found = run(tmp_path, one_by_one())
     found.assert_flushed()
     operations = len(list(found.plan.operations))
     assert (len(found.commits), found.flushes()) == (operations, operations)
 
 
-def test_threads_that_share_a_flush_are_acknowledged_behind_it(tmp_path: Path) -> None:
-    """One transaction for all that came together, with one flush of the data and one of meta."""
+def test_threads_that_share_a_flush_are_acknowledged_after_it(tmp_path: Path) -> None:
+    """Concurrent writes share one transaction, with one flush of the data and one of meta."""
     found = run(tmp_path, grouped())
     found.assert_flushed()
     assert (len(found.commits), found.flushes()) == (2, 2)
 
 
-def test_no_flush_is_missing_where_threads_come_as_they_like(tmp_path: Path) -> None:
+def test_no_flush_is_missing_if_threads_write_at_random_times(tmp_path: Path) -> None:
     numbers, chance, old = itertools.count(), random.Random(3), list[str]()
     found = run(tmp_path, [random_phase(numbers, chance, THREADS, 12, old) for _ in range(2)])
     found.assert_flushed()
@@ -166,7 +166,7 @@ def test_no_flush_is_missing_where_threads_come_as_they_like(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("phases", [one_by_one(), grouped()], ids=["one thread", "many"])
 def test_without_durability_nothing_is_flushed(tmp_path: Path, phases: list[Phase]) -> None:
-    """What the option says; and it shows that the tests above can fail."""
+    """This is what the option says; it also shows that the tests above can fail."""
     found = run(tmp_path, phases, durability="none")
     assert found.commits
     assert found.flushes() == 0
@@ -179,7 +179,7 @@ def test_without_durability_nothing_is_flushed(tmp_path: Path, phases: list[Phas
 def test_a_new_store_is_flushed_with_its_folder_and_its_name(
     tmp_path: Path, durability: Durability
 ) -> None:
-    """Before the constructor returns: also where its writes will not be flushed."""
+    """This is done before the constructor returns, also without durability of writes."""
     found = run(tmp_path, [], durability=durability)
     disk = Disk(os.path.dirname(found.plan.path))
     before = [call for call in found.calls if call.ended < found.marks.opened]

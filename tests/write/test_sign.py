@@ -1,4 +1,4 @@
-"""Signed runs: searches that leave some out find all the same, whatever was written meanwhile."""
+"""Signed runs: searches that skip runs find all events, whatever is written at the same time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def event(number: int, time: float, words: str) -> Event:
 
 
 def numbered(first: int, last: int) -> list[Event]:
-    """Return events of which every hundredth is rare and every second has a needle of its own."""
+    """Return events of which every hundredth is rare and every second has a unique word."""
     return [
         event(n, float(n), f"common {n:06d}" + (" rareword" if n % 100 == 7 else ""))
         for n in range(first, last)
@@ -66,7 +66,7 @@ def test_save_many_signs_the_runs_that_it_completes(store: LMDBEventStore) -> No
     assert len(signed(store)) == 2, "not on the path of single saves"
     store.save_many(numbered(40, 41))
     assert len(signed(store)) == 4, "what others left is done bit by bit"
-    assert store.sign() == 8  # one run more; the tail stays
+    assert store.sign() == 8  # one more run; the tail is not signed
     assert assert_indexes_agree(store) == 41
     runs = signed(store)
     assert store.sign() == 0
@@ -82,7 +82,7 @@ def test_runs_of_small_batches_are_signed_when_they_are_full(store: LMDBEventSto
 
 
 @pytest.mark.usefixtures("short_runs")
-def test_a_late_event_removes_the_signature_of_its_run_alone(store: LMDBEventStore) -> None:
+def test_a_late_event_removes_only_the_signature_of_its_run(store: LMDBEventStore) -> None:
     store.save_many(numbered(0, 80))
     before = signed(store)
     assert len(before) == 10
@@ -99,7 +99,7 @@ def test_a_late_event_removes_the_signature_of_its_run_alone(store: LMDBEventSto
 
 
 @pytest.mark.usefixtures("short_runs")
-def test_a_delete_leaves_signatures_and_a_rebuild_makes_them_anew(store: LMDBEventStore) -> None:
+def test_a_delete_keeps_signatures_and_a_rebuild_renews_them(store: LMDBEventStore) -> None:
     store.save_many(numbered(0, 80))
     before = signed(store)
     for n in range(16, 40):
@@ -121,7 +121,7 @@ def test_an_older_log_that_is_imported_later_is_signed_too(store: LMDBEventStore
     assert_indexes_agree(store)
 
 
-def test_signing_goes_on_where_it_was_and_takes_many_transactions(path: Path) -> None:
+def test_signing_continues_at_its_position_and_uses_many_transactions(path: Path) -> None:
     with LMDBEventStore(path, durability="none", signatures=False) as store:
         store.save_many(numbered(0, 25_000))
         assert signed(store) == []
@@ -136,7 +136,7 @@ def test_signing_goes_on_where_it_was_and_takes_many_transactions(path: Path) ->
 
 
 def test_a_rare_pattern_reads_few_records(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words of one run are in no other, so only it and the tail are read."""
+    """The words of one run are in no other run, so only this run and the tail are read."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(numbered(0, 20_000))
         read: list[int] = []
@@ -163,8 +163,8 @@ def test_a_rare_pattern_reads_few_records(path: Path, monkeypatch: pytest.Monkey
         assert sum(read) == 20_000
 
 
-def test_a_signature_that_denies_an_event_would_be_noticed(path: Path) -> None:
-    """The tests here can fail: with a filter that is wrong, the event is not found."""
+def test_a_search_with_a_wrong_signature_misses_an_event(path: Path) -> None:
+    """This shows that the tests here can fail."""
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(numbered(0, RUN))
         (low, end), = signed(store)  # fmt: skip
@@ -175,7 +175,7 @@ def test_a_signature_that_denies_an_event_would_be_noticed(path: Path) -> None:
         assert store.count(match="rareword") == 6
 
 
-def test_an_option_that_is_no_bool_is_refused(path: Path) -> None:
+def test_an_option_that_is_not_a_bool_is_refused(path: Path) -> None:
     with pytest.raises(InvalidOption, match="signatures"):
         LMDBEventStore(path, signatures=1)  # type: ignore[arg-type]  # on purpose
     with LMDBEventStore(path) as store, pytest.raises(InvalidOption, match="rebuild"):
@@ -194,7 +194,7 @@ actions = st.lists(
 
 
 class _Model:
-    """The store and, beside it, one that reads everything."""
+    """The store, and a store without signatures that reads everything."""
 
     def __init__(self, store: LMDBEventStore, unsigned: LMDBEventStore) -> None:
         self.store, self.unsigned, self.model = store, unsigned, MemoryEventStore()
@@ -245,7 +245,7 @@ class _Model:
 
 @given(actions, st.floats(-2, 200), st.floats(-2, 200))
 @examples(60)
-def test_whatever_is_written_searches_find_what_is_there(
+def test_after_any_writes_searches_find_the_same_with_and_without_signatures(
     done: list[Action], one: float, other: float
 ) -> None:
     patch = pytest.MonkeyPatch()
@@ -268,10 +268,8 @@ def test_whatever_is_written_searches_find_what_is_there(
 
 @pytest.mark.usefixtures("short_runs")
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_a_search_under_way_does_not_mind_what_is_signed_meanwhile(
-    path: Path, order: Order
-) -> None:
-    """It finds what was there when it began and was not deleted, and nothing else."""
+def test_signing_does_not_change_the_results_of_a_running_search(path: Path, order: Order) -> None:
+    """It finds the events that were there when it began and were not deleted."""
     with LMDBEventStore(path, durability="none", signatures=False) as store:
         store.save_many(numbered(0, 2000))
         with LMDBEventStore(path, durability="none") as other:

@@ -1,4 +1,4 @@
-"""Group commit: who shares a transaction, who fails alone, and what an interruption leaves."""
+"""Group commit: which calls share a transaction, which fail alone, and what interrupts leave."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LONG = 30  # seconds; ends a hang, decides nothing
 
 
 class Gathering:
-    """Holds the first commit until others have queued up behind it, and notes every commit."""
+    """Holds the first commit until other calls wait for it, and notes every commit."""
 
     def __init__(self, store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.writer = store._session._environment.writer
@@ -64,7 +64,7 @@ class Gathering:
         self._commit(txn)
 
     def queue(self, *calls: Callable[[], Any]) -> list[Future[Any]]:
-        """Make the first call lead, and the others wait behind it in their order."""
+        """Let the first call lead, and the others wait after it in their order."""
         futures = [self.pool.submit(calls[0])]
         assert self.reached.wait(LONG)
         for call in calls[1:]:
@@ -103,7 +103,7 @@ def test_threads_that_write_at_once_share_a_transaction(
     assert ids(store) == list("abcdefgh")
 
 
-def test_each_caller_has_its_own_outcome(store: LMDBEventStore, gathering: Gathering) -> None:
+def test_each_caller_gets_its_own_outcome(store: LMDBEventStore, gathering: Gathering) -> None:
     futures = gathering.queue(
         save(store, "a"), save(store, "b"), save(store, "b"), lambda: store.delete("none"),
         lambda: store.delete("a"), save(store, "a"), lambda: store.delete("b"), save(store, "c"),
@@ -118,7 +118,7 @@ def test_each_caller_has_its_own_outcome(store: LMDBEventStore, gathering: Gathe
     assert ids(store) == ["a", "c"]
 
 
-def test_of_saves_that_are_written_together_only_the_duplicates_fail(
+def test_only_duplicates_fail_in_a_group_of_saves(
     path: Path, store: LMDBEventStore, gathering: Gathering
 ) -> None:
     with LMDBEventStore(path) as other:
@@ -135,9 +135,7 @@ def test_of_saves_that_are_written_together_only_the_duplicates_fail(
         assert_indexes_agree(store)
 
 
-def test_saves_that_are_all_duplicates_change_nothing(
-    store: LMDBEventStore, gathering: Gathering
-) -> None:
+def test_a_group_of_duplicates_changes_nothing(store: LMDBEventStore, gathering: Gathering) -> None:
     futures = gathering.queue(*(save(store, "a") for _ in range(5)))
     gathering.go.set()
     errors = [type(future.exception(LONG)) for future in futures]
@@ -149,7 +147,7 @@ def test_saves_that_are_all_duplicates_change_nothing(
     assert_indexes_agree(store)
 
 
-def test_many_events_have_a_transaction_of_their_own(
+def test_many_events_are_saved_in_a_separate_transaction(
     store: LMDBEventStore, gathering: Gathering
 ) -> None:
     many = [Event("m1", timestamp=1.0), Event("b", timestamp=1.0), Event("m2", timestamp=1.0)]
@@ -191,7 +189,7 @@ def test_a_change_that_breaks_the_transaction_fails_alone(
     assert ids(store) == ["a", "b", "c"]
 
 
-def test_a_commit_that_fails_fails_all_of_its_callers_and_changes_nothing(
+def test_a_failed_commit_fails_for_all_its_callers_and_changes_nothing(
     store: LMDBEventStore, gathering: Gathering
 ) -> None:
     commit = gathering._commit
@@ -213,9 +211,7 @@ def test_a_commit_that_fails_fails_all_of_its_callers_and_changes_nothing(
     store.save(Event("b"))
 
 
-def test_closing_fails_the_writes_that_still_wait(
-    store: LMDBEventStore, gathering: Gathering
-) -> None:
+def test_close_fails_the_waiting_writes(store: LMDBEventStore, gathering: Gathering) -> None:
     futures = gathering.queue(*(save(store, name) for name in "abcd"))
     closing = gathering.pool.submit(store.close)
     while not store._closed:
@@ -227,7 +223,7 @@ def test_closing_fails_the_writes_that_still_wait(
     assert {type(error) for error in results} <= {type(None), StoreClosed}
 
 
-def test_a_batch_is_bounded(
+def test_a_group_of_writes_is_bounded(
     store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "LONGEST_BATCH", 3)
@@ -251,18 +247,20 @@ def save_alone(store: LMDBEventStore, event_id: str) -> None:
     ("busy", "waiting"),
     [(save_one, save_alone), (save_alone, save_one), (save_alone, save_alone)],
 )
-def test_a_thread_that_writes_without_a_pause_holds_up_no_other(
+def test_a_thread_that_writes_without_a_pause_does_not_block_others(
     store: LMDBEventStore,
     gathering: Gathering,
     busy: Callable[[LMDBEventStore, str], None],
     waiting: Callable[[LMDBEventStore, str], None],
 ) -> None:
-    def go_on() -> None:
+    def write_on() -> None:
         for n in range(100):
             busy(store, f"busy {n}")
 
     futures = gathering.queue(
-        go_on, lambda: waiting(store, "waiting"), lambda: store.save(Event(timestamp=0.0))
+        write_on,
+        lambda: waiting(store, "waiting"),
+        lambda: store.save(Event(timestamp=0.0)),
     )
     gathering.go.set()
     for future in futures:
@@ -290,7 +288,7 @@ def test_a_signal_handler_that_writes_does_not_wait_for_the_change_it_interrupts
 
 @contextmanager
 def reading_without_end(store: LMDBEventStore) -> Iterator[None]:
-    """Keep one read of LMDB under way: a copy into a pipe that nobody empties."""
+    """Keep one read of LMDB running: a copy into a pipe that no process reads."""
     output, pipe = os.pipe()
     environment = store._session._environment.lmdb
     thread = threading.Thread(target=environment.copyfd, args=(pipe,))
@@ -342,10 +340,10 @@ def test_a_failed_write_does_not_wait_for_readers(store: LMDBEventStore) -> None
         ("remove", lambda store: store.delete("there")),
     ],
 )
-def test_a_failed_write_leaves_no_transaction_behind(
+def test_a_failed_write_leaves_no_open_transaction(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, method: str, write: Callable[[Any], Any]
 ) -> None:
-    """Not even while its exception is kept, whose frames knew the transaction."""
+    """This holds also while its exception is kept, whose frames referred to the transaction."""
     store.save(Event("there", tags=["f"]))
 
     def broken(txn: WriteTransaction, *_: Any, **__: Any) -> None:
@@ -362,7 +360,7 @@ def test_a_failed_write_leaves_no_transaction_behind(
     assert caught.value.__cause__ is not None
 
 
-def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEventStore) -> None:
+def test_contradicting_indexes_are_reported_and_not_overwritten(store: LMDBEventStore) -> None:
     store.save(Event("a", timestamp=1.0, tags=["f"]))
     key = fmt.encode_time(1.0) + fmt.encode_number(2)
     with writing(store) as (txn, databases):
@@ -384,7 +382,7 @@ def test_contradicting_indexes_are_reported_and_not_written_over(store: LMDBEven
         txn.put(*posting, db=databases.flags)
 
 
-def test_ctrl_c_never_wedges_the_store_or_loses_what_was_saved(
+def test_ctrl_c_never_blocks_the_store_or_loses_saved_events(
     store: LMDBEventStore, path: Path
 ) -> None:
     """Signals strike the main thread at any point of its writes, while other threads write too."""

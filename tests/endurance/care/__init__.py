@@ -1,1 +1,1 @@
-"""Copies and purges, for as long as they are told."""
+"""Endurance tests of copies and purges."""

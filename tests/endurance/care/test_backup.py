@@ -1,4 +1,4 @@
-"""Backups beside writers, and compactions that are killed or interrupted: nothing is lost."""
+"""Backups during writes, and compactions that are killed or interrupted: nothing is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST = 2000  # batches of one that compacts meanwhile
 THREADS, PROCESSES = 2, 2
 BACKUPS = 4
 
-# Saves so many batches for each line of its standard input, and tells the number of each when it is
+# Saves GRANT batches for each line of its standard input, and prints the number of each when it is
 # acknowledged.
 WRITER = f"""
 import itertools, os, sys
@@ -67,7 +67,7 @@ threading.Event().wait()
 
 
 class Writer:
-    """Who saves batches when it is told to, and how many of them were acknowledged."""
+    """A writer that saves batches on request, and the number of acknowledged batches."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -81,7 +81,7 @@ class Writer:
         self.moved.set()
 
     def check(self, ids: list[str], least: int) -> int:
-        """Check that these are the first batches, whole, and so many at least."""
+        """Check that these are the first batches, complete, and at least `least` of them."""
         batches, rest = divmod(len(ids), BATCH)
         assert not rest, f"a batch of {self.name} is torn"
         expected = {f"{self.name} {n} {i}" for n in range(batches) for i in range(BATCH)}
@@ -113,7 +113,7 @@ def in_a_thread(store: LMDBEventStore, name: str) -> Iterator[Writer]:
 
 @contextmanager
 def in_a_process(path: Path, name: str, program: str = WRITER) -> Iterator[Writer]:
-    """Have a process write; it is killed in the end, unless it ended with its standard input."""
+    """Let a process write; kill it at the end, unless it ended with its standard input."""
     writer = Writer(name)
     with subprocess.Popen(
         [sys.executable, "-c", program, str(path), name],
@@ -152,7 +152,7 @@ def ids_of(store: LMDBEventStore, name: str) -> list[str]:
 def test_a_backup_is_one_state_of_all_writers(
     tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The writers go on when its first piece is told, so it has others before it and behind it."""
+    """The writers continue when its first piece is reported, so it is between other batches."""
     monkeypatch.setattr(copying, "COPY_BYTES", 1 << 12)
     for number in rounds:
         path = tmp_path / f"{number}"
@@ -160,11 +160,11 @@ def test_a_backup_is_one_state_of_all_writers(
             store = stack.enter_context(LMDBEventStore(path, durability="none"))
             writers = [stack.enter_context(in_a_thread(store, f"t{n}")) for n in range(THREADS)]
             writers += [stack.enter_context(in_a_process(path, f"p{n}")) for n in range(PROCESSES)]
-            go_on(writers)
+            save_more(writers)
             for again in range(BACKUPS):
                 before = [writer.acknowledged for writer in writers]
                 target = tmp_path / f"{number}-{again}"
-                store.backup(target, progress=once(partial(go_on, writers)))
+                store.backup(target, progress=once(partial(save_more, writers)))
                 rounds.add("backups checked")
                 rounds.add("events in them", check(target, writers, before))
                 shutil.rmtree(target)
@@ -173,8 +173,8 @@ def test_a_backup_is_one_state_of_all_writers(
         shutil.rmtree(path)
 
 
-def go_on(writers: list[Writer]) -> None:
-    """Have all writers save batches, and return when each has saved one."""
+def save_more(writers: list[Writer]) -> None:
+    """Let all writers save batches, and return when each has saved one."""
     for writer in writers:
         writer.moved.clear()
         writer.go()
@@ -183,7 +183,7 @@ def go_on(writers: list[Writer]) -> None:
 
 
 def once(work: Callable[[], object]) -> Callable[[int, int], None]:
-    """Return what does some work when it is told of the first piece."""
+    """Return a progress callback that does some work at the first piece."""
     first = [True]
 
     def progress(*_: int) -> None:
@@ -195,7 +195,7 @@ def once(work: Callable[[], object]) -> Callable[[int, int], None]:
 
 
 def check(path: Path, writers: list[Writer], least: list[int]) -> int:
-    """Check a store that writers wrote, with so many batches of each; return its events."""
+    """Check a store with at least `least` batches of each writer; return its number of events."""
     assert verify(path, pages=True) == []
     with LMDBEventStore(path, readonly=True) as store:
         assert_indexes_agree(store)
@@ -214,11 +214,11 @@ def test_a_compaction_that_is_killed_loses_nothing(tmp_path: Path, rounds: Round
         LMDBEventStore(path).close()
         with in_a_process(path, "w", COMPACTER) as writer:
             assert writer.moved.wait(LONG)
-            time.sleep(rounds.random.random() * 0.2)  # the chance is in when it is killed
+            time.sleep(rounds.random.random() * 0.2)  # it is killed at a random time
         rounds.add("kills")
         rounds.add("acknowledged batches found", writer.acknowledged)
         check(path, [writer], [writer.acknowledged])
-        with LMDBEventStore(path) as store:  # the next one sweeps
+        with LMDBEventStore(path) as store:  # it removes what was left
             store.save(Event("after"))
             store.compact()
             assert "after" in store
@@ -229,7 +229,7 @@ def test_a_compaction_that_is_killed_loses_nothing(tmp_path: Path, rounds: Round
 
 @pytest.mark.endurance("backups and compactions are interrupted", rounds=1)
 def test_an_interrupt_leaves_nothing_of_a_copy(tmp_path: Path, rounds: Rounds) -> None:
-    """In a child, for an interrupted opening may leave a descriptor."""
+    """It runs in a child, as an interrupted opening may leak a descriptor."""
     for number in rounds:
         folder = tmp_path / f"{number}"
         folder.mkdir()

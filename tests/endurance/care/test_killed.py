@@ -1,4 +1,4 @@
-"""Who backs up, compacts or repairs is killed: the store is whole, and so is every backup."""
+"""A process that backs up, compacts or repairs is killed: store and backups are complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LONG = 60  # seconds; ends a hang, decides nothing
 
-# Tells when it begins, and then does it for ever.
+# Prints a line when it begins, and then repeats the work for ever.
 PROGRAM = """
 import itertools, sys
 from lmdbstore import LMDBEventStore, repair

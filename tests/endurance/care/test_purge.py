@@ -1,4 +1,4 @@
-"""Purges that are killed and gone on with, that others write and read beside, that never end."""
+"""Purges that are killed and continued, purges during writes and reads, and endless purges."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVENTS = 600
 
 
 def retention(chance: Random) -> dict[str, Any]:
-    """Return conditions that many events meet."""
+    """Return conditions of a purge that many events meet."""
     how: dict[str, Any] = {}
     if chance.random() < 0.6:
         how["before"] = float(chance.randrange(EVENTS))
@@ -80,7 +80,7 @@ def test_a_purge_is_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> 
 
 def kill(nursery: Nursery, pid: int) -> int:
     """Kill a child that may have ended; return its exit code."""
-    os.kill(pid, signal.SIGKILL)  # it is not reaped before it is waited for
+    os.kill(pid, signal.SIGKILL)  # the process id is valid until the child is waited for
     code = nursery.code(pid)
     assert code in (0, -signal.SIGKILL), nursery.complaints()
     return code
@@ -95,8 +95,8 @@ def look(path: Path) -> list[Event]:
 LANES, LIMIT = 2, 100
 
 
-@pytest.mark.endurance("purges go on while processes write and read", rounds=1)
-def test_a_purge_beside_others(
+@pytest.mark.endurance("purges run while processes write and read", rounds=1)
+def test_a_purge_during_writes_and_reads_leaves_no_gap(
     nursery: Nursery, path: Path, tmp_path: Path, rounds: Rounds
 ) -> None:
     names = {"path": str(path), "notes": str(tmp_path / "notes")}
@@ -117,8 +117,8 @@ def test_a_purge_beside_others(
                 found = [int(each.timestamp) for each in store.search(flags=[lane(number)])]
                 assert found[-1] in (last, last + 1)
                 assert found == list(range(found[0], found[-1] + 1))
-                rounds.add("acknowledged writes meanwhile", last)
-            rounds.add("states read meanwhile", noted(notes, LANES))
+                rounds.add("acknowledged writes at the same time", last)
+            rounds.add("states read at the same time", noted(notes, LANES))
             rounds.add("purges", 10 * LANES * rounds.number)
     finally:
         os.close(notes)
@@ -134,7 +134,7 @@ def purge_each_lane(store: LMDBEventStore, notes: int) -> None:
 
 
 BATCH, KEPT = 200, 2000
-MOST_USED = 8_000_000  # bytes of the map: what a few rounds take, and not all
+MOST_USED = 8_000_000  # bytes of the map: the space of a few rounds, not of all rounds
 MOST_RUNS = 2 * KEPT // 64
 
 
@@ -157,7 +157,7 @@ def test_retention(path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch) 
             if rounds.random.random() < 0.2:
                 store.sign()
             stats = store.stats()
-            assert stats.events <= KEPT * 1.1  # and some that came late
+            assert stats.events <= KEPT * 1.1  # and some late events
             assert stats.map_used <= MOST_USED, "the file grows"
             assert runs(store) <= MOST_RUNS, "the signatures grow"
         assert store.count(match=f"{first + BATCH - 1:06d}") == 1

@@ -1,1 +1,1 @@
-"""Disks that fail, for as long as they are told."""
+"""Endurance tests of disks that fail."""

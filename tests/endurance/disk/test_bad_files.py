@@ -1,8 +1,8 @@
-"""Data files that are cut off, zeroed or flipped: found, refused or answered rightly, and repaired.
+"""Data files that are cut off, zeroed or flipped: they are found, refused, read or repaired.
 
-Each variant is looked at in forked children, since LMDB, which trusts its file, may end a process
-that opens it without the look at its pages. Where a meta page is lost, the state before the last
-write can be what is shown or repaired: so both states are right. No older one is.
+Each variant is checked in forked children, since LMDB trusts its file, and may end a process
+that opens it without a check of its pages. If a meta page is lost, the state before the last
+write may be shown or repaired, so both states are right. No older state is.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 VARIANTS = 12  # of a round
-LIMIT = 60  # seconds of a child; ends a hang of LMDB in pages that lead in a circle
+LIMIT = 60  # seconds of a child; ends a hang of LMDB in a circle of pages
 State = dict[str, Event]
 
 FOUND, RIGHT, SHOWN, WRONG, BROKEN = 10, 11, 12, 13, 14  # exit codes of children
 
 
 class Whole(NamedTuple):
-    """The sound store: its file, and what is in it now, and was before the last write."""
+    """The sound store: its file, its events, and its events before the last write."""
 
     data: bytes
     states: tuple[State, State]
-    ever: State  # all that was ever in it
+    ever: State  # all events that were ever in it
 
 
 def make(path: Path, chance: random.Random) -> Whole:
@@ -75,7 +75,7 @@ def zeroed(data: bytes, chance: random.Random) -> bytes:
 
 
 def flipped(data: bytes, chance: random.Random) -> bytes:
-    """Flip some bits, in any byte, or where a page says what it is and where its entries are."""
+    """Flip some bits, in any byte, or in the header of a page."""
     changed = bytearray(data)
     for _ in range(chance.choice([1, 1, 1, 2, 8])):
         page = chance.randrange(len(data) // PAGE) * PAGE
@@ -89,12 +89,12 @@ def flipped(data: bytes, chance: random.Random) -> bytes:
 
 
 def in_child(work: Callable[[], int]) -> int:
-    """Fork, and run `work` there; return its exit code, or the number of a signal below 0."""
+    """Fork, and run `work` in the child; return its exit code, or minus the signal's number."""
     pid = os.fork()
     if not pid:
         code = BROKEN
         try:
-            faulthandler.disable()  # that LMDB may end the process is what is counted
+            faulthandler.disable()  # the test counts the processes that LMDB ends
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.alarm(LIMIT)
             code = work()
@@ -108,7 +108,7 @@ def in_child(work: Callable[[], int]) -> int:
 
 
 def read_all(path: Path, whole: Whole) -> int:
-    """Read everything in every way; return whether the answers are right."""
+    """Read everything in every way; return an exit code for the answers."""
     with LMDBEventStore(path, create=False, readonly=True) as store:
         got: State = {}
         for event_id in whole.ever:
@@ -116,7 +116,7 @@ def read_all(path: Path, whole: Whole) -> int:
             if event is not None:
                 got[event_id] = event
         if any(event not in (s.get(i) for s in whole.states) for i, event in got.items()):
-            return WRONG  # a flipped bit passed off as data, or a former state as the last one
+            return WRONG  # a flipped bit was returned as data, or a former state as the last
         shown = list(store.search())
         counted, flags = len(store), store.flags()
         walked = list(store.search(flags=["all"], order="desc"))
@@ -151,9 +151,11 @@ def repaired(path: Path, whole: Whole) -> int:
         return RIGHT if len(events) >= min(map(len, whole.states)) else SHOWN
 
 
-@pytest.mark.endurance("A data file is cut off, zeroed or flipped, and looked at first", rounds=1)
-def test_a_bad_file_that_is_looked_at_first(path: Path, rounds: Rounds) -> None:
-    """Nothing ends the process, and where nothing is found all answers are right."""
+@pytest.mark.endurance("A data file is cut off, zeroed or flipped, and checked first", rounds=1)
+def test_a_bad_file_that_is_checked_first_never_ends_the_process(
+    path: Path, rounds: Rounds
+) -> None:
+    """If nothing is found, all answers are right."""
     whole = make(path, rounds.random)
     for damaged in variants(path, whole, rounds):
         code = in_child(lambda: checked_first(path, whole))
@@ -162,9 +164,9 @@ def test_a_bad_file_that_is_looked_at_first(path: Path, rounds: Rounds) -> None:
         rounds.add("found to be damaged" if code == FOUND else "answered rightly")
 
 
-@pytest.mark.endurance("A data file is damaged so, and just opened", rounds=1)
-def test_a_bad_file_that_is_just_opened(path: Path, rounds: Rounds) -> None:
-    """Here LMDB may end the process; but `get` gives no event that was never saved."""
+@pytest.mark.endurance("A damaged data file is opened without a check", rounds=1)
+def test_a_bad_file_opened_without_a_check_gives_no_wrong_event(path: Path, rounds: Rounds) -> None:
+    """LMDB may end the process, but `get` returns no event that was never saved."""
     whole = make(path, rounds.random)
     words = {
         FOUND: "refused with an error",
@@ -178,9 +180,9 @@ def test_a_bad_file_that_is_just_opened(path: Path, rounds: Rounds) -> None:
         rounds.add(words.get(code, "ended the process, inside of LMDB"))
 
 
-@pytest.mark.endurance("A data file is damaged so, and repaired", rounds=1)
-def test_a_bad_file_that_is_repaired(path: Path, rounds: Rounds) -> None:
-    """A repair yields a sound store of events as they were, or refuses."""
+@pytest.mark.endurance("A damaged data file is repaired", rounds=1)
+def test_repair_of_a_bad_file_gives_a_sound_store_or_is_refused(path: Path, rounds: Rounds) -> None:
+    """The events of the sound store are unchanged."""
     whole = make(path, rounds.random)
     for damaged in variants(path, whole, rounds):
         code = in_child(lambda: repaired(path, whole))
@@ -196,7 +198,7 @@ def test_a_bad_file_that_is_repaired(path: Path, rounds: Rounds) -> None:
 def variants(
     path: Path, whole: Whole, rounds: Rounds
 ) -> Iterator[Callable[[bytes, random.Random], bytes]]:
-    """Give each damage when it is in the file; at the end the file is whole again."""
+    """Yield the name of each damage while it is in the file; restore the file at the end."""
     for _ in rounds:
         for _ in range(VARIANTS):
             damage = rounds.random.choice([cut, zeroed, flipped, flipped, flipped])

@@ -1,8 +1,8 @@
-"""Entries of any database are changed by chance: `verify` against the naive check, then `repair`.
+"""Random entries of any database are changed: `verify` against a naive check, then `repair`.
 
-The damage is done through LMDB, so that pages are sound and nothing but the contents is wrong.
-`tests.tools.indexes` compares everything in the plainest way, and is the oracle: `verify` finds
-something exactly where that one does.
+The damage is written through LMDB, so the pages are sound and only the contents are wrong.
+`tests.tools.indexes` compares everything in a naive way, and is the oracle: `verify` finds
+something if and only if the naive check does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST = 511  # bytes of a key
 
 
 class State(NamedTuple):
-    """All entries of a store, but for those of the posting sets."""
+    """All entries of a store, except those of the posting sets."""
 
     timeline: dict[bytes, bytes]
     ids: dict[bytes, bytes]
@@ -37,7 +37,7 @@ class State(NamedTuple):
 
 
 def make(path: Path, chance: random.Random) -> list[Event]:
-    """Make a store with equal timestamps, long texts, and holes in its local ids."""
+    """Make a store with equal timestamps, long texts, and gaps in its local ids."""
     with LMDBEventStore(path) as store:
         store.save_many(
             Event(
@@ -62,7 +62,7 @@ def read(store: LMDBEventStore) -> State:
 
 
 def changed(data: bytes, chance: random.Random) -> bytes:
-    """Flip a bit, cut, lengthen, zero or replace it; it does not get empty."""
+    """Flip a bit, cut, lengthen, zero or replace the data; it does not become empty."""
     at, how = chance.randrange(len(data)), chance.randrange(6)
     bit = bytes([data[at] ^ 1 << chance.randrange(8)])
     return [
@@ -102,7 +102,7 @@ def _damage_once(txn: Any, dbs: Databases, chance: random.Random) -> None:
 
 
 def is_known(state: State, key: bytes, record: bytes) -> bool:
-    """Whether a record agrees with one of its checksums at least."""
+    """Whether a record agrees with at least one of its checksums."""
     (event,) = fmt.decode([record])
     noted = state.ids.get(fmt.text_key(event.id), b"")[16:], state.commits.get(key[8:], b"")[8:]
     return fmt.checksum(record) in noted
@@ -123,7 +123,7 @@ def test_what_is_changed_by_chance_is_found_and_repaired(path: Path, rounds: Rou
             try:
                 assert_indexes_agree(store)
                 agree = True
-            except Exception:  # it decodes what it finds, with no care
+            except Exception:  # it decodes damaged data without checks
                 agree = False
             assert (found == []) == agree, found
         rounds.add("stores")
@@ -135,7 +135,7 @@ def test_what_is_changed_by_chance_is_found_and_repaired(path: Path, rounds: Rou
 def _check_repair(
     path: Path, rounds: Rounds, events: dict[str, Event], sound: State, left: State
 ) -> None:
-    """What is known to be as it was is kept, at its place if that is known, and nothing else."""
+    """Only unchanged events are kept, at their position if it is known."""
     try:
         repaired = repair(path)
     except StoreOpenError as error:

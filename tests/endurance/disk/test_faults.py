@@ -1,4 +1,4 @@
-"""Disks that are full, and disks that fail: nothing is lost, nothing is half done, all is told."""
+"""Disks that are full or fail: nothing is lost or half done, and every failure is reported."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from tests.tools.rounds import Rounds
 
-# Which system call fails, in which way, and of how many one: so few that what failed works when it
-# is done again. A write that is cut short, as by a full disk, seems to have written 1 byte.
+# Which system call fails, how, and how often: so seldom that a failed operation works when it
+# is tried again. A write that is cut short, as by a full disk, reports that it wrote 1 byte.
 FAULTS = [
     ("pwrite64", "error=EIO", 60, 120),
     ("writev", "error=EIO", 60, 120),
@@ -46,14 +46,14 @@ def run(store: Path, seed: int, trouble: str) -> list[str]:
 
 
 def note(rounds: Rounds, output: str, **words: str) -> None:
-    """Count what the child counted, under other words where they are given."""
+    """Count what the child counted, under other labels if they are given."""
     counts: dict[str, int] = json.loads(output)
     for what, number in counts.items():
         rounds.add(words.get(what.replace(" ", "_"), what), number)
 
 
 @pytest.mark.endurance("writes and flushes fail with errors of the disk", rounds=len(FAULTS))
-def test_a_disk_that_fails(tmp_path: Path, rounds: Rounds) -> None:
+def test_a_failing_disk_loses_nothing(tmp_path: Path, rounds: Rounds) -> None:
     needs_strace()
     trace = tmp_path / "trace"
     for number in rounds:
@@ -74,7 +74,7 @@ def test_a_disk_that_fails(tmp_path: Path, rounds: Rounds) -> None:
 
 
 @pytest.mark.endurance("a limit on the size of files is reached", rounds=1)
-def test_files_that_may_not_grow(tmp_path: Path, rounds: Rounds) -> None:
+def test_a_limit_on_the_size_of_files_loses_nothing(tmp_path: Path, rounds: Rounds) -> None:
     for number in rounds:
         path = tmp_path / f"{number}"
         note(
@@ -86,7 +86,7 @@ def test_files_that_may_not_grow(tmp_path: Path, rounds: Rounds) -> None:
 
 
 @pytest.mark.endurance("the disk is full", rounds=1)
-def test_a_full_disk(tmp_path: Path, rounds: Rounds) -> None:
+def test_a_full_disk_loses_nothing(tmp_path: Path, rounds: Rounds) -> None:
     needs_mounts()
     for _ in rounds:
         command = run(tmp_path / "store", rounds.random.randrange(1 << 32), "disk")

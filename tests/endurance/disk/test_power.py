@@ -1,7 +1,7 @@
-"""The power goes: of what was not flushed some reached the disk and some did not.
+"""The power fails: some of the unflushed data reached the disk and some did not.
 
-Killing a process shows nothing of that, as the system keeps what it wrote. So a workload is run
-under strace, and the disk is made anew as it may look at any line of the trace.
+A killed process does not show that, as the system keeps its writes. So a workload runs under
+strace, and the test builds the disk as it may be at any line of the trace.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EVERY = 10_000  # more than there are lines
 
 
 def cut(folder: Path, plan: Plan, seed: int, cuts: int) -> tuple[int, int]:
-    """Run a plan, cut the power; return how often, and the acknowledged writes checked."""
+    """Run a plan, cut the power; return the number of cuts, and of acknowledged writes checked."""
     os.makedirs(os.path.dirname(plan.path))
     file, trace = folder / "plan", folder / "trace"
     plan.write(file)
@@ -62,7 +62,7 @@ def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, rounds: Roun
 def test_a_power_cut_while_a_store_is_made_leaves_none_or_a_whole_one(
     tmp_path: Path, rounds: Rounds, there: bool
 ) -> None:
-    """At every line of the trace of its making, and of the first saves."""
+    """At every line of the trace of the creation, and of the first saves."""
     needs_strace()
     numbers = itertools.count(1)
     phases = [random_phase(numbers, random.Random(5), 1, 3, [])]

@@ -1,1 +1,1 @@
-"""Inputs that nobody expects, for as long as they are told."""
+"""Endurance tests with unexpected inputs."""

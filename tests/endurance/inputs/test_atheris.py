@@ -1,4 +1,4 @@
-"""Code that reads what others have written, under a fuzzer that is led by what code it reaches."""
+"""Code that reads untrusted input, under a fuzzer that is guided by coverage."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.tools.children import ROOT
 if TYPE_CHECKING:
     from tests.tools.rounds import Rounds
 
-RUNS = 5000  # of the code, in a round
-HANGING = 600  # seconds, only to end what hangs
-ONE = 60  # seconds for one input, likewise
+RUNS = 5000  # of the target, in a round
+HANGING = 600  # seconds; ends a hang, decides nothing
+ONE = 60  # seconds for one input; ends a hang
 
 needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="pip install atheris"
@@ -26,11 +26,9 @@ needs_atheris = pytest.mark.skipif(
 
 @needs_atheris
 @pytest.mark.parametrize("target", ["parse", "compile", "logtime", "decode"])
-@pytest.mark.endurance("patterns, times and records, led by coverage", rounds=1)
-def test_whatever_is_read_only_our_exceptions_come_out(
-    target: str, tmp_path: Path, rounds: Rounds
-) -> None:
-    """What is learned in one round is where the next goes on."""
+@pytest.mark.endurance("patterns, times and records, guided by coverage", rounds=1)
+def test_any_input_raises_only_our_exceptions(target: str, tmp_path: Path, rounds: Rounds) -> None:
+    """The next round starts with the inputs that this round has found."""
     from tests.endurance.tools.guided import SEEDS
 
     corpus = tmp_path / "corpus"

@@ -1,4 +1,4 @@
-"""Every public call with arguments that it should refuse: it does, and nothing is written."""
+"""Every public call with invalid arguments: it refuses them, and writes nothing."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 100  # of a round
 KEPT = 40  # events that are left in the store at the end of a round
-# What a call may come to. No other exception of the package belongs here: that the store is
-# damaged, or that LMDB failed, is not what bad arguments lead to.
+# The exceptions that a call may raise. No other exception of the package is allowed: bad arguments
+# must not lead to a damaged store or a failure of LMDB.
 REFUSALS = (
     InvalidEvent,
     InvalidQuery,
@@ -66,7 +66,7 @@ REFUSALS = (
 
 
 class Call(NamedTuple):
-    """A public call, and the arguments that it gets."""
+    """A public call, and its arguments."""
 
     arguments: SearchStrategy[dict[str, Any]]
     run: Callable[[Any, dict[str, Any]], object]
@@ -74,14 +74,14 @@ class Call(NamedTuple):
 
 
 class Argument(NamedTuple):
-    """What an argument may be, and what it had better not be."""
+    """The valid and the invalid values of an argument."""
 
     right: SearchStrategy[Any]
     wrong: SearchStrategy[Any]
 
 
 def some(**arguments: Argument) -> SearchStrategy[dict[str, Any]]:
-    """Draw some of the arguments, of which one or two at most are wrong."""
+    """Draw some of the arguments, at most two of them wrong."""
     if not arguments:
         return st.just({})
     names = st.sets(st.sampled_from(sorted(arguments)), min_size=1)
@@ -89,7 +89,7 @@ def some(**arguments: Argument) -> SearchStrategy[dict[str, Any]]:
 
 
 def every(**arguments: Argument) -> SearchStrategy[dict[str, Any]]:
-    """Draw all of the arguments, of which one or two at most are wrong."""
+    """Draw all of the arguments, at most two of them wrong."""
     right = {name: of.right for name, of in arguments.items()}
     return mostly_right(right, {name: of.wrong for name, of in arguments.items()})
 
@@ -165,9 +165,9 @@ CALLS: dict[str, Call] = {
 
 
 def in_empty_folder(run: Callable[[Any, dict[str, Any]], object]) -> Callable[..., object]:
-    """Make what makes files do so in the current folder, and look that it makes none if it fails.
+    """Let a call make files in the current folder, and check that it makes none if it fails.
 
-    It is called as `run` is; what it has made is removed.
+    The result has the arguments of `run`; it removes the files.
     """
 
     def inside(store: LMDBEventStore, arguments: dict[str, Any]) -> None:
@@ -198,7 +198,7 @@ THERE = "a store that is closed"
 
 
 def closed(run: Callable[..., object]) -> Callable[[LMDBEventStore, dict[str, Any]], None]:
-    """Return what calls `run` on the folder of another store, which must stay as it is."""
+    """Return a call of `run` on the folder of another store, which must not change."""
 
     def call(store: LMDBEventStore, arguments: dict[str, Any]) -> None:
         other = f"{store._path} closed"
@@ -234,7 +234,7 @@ def _no_way_out(path: object) -> bool:
 paths = st.sampled_from(
     ["new", "no/where", "n\0", "\udcff", "\ud800", "é" * 300, ""]
 ) | junk.filter(
-    _no_way_out  # tests write nowhere else
+    _no_way_out  # tests write only in the current folder
 )
 folders = Argument(st.just(THERE), paths)
 progress = Argument(
@@ -273,7 +273,7 @@ ONLY_LMDB: dict[str, Call] = {
     "backup": Call(
         every(path=Argument(st.just("new"), paths), progress=progress),
         in_empty_folder(lambda store, of: store.backup(**of)),
-        (*REFUSALS, EventWriteException),  # where a backup cannot go to
+        (*REFUSALS, EventWriteException),  # if the target of a backup is impossible
     ),
     "compact": Call(some(progress=progress), lambda store, of: store.compact(**of)),
     "purge": Call(
@@ -284,7 +284,7 @@ ONLY_LMDB: dict[str, Call] = {
             flags=flags,
             keep_flags=flags,
             dry_run=switch,
-            progress=Argument(st.none(), inert),  # what it is told of is gone already
+            progress=Argument(st.none(), inert),  # it is called after deletes
         ),
         lambda store, of: store.purge(**of),
     ),
@@ -293,7 +293,7 @@ WRITES = ["save", "save_many", "save_many", "delete"]  # half of all calls
 
 
 def storable(event: Event) -> bool:
-    """Whether an event is what the README promises, told without the package's own checks."""
+    """Whether an event is valid according to the README, without the package's own checks."""
     texts = [event.id, event.source, event.content, *event.tags]
     return (
         {type(text) for text in texts} == {str}
@@ -306,7 +306,7 @@ def storable(event: Event) -> bool:
 
 
 def state(store: EventStore) -> object:
-    """Return all that the store holds, and which transaction of LMDB was its last."""
+    """Return all contents of the store, and the number of LMDB's last transaction."""
     last = None
     if isinstance(store, LMDBEventStore):
         last = store._session._environment.lmdb.info()["last_txnid"]
@@ -372,7 +372,7 @@ def fuzzed(
     "every public call with junk for arguments: refused, nothing written", rounds=3
 )
 def test_junk_is_refused_and_nothing_is_written(fuzzed: EventStore, rounds: Rounds) -> None:
-    """Only the package's own exceptions come out, and what the caller's own code raised."""
+    """Calls raise only the package's exceptions, and those of the caller's own code."""
     calls = {**CALLS, **ONLY_LMDB} if isinstance(fuzzed, LMDBEventStore) else CALLS
     for _ in rounds:
         refill(fuzzed)
@@ -398,7 +398,7 @@ def test_junk_is_refused_and_nothing_is_written(fuzzed: EventStore, rounds: Roun
         ),
     ],
 )
-def test_what_upkeep_is_given_is_checked_before_anything_is_done(
+def test_options_of_care_and_check_are_validated_first(
     path: Path, tmp_path: Path, work: str, argument: str, value: object
 ) -> None:
     LMDBEventStore(tmp_path / "other").close()

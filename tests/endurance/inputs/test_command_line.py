@@ -1,4 +1,4 @@
-"""The command line with files and arguments that are not what it expects: it says so, and ends."""
+"""The command line with unexpected files and arguments: it reports them, and ends."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ scraps = st.sampled_from(
 
 
 def _spliced(line: bytes, places: list[tuple[float, int, bytes]]) -> bytes:
-    """Put other bytes in place of some."""
+    """Replace some of the bytes."""
     for share, length, scrap in places:
         at = int(share * len(line))
         line = line[:at] + scrap + line[at + length :]
@@ -65,7 +65,7 @@ def _spliced(line: bytes, places: list[tuple[float, int, bytes]]) -> bytes:
 
 
 def mutated(lines: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Draw a line with up to three pieces of it put out of shape."""
+    """Draw a line with up to three damaged pieces."""
     pieces = scraps | st.binary(max_size=6)
     places = st.tuples(st.floats(0, 1), st.integers(0, 12), pieces)
     return st.builds(_spliced, lines, st.lists(places, max_size=3))
@@ -137,8 +137,8 @@ inputs = st.one_of(
         st.none() | st.tuples(st.floats(0, 1), st.just(b"") | st.binary(min_size=1, max_size=4)),
     ),
 )
-# What an argument of a process can be: no NUL, and bytes that are no UTF-8 as lone surrogates.
-# Nor a way out of the current folder.
+# The possible arguments of a process: no NUL, and bytes that are not UTF-8 as lone surrogates.
+# They do not lead out of the current folder.
 words = st.text(st.characters(exclude_characters="\0/.", exclude_categories=["Cs"]), max_size=8)
 words |= st.sampled_from(["\udcff", "", "-", "--", "a\udc80", "é" * 300, "9" * 5000, "nan", "-1d"])
 import_options = st.tuples(
@@ -194,7 +194,7 @@ calls = st.sampled_from(sorted(OPTIONS)).flatmap(_calls)
 def fuzz(
     rounds: Rounds, examples: int, work: Callable[..., None], *of: st.SearchStrategy[Any]
 ) -> None:
-    """Call `work` with so many draws."""
+    """Call `work` with this number of examples."""
     check = settings(
         database=None,
         deadline=None,
@@ -208,7 +208,7 @@ def fuzz(
 
 
 def run(arguments: list[str], stdin: bytes | None = None) -> Result:
-    """Run the command in this process; whatever it is given, it ends as it says."""
+    """Run the command in this process; check that it ends with a documented status."""
     result = CliRunner().invoke(cli, arguments, input=stdin)
     assert result.exception is None or type(result.exception) is SystemExit, result.exception
     assert result.exit_code in {FOUND, NOTHING, FAILED}
@@ -225,7 +225,7 @@ def state(db: Path) -> list[Event]:
 def test_an_import_of_anything_ends_and_adds_nothing_twice(
     path: Path, tmp_path: Path, rounds: Rounds
 ) -> None:
-    """Lines that cannot be read are left out, and the rest is there; the second time all is."""
+    """Unreadable lines are skipped and the others are added; a second import adds nothing."""
 
     def work(content: bytes, name: str | None, options: list[str]) -> None:
         arguments = ["import", "--db", str(path), *options]
@@ -256,10 +256,10 @@ def test_an_import_of_anything_ends_and_adds_nothing_twice(
 def test_junk_arguments_are_refused_in_words(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: Rounds
 ) -> None:
-    """Every command ends with a status that it promises, and a message; none harms the store."""
+    """Every command ends with a documented status and a message, and damages nothing."""
     backups = tmp_path / "backups"
     backups.mkdir()
-    (backups / "file").touch()  # an empty folder could itself become the backup
+    (backups / "file").touch()  # an empty folder could become the backup
     monkeypatch.chdir(backups)
 
     def work(arguments: list[str]) -> None:
@@ -282,7 +282,7 @@ def test_junk_arguments_are_refused_in_words(
 
 @pytest.mark.parametrize("command", ["purge --max-bytes", "purge --max-events", "search --limit"])
 def test_a_number_of_thousands_of_digits_is_refused(command: str, path: Path) -> None:
-    """`int` raises an error of its own for them."""
+    """`int` raises its own error for such a number."""
     name, option = command.split()
     result = run([name, "--db", str(path), option, "9" * 5000])
     assert result.exit_code == FAILED

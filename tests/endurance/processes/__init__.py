@@ -1,1 +1,1 @@
-"""Many processes and threads, for as long as they are told."""
+"""Endurance tests of many processes and threads."""

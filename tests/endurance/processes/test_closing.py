@@ -1,4 +1,4 @@
-"""`close` against every other call: each is done whole or says that the store is closed."""
+"""`close` during every other call: the call succeeds, or says that the store is closed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def back_up(store: LMDBEventStore, name: str) -> None:
         shutil.rmtree(target, ignore_errors=True)
 
 
-# Each call is given a name of its own; that of a save is the id of what it leaves.
+# Each call has its own name; the name of a save is the id of its event.
 SAVES = "save", "save_many"
 WORKS: dict[str, Work] = {
     "save": lambda store, name: store.save(Event(name)),
@@ -97,7 +97,7 @@ def test_close_against_every_other_call(path: Path, rounds: Rounds) -> None:
 
 
 def race(path: Path, work: Work, name: str, pause: float) -> list[str]:
-    """Close the store while threads call; return the names of the calls that were done."""
+    """Close the store while threads call; return the names of the calls that succeeded."""
     store = LMDBEventStore(path, durability="none")
     done: list[str] = []
     errors: list[tuple[type, str]] = []  # not the errors: their frames would keep what they had
@@ -129,11 +129,11 @@ def race(path: Path, work: Work, name: str, pause: float) -> list[str]:
 
 
 def check(path: Path, work: str, done: list[str]) -> None:
-    """What was done is there, and of what was refused nothing; then all is as it was before."""
+    """Check that successful calls left their events, and refused ones none; then delete them."""
     with LMDBEventStore(path, durability="none") as store:
         assert assert_indexes_agree(store) == len(store)
         new = {event.id for event in store.search() if "first" not in event.tags}
-        if work == "delete":  # of each thread the last save may have been done, and its delete not
+        if work == "delete":  # the last save of each thread may have succeeded, and its delete not
             assert len(new) <= THREADS
         else:
             saved = done if work in SAVES else []

@@ -1,4 +1,4 @@
-"""The interpreter ends while threads work on a store: in order, with all that was acknowledged."""
+"""The interpreter ends while threads use a store: it ends well, and loses nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LONG = 120  # seconds; ends a hang, decides nothing
 
-# Threads do the works without an end; what they saved is told when it was acknowledged. The main
-# thread goes on to the ending when each has begun its second call.
+# Threads repeat the works for ever; they print the ids of acknowledged events. The main thread
+# continues to the ending when each has begun its second call.
 PROGRAM = """
 import itertools, os, sys, threading, signal
 from lmdbstore import Event, LMDBEventStore, StoreClosed
@@ -93,7 +93,7 @@ ENDINGS = {"end": 0, "close": 0, "exit": 3, "raise": 1, "_exit": 4, "term": -sig
 
 
 @pytest.mark.endurance("The interpreter ends while threads work on a store", rounds=1)
-def test_the_interpreter_ends_while_threads_work(path: Path, rounds: Rounds) -> None:
+def test_the_interpreter_can_end_while_threads_use_a_store(path: Path, rounds: Rounds) -> None:
     with LMDBEventStore(path) as store:
         store.save_many(
             Event(f"e{n}", timestamp=float(n), tags=["f"], content=f"word {n} x" * 20)
@@ -121,7 +121,7 @@ def test_the_interpreter_ends_while_threads_work(path: Path, rounds: Rounds) -> 
 
 
 def check(path: Path, acknowledged: list[str]) -> int:
-    """What was acknowledged is there, and what was not is whole; then all is as it was before."""
+    """Check that acknowledged events are there, and others complete or not; then delete them."""
     with LMDBEventStore(path, durability="none") as store:
         assert_indexes_agree(store)
         new = {event.id for event in store.search() if "f" not in event.tags}
@@ -135,8 +135,8 @@ def check(path: Path, acknowledged: list[str]) -> int:
     return len(acknowledged)
 
 
-def test_the_end_waits_for_threads_inside_of_re2(path: Path) -> None:
-    """A thread that came back from RE2 after the end would abort the process."""
+def test_the_end_of_the_interpreter_waits_for_threads_in_re2(path: Path) -> None:
+    """A thread that returned from RE2 after the end would abort the process."""
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}", content=f"word {n} " * 20) for n in range(3000))
     code = """
@@ -153,7 +153,7 @@ for _ in range(4):
 for _ in range(8):
     begun.acquire()
 """
-    for _ in range(5):  # four of five were aborted
+    for _ in range(5):  # without the wait, four of five were aborted
         found = subprocess.run(
             [sys.executable, "-c", code, str(path)],
             capture_output=True,

@@ -1,4 +1,4 @@
-"""What a program forgets: half-read searches cost nothing, and garbage is given back."""
+"""Objects that a program forgets: half-read searches cost nothing, and garbage is released."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ BATCH = 200  # events
 LONG = 60  # seconds; ends a hang, decides nothing
 
 
-@pytest.mark.endurance("Events come and go beside forgotten searches", rounds=30)
+@pytest.mark.endurance("Events are saved and deleted beside forgotten searches", rounds=30)
 def test_forgotten_searches_do_not_make_the_file_grow(path: Path, rounds: Rounds) -> None:
-    """The file stays as long as it was after the first rounds, however long it goes on."""
+    """The file keeps the size that it had after the first rounds."""
     searches: list[Any] = []
     largest = 0
     with LMDBEventStore(path, durability="none") as store:
@@ -47,10 +47,10 @@ def test_forgotten_searches_do_not_make_the_file_grow(path: Path, rounds: Rounds
 
 
 class Circle:
-    """Holds on to itself, so that only the collector finds it."""
+    """An object that refers to itself, so that only the garbage collector can release it."""
 
     def __init__(self, thing: object) -> None:
-        """Hold on to a thing too."""
+        """Refer to a thing, too."""
         self.thing = thing
         self.itself = self
 

@@ -1,7 +1,7 @@
-"""Forks in the middle of everything: by hand, by multiprocessing in its three ways, and a server.
+"""Forks at any moment: `os.fork`, multiprocessing with its three methods, and a server.
 
-A child is judged by its exit status, and by what the parent finds in the store afterwards: all that
-was acknowledged to anybody.
+A child is judged by its exit status, and by the events that the parent finds in the store
+afterwards: all acknowledged ones.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def give(store: LMDBEventStore) -> None:
     )
 
 
-# -- what goes on meanwhile -----------------------------------------------------------------------
+# -- the work of other threads --------------------------------------------------------------------
 
 
 class Work:
@@ -55,7 +55,7 @@ class Work:
 
     def __init__(self, store: LMDBEventStore, elsewhere: Path) -> None:
         self.store = store
-        self.elsewhere = elsewhere  # where other stores are opened and closed
+        self.elsewhere = elsewhere  # the folder where other stores are opened and closed
         self.saved = 0
 
     def saving(self, _: int) -> None:
@@ -73,7 +73,7 @@ class Work:
         assert self.store.get("e7").timestamp == 7.0
         assert self.store.count(flags=["given"]) == GIVEN
         assert self.store.count(match="^given [0-9]+ x") == GIVEN
-        next(self.store.search(order="desc"))  # and forget it
+        next(self.store.search(order="desc"))  # and forget the search
         self.store.stats()
 
     def in_snapshots(self, _: int) -> None:
@@ -95,7 +95,7 @@ class Work:
 
 
 def use(store: LMDBEventStore, name: str) -> None:
-    """Do in a child what a child does."""
+    """Use the store in a child."""
     assert store.get("e7").timestamp == 7.0
     assert store.count(flags=["given"]) == store.count(match="^given [0-9]+ x") == GIVEN
     store.save(Event(name, tags=["child"]))
@@ -156,8 +156,8 @@ def use_by_pickle(store: LMDBEventStore, name: str) -> bool:
     return True
 
 
-@pytest.mark.endurance("workers of multiprocessing by fork, forkserver and spawn at once", rounds=1)
-def test_the_three_ways_of_multiprocessing_at_once(
+@pytest.mark.endurance("multiprocessing workers by fork, forkserver and spawn at once", rounds=1)
+def test_the_three_methods_of_multiprocessing_work_at_once(
     path: Path, tmp_path: Path, rounds: Rounds
 ) -> None:
     methods, tasks = ("fork", "forkserver", "spawn"), 10
@@ -192,7 +192,7 @@ def test_the_three_ways_of_multiprocessing_at_once(
 
 # -- a server that forks its workers in advance ---------------------------------------------------
 
-BURST = 8  # requests that a worker is sent at once
+BURST = 8  # requests that are sent to a worker at once
 
 
 class Request(NamedTuple):
@@ -201,7 +201,7 @@ class Request(NamedTuple):
 
 
 def requests(random: Random, prefix: str, known: dict[str, Event]) -> list[Request]:
-    """Make a burst of requests; `known` are the events that are there for certain."""
+    """Make a burst of requests; `known` are the events that are certainly there."""
     made = []
     for number in range(BURST):
         do = random.choice(["save", "save_many", "get"])
@@ -230,7 +230,7 @@ def answer(store: LMDBEventStore, request: Request) -> bool:
 
 
 class Worker:
-    """A forked worker, as its master sees it."""
+    """A forked worker, seen from its master."""
 
     def __init__(self, store: LMDBEventStore, others: list[Worker], *, graceful: bool) -> None:
         ours, theirs = multiprocessing.Pipe()
@@ -261,7 +261,7 @@ class Worker:
             self.pipe.send(request)
 
     def answers(self, most: int) -> Iterator[Request]:
-        """Give the requests that were answered, at most so many; fewer if the worker died."""
+        """Yield the answered requests, `most` at most; fewer if the worker died."""
         for _ in range(most):
             assert self.pipe.poll(LONG), "a worker hangs"
             try:
@@ -276,7 +276,7 @@ class Worker:
 
 
 def serve(store: LMDBEventStore, pipe: Connection[Any, Any]) -> None:
-    """Answer what the master asks, until it asks no more: what a worker does."""
+    """Answer the requests of the master until it sends no more; a worker runs this."""
     while True:
         try:
             request = pipe.recv()
@@ -290,8 +290,8 @@ def serve(store: LMDBEventStore, pipe: Connection[Any, Any]) -> None:
 def test_a_server_whose_workers_are_killed_and_replaced(
     path: Path, tmp_path: Path, rounds: Rounds
 ) -> None:
-    known: dict[str, Event] = {}  # acknowledged to the master, by itself or by a worker
-    open_ended: list[Request] = []  # asked of workers that died
+    known: dict[str, Event] = {}  # acknowledged to the master, by its own calls or by a worker
+    open_ended: list[Request] = []  # sent to workers that died
     random = rounds.random
     workers: list[Worker] = []
 
@@ -337,7 +337,7 @@ def test_a_server_whose_workers_are_killed_and_replaced(
 def check_served(
     store: LMDBEventStore, known: dict[str, Event], open_ended: list[Request], rounds: Rounds
 ) -> None:
-    """Look for all that was acknowledged; of the rest, each request was met or was not."""
+    """Check that acknowledged events are there; other requests had their full effect or none."""
     found = {event.id: event for event in store.search(flags=["served"])}
     for event_id, event in known.items():
         assert found.pop(event_id) == event
@@ -348,7 +348,7 @@ def check_served(
             rounds.add("requests of killed workers, met or not at all")
     assert not found
     rounds.add("acknowledged events found", len(known))
-    for event_id in list(known):  # those of earlier rounds make room
+    for event_id in list(known):  # those of earlier rounds are deleted
         if len(known) > 500:
             store.delete(event_id)
             del known[event_id]

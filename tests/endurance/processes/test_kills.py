@@ -1,8 +1,8 @@
-"""Processes that are killed in the middle of everything: nothing lost, nothing torn, nobody stuck.
+"""Processes that are killed at any moment: nothing is lost or torn, and no process is stuck.
 
-What the children do stands in `killed`, what they must leave behind in `history`. A kill comes at a
-random moment, so a round may prove nothing; many together come upon every place. The steps of a
-commit are cut off one by one in `tests/processes/test_killed.py`.
+`killed` has the work of the children, `history` what must be true afterwards. A kill comes at a
+random moment, so one round may prove nothing; many rounds together reach every place. The steps of
+a commit are cut off one by one in `tests/processes/test_killed.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore
 from lmdbstore.write import writer
-from tests.endurance.tools.history import LANES, Known, Told, probed
+from tests.endurance.tools.history import LANES, Known, SharedNumbers, probed
 from tests.endurance.tools.killed import READS
 from tests.endurance.tools.nursery import Nursery
 from tests.tools.children import until
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from tests.tools.rounds import Rounds
 
-ENOUGH = 6000  # events; then a new store is begun, so that rounds stay short
-MOST_USED = 16_000_000  # bytes, of the map: what a few rounds of churn take, and not all
-NOTES = 1000  # bytes of a journal: some tens of notes, so more than were under way
+ENOUGH = 6000  # events; then a new store is made, so that rounds stay short
+MOST_USED = 16_000_000  # bytes of the map: the space of a few rounds of churn, not of all rounds
+NOTES = 1000  # bytes of a journal: some tens of notes, more than were unfinished
 
 
 @pytest.fixture
@@ -43,21 +43,21 @@ def nursery(tmp_path: Path) -> Iterator[Nursery]:
 
 
 def moment(chance: Random) -> float:
-    """Return seconds until a kill: of the order of a beginning, of a call, or of many."""
+    """Return seconds until a kill: about as long as a start, a call, or many calls."""
     return chance.choice([0.0, 0.0005, 0.005, 0.05]) * chance.random()
 
 
 class Life:
-    """One store from its creation on, who reads it all the while, and what is known of it."""
+    """One store from its creation, its constant readers, and what is known of it."""
 
     def __init__(self, nursery: Nursery, folder: Path, rounds: Rounds) -> None:
         folder.mkdir()
         self.nursery, self.folder = nursery, folder
         self.rounds, self.chance = rounds, rounds.random
-        self.path, self.told = folder / "events", Told(folder / "told")
+        self.path, self.shared = folder / "events", SharedNumbers(folder / "shared")
         self.known, self.probes = Known(), 0
         LMDBEventStore(self.path).close()
-        # Without readers LMDB's lock file is begun anew by whoever comes after a kill.
+        # Without readers, the first process after a kill resets LMDB's lock file.
         watched = self.chance.random() < 0.7
         self.readers = [
             self._reader(readonly=readonly) for readonly in (False, True)[: 2 * watched]
@@ -66,7 +66,7 @@ class Life:
     def _begin(self, role: str, **arguments: Any) -> int:
         seed = self.chance.getrandbits(32)
         return self.nursery.begin(
-            role, path=str(self.path), told=str(self.folder / "told"), seed=seed, **arguments
+            role, path=str(self.path), shared=str(self.folder / "shared"), seed=seed, **arguments
         )
 
     def _reader(self, *, readonly: bool) -> int:
@@ -100,31 +100,31 @@ class Life:
         return journals
 
     def a_reader_is_killed(self) -> None:
-        """Kill one of those that go on, wherever it is, and begin another."""
+        """Kill one of the constant readers at any point, and start another."""
         if self.readers and self.chance.random() < 0.3:
             readonly = self.chance.choice([False, True])
             self.nursery.kill(self.readers[readonly])
             self.readers[readonly] = self._reader(readonly=readonly)
 
-    def readers_go_on(self) -> None:
-        """Wait until each reader has begun and ended a step from now on."""
+    def readers_continue(self) -> None:
+        """Wait until each reader has begun and ended a new step."""
         for reader, pid in enumerate(self.readers):
-            self._goes_on(reader, pid, self.told.steps(reader) + 1)
+            self._continues(reader, pid, self.shared.steps(reader) + 1)
 
-    def _goes_on(self, reader: int, pid: int, steps: int) -> None:
+    def _continues(self, reader: int, pid: int, steps: int) -> None:
         def does() -> bool:
             self.nursery.assert_alive(pid)
-            return self.told.steps(reader) > steps
+            return self.shared.steps(reader) > steps
 
         until(does, "a reader is stuck")
 
     def check(self, journals: list[Path]) -> None:
-        """Let the next one read and write, and compare all that there is with what is known."""
+        """Let another process read and write, and compare all events with what is known."""
         readers_first = self.chance.random() < 0.5
         if readers_first:
-            self.readers_go_on()
+            self.readers_continue()
         self.probe(write_first=not readers_first)
-        self.readers_go_on()
+        self.readers_continue()
         with LMDBEventStore(self.path, create=False) as store:
             verify(store)
             found = list(store.search())
@@ -139,8 +139,10 @@ class Life:
     def close(self) -> None:
         self.rounds.add("acknowledged writes checked", self.known.acknowledged)
         self.rounds.add("writes cut off", self.known.unacknowledged)
-        self.rounds.add("strict reads meanwhile", sum(map(self.told.steps, (0, 1))) * READS)
-        self.told.close()
+        self.rounds.add(
+            "strict reads at the same time", sum(map(self.shared.steps, (0, 1))) * READS
+        )
+        self.shared.close()
         self.nursery.kill(*self.readers)
         shutil.rmtree(self.folder)
 
@@ -165,8 +167,8 @@ def test_writers_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) ->
                 life.check(life.writers_are_killed())
 
 
-LINES = 220  # more than a change comes upon
-CUTS = 25  # rounds with one store, which may be read meanwhile or not
+LINES = 220  # more than a change reaches
+CUTS = 25  # rounds with one store, which other processes may read
 
 
 @pytest.mark.endurance("a process is killed at one line of a write", rounds=20)
@@ -196,7 +198,7 @@ def cut(life: Life) -> None:
     life.check([journal])
 
 
-HOLDERS, THREADS = 2, 5  # processes, and the snapshots that each of them holds
+HOLDERS, THREADS = 2, 5  # processes, and the snapshots of each
 CHURN = 100  # events that are saved and deleted in each round, of 1,000 bytes each
 
 
@@ -204,36 +206,40 @@ CHURN = 100  # events that are saved and deleted in each round, of 1,000 bytes e
 def test_readers_are_killed(
     nursery: Nursery, path: Path, tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their slots come back, and so does the space of what was deleted while they read."""
+    """The space of events that were deleted while they read is used again, too."""
     monkeypatch.setattr(writer, "SLOTS_CHECK", 0.0)
     with (
-        closing(Told(tmp_path / "told")) as told,
+        closing(SharedNumbers(tmp_path / "shared")) as shared,
         LMDBEventStore(path, max_readers=1, durability="none") as store,
     ):
         used = []
         for number in rounds:
-            before = told.steps(0)
+            before = shared.steps(0)
             holders = [
                 nursery.begin(
-                    "hold", path=str(path), told=str(tmp_path / "told"), reader=0, number=THREADS
+                    "hold",
+                    path=str(path),
+                    shared=str(tmp_path / "shared"),
+                    reader=0,
+                    number=THREADS,
                 )
                 for _ in range(HOLDERS)
             ]
             if rounds.random.random() < 0.8:
-                until(lambda before=before: told.steps(0) > before, "nobody holds a snapshot")  # type: ignore[misc]  # the default binds it
+                until(lambda before=before: shared.steps(0) > before, "no process holds a snapshot")  # type: ignore[misc]  # the default binds it
             time.sleep(moment(rounds.random))
             churn(store, f"{number} beside them")
             nursery.kill(*holders)
-            if rounds.random.random() < 0.5:  # in the other half a writer sees to it
+            if rounds.random.random() < 0.5:  # in the other half a writer frees the slots
                 every_slot_is_free(store)
             churn(store, f"{number} after them")
             used.append(store.stats().map_used)
-            rounds.add("snapshots of the dead", HOLDERS * THREADS)
+            rounds.add("snapshots of killed processes", HOLDERS * THREADS)
         assert used[-1] <= MOST_USED, f"the file grows: {used}"
 
 
 def churn(store: LMDBEventStore, name: str) -> None:
-    """Save and delete: what is deleted is used again when nobody reads the state before."""
+    """Save and delete: the space is used again if no process reads the state before."""
     names = [f"{name} {n}" for n in range(CHURN)]
     store.save_many(Event(one, "churn", 1.0, ["all"], "x" * 1000) for one in names)
     for one in names:
@@ -241,7 +247,7 @@ def churn(store: LMDBEventStore, name: str) -> None:
 
 
 def every_slot_is_free(store: LMDBEventStore) -> None:
-    slots = store.stats().max_readers  # as many as fill the least that LMDB makes of the table
+    slots = store.stats().max_readers  # as many as fit into LMDB's smallest table
     with ExitStack() as views:
         for _ in range(slots):
             assert len(views.enter_context(store.snapshot())) == 0

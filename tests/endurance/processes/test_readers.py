@@ -1,7 +1,7 @@
-"""The reader table, full: one too many is told, and the slots of the dead are taken again.
+"""The full reader table: further readers get an error, and slots of dead processes are reused.
 
-Several processes hold snapshots until no slot is left. One thing happens at a time, so it is known
-exactly who must be let in.
+Several processes hold snapshots until no slot is left. Only one process acts at a time, so it is
+known exactly which reader must get a slot.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Holder:
         )
 
     def __enter__(self) -> Self:
-        assert self.do("get", 0) == 0  # it has opened the store
+        assert self.do("get", 0) == 0  # then it has opened the store
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +70,7 @@ class Holder:
         self.held = 0
 
     def do(self, command: str, number: int) -> int:
-        """Do something so many times; return how many times it was done until it was refused."""
+        """Repeat a command `number` times; return how often it succeeded before a refusal."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(f"{command} {number}\n")
@@ -114,7 +114,7 @@ def test_who_is_one_too_many_is_told_and_the_dead_make_room(path: Path, rounds: 
                 holders.remove(holder)
                 rounds.add("slots of killed processes", holder.held)
                 holder.__exit__()
-                assert store.get("a").id == "a"  # a read frees them; an opening could not
+                assert store.get("a").id == "a"  # a read frees the slots; an opening could not
                 holders.append(processes.enter_context(Holder(path)))
             check(store, holders, left(), rounds)
 
@@ -145,7 +145,7 @@ def test_opening_with_no_slot_left_is_an_error_with_the_remedy(path: Path) -> No
         slots = holder.hold(1 << 20)
         program = f"from lmdbstore import LMDBEventStore; LMDBEventStore({str(path)!r})"
         opening = [sys.executable, "-c", program]
-        for _ in range(2):  # while it lives, and when it was killed
+        for _ in range(2):  # while the process lives, and after it was killed
             refused = subprocess.run(opening, capture_output=True, text=True, check=False)
             assert "StoreOpenError" in refused.stderr
             assert FULL in refused.stderr

@@ -1,1 +1,1 @@
-"""What endurance tests share: models of what must be true, and the children that they run."""
+"""Tools of endurance tests: models of what must be true, and the children that they run."""

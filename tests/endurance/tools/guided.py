@@ -1,4 +1,4 @@
-"""What atheris calls again and again, with inputs that lead to code it has not seen yet.
+"""The targets of atheris, which it calls with inputs that lead to code it has not reached yet.
 
 `python -m tests.endurance.tools.guided TARGET ARGUMENTS` runs libFuzzer with its own arguments.
 """
@@ -27,7 +27,7 @@ __all__ = ["SEEDS"]
 
 LATEST = 1.7e9  # seconds since 1970
 
-# What the inputs are made from at first: libFuzzer takes them from files.
+# The first inputs: libFuzzer reads them from files.
 SEEDS = {
     "parse": [rb"(?i)a|[^b-d\d]{2,3}?", rb"^(?P<n>\w+)$\b", rb"(?s:.)*\x41(?-i:\u00e9)"],
     "compile": [rb"(?im)^[a-z]+\d{1,3}$", rb"\bfoo|bar\B", "(?i)é|ß".encode()],
@@ -44,7 +44,7 @@ def _check_message(error: Exception) -> None:
 
 
 def _parse(data: bytes) -> None:
-    text = data.decode("utf-8", "surrogateescape")  # so that there are lone surrogates too
+    text = data.decode("utf-8", "surrogateescape")  # so that there are lone surrogates, too
     try:
         rendered = render(text)
     except InvalidQuery as error:

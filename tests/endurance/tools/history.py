@@ -1,14 +1,14 @@
-"""What writers that are killed do to a store, and what must be true of it afterwards.
+"""Changes of writers that are killed, and what must be true of the store afterwards.
 
 A writer notes each change in a journal before it makes it, and again when it was acknowledged or
-refused: one line, one write to a file opened for appending, so that being killed loses nothing of
-it. Events follow from their names: whoever knows a name knows what must have been saved under it.
+refused: one line, one write to a file opened for appending, so that a kill loses nothing of
+it. An event follows from its name: the name says which event must have been saved.
 
 A **lane** is one thread of one writer. Change number `n` of lane `l` saves under the name `l-n`, so
-no two lanes touch the same event, but for **claims**: names that several lanes try to save at once.
+no two lanes touch the same event, except **claims**: names that several lanes try to save at once.
 
-Lanes also tell the numbers of their acknowledged changes, in memory that is shared with readers:
-what was told before a read began, the read must see.
+Lanes also write the numbers of their acknowledged changes to memory that is shared with readers:
+a read must see each change whose number was there before the read began.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
     from lmdbstore import LMDBEventStore
 
-__all__ = ["LANES", "SIZES", "Change", "Journal", "Known", "Told", "batch", "kept", "one"]
+__all__ = ["LANES", "SIZES", "Change", "Journal", "Known", "SharedNumbers", "batch", "kept", "one"]
 __all__ += ["claim", "probed"]
 
 LANES = 8
 SIZES = {"few": 5, "many": 600}  # events of a batch; the second fills runs, which get signatures
 KEPT = 3  # lanes delete only events whose number is a multiple of this
-TOLD = ("save", "delete", *SIZES)  # changes whose numbers are told
+SHARED_KINDS = ("save", "delete", *SIZES)  # changes whose numbers are shared
 
 
 def one(lane: int, n: int) -> Event:
-    """Return the event that change `n` of a lane saves; it comes in between others in time."""
-    tags = ["all", "one", f"lane-{lane}", "x" * 600]  # the last has a key of its own form
+    """Return the event that change `n` of a lane saves; its time is between those of others."""
+    tags = ["all", "one", f"lane-{lane}", "x" * 600]  # the last has a key of another form
     content = f"{lane}-{n} " + "content " * (n * 37 % 100)
     return Event(f"{lane}-{n}", f"lane {lane}", float(n % 50 + lane), tags, content)
 
@@ -52,12 +52,12 @@ def batch(kind: str, lane: int, n: int) -> list[Event]:
 
 
 def claim(lane: int, n: int) -> Event:
-    """Return what a lane saves under a name that others want too."""
+    """Return the event that a lane saves under a name that other lanes claim, too."""
     return Event(f"claim-{n}", f"lane {lane}", float(n), ["all", "claim"], "mine")
 
 
 def probed(n: int) -> Event:
-    """Return what is saved after a kill, to see that it can be."""
+    """Return the event that is saved after a kill, to check that saving works."""
     return Event(f"probe-{n}", "probe", float(n), ["all", "probe"], "")
 
 
@@ -66,7 +66,7 @@ def kept(n: int) -> bool:
     return n % KEPT != 0
 
 
-# What lanes do. Each takes the store, the lane and a number; what one refuses it raises.
+# The changes of lanes. Each takes the store, the lane and a number, and raises refusals.
 CHANGES: dict[str, Callable[[LMDBEventStore, int, int], object]] = {
     "save": lambda store, lane, n: store.save(one(lane, n)),
     "delete": lambda store, lane, n: store.delete(f"{lane}-{n}"),
@@ -78,11 +78,11 @@ CHANGES: dict[str, Callable[[LMDBEventStore, int, int], object]] = {
 REFUSALS = DuplicateEvent, EventNotFound
 
 
-class Told:
-    """Numbers in shared memory: of changes that were acknowledged, and of readers' steps."""
+class SharedNumbers:
+    """Numbers in shared memory: of acknowledged changes, and of readers' steps."""
 
     def __init__(self, path: Path | str) -> None:
-        """Share the numbers in the file at `path`, which is made if it is not there."""
+        """Share the numbers in the file at `path`, which is made if it is missing."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
             os.ftruncate(descriptor, mmap.PAGESIZE)
@@ -91,38 +91,38 @@ class Told:
             os.close(descriptor)
         self._numbers = memoryview(self._map).cast("Q")  # each is written by one thread
 
-    def tell(self, kind: str, lane: int, n: int) -> None:
-        """Tell that change `n` of a lane, which is of this kind, was acknowledged, if it lasts."""
-        if kind in TOLD and (kind != "save" or kept(n)):
-            self._numbers[TOLD.index(kind) * LANES + lane] = n
+    def note(self, kind: str, lane: int, n: int) -> None:
+        """Note that change `n` of a lane, of this kind, was acknowledged, if it is permanent."""
+        if kind in SHARED_KINDS and (kind != "save" or kept(n)):
+            self._numbers[SHARED_KINDS.index(kind) * LANES + lane] = n
 
     def last(self, kind: str, lane: int) -> int:
-        """Return the number of the last change of this kind that a lane told of, or 0."""
-        return self._numbers[TOLD.index(kind) * LANES + lane]
+        """Return the number of the last change of this kind that a lane has noted, or 0."""
+        return self._numbers[SHARED_KINDS.index(kind) * LANES + lane]
 
     def step(self, reader: int) -> None:
         """Count one step of a reader."""
-        self._numbers[(len(TOLD) * LANES) + reader] += 1
+        self._numbers[(len(SHARED_KINDS) * LANES) + reader] += 1
 
     def steps(self, reader: int) -> int:
         """Return how many steps a reader has made."""
-        return self._numbers[(len(TOLD) * LANES) + reader]
+        return self._numbers[(len(SHARED_KINDS) * LANES) + reader]
 
     def close(self) -> None:
-        """Let the memory go."""
+        """Release the memory."""
         self._numbers.release()
         self._map.close()
 
 
 class Journal:
-    """Where one writer notes what it is about to do and what was acknowledged."""
+    """The file where one writer notes its next change and the outcome."""
 
     def __init__(self, path: str) -> None:
         """Append to the file at `path`."""
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def carry_out(self, store: LMDBEventStore, kind: str, lane: int, n: int) -> bool:
-        """Make a change, with a note before and after it; return whether it was not refused."""
+        """Make a change, with a note before and after it; return whether it succeeded."""
         self._note("begun", kind, lane, n)
         try:
             CHANGES[kind](store, lane, n)
@@ -141,7 +141,7 @@ class Journal:
 
 
 class Change(NamedTuple):
-    """One change, as journals tell of it."""
+    """One change, as noted in a journal."""
 
     kind: str
     lane: int
@@ -150,7 +150,7 @@ class Change(NamedTuple):
 
 
 def read_journal(path: Path) -> Iterator[Change]:
-    """Give the changes of a journal, in the order of each lane."""
+    """Yield the changes of a journal, in the order of each lane."""
     states: dict[tuple[str, int, int], str] = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         state, kind, lane, n = line.split()
@@ -163,13 +163,13 @@ class Known:
     """What is known of a store: which events must be there, and which may."""
 
     def __init__(self) -> None:
-        """Know an empty store."""
+        """Begin with an empty store."""
         self.events: dict[str, Event] = {}
         self.next = 1  # a number that no lane has used
         self.acknowledged = self.unacknowledged = 0
 
     def check(self, found: list[Event], journals: list[Path]) -> None:
-        """Compare what was found with what journals tell; from then on it must stay so."""
+        """Compare the found events with the journals; later checks start from these events."""
         must, may, together, claimed = self._expected(journals)
         events = {event.id: event for event in found}
         assert len(events) == len(found), "an event was found twice"
@@ -186,7 +186,7 @@ class Known:
     def _expected(
         self, journals: list[Path]
     ) -> tuple[dict[str, Event], dict[str, list[Event]], list[set[str]], set[str]]:
-        """Return what must be there, what may, what is there or not as one, and what is taken."""
+        """Return events that must exist, events that may, batches, and claimed names."""
         must = dict(self.events)
         may: defaultdict[str, list[Event]] = defaultdict(list)
         together: list[set[str]] = []

@@ -1,7 +1,7 @@
-"""A child that is interrupted as by Ctrl-C while it backs up and compacts, again and again.
+"""A child that is interrupted as by Ctrl-C while it backs up and compacts, many times.
 
-An interrupt may strike anywhere: nothing of the copy may be left, no lock held, no event lost. One
-that strikes as the files are exchanged closes the store, which then opens as it should.
+An interrupt may come anywhere: nothing of the copy may be left, no lock held, no event lost. An
+interrupt while the files are exchanged closes the store, which can then be opened again.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ EVENTS = 50
 
 
 class Interrupted(BaseException):
-    """What the signal handler raises, as Ctrl-C raises KeyboardInterrupt."""
+    """The exception of the signal handler, as Ctrl-C raises KeyboardInterrupt."""
 
 
 class Trial:
-    """A store, and what is done to it."""
+    """A store, and the work that is interrupted."""
 
     def __init__(self, folder: str, seed: int) -> None:
         self.path, self.others = f"{folder}/events", f"{folder}/others"
@@ -60,7 +60,7 @@ class Trial:
             raise Interrupted
 
     def round(self, what: str) -> None:
-        """Interrupt it anywhere, from its first moment to about its last."""
+        """Interrupt the work at any point from its start to about its end."""
         work = self.works()[what]
         if what not in self.longest:
             started = time.monotonic()
@@ -85,7 +85,7 @@ class Trial:
             shutil.rmtree(self.target)
         assert os.listdir(self.others) == []
         assert not [name for name in os.listdir(self.path) if name.startswith(".")]
-        # Others may write, and open the store.
+        # Other processes may write, and open the store.
         for name, lock in (("barrier", fcntl.LOCK_EX), ("", fcntl.LOCK_SH)):
             descriptor = os.open(f"{self.path}/{name}", os.O_RDONLY)
             fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
@@ -102,7 +102,7 @@ class Trial:
 
 
 def main() -> None:
-    """Run the trial, and print what was counted."""
+    """Run the trial, and print the counts."""
     folder, seed = sys.argv[1:]
     trial = Trial(folder, int(seed))
     signal.signal(signal.SIGALRM, trial.struck)

@@ -1,7 +1,7 @@
-"""Values that no caller should pass: strategies of Hypothesis for the tests that pass them.
+"""Values that no caller should pass: strategies of Hypothesis for tests.
 
-A value that does harm when it is only looked at would do it to Hypothesis too. So what is drawn is
-a `Box`, which shows what is in it; `unboxed` makes the value.
+A value that does harm when it is only inspected would harm Hypothesis, too. So the strategies draw
+a `Box`, whose repr shows its content; `unboxed` makes the value.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KNOWN = [f"known {n}" for n in range(12)]  # ids of events that are in the store
 
 
 class Callers(Exception):
-    """What the code of a hostile value raises: the caller's own, which may pass through."""
+    """The exception of a hostile value's code: it is the caller's own, and may pass through."""
 
 
 class Box(NamedTuple):
@@ -53,7 +53,7 @@ class Box(NamedTuple):
 
 
 def unboxed(value: Any) -> Any:
-    """Return what is in a box, or in the boxes of a dict."""
+    """Return the content of a box, or of the boxes of a dict."""
     if isinstance(value, dict):
         return {name: unboxed(one) for name, one in value.items()}
     return value.make() if isinstance(value, Box) else value
@@ -71,13 +71,13 @@ FLOATS = [0.0, -0.0, 1.5, 5e-324, 1.7e308, -1e308, float("nan"), float("inf"), f
 
 
 def either(*of: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Draw from one of them, each as likely; `one_of` would take their own branches for its own."""
+    """Draw from one of them with equal probability; `one_of` would flatten nested branches."""
     return st.integers(0, len(of) - 1).flatmap(lambda number: of[number])
 
 
 texts = either(
     st.text(max_size=20),
-    st.text(st.characters(), max_size=8),  # surrogates too
+    st.text(st.characters(), max_size=8),  # with surrogates
     st.sampled_from(ODD_TEXTS),
     st.sampled_from(ODD_TEXTS),
     st.sampled_from(KNOWN),
@@ -179,7 +179,7 @@ def _methods(names: set[str], lie: Box | None) -> dict[str, Any]:
 
 
 def hostile(base: type) -> st.SearchStrategy[Box]:
-    """Draw objects of a subclass of `base` some of whose methods raise, or return nonsense."""
+    """Draw objects of a subclass of `base` with methods that raise or return nonsense."""
     names = st.sets(st.sampled_from(OF_ALL + METHODS[base]), min_size=1, max_size=3)
     lies = st.none() | st.sampled_from(list(map(box, LIES)))
     return st.builds(
@@ -194,7 +194,7 @@ junk = either(plain, plain, odd, any_hostile)
 # --- events ---------------------------------------------------------------------------------------
 
 FIELDS = ("id", "source", "timestamp", "tags", "content")
-# Each of them right, mostly: so that one that is wrong is what the others are judged with.
+# Most of them are right, so that a wrong one is checked together with right ones.
 GOOD = {
     "id": st.sampled_from([None, None, None, *KNOWN[:2]]) | st.text(min_size=1, max_size=9),
     "source": st.text(max_size=9),
@@ -213,7 +213,7 @@ BAD = {
 def mostly_right(
     right: dict[str, st.SearchStrategy[Any]], wrong: dict[str, st.SearchStrategy[Any]]
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw from `right` for each name, but for one or two at most."""
+    """Draw from `right` for each name, except for at most two."""
     return st.sets(st.sampled_from(sorted(wrong)), max_size=2).flatmap(
         lambda names: st.fixed_dictionaries(
             {name: wrong[name] if name in names else right[name] for name in right}
@@ -264,9 +264,9 @@ events = either(
 )
 
 
-# Good ones, one that may be bad, and good ones.
+# Good events, one that may be bad, and good events.
 rows = st.builds(
-    lambda before, one, behind: [*before, *one, *behind],
+    lambda before, one, following: [*before, *one, *following],
     st.lists(good_events, max_size=3),
     st.lists(events, max_size=1),
     st.lists(good_events, max_size=2),

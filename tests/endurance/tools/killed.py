@@ -1,4 +1,4 @@
-"""The roles of children that are killed, or that go on while others are (see `nursery`)."""
+"""The roles of children that are killed, or that run while others are (see `nursery`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import lmdbstore
 from lmdbstore import LMDBEventStore
-from tests.endurance.tools.history import LANES, SIZES, Journal, Told, batch, kept, one, probed
+from tests.endurance.tools.history import (
+    LANES,
+    SIZES,
+    Journal,
+    SharedNumbers,
+    batch,
+    kept,
+    one,
+    probed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,31 +36,31 @@ __all__ = ["READS", "ROLES"]
 
 # -- writers --------------------------------------------------------------------------------------
 
-# What a lane does next: kinds of changes, by how often. A delete takes what the lane saved last.
+# The frequency of the kinds of changes. A delete takes the event that the lane saved last.
 OFTEN = {"save": 40, "delete": 15, "few": 15, "claim": 10, "many": 1, "sign": 1}
 PACKAGE = os.path.dirname(lmdbstore.__file__)
-CHANGES_OF_A_CREATOR = 30  # so that the smallest map that is tried is full now and then
+CHANGES_OF_A_CREATOR = 30  # so that the smallest map is full now and then
 
 
 def write(
     path: str,
     *,
     journal: str,
-    told: str,
+    shared: str,
     lanes: Sequence[int],
     first: int,
     seed: int,
     **options: Any,
 ) -> None:
-    """Write in several lanes at once, a thread each, until killed."""
+    """Write in several lanes at once, with a thread for each, until killed."""
     store = LMDBEventStore(path, **options)
-    notes, tells = Journal(journal), Told(told)
-    work = partial(_lane, store, notes, tells)
+    notes, shared_numbers = Journal(journal), SharedNumbers(shared)
+    work = partial(_lane, store, notes, shared_numbers)
     _threads([partial(work, lane, first=first, chance=Random(f"{seed} {lane}")) for lane in lanes])
 
 
 def cut(path: str, journal: str, kind: str, n: int, place: int) -> None:
-    """Make one change, and be killed at the line of the package that is the so-manieth new one."""
+    """Make one change; get killed at new line number `place` of the package."""
     store, notes = LMDBEventStore(path, durability="none"), Journal(journal)
     if kind == "delete":
         notes.carry_out(store, "save", 0, n)
@@ -72,7 +81,7 @@ def cut(path: str, journal: str, kind: str, n: int, place: int) -> None:
 
 
 def create(path: str, journal: str, lane: int, first: int, **options: Any) -> None:
-    """Open a store that may not be there, change a little, close it, and again, until killed."""
+    """Open or create a store, change a little, close it, and repeat, until killed."""
     notes = Journal(journal)
     for n in itertools.count(first):
         with LMDBEventStore(path, **options) as store:
@@ -83,10 +92,16 @@ def create(path: str, journal: str, lane: int, first: int, **options: Any) -> No
 
 
 def _lane(
-    store: LMDBEventStore, notes: Journal, told: Told, lane: int, *, first: int, chance: Random
+    store: LMDBEventStore,
+    notes: Journal,
+    shared: SharedNumbers,
+    lane: int,
+    *,
+    first: int,
+    chance: Random,
 ) -> None:
-    numbers = dict.fromkeys(OFTEN, first)  # claims of all lanes begin with the same
-    saved: list[int] = []  # and may be deleted
+    numbers = dict.fromkeys(OFTEN, first)  # claims of all lanes begin with the same number
+    saved: list[int] = []  # these may be deleted
     fresh = first
     while True:
         (kind,) = chance.choices(list(OFTEN), list(OFTEN.values()))
@@ -101,13 +116,13 @@ def _lane(
             n = fresh
             fresh += 1
         if notes.carry_out(store, kind, lane, n):
-            told.tell(kind, lane, n)
+            shared.note(kind, lane, n)
             if kind == "save" and not kept(n):
                 saved.append(n)
 
 
 def _threads(works: Sequence[Callable[[], None]]) -> None:
-    """Run works that never end; the first that fails ends the process, with what it raised."""
+    """Run endless works; the first that fails ends the process with its exception."""
 
     def run(work: Callable[[], None]) -> None:
         try:
@@ -125,36 +140,40 @@ def _threads(works: Sequence[Callable[[], None]]) -> None:
 
 # -- readers --------------------------------------------------------------------------------------
 
-READS = 5  # strict ones in each step of a reader, at least
+READS = 5  # strict reads in each step of a reader, at least
 
 
-def read(path: str, told: str, reader: int, seed: int, **options: Any) -> None:
-    """Read strictly, and see what was told before, whole, until killed; count each step."""
-    store, tells, chance = LMDBEventStore(path, **options), Told(told), Random(seed)
+def read(path: str, shared: str, reader: int, seed: int, **options: Any) -> None:
+    """Read strictly, and check that acknowledged changes are complete, until killed."""
+    store, shared_numbers, chance = (
+        LMDBEventStore(path, **options),
+        SharedNumbers(shared),
+        Random(seed),
+    )
     while True:
         lane = chance.randrange(LANES)
         for look in (_saves, _deletes, _batches):
-            look(store, tells, lane)
+            look(store, shared_numbers, lane)
         with store.snapshot() as view:
             _whole(view)
-        tells.step(reader)
+        shared_numbers.step(reader)
 
 
-def _saves(store: LMDBEventStore, told: Told, lane: int) -> None:
-    n = told.last("save", lane)
+def _saves(store: LMDBEventStore, shared: SharedNumbers, lane: int) -> None:
+    n = shared.last("save", lane)
     if n:
         assert store.get(f"{lane}-{n}") == one(lane, n)
 
 
-def _deletes(store: LMDBEventStore, told: Told, lane: int) -> None:
-    n = told.last("delete", lane)
+def _deletes(store: LMDBEventStore, shared: SharedNumbers, lane: int) -> None:
+    n = shared.last("delete", lane)
     if n:
         assert f"{lane}-{n}" not in store, f"{lane}-{n} was deleted"
 
 
-def _batches(store: LMDBEventStore, told: Told, lane: int) -> None:
+def _batches(store: LMDBEventStore, shared: SharedNumbers, lane: int) -> None:
     for kind, size in SIZES.items():
-        n = told.last(kind, lane)
+        n = shared.last(kind, lane)
         if n:
             expected = sorted(batch(kind, lane, n), key=lambda event: event.timestamp)
             assert list(store.search(flags=[f"batch-{lane}-{n}"])) == expected
@@ -173,9 +192,9 @@ def _whole(view: EventView) -> None:
     assert flags.get("all", 0) == sums
 
 
-def hold(path: str, told: str, reader: int, number: int) -> None:
-    """Hold snapshots in several threads, and read them again and again, until killed."""
-    store, tells = LMDBEventStore(path), Told(told)
+def hold(path: str, shared: str, reader: int, number: int) -> None:
+    """Hold snapshots in several threads, and read them repeatedly, until killed."""
+    store, shared_numbers = LMDBEventStore(path), SharedNumbers(shared)
 
     def look() -> None:
         with store.snapshot() as view:
@@ -184,15 +203,15 @@ def hold(path: str, told: str, reader: int, number: int) -> None:
                 assert view.flags() == before, "a snapshot has changed"
                 assert len(list(view.search(limit=10))) <= 10
                 if turn == 0:
-                    tells.step(reader)
+                    shared_numbers.step(reader)
 
     _threads([look] * number)
 
 
 def probe(path: str, n: int, *, write_first: bool, **options: Any) -> None:
-    """Read strictly and write: what the next one does who comes after a kill.
+    """Read strictly and write, as the next process after a kill.
 
-    Nobody else writes, so what the first read saw is the outcome for good.
+    No other process writes, so the first read shows the final outcome.
     """
     with LMDBEventStore(path, **options) as store:
         if write_first:

@@ -1,8 +1,8 @@
-"""Whether what many callers did to one key, and were told, can have happened one after the other.
+"""Whether the calls of many callers on one key, and their answers, fit one sequential order.
 
 A history is strictly consistent (linearizable; Herlihy and Wing, 1990) if each call can be given a
 moment between its begin and its end so that, done at these moments, all calls answer what they did.
-Every key is looked at alone, which suffices (the same paper). The search is that of Wing and Gong
+Every key is checked alone, which suffices (the same paper). The search is that of Wing and Gong
 (1993), without visiting a state twice; a call that changes nothing and fits is done at once, since
 that takes nothing away from the others.
 """
@@ -18,18 +18,18 @@ __all__ = ["Call", "linearizable"]
 
 
 class Call(NamedTuple):
-    """A call, and what its caller was told: nanoseconds of a clock that all processes share."""
+    """A call and its answer; times are nanoseconds of a clock that all processes share."""
 
     begin: int
     end: int
     kind: str  # "save", "delete" or "read"
     key: str
-    value: str | None  # what was saved, or what a read gave: None where there is nothing
-    done: bool  # whether a save or a delete was told that it happened; else: that it could not
+    value: str | None  # the saved value, or the value of a read: None if there is nothing
+    done: bool  # whether a save or a delete succeeded; if not, it was refused
 
 
 def linearizable(calls: Sequence[Call]) -> bool:
-    """Whether the calls on one key, which holds nothing at first, can have happened in an order."""
+    """Whether the calls on one key, which is empty at first, fit a sequential order."""
     ordered = sorted(calls, key=lambda call: call.begin)
     everything = (1 << len(ordered)) - 1
     places: list[tuple[int, str | None]] = [(0, None)]
@@ -56,7 +56,7 @@ def _next(calls: Sequence[Call], done: int, state: str | None) -> Iterator[tuple
 
 
 def _first(calls: Sequence[Call], done: int) -> list[int]:
-    """Return the calls that may come next: those that began before any other one ended."""
+    """Return the calls that may be next: those that began before any other ended."""
     at = ((done + 1) & ~done).bit_length() - 1  # the first that is not done
     found: list[int] = []
     ended = calls[at].end

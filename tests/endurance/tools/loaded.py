@@ -1,4 +1,4 @@
-"""A process of the mixed load: threads that do what a seed says, and note what they were told.
+"""A process of the mixed load: threads that make the calls of a seed, and note the answers.
 
 Run as `python -m tests.endurance.tools.loaded PATH SEED CALLS DURABILITY`; it waits for a line on
 standard input, so that all processes begin at once, and prints its calls as JSON.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lmdbstore.store import Consistency
 
 THREADS = 4
-KEYS, BATCHES = 60, 60  # what the threads of all processes meet on
+KEYS, BATCHES = 60, 60  # shared by the threads of all processes
 BATCH = 25  # events of a `save_many`
 
 
@@ -30,7 +30,7 @@ def batch_flag(key: str) -> str:
 
 
 def event(key: str, value: str) -> Event:
-    """Return an event whose content, source and tag all tell the value."""
+    """Return an event whose content, source and tag all contain the value."""
     return Event(key, value, float(len(value)), ["all", value], value * 3)
 
 
@@ -46,7 +46,7 @@ class Lane:
     """One thread."""
 
     def __init__(self, store: LMDBEventStore, name: str, seed: int) -> None:
-        """Do what the seed says; the name makes its values its own."""
+        """Prepare the calls of the seed; the name makes its values unique."""
         self.store = store
         self.name = name
         self.random = random.Random(seed)
@@ -54,7 +54,7 @@ class Lane:
         self.error: BaseException | None = None
 
     def run(self, number: int) -> None:
-        """Make so many calls."""
+        """Make this number of calls."""
         works = (self._save, self._delete, self._get, self._search, self._batch, self._count)
         weights = (4, 3, 5, 2, 1, 4)
         try:
@@ -103,8 +103,8 @@ class Lane:
         key = self._key()
         begin = time.monotonic_ns()
         found = read(next((e for e in self.store.search(flags=["all"]) if e.id == key), None))
-        # A search sees no save after its begin, but deletes until its page is read. So the end
-        # of the call is where the page was read, and what it gave was there at some moment between.
+        # A search sees no save after its begin, but deletes until its page is read. So the call
+        # ends when the page was read, and the result was right at some moment of the call.
         if found is not None:
             self._note(begin, "read", key, found, done=True)
 
@@ -121,7 +121,7 @@ class Lane:
             self._note(begin, "save", key, str(BATCH), done=False)
 
     def _count(self, _: int) -> None:
-        """A batch is wholly there or not at all: any other number is no value of its key."""
+        """A batch is there completely or not at all: another number is not a value of its key."""
         key = self._batch_key()
         begin = time.monotonic_ns()
         found = self.store.count(flags=[batch_flag(key)])
@@ -141,8 +141,8 @@ class Lane:
 
 
 def main(path: str, seed: str, number: str, durability: Any) -> None:
-    """Be the process."""
-    # Either way a read sees what was acknowledged before it; strict reads would not see a half.
+    """Run the threads, and print their calls."""
+    # Both ways a read sees earlier acknowledged changes; strict reads would not see a half.
     consistency: Consistency = "snapshot" if int(seed) % 2 else "strict"
     with LMDBEventStore(path, durability=durability, consistency=consistency) as store:
         lanes = [Lane(store, f"{seed}.{n}", int(seed) + n) for n in range(THREADS)]

@@ -1,10 +1,10 @@
-"""Child processes that are quick to begin and sure to end, for tests that kill them.
+"""Child processes that start fast and end reliably, for tests that kill them.
 
 A nursery is a process that has imported the package and opened nothing: it forks a child for each
-role that it is asked for, so a child begins in milliseconds. It reaps a child only when it is told
-to wait for it, so that a process id cannot come to mean another process. When its own input ends,
-it kills what is left. `python -m tests.endurance.tools.nursery MODULE` serves the functions of
-`MODULE` that stand in its `ROLES`.
+requested role, so a child starts in milliseconds. It reaps a child only on a request to wait
+for it, so that a process id cannot be reused for another process. When its own input ends,
+it kills the children that are left. `python -m tests.endurance.tools.nursery MODULE` serves the
+functions of `MODULE` in its `ROLES`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LIMIT = 60.0  # seconds; ends a hang, decides nothing
 
 
 class Nursery:
-    """Begins, kills and awaits children, each in a role with arguments."""
+    """Starts, kills and awaits children, each with a role and arguments."""
 
     def __init__(self, module: str, errors: Path) -> None:
-        """Begin the process that forks; what children complain of goes to the file `errors`."""
+        """Start the process that forks; errors of children go to the file `errors`."""
         self._errors = errors
         self._living: set[int] = set()
         with errors.open("ab") as file:
@@ -48,13 +48,13 @@ class Nursery:
             )
 
     def begin(self, role: str, **arguments: Any) -> int:
-        """Begin a child; return its process id."""
+        """Start a child; return its process id."""
         pid = int(self._ask({"role": role, "arguments": arguments}, LIMIT))
         self._living.add(pid)
         return pid
 
     def kill(self, *pids: int) -> None:
-        """Kill children at once, which must be alive until then."""
+        """Kill children at once; they must be alive until then."""
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for pid in pids:
@@ -62,7 +62,7 @@ class Nursery:
             assert code == -signal.SIGKILL, f"a child ended by itself ({code})\n{self.complaints()}"
 
     def succeeds(self, pid: int, limit: float = LIMIT) -> None:
-        """Wait until a child has ended well; fail if it did not, or is stuck."""
+        """Wait until a child has succeeded; fail if it failed or is stuck."""
         code = self._wait(pid, limit)
         assert code == 0, f"a child failed, or did not end ({code})\n{self.complaints()}"
 
@@ -71,16 +71,16 @@ class Nursery:
         return self._wait(pid, LIMIT)
 
     def run(self, role: str, **arguments: Any) -> None:
-        """Begin a child and wait until it has ended well."""
+        """Start a child and wait until it has succeeded."""
         self.succeeds(self.begin(role, **arguments))
 
     def assert_alive(self, pid: int) -> None:
-        """Fail with its complaint if a child that goes on for ever has ended."""
+        """Fail with its error if a child that runs for ever has ended."""
         alive = self._ask({"alive": pid}, LIMIT) == "1\n"
         assert alive, f"a child ended by itself\n{self.complaints()}"
 
     def complaints(self) -> str:
-        """Return what children wrote before they ended."""
+        """Return the errors that children wrote before they ended."""
         return self._errors.read_text(encoding="utf-8", errors="replace")
 
     def _wait(self, pid: int, limit: float) -> int:
@@ -146,7 +146,7 @@ def _serve(roles: dict[str, Callable[..., None]]) -> None:
 
 
 def _live(role: Callable[..., None], arguments: dict[str, Any]) -> None:
-    """Be the child; what it prints goes where errors go, for the output is for answers."""
+    """Run the child; its output goes to the errors, as standard output is for answers."""
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -1,4 +1,4 @@
-"""The roles of children that purge, or that write and read meanwhile (see `nursery`)."""
+"""The roles of children that purge, or write and read at the same time (see `nursery`)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ NUMBER = 8  # bytes
 
 
 def event(n: int, *tags: str) -> Event:
-    """Return an event that tells its number."""
+    """Return an event with this number in its text."""
     return Event(f"e{n}", "s", float(n), list(tags), f"event number {n:06d} {'x' * (n % 300)}")
 
 
 def lane(number: int) -> str:
-    """Return the flag of what one writer saves."""
+    """Return the flag of the events of one writer."""
     return f"lane {number}"
 
 
 def noted(notes: int, place: int) -> int:
-    """Return the number that was noted at a place of a file; 0 where none was."""
+    """Return the number that was noted at a place of a file; 0 if there is none."""
     return int.from_bytes(os.pread(notes, NUMBER, place * NUMBER), "big")
 
 
@@ -37,7 +37,7 @@ def _note(notes: int, place: int, number: int) -> None:
 
 
 def purge(path: str, pieces: int, how: dict[str, Any]) -> None:
-    """Purge a store, in pieces of so many events."""
+    """Purge a store, in pieces of this number of events."""
     purging.PURGE_EVENTS = purging.SPAN = pieces
     with LMDBEventStore(path, durability="none") as store:
         store.purge(**how)
@@ -53,7 +53,7 @@ def write(path: str, notes: str, number: int) -> None:
 
 
 def read(path: str, notes: str, place: int, lanes: int) -> None:
-    """See that each state holds the last events of each lane without a gap, until killed."""
+    """Check that each state holds the last events of each lane without a gap, until killed."""
     file = os.open(notes, os.O_RDWR)
     store = LMDBEventStore(path, readonly=True)
     for look in itertools.count(1):

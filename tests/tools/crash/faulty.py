@@ -5,7 +5,7 @@ A failing call must say that nothing was written: then nothing was, and reading 
 says that this is not known: then the change is there or not, and never in part, when the store is
 opened again. A second try without the trouble works. The numbers that it counted are printed.
 
-A A new call of the store that writes needs a method here, and its name in `OPERATIONS`.
+A new call of the store that writes needs a method here, and its name in `OPERATIONS`.
 """
 
 from __future__ import annotations
