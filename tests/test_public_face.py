@@ -111,7 +111,8 @@ def test_a_closed_store_says_so_in_the_same_words_to_every_call(path: Path) -> N
     store.close()
     said = set()
     calls: list[Callable[[], object]] = [store.search, store.stats, store.flags]
-    for call in (*calls, lambda: store.get("a"), lambda: next(search)):
+    calls += [lambda: store.get("a"), lambda: next(search)]
+    for call in calls:
         with pytest.raises(StoreClosed) as caught:
             call()
         said.add(str(caught.value))
