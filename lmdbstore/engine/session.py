@@ -12,12 +12,12 @@ import os
 import weakref
 from os import getpid
 from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
 from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
-from lmdbstore.threads.fork_lock import ForkLock
+from lmdbstore.threads.forking import opening_lock
 
 from .open import open_environment
 from .registry import dropped, release
@@ -61,8 +61,8 @@ class Session(Closable):
         self.strict = strict
         self.mode = mode
         self._closed = False
-        self._opening = ForkLock()
-        self._held: WeakSet[HeldTransaction] = WeakSet()
+        # Changed and listed in built-in calls, so that it needs no lock.
+        self._held: set[ref[HeldTransaction]] = set()
         self._use(open_environment(path, options, create=create, mode=mode))
 
     def _use(self, environment: Environment) -> None:
@@ -91,13 +91,10 @@ class Session(Closable):
     def hold(self) -> HeldTransaction:
         """Return a read transaction on the present state; it stays open."""
         held = self.after_writes().hold()
-        try:
-            with self._opening.lock:
-                self._check_open()
-                self._held.add(held)
-        except BaseException:
+        self._held.add(ref(held, self._held.discard))
+        if self._closed:  # by another thread, which may have listed what is held before
             held.close()
-            raise
+            self._check_open()
         return held
 
     def after_writes(self) -> Environment:
@@ -140,7 +137,7 @@ class Session(Closable):
         return environment if environment.pid == os.getpid() else self._reopened()
 
     def _reopened(self) -> Environment:
-        with self._opening.lock:
+        with opening_lock():
             self._check_open()
             if self._environment.pid != os.getpid():
                 environment = open_environment(self.path, self.options, create=False)
@@ -151,17 +148,18 @@ class Session(Closable):
     def end(self) -> None:
         """Let every later call raise StoreClosed, and so what this session holds."""
         self._closed = True
-        with self._opening.lock:
-            held = list(self._held)
-        for transaction in held:
-            transaction.end()
+        for held in self._all_held():
+            held.end()
+
+    def _all_held(self) -> list[HeldTransaction]:
+        return [held for found in list(self._held) if (held := found()) is not None]
 
     def close(self) -> None:
         """Release the environment; its last user closes it. A second call does nothing."""
         self.end()
-        with self._opening.lock:
-            for held in list(self._held):
-                held.close()
+        for held in self._all_held():
+            held.close()
+        with opening_lock():
             if self._forget.alive and self._environment.pid == os.getpid():
                 release(self._environment)
             self._forget.detach()
