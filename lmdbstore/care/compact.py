@@ -15,7 +15,7 @@ from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.registry import renamed
 from lmdbstore.errors import EventWriteException, StoreClosed, shown
-from lmdbstore.threads.forking import opening_lock
+from lmdbstore.threads.forking import process_lock
 
 from .copy import copy_verified, needed
 
@@ -62,7 +62,7 @@ def _compacted(
         finally:
             environment.barrier.unlock()  # also if an interrupt struck as it was locked
 
-    with opening_lock():
+    with process_lock():
         if environment.gate.closed:  # closed while this waited for the lock
             raise StoreClosed("the store is closed; open it again")
         environment.check_none_held()

@@ -246,7 +246,7 @@ class Environment:
     # -- the end ----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Wait for every operation to end, and close. Called under the registry's lock.
+        """Wait for every operation to end, and close. Called under `forking.process_lock`.
 
         After an interrupt it can be called again.
         """

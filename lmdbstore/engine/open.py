@@ -52,7 +52,7 @@ def open_environment(
         InvalidOption: it is open in this process with another option.
     """
     folder = StoreFolder(path)
-    with forking.opening_lock():
+    with forking.process_lock():
         registry.release_dropped()
         folder.check_plain()
         identity = folder.identity

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lmdbstore.threads.forking import at_fork, opening_lock
+from lmdbstore.threads.forking import at_fork, process_lock
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
@@ -60,7 +60,7 @@ def renamed(environment: Environment) -> None:
 
 def release(environment: Environment) -> None:
     """Release an environment; the last user closes it. After an interrupt it is not released."""
-    with opening_lock():
+    with process_lock():
         if environment.users == 1:
             environment.close()
             for identity, known in list(_registry.items()):

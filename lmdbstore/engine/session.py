@@ -17,7 +17,7 @@ from weakref import ref
 from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
-from lmdbstore.threads.forking import opening_lock
+from lmdbstore.threads.forking import process_lock
 
 from .open import open_environment
 from .registry import dropped, release
@@ -137,7 +137,7 @@ class Session(Closable):
         return environment if environment.pid == os.getpid() else self._reopened()
 
     def _reopened(self) -> Environment:
-        with opening_lock():
+        with process_lock():
             self._check_open()
             if self._environment.pid != os.getpid():
                 environment = open_environment(self.path, self.options, create=False)
@@ -159,7 +159,7 @@ class Session(Closable):
         self.end()
         for held in self._all_held():
             held.close()
-        with opening_lock():
+        with process_lock():
             if self._forget.alive and self._environment.pid == os.getpid():
                 release(self._environment)
             self._forget.detach()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .gate import Gate
 
-__all__ = ["at_fork", "opening_lock"]
+__all__ = ["at_fork", "process_lock"]
 
 ORDER: tuple[Literal["stores", "re2", "locks"], ...] = ("stores", "re2", "locks")
 
@@ -36,7 +36,7 @@ _barred: list[Gate] = []  # by the fork in progress
 _lock = threading.RLock()
 
 
-def opening_lock() -> threading.RLock:
+def process_lock() -> threading.RLock:
     """Return the lock under which this process opens and closes stores, and forks."""
     return _lock
 
