@@ -15,9 +15,9 @@ class ForkLock:
 
     A forked child inherits the locks that other threads of its parent held, but not the threads
     that would release them. So the child makes all locks again before it has another thread. Use it
-    as `with forklock.lock:`, which takes and releases in built-in code, so that no interrupt can come
-    in between (on CPython before 3.14; there one can strike after the lock is taken and before the
-    block begins). A signal handler may take it while its own thread holds it.
+    as `with forklock.lock:`, which takes and releases in built-in code, so that no interrupt can
+    come in between (before CPython 3.14; there one can strike after the lock is taken and before
+    the block begins). A signal handler may take it while its own thread holds it.
     """
 
     __slots__ = ("__weakref__", "lock")
