@@ -16,10 +16,13 @@ from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.registry import renamed
 from lmdbstore.errors import EventWriteException, StoreClosed, shown
 from lmdbstore.threads.forking import process_lock
+from lmdbstore.threads.run_locked import run_locked
 
 from .copy import copy_verified, needed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmdbstore.check.walk import Progress
     from lmdbstore.engine.environment import Environment
     from lmdbstore.engine.session import Session
@@ -62,19 +65,22 @@ def _compacted(
         finally:
             environment.barrier.unlock()  # also if an interrupt struck as it was locked
 
-    with process_lock():
-        if environment.gate.closed:  # closed while this waited for the lock
-            raise StoreClosed("the store is closed; open it again")
-        environment.check_none_held()
-        try:
-            environment.writer.while_idle(work)
-        finally:
-            try:
-                renamed(environment)
-            except BaseException:  # Ctrl-C: otherwise its file would be opened a second time
-                renamed(environment)
-                raise
+    run_locked(process_lock(), _while_idle, environment, work)
     return sizes[0]
+
+
+def _while_idle(environment: Environment, work: Callable[[], None]) -> None:
+    if environment.gate.closed:  # closed while this waited for the lock
+        raise StoreClosed("the store is closed; open it again")
+    environment.check_none_held()
+    try:
+        environment.writer.while_idle(work)
+    finally:
+        try:
+            renamed(environment)
+        except BaseException:  # Ctrl-C: otherwise its file would be opened a second time
+            renamed(environment)
+            raise
 
 
 def _exchange(

@@ -2,16 +2,18 @@
 
 It is the oracle for the tests of the LMDB store, and a fake for the tests of programs that use a
 store. So it is written to be obviously correct, and no part of it is written for speed. Nothing is
-shared with the caller: events are copied on their way in and out.
+shared with the caller: events are copied on their way in and out. A write replaces the list, so it
+is visible as a whole, and a read needs no lock.
 """
 
 from __future__ import annotations
 
 import threading
-from bisect import insort
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
 from lmdbstore.errors import DuplicateEvent, EventNotFound, shown
+from lmdbstore.threads.run_locked import run_locked
 
 from .api import EventStore
 from .checking import checked_all, checked_id
@@ -43,8 +45,7 @@ class _MemoryView(QueryView):
 
     def __init__(self, entries: Iterable[_Entry] = ()) -> None:
         super().__init__()
-        self._entries = list(entries)
-        self._lock = threading.RLock()
+        self._entries = tuple(entries)
 
     @overload
     def get(self, event_id: str | UUID) -> Event: ...
@@ -52,11 +53,9 @@ class _MemoryView(QueryView):
     def get(self, event_id: str | UUID, default: T) -> Event | T: ...
     def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
         wanted = checked_id(event_id)
-        with self._lock:
-            self._check_open()
-            for entry in self._entries:
-                if entry.event.id == wanted:
-                    return _copy(entry.event)
+        entry = self._find(wanted)
+        if entry is not None:
+            return _copy(entry.event)
         if default is _REQUIRED:
             raise EventNotFound(f"there is no event with the id {shown(wanted)}")
         return default
@@ -65,17 +64,20 @@ class _MemoryView(QueryView):
         return dict(sorted(super().flags().items()))
 
     def _locate(self, event_id: str) -> Position:
-        with self._lock:
-            self._check_open()
-            for entry in self._entries:
-                if entry.event.id == event_id:
-                    return entry.position
-        raise EventNotFound(f"after: there is no event with the id {shown(event_id)}")
+        entry = self._find(event_id)
+        if entry is None:
+            raise EventNotFound(f"after: there is no event with the id {shown(event_id)}")
+        return entry.position
+
+    def _find(self, event_id: str) -> _Entry | None:
+        return next((e for e in self._all() if e.event.id == event_id), None)
+
+    def _all(self) -> tuple[_Entry, ...]:
+        self._check_open()
+        return self._entries
 
     def _matching(self, query: Query) -> list[_Entry]:
-        with self._lock:
-            self._check_open()
-            found = [entry for entry in self._entries if _matches(query, entry)]
+        found = [entry for entry in self._all() if _matches(query, entry)]
         if query.descending:
             found.reverse()
         return found[: query.limit]
@@ -100,8 +102,8 @@ class _MemoryView(QueryView):
 class MemoryEventStore(_MemoryView, EventStore):
     """An event store that lasts as long as the object: nothing is written to disk.
 
-    It keeps the whole contract of `EventStore` except durability. Every call takes one lock, so it
-    is strictly consistent. Reading is linear in the number of events.
+    It keeps the whole contract of `EventStore` except durability. Reading and writing are linear in
+    the number of events.
     """
 
     _when_closed = "the store is closed; make a new one"
@@ -110,34 +112,37 @@ class MemoryEventStore(_MemoryView, EventStore):
         """Make an empty store."""
         super().__init__()
         self._next_local_id = 1
+        self._writing = threading.RLock()
 
     def save(self, event: Event) -> None:
         self.save_many([event])
 
     def save_many(self, events: Iterable[Event]) -> int:
         new = list(checked_all(events))
-        with self._lock:
-            self._check_open()
-            taken = {entry.event.id for entry in self._entries}
-            for event in new:
-                if event.id in taken:
-                    raise DuplicateEvent(f"id: {shown(event.id)} is in the store already")
-                taken.add(event.id)
-            for event in new:
-                position = Position(event.timestamp, self._next_local_id)
-                insort(self._entries, _Entry(position, event), key=lambda e: e.position)
-                self._next_local_id += 1
+        run_locked(self._writing, self._add, new)
         return len(new)
+
+    def _add(self, new: list[Event]) -> None:
+        entries = list(self._all())
+        taken = {entry.event.id for entry in entries}
+        for event in new:
+            if event.id in taken:
+                raise DuplicateEvent(f"id: {shown(event.id)} is in the store already")
+            taken.add(event.id)
+            entries.append(_Entry(Position(event.timestamp, self._next_local_id), event))
+            self._next_local_id += 1
+        self._entries = tuple(sorted(entries, key=attrgetter("position")))
 
     def delete(self, event_id: str | UUID) -> None:
         wanted = checked_id(event_id)
-        with self._lock:
-            self.get(wanted)
-            self._entries = [entry for entry in self._entries if entry.event.id != wanted]
+        run_locked(self._writing, self._remove, wanted)
+
+    def _remove(self, event_id: str) -> None:
+        self.get(event_id)
+        self._entries = tuple(entry for entry in self._entries if entry.event.id != event_id)
 
     def snapshot(self) -> QueryView:
-        with self._lock:
-            return self._track(_MemoryView(self._entries))
+        return self._track(_MemoryView(self._all()))
 
     def __repr__(self) -> str:
         """The class, and whether it is closed."""

@@ -49,24 +49,29 @@ class QueryView(EventView, Closable):
 
     def _track(self, opened: Opened) -> Opened:
         """Register what must end with this view."""
-        with self._opening.lock:
-            self._check_open()
-            self._opened.add(opened)
+        return self._opening.run(self._add_opened, opened)
+
+    def _add_opened(self, opened: Opened) -> Opened:
+        self._check_open()
+        self._opened.add(opened)
         return opened
 
     def _end(self) -> bool:
         """Close the view and what was opened on it; False if it was closed before."""
-        with self._opening.lock:
-            if self._closed:
-                return False
-            self._closed = True
-            opened = list(self._opened)
-        for item in opened:
+        opened = self._opening.run(self._close_to_new)
+        for item in opened or ():
             if isinstance(item, Search):
                 item.stop(self._no_page)
             else:
                 item._end()  # noqa: SLF001  a view of this class
-        return True
+        return opened is not None
+
+    def _close_to_new(self) -> list[Search | QueryView] | None:
+        """Refuse to open more on this view; return what is open, None if it was closed before."""
+        if self._closed:
+            return None
+        self._closed = True
+        return list(self._opened)
 
     def close(self) -> None:
         """Close the view. Closing again does nothing."""

@@ -117,29 +117,33 @@ class Search(Iterator["Event"], Closable):
 
         A search that is at its end stays there.
         """
-        with self._opening.lock:
-            if self._next_page is None:
-                return
-            page = self._page
-            self._reached = self._position()
-            self._next_page = next_page
-            self._page = Page([], _nowhere)
-            page.events.clear()  # ends every iterator that still reads the page
+        self._opening.run(self._stop, next_page)
+
+    def _stop(self, next_page: Callable[[], Page | None] | None) -> None:
+        if self._next_page is None:
+            return
+        page = self._page
+        self._reached = self._position()
+        self._next_page = next_page
+        self._page = Page([], _nowhere)
+        page.events.clear()  # ends every iterator that still reads the page
 
     def _has_page(self) -> bool:
         """Open a page that has an event left to give; False at the end."""
         if length_hint(self._page.rest):
             return True
-        with self._opening.lock:
-            if self._busy:
-                raise reentry(EventReadException, "reading a search")
-            try:
-                self._busy = True
-                return self._open_next()
-            finally:
-                self._busy = False
+        return self._opening.run(self._open_next)
 
     def _open_next(self) -> bool:
+        if self._busy:
+            raise reentry(EventReadException, "reading a search")
+        try:
+            self._busy = True
+            return self._open_pages()
+        finally:
+            self._busy = False
+
+    def _open_pages(self) -> bool:
         while not length_hint(self._page.rest):
             self._reached = self._position()
             next_page = self._next_page

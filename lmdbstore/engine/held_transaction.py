@@ -16,6 +16,7 @@ import lmdb
 from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.lmdb_errors import read_error
 from lmdbstore.errors import EventReadException, StoreClosed
+from lmdbstore.threads.run_locked import run_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,20 +63,19 @@ class HeldTransaction(Closable):
             EventReadException: LMDB could not read, or a larger map has ended the transaction.
         """
         self.check_held()
-        return self._gate.run(self._inside, work)
+        return self._gate.run(run_locked, self._using, self._inside, work)
 
     def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
-        with self._using:
-            self.check_held()
-            if self.txn is None or self._databases is None:
-                raise EventReadException(
-                    f"the snapshot of {self._path!r} was ended, because another process gave the "
-                    "store a larger map; take a new one"
-                )
-            try:
-                return work(self.txn, self._databases)
-            except lmdb.Error as error:
-                raise read_error(error) from error
+        self.check_held()
+        if self.txn is None or self._databases is None:
+            raise EventReadException(
+                f"the snapshot of {self._path!r} was ended, because another process gave the "
+                "store a larger map; take a new one"
+            )
+        try:
+            return work(self.txn, self._databases)
+        except lmdb.Error as error:
+            raise read_error(error) from error
 
     def check_held(self) -> None:
         """Raise StoreClosed if this was ended, or belongs to the parent of the process."""
@@ -96,11 +96,7 @@ class HeldTransaction(Closable):
         self.end()
         if self._pid == os.getpid():
             with suppress(StoreClosed):
-                self._gate.run(self._drop)
-
-    def _drop(self) -> None:
-        with self._using:
-            self.drop()
+                self._gate.run(run_locked, self._using, self.drop)
 
     def drop(self) -> None:
         """Drop the transaction; all other threads are kept out of LMDB."""

@@ -24,6 +24,7 @@ from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
 from lmdbstore.threads import forking
+from lmdbstore.threads.run_locked import run_locked
 
 from . import registry
 from .create import NewStore, create_store
@@ -52,25 +53,28 @@ def open_environment(
         InvalidOption: it is open in this process with another option.
     """
     folder = StoreFolder(path)
-    with forking.process_lock():
-        registry.release_dropped()
-        folder.check_plain()
+    return run_locked(forking.process_lock(), _open_or_share, folder, options, create, mode)
+
+
+def _open_or_share(folder: StoreFolder, options: Options, create: bool, mode: int) -> Environment:
+    registry.release_dropped()
+    folder.check_plain()
+    identity = folder.identity
+    if identity is None:
+        new = NewStore(mode, options.max_readers, options.map_size or 0)
+        create_store(folder, new, create=create, readonly=options.readonly)
         identity = folder.identity
-        if identity is None:
-            new = NewStore(mode, options.max_readers, options.map_size or 0)
-            create_store(folder, new, create=create, readonly=options.readonly)
-            identity = folder.identity
-        if identity is None:
-            raise StoreOpenError(f"the store {path!r} was removed while it was being opened")
-        environment = registry.find(identity)
-        if environment is None:
-            environment = _open(folder, options)
-            # By the identity of the opened file: before that, a process might have replaced it.
-            registry.add(environment, identity)
-        else:
-            _check_agreement(path, environment.options, options)
-        environment.users += 1
-        return environment
+    if identity is None:
+        raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
+    environment = registry.find(identity)
+    if environment is None:
+        environment = _open(folder, options)
+        # By the identity of the opened file: before that, a process might have replaced it.
+        registry.add(environment, identity)
+    else:
+        _check_agreement(folder.path, environment.options, options)
+    environment.users += 1
+    return environment
 
 
 def _open(folder: StoreFolder, options: Options) -> Environment:

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lmdbstore.threads.forking import at_fork, process_lock
+from lmdbstore.threads.run_locked import run_locked
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
@@ -60,13 +61,16 @@ def renamed(environment: Environment) -> None:
 
 def release(environment: Environment) -> None:
     """Release an environment; the last user closes it. After an interrupt it is not released."""
-    with process_lock():
-        if environment.users == 1:
-            environment.close()
-            for identity, known in list(_registry.items()):
-                if known is environment:
-                    del _registry[identity]
-        environment.users -= 1
+    run_locked(process_lock(), _release, environment)
+
+
+def _release(environment: Environment) -> None:
+    if environment.users == 1:
+        environment.close()
+        for identity, known in list(_registry.items()):
+            if known is environment:
+                del _registry[identity]
+    environment.users -= 1
 
 
 # Environments of stores that were dropped and not closed. A finalizer may run anywhere, even inside

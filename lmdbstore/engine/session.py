@@ -18,6 +18,7 @@ from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
 from lmdbstore.threads.forking import process_lock
+from lmdbstore.threads.run_locked import run_locked
 
 from .open import open_environment
 from .registry import dropped, release
@@ -134,16 +135,17 @@ class Session(Closable):
         """Return the environment of this process, opened again after a fork."""
         self._check_open()
         environment = self._environment
-        return environment if environment.pid == os.getpid() else self._reopened()
+        if environment.pid == os.getpid():
+            return environment
+        return run_locked(process_lock(), self._reopened)
 
     def _reopened(self) -> Environment:
-        with process_lock():
-            self._check_open()
-            if self._environment.pid != os.getpid():
-                environment = open_environment(self.path, self.options, create=False)
-                self._forget.detach()
-                self._use(environment)
-            return self._environment
+        self._check_open()
+        if self._environment.pid != os.getpid():
+            environment = open_environment(self.path, self.options, create=False)
+            self._forget.detach()
+            self._use(environment)
+        return self._environment
 
     def end(self) -> None:
         """Let every later call raise StoreClosed, and so what this session holds."""
@@ -159,7 +161,9 @@ class Session(Closable):
         self.end()
         for held in self._all_held():
             held.close()
-        with process_lock():
-            if self._forget.alive and self._environment.pid == os.getpid():
-                release(self._environment)
-            self._forget.detach()
+        run_locked(process_lock(), self._release)
+
+    def _release(self) -> None:
+        if self._forget.alive and self._environment.pid == os.getpid():
+            release(self._environment)
+        self._forget.detach()

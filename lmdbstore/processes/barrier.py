@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.errors import StoreClosed, StoreOpenError
+from lmdbstore.threads.run_locked import run_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,18 +178,20 @@ class Barrier:
         seen = self._read_byte()
         if not seen & 1:
             return
-        with self._waiting:
-            pause = FIRST_WAIT
-            while self._read_byte() == seen:
-                if self._closed:
-                    raise StoreClosed("the store is closed; open it again")
-                if self._writer_died(seen):
-                    if self._readonly:
-                        return
-                    settle()
-                    continue
-                time.sleep(pause)
-                pause = min(pause * GROWTH, LONGEST_WAIT)
+        run_locked(self._waiting, self._wait, seen, settle)
+
+    def _wait(self, seen: int, settle: Callable[[], None]) -> None:
+        pause = FIRST_WAIT
+        while self._read_byte() == seen:
+            if self._closed:
+                raise StoreClosed("the store is closed; open it again")
+            if self._writer_died(seen):
+                if self._readonly:
+                    return
+                settle()
+                continue
+            time.sleep(pause)
+            pause = min(pause * GROWTH, LONGEST_WAIT)
 
     def _writer_died(self, seen: int) -> bool:
         try:
@@ -203,9 +206,11 @@ class Barrier:
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""
         self._closed = True
-        with self._waiting:
-            self.byte.close()
-            self.abandon()
+        run_locked(self._waiting, self._close)
+
+    def _close(self) -> None:
+        self.byte.close()
+        self.abandon()
 
     def abandon(self) -> None:
         """Close the side file in a forked child; the parent keeps the lock."""

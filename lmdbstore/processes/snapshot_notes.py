@@ -143,17 +143,21 @@ class Notes:
         """
         began = time.monotonic_ns()
         data = b"".join(map(encode_number, (os.getpid(), transaction, began)))
-        with self._choosing.lock, suppress(OSError):
-            file = self._file
-            if file is None:
-                return None
-            try:
-                if _lock(file.descriptor):
-                    place = _free_place(_slots(file.descriptor), readers)
-                    if place < MOST and os.pwrite(file.descriptor, data, place * SLOT) == SLOT:
-                        return Note(file, place * SLOT, data)
-            finally:
-                fcntl.flock(file.descriptor, fcntl.LOCK_UN)
+        with suppress(OSError):
+            return self._choosing.run(self._write, data, readers)
+        return None
+
+    def _write(self, data: bytes, readers: Callable[[], Counter[Reader]]) -> Note | None:
+        file = self._file
+        if file is None:
+            return None
+        try:
+            if _lock(file.descriptor):
+                place = _free_place(_slots(file.descriptor), readers)
+                if place < MOST and os.pwrite(file.descriptor, data, place * SLOT) == SLOT:
+                    return Note(file, place * SLOT, data)
+        finally:
+            fcntl.flock(file.descriptor, fcntl.LOCK_UN)
         return None
 
     def began(self) -> dict[Reader, list[int]]:

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 from .forking import at_fork
+from .run_locked import run_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["ForkLock"]
+
+T = TypeVar("T")
+A = TypeVarTuple("A")
 
 
 class ForkLock:
     """A lock for short sections that leave nothing half done if a fork cuts them off.
 
     A forked child inherits the locks that other threads of its parent held, but not the threads
-    that would release them. So the child makes all locks again before it has another thread. Use it
-    as `with forklock.lock:`, which takes and releases in built-in code, so that no interrupt can
-    come in between (before CPython 3.14; there one can strike after the lock is taken and before
-    the block begins). A signal handler may take it while its own thread holds it.
+    that would release them. So the child makes all locks again before it has another thread. A
+    signal handler may take the lock while its own thread holds it.
     """
 
-    __slots__ = ("__weakref__", "lock")
+    __slots__ = ("__weakref__", "_lock")
 
     def __init__(self) -> None:
         """Make a free lock."""
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         _locks.add(self)
+
+    def run(self, work: Callable[[*A], T], *arguments: *A) -> T:
+        """Run `work` with these arguments while this thread holds the lock."""
+        return run_locked(self._lock, work, *arguments)
+
+    def renew(self) -> None:
+        """Make it a free lock, in a forked child."""
+        self._lock = threading.RLock()
 
 
 _locks: WeakSet[ForkLock] = WeakSet()
@@ -33,7 +47,7 @@ _locks: WeakSet[ForkLock] = WeakSet()
 
 def _renew() -> None:
     for lock in _locks:
-        lock.lock = threading.RLock()
+        lock.renew()
 
 
 at_fork("locks", renew=_renew)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import _thread
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -58,15 +59,27 @@ def at_fork(
 def _before() -> None:
     """Keep all threads out. Ctrl-C has to wait, because a fork cannot be cancelled here."""
     interrupted: BaseException | None = None
-    _lock.acquire()
+    while True:
+        try:
+            _lock.acquire()
+            break
+        except BaseException as error:  # noqa: BLE001  raised below
+            interrupted = error
+            with suppress(RuntimeError):  # interrupted before it was taken
+                _lock.release()
     gates = [gate for name in ORDER if name in _parts for gate in _parts[name].gates()]
-    for gate in gates:
-        while gate not in _barred:
+    # A gate that this thread has barred already stays barred: a signal handler of it forks.
+    _barred.extend([gate for gate in gates if not gate.barred_here])
+    for gate in _barred:
+        while not gate.barred_here:
             try:
                 gate.bar(forking=True)
-                _barred.append(gate)
             except BaseException as error:  # noqa: BLE001  raised below
                 interrupted = error
+    _raise(interrupted)
+
+
+def _raise(interrupted: BaseException | None) -> None:
     if isinstance(interrupted, KeyboardInterrupt):
         _thread.interrupt_main()
     elif interrupted is not None:
@@ -74,11 +87,16 @@ def _before() -> None:
 
 
 def _after_in_parent() -> None:
-    try:
-        while _barred:
-            _barred.pop().unbar()
-    finally:
-        _lock.release()
+    """Let all threads in again; here too Ctrl-C has to wait."""
+    interrupted: BaseException | None = None
+    while _barred:
+        try:
+            _barred[-1].unbar()
+            _barred.pop()
+        except BaseException as error:  # noqa: BLE001  raised below
+            interrupted = error
+    _lock.release()
+    _raise(interrupted)
 
 
 def _after_in_child() -> None:

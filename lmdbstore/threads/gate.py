@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 from lmdbstore.errors import EventStoreException, StoreClosed
 
 from .reentry import reentry
+from .run_locked import run_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,8 @@ class Gate:
         self._inside: list[int] = []  # the thread of each operation
         self._barred = False
         self._closed = False
-        self._changed = threading.Condition()
+        self._mutex = threading.RLock()
+        self._changed = threading.Condition(self._mutex)
         self._barring = threading.RLock()
         self._barring_thread = 0  # 0 if none; its signal handlers are let in
 
@@ -64,8 +66,7 @@ class Gate:
                 self._notify()
 
     def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        run_locked(self._mutex, self._changed.notify_all)
 
     def _wait_until_open(self, thread: int) -> None:
         """Wait until the gate is open; the thread is announced when this returns or raises."""
@@ -76,13 +77,15 @@ class Gate:
             try:
                 inside.remove(thread)
                 self._notify()
-                with self._changed:
-                    while self._barred and not self._closed:
-                        self._changed.wait(RECHECK)
+                run_locked(self._mutex, self._wait_while_barred)
             finally:
                 inside.append(thread)
             if self._closed:
                 raise StoreClosed("the store is closed; open it again")
+
+    def _wait_while_barred(self) -> None:
+        while self._barred and not self._closed:
+            self._changed.wait(RECHECK)
 
     def bar(self, *, forking: bool = False) -> None:
         """Keep all other threads out, and return when none is inside.
@@ -98,23 +101,27 @@ class Gate:
         try:
             self._barring.acquire()
             self._barring_thread = thread
-            with self._changed:
-                self._barred = True
-                while any(other != thread for other in self._inside):
-                    self._changed.wait(RECHECK)
+            run_locked(self._mutex, self._keep_others_out, thread)
         except BaseException:
             self.unbar()
             raise
 
+    def _keep_others_out(self, thread: int) -> None:
+        self._barred = True
+        while any(other != thread for other in self._inside):
+            self._changed.wait(RECHECK)
+
     def unbar(self) -> None:
         """Let all threads in again; called by the thread that barred the gate."""
         if self._barring_thread == get_ident():
-            with self._changed:
-                self._barring_thread = 0
-                self._barred = self._closed
-                self._changed.notify_all()
+            run_locked(self._mutex, self._let_in)
         with contextlib.suppress(RuntimeError):  # interrupted before `bar` had the lock
             self._barring.release()
+
+    def _let_in(self) -> None:
+        self._barred = self._closed
+        self._changed.notify_all()
+        self._barring_thread = 0  # last: until then an interrupted `unbar` can be repeated
 
     def keep_out(self, work: Callable[[], T]) -> T:
         """Run `work` while the gate is barred; raises what `bar` raises.

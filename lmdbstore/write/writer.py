@@ -29,6 +29,7 @@ from lmdbstore.errors import (
     StoreClosed,
 )
 from lmdbstore.threads.reentry import reentry
+from lmdbstore.threads.run_locked import run_if_free, run_locked
 
 from .save import apply_all
 from .transaction import WriteTransaction
@@ -123,9 +124,7 @@ class Writer:
         self._gate = gate
         self._barrier = barrier
         self._adopt_map = adopt_map
-        # Held by the thread that leads a write. It is an RLock, because only the holder can release
-        # that: an interrupted thread may try to release it without knowing whether it holds it.
-        self._leading = threading.RLock()
+        self._leading = threading.RLock()  # held by the thread that leads a write
         self._queue: deque[_Job] = deque()
         self._leader = 0
         self._companions: set[int] = set()  # the threads whose changes were in the last batch
@@ -157,8 +156,6 @@ class Writer:
         except BaseException:
             with contextlib.suppress(ValueError):  # a leader has it already
                 self._queue.remove(job)
-            with contextlib.suppress(RuntimeError):  # interrupted before it could be released
-                self._leading.release()
             self._wake_next()
             raise
         if job.error is not None:
@@ -172,14 +169,16 @@ class Writer:
     def while_idle(self, work: Callable[[], None]) -> None:
         """Run `work` while no thread of this process writes, and then wake the next writer."""
         try:
-            with self._leading:
-                try:
-                    self._leader = threading.get_ident()
-                    work()
-                finally:
-                    self._leader = 0
+            run_locked(self._leading, self._while_leading, work)
         finally:
             self._wake_next()
+
+    def _while_leading(self, work: Callable[[], None]) -> None:
+        try:
+            self._leader = threading.get_ident()
+            work()
+        finally:
+            self._leader = 0
 
     def settle(self) -> None:
         """Complete the write of a process that died, with an empty transaction.
@@ -198,14 +197,10 @@ class Writer:
             ) from error
 
     def _lead_or_wait(self, job: _Job) -> None:
-        if not (self._may_lead(job) and self._leading.acquire(blocking=False)):
+        if self._may_lead(job) and run_if_free(self._leading, self._lead, job):
+            self._wake_next()
+        else:
             job.wait()
-            return
-        try:
-            self._lead(job)
-        finally:
-            self._leading.release()
-        self._wake_next()
 
     def _may_lead(self, job: _Job) -> bool:
         """Whether a job may lead now: it has waited longest, or takes along the job that has.

@@ -15,6 +15,7 @@ from lmdbstore import Event, EventStoreException, LMDBEventStore, repair, verify
 from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.read import executor as pager
+from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.gate import Gate
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.children import in_child
@@ -86,11 +87,42 @@ CALLS: dict[str, Callable[[LMDBEventStore], object]] = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_an_interrupt_leaves_nothing_held(
-    path: Path, call: Callable[[LMDBEventStore], object]
-) -> None:
-    """Not the gate, a lock, the byte that makes readers wait, or a queued write."""
+def open_and_close(store: LMDBEventStore) -> None:
+    LMDBEventStore(store._path, durability="none").close()
+
+
+def fork(_: LMDBEventStore) -> None:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+MORE_CALLS: dict[str, Callable[[LMDBEventStore], object]] = {
+    "open, close": open_and_close,
+    "compact": lambda store: store.compact(),
+    "fork": fork,
+}
+
+
+def locks_of(store: LMDBEventStore) -> dict[str, threading.RLock]:
+    environment = store._session._environment
+    return {
+        "process": process_lock(),
+        "opening": store._opening._lock,
+        "gate, mutex": environment.gate._mutex,
+        "gate, barring": environment.gate._barring,
+        "leading": environment.writer._leading,
+        "waiting": environment.barrier._waiting,
+        "notes": environment.notes._choosing._lock,
+    }
+
+
+def strike_often(path: Path, call: Callable[[LMDBEventStore], object], rounds: int) -> None:
+    """Interrupt a call at many moments; after each, nothing is held that others wait for.
+
+    That is: the gate, a lock, the byte that makes readers wait, or a queued write.
+    """
 
     def interrupt() -> None:
         raise Interrupted
@@ -102,7 +134,7 @@ def test_an_interrupt_leaves_nothing_held(
     ):
         store.save_many(Event(f"e{n}", timestamp=float(n), content=f"c{n}") for n in range(100))
         environment = store._session._environment
-        for number in range(ROUNDS):
+        for number in range(rounds):
             with suppress(Interrupted):
                 for _ in strike(number):
                     call(store)
@@ -111,12 +143,26 @@ def test_an_interrupt_leaves_nothing_held(
             assert not environment.barrier.up
             assert not environment.writer.writing_here
             assert not environment.writer._queue
-            held = environment.writer._leading, store._opening.lock, environment.barrier._waiting
-            for lock in held:
+            for lock in locks_of(store).values():
                 with pytest.raises(RuntimeError):
                     lock.release()
             fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(barrier, fcntl.LOCK_UN)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_an_interrupt_leaves_nothing_held(
+    path: Path, call: Callable[[LMDBEventStore], object]
+) -> None:
+    strike_often(path, call, ROUNDS)
+
+
+@pytest.mark.parametrize("call", MORE_CALLS.values(), ids=MORE_CALLS)
+def test_an_interrupt_of_a_call_that_opens_files_leaves_nothing_held(
+    path: Path, call: Callable[[LMDBEventStore], object]
+) -> None:
+    """Some descriptors may stay open as long as the process: so it is done in a child."""
+    in_child(lambda: strike_often(path, call, ROUNDS // 4))
 
 
 @pytest.mark.parametrize("inner", CALLS.values(), ids=CALLS)
@@ -242,9 +288,11 @@ def test_threads_of_a_forked_child_find_all_locks_free(store: LMDBEventStore) ->
     held, go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with search._opening.lock, store._opening.lock:
-            held.set()
-            go.wait(LONG)
+        search._opening.run(store._opening.run, held_until_go)
+
+    def held_until_go() -> None:
+        held.set()
+        go.wait(LONG)
 
     def child() -> None:
         found: list[str] = []
