@@ -13,7 +13,7 @@ import contextlib
 import gc
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import lmdb
 
@@ -74,11 +74,15 @@ class Environment:
         self.folder = folder
         self.options = options
         self.pid = os.getpid()
-        self.users = 0
+        self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
         self.gate = Gate()
         self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened
         self._held: WeakSet[HeldTransaction] = WeakSet()
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
+
+    def add_user(self, user: object) -> None:
+        """Add a user, which leaves by itself when it is garbage."""
+        self.users.add(ref(user, self.users.discard))
 
     # -- reading and writing ----------------------------------------------------------------------
 

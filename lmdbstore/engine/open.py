@@ -42,22 +42,24 @@ __all__ = ["open_environment"]
 
 
 def open_environment(
-    path: str, options: Options, *, create: bool, mode: int = FILE_MODE
+    path: str, options: Options, user: object, *, create: bool, mode: int = FILE_MODE
 ) -> Environment:
-    """Return the environment on `path`, opened or shared; release it with `registry.release`.
+    """Return the environment on `path`, opened or shared, with one more user.
 
-    `mode` is the rights of the files of a new store.
+    `registry.release` takes the user away. `mode` is the rights of the files of a new store.
 
     Raises:
         StoreOpenError: the store does not exist and may not be created, or cannot be opened.
         InvalidOption: it is open in this process with another option.
     """
     folder = StoreFolder(path)
-    return run_locked(forking.process_lock(), _open_or_share, folder, options, create, mode)
+    return run_locked(forking.process_lock(), _open_or_share, folder, options, user, create, mode)
 
 
-def _open_or_share(folder: StoreFolder, options: Options, create: bool, mode: int) -> Environment:
-    registry.release_dropped()
+def _open_or_share(
+    folder: StoreFolder, options: Options, user: object, create: bool, mode: int
+) -> Environment:
+    registry.release_unused()
     folder.check_plain()
     identity = folder.identity
     if identity is None:
@@ -69,11 +71,12 @@ def _open_or_share(folder: StoreFolder, options: Options, create: bool, mode: in
     environment = registry.find(identity)
     if environment is None:
         environment = _open(folder, options)
+        environment.add_user(user)
         # By the identity of the opened file: before that, a process might have replaced it.
         registry.add(environment, identity)
     else:
         _check_agreement(folder.path, environment.options, options)
-    environment.users += 1
+        environment.add_user(user)
     return environment
 
 

@@ -1,14 +1,15 @@
 """The environments of this process: each folder is opened once, and its stores share it.
 
-Rules: a process opens the same files once, because LMDB loses its locks otherwise. Users are
-counted. A forked child uses nothing of its parent: it drops the inherited environments, and opens a
-store for itself when it first uses it.
+Rules: a process opens the same files once, because LMDB loses its locks otherwise. An environment
+knows its users; when it has none, it is closed. A user that was dropped without closing leaves by
+itself, and the next opening closes the environment. A forked child uses nothing of its parent: it
+drops the inherited environments, and opens a store for itself when it first uses it.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from lmdbstore.threads.forking import at_fork, process_lock
 from lmdbstore.threads.run_locked import run_locked
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add",
-    "dropped",
     "find",
     "release",
-    "release_dropped",
+    "release_unused",
     "renamed",
     "writing_here",
 ]
@@ -59,32 +59,32 @@ def renamed(environment: Environment) -> None:
             del _registry[other]
 
 
-def release(environment: Environment) -> None:
-    """Release an environment; the last user closes it. After an interrupt it is not released."""
-    run_locked(process_lock(), _release, environment)
+def release(environment: Environment, user: object) -> None:
+    """Take away a user; the last one closes the environment.
+
+    After an interrupt the user may still be there; then the call can be repeated.
+    """
+    run_locked(process_lock(), _release, environment, user)
 
 
-def _release(environment: Environment) -> None:
-    if environment.users == 1:
-        environment.close()
-        for identity, known in list(_registry.items()):
-            if known is environment:
-                del _registry[identity]
-    environment.users -= 1
+def _release(environment: Environment, user: object) -> None:
+    if environment.users <= {ref(user)}:
+        _close(environment)
+    environment.users.discard(ref(user))
 
 
-# Environments of stores that were dropped and not closed. A finalizer may run anywhere, even inside
-# an operation, so it only notes them here, and the next opening releases them.
-dropped: list[Environment] = []
+def _close(environment: Environment) -> None:
+    environment.close()
+    for identity, known in list(_registry.items()):
+        if known is environment:
+            del _registry[identity]
 
 
-def release_dropped() -> None:
-    """Release the environments of dropped stores; the lock is held."""
-    while dropped:
-        environment = dropped[0]  # it stays until it is released; others are added after it
-        if environment.pid == os.getpid():
-            release(environment)
-        dropped.remove(environment)
+def release_unused() -> None:
+    """Close the environments whose users were all dropped; the lock is held."""
+    for environment in list(_registry.values()):
+        if not environment.users:
+            _close(environment)
 
 
 def writing_here(folder: StoreFolder) -> bool:
@@ -107,7 +107,6 @@ def _gates() -> list[Gate]:
 def _renew() -> None:
     inherited = list(_registry.values())
     _registry.clear()
-    dropped.clear()
     for environment in inherited:
         environment.abandon()
 

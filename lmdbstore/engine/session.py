@@ -9,7 +9,6 @@ Work on a whole store (checking, copying, purging) uses a session: `read`, `writ
 from __future__ import annotations
 
 import os
-import weakref
 from os import getpid
 from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
@@ -21,7 +20,7 @@ from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.run_locked import run_locked
 
 from .open import open_environment
-from .registry import dropped, release
+from .registry import release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,12 +63,7 @@ class Session(Closable):
         self._closed = False
         # Changed and listed in built-in calls, so that it needs no lock.
         self._held: set[ref[HeldTransaction]] = set()
-        self._use(open_environment(path, options, create=create, mode=mode))
-
-    def _use(self, environment: Environment) -> None:
-        self._environment = environment
-        self._forget = weakref.finalize(self, dropped.append, environment)
-        self._forget.atexit = False
+        self._environment = open_environment(path, options, self, create=create, mode=mode)
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -142,9 +136,7 @@ class Session(Closable):
     def _reopened(self) -> Environment:
         self._check_open()
         if self._environment.pid != os.getpid():
-            environment = open_environment(self.path, self.options, create=False)
-            self._forget.detach()
-            self._use(environment)
+            self._environment = open_environment(self.path, self.options, self, create=False)
         return self._environment
 
     def end(self) -> None:
@@ -161,9 +153,5 @@ class Session(Closable):
         self.end()
         for held in self._all_held():
             held.close()
-        run_locked(process_lock(), self._release)
-
-    def _release(self) -> None:
-        if self._forget.alive and self._environment.pid == os.getpid():
-            release(self._environment)
-        self._forget.detach()
+        if self._environment.pid == os.getpid():
+            release(self._environment, self)
