@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,9 +19,10 @@ from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.gate import Gate
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.children import in_child
+from tests.tools.interrupts import Interrupted, struck_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 ROUNDS = 400
@@ -31,35 +32,6 @@ pytestmark = pytest.mark.filterwarnings(
     # Where an interrupt strikes in a weak reference's callback, Python reports and drops it.
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
-
-
-class Interrupted(BaseException):
-    """The exception of the signal handler, as Ctrl-C raises KeyboardInterrupt."""
-
-
-@contextmanager
-def struck_by(handler: Callable[[], object]) -> Iterator[Callable[[int], Iterator[int]]]:
-    """Yield a function that yields until the handler was called, a little later each time."""
-    pending = False
-
-    def once(*_: object) -> None:
-        nonlocal pending
-        if pending:
-            pending = False
-            handler()
-
-    def strike(number: int) -> Iterator[int]:
-        nonlocal pending
-        pending = True
-        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + number % 60))
-        while pending:
-            yield number
-
-    before = signal.signal(signal.SIGALRM, once)
-    try:
-        yield strike
-    finally:
-        signal.signal(signal.SIGALRM, before)
 
 
 def save_and_delete(store: LMDBEventStore) -> None:
