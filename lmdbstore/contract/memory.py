@@ -125,12 +125,12 @@ class MemoryEventStore(_MemoryView, EventStore):
     def _add(self, new: list[Event]) -> None:
         entries = list(self._all())
         taken = {entry.event.id for entry in entries}
-        for event in new:
+        for local_id, event in enumerate(new, self._next_local_id):
             if event.id in taken:
                 raise DuplicateEvent(f"id: {shown(event.id)} is in the store already")
             taken.add(event.id)
-            entries.append(_Entry(Position(event.timestamp, self._next_local_id), event))
-            self._next_local_id += 1
+            entries.append(_Entry(Position(event.timestamp, local_id), event))
+        self._next_local_id += len(new)
         self._entries = tuple(sorted(entries, key=attrgetter("position")))
 
     def delete(self, event_id: str | UUID) -> None:
