@@ -8,7 +8,6 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis.configuration import set_hypothesis_home_dir
 
 from lmdbstore import LMDBEventStore
 from lmdbstore.engine.registry import _registry
@@ -30,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Let Hypothesis keep its notes elsewhere if the source tree is read-only."""
     if not os.access(config.rootpath, os.W_OK):
+        from hypothesis.configuration import set_hypothesis_home_dir  # it takes time
+
         folder = tempfile.TemporaryDirectory(prefix="lmdbstore-notes-")
         config.add_cleanup(folder.cleanup)
         set_hypothesis_home_dir(folder.name)

@@ -251,6 +251,7 @@ def test_tests_import_by_absolute_names() -> None:
         assert not [module for module in imported(file) if module.startswith(".")], file
 
 
+@cache
 def imported(file: Path) -> set[str]:
     """Return the modules that a file imports anywhere, with names that may be modules."""
     modules: set[str] = set()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-EXAMPLES = 80 * int(os.environ.get("LMDBSTORE_EXAMPLES", "1"))
+EXAMPLES = 50 * int(os.environ.get("LMDBSTORE_EXAMPLES", "1"))
 STEPS = 40
 
 

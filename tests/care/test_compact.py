@@ -98,7 +98,7 @@ def test_a_store_can_be_compacted_while_threads_read_and_write(store: LMDBEventS
         assert {event.id for event in store.search(flags=["all"])} == events
 
     with beside(write, read, read, turns=100) as go_on:
-        for _ in range(5):
+        for _ in range(3):
             go_on()
             store.compact()
     assert all(name in store for name in saved)

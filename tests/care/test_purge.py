@@ -144,7 +144,7 @@ batches = st.lists(st.tuples(st.integers(0, 10), st.sets(st.sampled_from(FLAGS))
 
 
 @given(st.lists(st.tuples(batches, conditions, st.booleans()), min_size=1, max_size=4))
-@examples(60)
+@examples(40)
 def test_the_remaining_events_are_those_of_the_model(
     rounds: list[tuple[Any, dict[str, Any], bool]],
 ) -> None:

@@ -234,7 +234,7 @@ def refused(check: Callable[[], object]) -> str:
 
 
 @given(EVENTS, st.integers(1, 6))
-@examples(200)
+@examples(120)
 def test_checking_a_batch_gives_the_same_as_checking_each_event(
     events: list[Any], size: int
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,9 +86,17 @@ def whole_in(path: Path) -> Whole:
     return Whole(data, left, metas[1], metas[0])
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Whole]:
+    path = tmp_path_factory.mktemp("large") / "events"
+    return path, whole_of(path, 300, list(range(0, 300, 4)))
+
+
 @pytest.fixture
-def whole(path: Path) -> Whole:
-    return whole_of(path, 300, list(range(0, 300, 4)))
+def whole(path: Path, large: tuple[Path, Whole]) -> Whole:
+    """Copy a large store, as its many transactions take time."""
+    shutil.copytree(large[0], path)
+    return large[1]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def assert_agreed(found: Pattern, text: str) -> None:
     assert found.matches(text.encode()) == found.found_in(text), (found.text, text)
 
 
-@examples(300)
+@examples(150)
 @given(patterns_and_texts())
 @example(("(?i)[^𐐀a]", ["𐐀", "𐐨", "a", "b"]))
 @example((r"\B", ["é", "", "aé", "éa"]))
@@ -47,7 +47,7 @@ def test_the_engines_agree_on_patterns_of_the_subset(drawn: tuple[str, list[str]
 SYNTAX = "()[]{}^$*+?|\\-&~:=!<>#,.PimsxaAbBdswDSWzZ0127n \né"
 
 
-@examples(400)
+@examples(250)
 @given(st.one_of(st.text(max_size=20), st.text(SYNTAX, max_size=12)), st.text(SYNTAX, max_size=8))
 def test_the_engines_agree_on_any_text_that_is_accepted_as_a_pattern(
     pattern: str, text: str

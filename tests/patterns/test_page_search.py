@@ -76,7 +76,7 @@ def pages(draw: st.DrawFn) -> tuple[str, list[bytes]]:
     return draw(patterns(alphabet)), (records * times)[:200]
 
 
-@examples(150)
+@examples(80)
 @given(pages())
 @example((r"a\B", [record("aé"), record("ab")]))
 @example(("(?s)a.*b", [record("a"), record("b"), record("ab")]))

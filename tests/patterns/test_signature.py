@@ -143,7 +143,7 @@ texts = st.text(LETTERS, max_size=6)
 
 
 @given(patterns_with_matches(), texts, texts, st.lists(texts, max_size=3), st.booleans())
-@examples(600)
+@examples(300)
 def test_no_matching_run_is_excluded(
     drawn: tuple[str, str], before: str, following: str, others: list[str], swapped: bool
 ) -> None:
@@ -157,7 +157,7 @@ def test_no_matching_run_is_excluded(
 
 
 @given(patterns(), st.lists(st.text(ALPHABET, max_size=12), min_size=1, max_size=4))
-@examples(200)
+@examples(120)
 def test_no_matching_run_is_excluded_for_any_text_as_a_pattern(
     pattern: str, contents: list[str]
 ) -> None:

@@ -84,7 +84,7 @@ flags = st.lists(
 times = st.none() | st.integers(-60, 60).map(float) | st.floats(-60, 60)
 
 
-@examples(60)
+@examples(40)
 @given(
     st.fixed_dictionaries(
         {},

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LONG", "NEW", "READS", "SHORT", "HeldWriter", "threads", "waiting", "writing_process"]
 
 LONG = 60  # seconds; ends a hang, decides nothing
-SHORT = 0.2  # seconds; a reader that does not wait returns much sooner
+SHORT = 0.1  # seconds; a reader that does not wait returns much sooner
 READS: dict[str, Callable[[Any], Any]] = {
     "get": lambda store: store.get("new", None) is not None,
     "in": lambda store: "new" in store,

@@ -27,6 +27,7 @@ FLUSHES = "fsync,fdatasync,sync_file_range,msync"
 FILES = "?open,openat,close,lseek,ftruncate,fallocate,?dup,?dup2,dup3"
 FOLDERS = "?mkdir,mkdirat,?rename,renameat,renameat2,?link,linkat,?unlink,unlinkat,?rmdir"
 TRACED = f"trace={WRITES},{FLUSHES},{FILES},{FOLDERS}"
+FILTER = "--seccomp-bpf"
 WHOLE = 1 << 20  # bytes of a string that strace prints; more than any single write here
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
 _UNFINISHED = re.compile(r"(\d+) +(\w+\(.*) <unfinished \.\.\.>$")
@@ -73,11 +74,13 @@ def _bytes(text: str) -> bytes:
 
 
 @functools.cache
-def _why_not() -> str:
+def _why_not(*options: str) -> str:
+    """Say why strace cannot trace with these options; empty if it can."""
     if not shutil.which("strace"):
         return "strace is not installed"
     with tempfile.TemporaryDirectory() as folder:
-        command = ["strace", "-f", "-o", f"{folder}/trace", sys.executable, "-c", "pass"]
+        program = [sys.executable, "-I", "-S", "-c", "pass"]
+        command = ["strace", "-f", *options, "-o", f"{folder}/trace", *program]
         tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG)
     return f"strace may not trace here: {tried.stderr.strip()}" if tried.returncode else ""
 
@@ -90,7 +93,9 @@ def needs_strace() -> None:
 
 def traced(trace: Path, command: list[str], *options: str) -> list[str]:
     """Return the command that runs another under strace."""
-    how = ["-f", "-y", "-xx", "-v", "-s", str(WHOLE), "-o", str(trace)]
+    # With the filter only traced calls stop the command, not all. Old versions do not have it.
+    filtered = () if _why_not(FILTER) else (FILTER,)
+    how = ["-f", *filtered, "-y", "-xx", "-v", "-s", str(WHOLE), "-o", str(trace)]
     return ["strace", *how, *(options or ("-e", TRACED)), *command]
 
 

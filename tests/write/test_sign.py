@@ -244,7 +244,7 @@ class _Model:
 
 
 @given(actions, st.floats(-2, 200), st.floats(-2, 200))
-@examples(60)
+@examples(30)
 def test_after_any_writes_searches_find_the_same_with_and_without_signatures(
     done: list[Action], one: float, other: float
 ) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 PAGE = 4096
-VARIANTS = 12  # of a round
+VARIANTS = 8  # of a round
 LIMIT = 60  # seconds of a child; ends a hang of LMDB in a circle of pages
 State = dict[str, Event]
 

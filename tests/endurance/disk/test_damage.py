@@ -108,7 +108,7 @@ def is_known(state: State, key: bytes, record: bytes) -> bool:
     return fmt.checksum(record) in noted
 
 
-@pytest.mark.endurance("Entries of any database are changed, and verified and repaired", rounds=5)
+@pytest.mark.endurance("Entries of any database are changed, and verified and repaired", rounds=3)
 def test_what_is_changed_by_chance_is_found_and_repaired(path: Path, rounds: Rounds) -> None:
     events = {event.id: event for event in make(path, rounds.random)}
     with LMDBEventStore(path) as store:

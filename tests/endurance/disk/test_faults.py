@@ -61,7 +61,7 @@ def test_a_failing_disk_loses_nothing(tmp_path: Path, rounds: Rounds) -> None:
         LMDBEventStore(path).close()
         call, how, least, most = FAULTS[number % len(FAULTS)]
         every = rounds.random.randint(least, most)
-        first = rounds.random.randint(1, max(1, every // 4))
+        first = rounds.random.randint(1, max(1, every // 8))  # a thread makes 20 calls or more
         options = ["-P", str(path / "data.mdb"), "-e", f"trace={call}"]
         options += ["-e", f"inject={call}:{how}:when={first}+{every}"]
         command = run(path, rounds.random.randrange(1 << 32), "calls")

@@ -369,7 +369,7 @@ def fuzzed(
 
 
 @pytest.mark.endurance(
-    "every public call with junk for arguments: refused, nothing written", rounds=3
+    "every public call with junk for arguments: refused, nothing written", rounds=2
 )
 def test_junk_is_refused_and_nothing_is_written(fuzzed: EventStore, rounds: Rounds) -> None:
     """Calls raise only the package's exceptions, and those of the caller's own code."""

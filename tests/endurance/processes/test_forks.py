@@ -109,7 +109,7 @@ def use(store: LMDBEventStore, name: str) -> None:
 USED = 3  # events that `use` saves
 
 
-@pytest.mark.endurance("a process forks while its threads do everything", rounds=4)
+@pytest.mark.endurance("a process forks while its threads do everything", rounds=3)
 def test_forks_in_the_middle_of_everything(path: Path, tmp_path: Path, rounds: Rounds) -> None:
     with LMDBEventStore(path) as store:
         give(store)
@@ -286,7 +286,7 @@ def serve(store: LMDBEventStore, pipe: Connection[Any, Any]) -> None:
         pipe.send(answer(store, request))
 
 
-@pytest.mark.endurance("a server loses a worker in the middle of its requests", rounds=5)
+@pytest.mark.endurance("a server loses a worker in the middle of its requests", rounds=3)
 def test_a_server_whose_workers_are_killed_and_replaced(
     path: Path, tmp_path: Path, rounds: Rounds
 ) -> None:

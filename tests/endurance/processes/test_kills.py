@@ -157,7 +157,7 @@ def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-@pytest.mark.endurance("two processes of four threads each write and are killed", rounds=6)
+@pytest.mark.endurance("two processes of four threads each write and are killed", rounds=4)
 def test_writers_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
     going_on = iter(rounds)
     for number in going_on:
@@ -171,7 +171,7 @@ LINES = 220  # more than a change reaches
 CUTS = 25  # rounds with one store, which other processes may read
 
 
-@pytest.mark.endurance("a process is killed at one line of a write", rounds=20)
+@pytest.mark.endurance("a process is killed at one line of a write", rounds=12)
 def test_a_writer_is_killed_at_any_line(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
     """Of all lines of the package that a change comes upon, in the order of their first time."""
     going_on = iter(rounds)
@@ -202,7 +202,7 @@ HOLDERS, THREADS = 2, 5  # processes, and the snapshots of each
 CHURN = 100  # events that are saved and deleted in each round, of 1,000 bytes each
 
 
-@pytest.mark.endurance("processes that hold snapshots are killed", rounds=15)
+@pytest.mark.endurance("processes that hold snapshots are killed", rounds=10)
 def test_readers_are_killed(
     nursery: Nursery, path: Path, tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +260,7 @@ CREATORS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.endurance("processes that make one store at once are killed", rounds=6)
+@pytest.mark.endurance("processes that make one store at once are killed", rounds=4)
 def test_creators_are_killed(nursery: Nursery, tmp_path: Path, rounds: Rounds) -> None:
     """They open it with different map sizes, again and again."""
     for number in rounds:

@@ -87,7 +87,7 @@ class Holder:
         self.held -= number
 
 
-@pytest.mark.endurance("processes take all slots of the reader table, and are killed", rounds=20)
+@pytest.mark.endurance("processes take all slots of the reader table, and are killed", rounds=12)
 def test_who_is_one_too_many_is_told_and_the_dead_make_room(path: Path, rounds: Rounds) -> None:
     random = rounds.random
     with LMDBEventStore(path, max_readers=ASKED_FOR) as store, ExitStack() as processes:

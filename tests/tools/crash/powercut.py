@@ -1,12 +1,14 @@
 """Cut the power at many points of a recorded trace, and check the store that is left each time.
 
 It runs as another process, as reading a damaged file may end the process: `python -m
-tests.tools.crash.powercut PLAN TRACE SEED CUTS` prints how many acknowledged writes it checked.
+tests.tools.crash.powercut PLAN TRACE SEED CUTS` prints how often it cut the power, how many
+acknowledged writes it checked, and how many different stores it opened.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import hashlib
 import os
 import random
 import shutil
@@ -97,6 +99,17 @@ def look(store: Path, expected: Expected) -> None:
         assert opened.verify(pages=True) == []
 
 
+def left_in(store: Path) -> bytes:
+    """Return a hash of what is left in a folder, except the bytes that `Disk.leave` draws."""
+    found = hashlib.sha256()
+    for path in sorted(store.rglob("*")):
+        data = path.read_bytes() if path.is_file() else b""
+        drawn = {"barrier": bytes(len(data)), "lock.mdb": b""}  # of the lock file the length, too
+        data = drawn.get(path.name, data)
+        found.update(f"{path.relative_to(store)}\0{path.is_dir()}\0{len(data)}\0".encode() + data)
+    return found.digest()
+
+
 def main() -> None:
     """Cut the power as often as the command line says."""
     faulthandler.enable()
@@ -108,6 +121,7 @@ def main() -> None:
     steps = sum(1 for _ in play(Disk(root), calls))
     where = set(chance.sample(range(steps), min(int(cuts), steps)))
     checked_writes = number = 0
+    seen: set[tuple[bytes, int, frozenset[int], bool]] = set()
     disk = Disk(root)
     for step, line in enumerate(play(disk, calls)):
         if step not in where:
@@ -117,11 +131,15 @@ def main() -> None:
             image = trace.parent / f"image{number}"
             print(f"line {line}, {way} of what was not flushed", file=sys.stderr)  # noqa: T201
             disk.leave(str(image), way, chance)
-            look(image / os.path.basename(plan.path), expected)
+            # Most cuts leave what an earlier one left. It was checked, if the same was expected.
+            same = left_in(image), len(expected.begun), frozenset(expected.done), expected.opened
+            if same not in seen:
+                look(image / os.path.basename(plan.path), expected)
+                seen.add(same)
             shutil.rmtree(image)
             number += 1
             checked_writes += len(expected.done)
-    print(number, checked_writes)  # noqa: T201
+    print(number, checked_writes, len(seen))  # noqa: T201
 
 
 if __name__ == "__main__":
