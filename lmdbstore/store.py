@@ -98,9 +98,11 @@ class LMDBEventStore(LMDBView, EventStore):
             consistency: `"strict"` or `"snapshot"`; see the class.
             signatures: Whether pattern searches skip runs that their signatures exclude, and
                 whether `save_many` makes signatures; see `sign`.
-            map_size: Bytes that the store may grow to; None for 1 TiB, or less if the address space
-                is too small. The map takes no memory and no disk space. The last 256 KiB are
-                reserved for deletes, so that a full store can be emptied.
+            map_size: Bytes that the store may grow to. None for 1 TiB; if the address space of the
+                process is too small for that (`ulimit -v`, hundreds of open stores), for a share of
+                what is left, which grows when it is full and no snapshot of this process is open.
+                The map takes no memory and no disk space. The last 256 KiB are reserved for
+                deletes, so that a full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
                 process that opens the store decides.
             mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
@@ -145,7 +147,8 @@ class LMDBEventStore(LMDBView, EventStore):
         Raises:
             InvalidEvent: the event cannot be stored; nothing was written.
             DuplicateEvent: its id is in the store already; the stored event is untouched.
-            StoreFull: the map is full; nothing was written.
+            StoreFull: the map is full and cannot grow; nothing was written, and the message names
+                the remedy.
             StoreClosed, ReadOnlyStore: the store was closed, or opened with `readonly=True`.
             EventWriteException: the write failed; unless the message says otherwise, nothing was
                 written.

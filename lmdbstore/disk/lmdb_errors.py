@@ -82,10 +82,7 @@ def read_error(error: lmdb.Error) -> EventStoreException:
 def write_error(error: lmdb.Error) -> EventStoreException:
     """Return the exception for a failed write."""
     if isinstance(error, lmdb.MapFullError):
-        return StoreFull(
-            "the store is full: its map_size is used up and nothing was written; close it in "
-            "this process and open it with a larger map_size, or delete events"
-        )
+        return StoreFull("the store is full and nothing was written")
     message = f"the write failed and nothing was written: {error}{advice(error)}"
     return _common(error) or EventWriteException(message)
 
