@@ -243,11 +243,12 @@ class LMDBEventStore(LMDBView, EventStore):
         those before the time `before`. It deletes more while there are more than `max_events`, or
         while the store takes up more than `max_bytes`. At least one of these three must be given.
 
-        It writes in transactions of at most 1,000 events, and of about 4 MiB of records. Each is
-        atomic and, with `durability="full"`, flushed; other writes may come between them. If it is
-        interrupted, killed or fails, deleted events are gone for good, the rest is unchanged, and
-        the next call continues. Events saved while it runs are left for the next call. The file
-        does not shrink: its space is used again.
+        It writes in transactions of at most 1,000 events, and of about 4 MiB of records; of fewer
+        events, down to one, where the map, the disk or the file is full. Each is atomic and, with
+        `durability="full"`, flushed; other writes may come between them. If it is interrupted,
+        killed or fails, deleted events are gone for good, the rest is unchanged, and the next call
+        continues. Events saved while it runs are left for the next call. The file does not shrink:
+        its space is used again.
 
         Args:
             before: Seconds since 1970, exclusive; infinity is after or before all events.
@@ -268,7 +269,8 @@ class LMDBEventStore(LMDBView, EventStore):
             InvalidQuery: an argument is invalid, or none says which events to delete.
             StoreDamaged: an event to be deleted is not what was written; the events before it are
                 deleted, except for a last piece of them.
-            StoreFull: the store is so full that not even one event can be deleted.
+            StoreFull: the store is so full that not even one event can be deleted; the message says
+                how many were deleted before (so does the EventWriteException of a full disk).
             StoreClosed, ReadOnlyStore, EventWriteException, EventReadException: as usual.
         """
         retention = checked_retention(

@@ -92,7 +92,7 @@ def back_up(session: Session, target: str, progress: Progress | None) -> int:
                 raise
     except OSError as error:
         raise EventWriteException(
-            f"the backup {shown(target)} could not be made: {error}{advice(error)}"
+            f"the backup {shown(target)} could not be made: {error}{advice(error, parent)}"
         ) from error
     return size
 

@@ -69,7 +69,7 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
                 _rename(made, folder)
             flush_folder(parent)
     except (OSError, lmdb.Error) as error:
-        what = advice(error) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
+        what = advice(error, parent) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
         raise StoreOpenError(f"the store {shown(path)} could not be made: {error}{what}") from error
 
 

@@ -20,7 +20,7 @@ import lmdb
 
 from lmdbstore.disk.databases import Databases, open_databases
 from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
-from lmdbstore.disk.lmdb_errors import in_any_map, read_error, write_error
+from lmdbstore.disk.lmdb_errors import in_any_map, lacks_space, read_error, write_error
 from lmdbstore.disk.map_size import (
     DEFAULT_MAP_SIZE,
     adopt_map,
@@ -177,10 +177,12 @@ class Environment:
         return ""
 
     def write_freeing(self, change: Change) -> None:
-        """Carry out a change that frees space, in a store that may be full."""
+        """Carry out a change that frees space, in a store or on a disk that may be full."""
         try:
             self.write(change)
-        except StoreFull:
+        except EventWriteException as error:
+            if not lacks_space(error, self.folder.path):
+                raise
             self.write(EmptyCommit())
             self.write(change)
 
@@ -233,7 +235,7 @@ class Environment:
         try:
             self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
-            raise write_error(error) from error
+            raise write_error(error, self.lmdb) from error
 
     def replace_file(self, new: str) -> None:
         """Replace the data file with the file `new` and open it; all threads are kept out.
