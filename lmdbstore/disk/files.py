@@ -25,6 +25,7 @@ __all__ = [
     "check_space",
     "exchange",
     "flush_folder",
+    "missing_folders",
     "remove_temporary",
     "space_advice",
     "space_is_short",
@@ -87,6 +88,31 @@ def flush_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def missing_folders(folder: str) -> Iterator[None]:
+    """Make a folder and its parents, as far as they are missing; undone if the block fails.
+
+    They have the usual rights (umask), and are flushed. Raises OSError.
+    """
+    made: list[str] = []
+    try:
+        missing = []
+        while not os.path.lexists(folder):
+            missing.append(folder)
+            folder = os.path.dirname(folder)
+        for name in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.mkdir(name)
+                made.append(name)
+            flush_folder(os.path.dirname(name))
+        yield
+    except BaseException:
+        for name in reversed(made):
+            with contextlib.suppress(OSError):  # something else is in it by now
+                os.rmdir(name)
+        raise
 
 
 def adopt_rights(new: str, old: str) -> None:
