@@ -90,17 +90,18 @@ class LMDBEventStore(LMDBView, EventStore):
         """Open the store in the folder `path`.
 
         Args:
-            path: The folder. Creating a store makes it, for its owner alone (mode 0700); its
-                parent must exist.
+            path: The folder. Creating a store makes it, for its owner alone (mode 0700), and its
+                missing parents with the usual rights (umask).
             create: Create a store if there is none.
             readonly: Open without the right to write; the store must exist.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
             signatures: Whether pattern searches skip runs that their signatures exclude, and
                 whether `save_many` makes signatures; see `sign`.
-            map_size: Bytes that the store may grow to; None for 1 TiB, or less if the address space
-                is too small. The map takes no memory and no disk space. The last 256 KiB are
-                reserved for deletes, so that a full store can be emptied.
+            map_size: Bytes that the store may grow to. None for 1 TiB, or for a share of a small
+                address space, which grows while no snapshot of this process is open. The map takes
+                no memory and no disk space. The last 256 KiB are reserved for deletes, so that a
+                full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
                 process that opens the store decides.
             mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
@@ -145,7 +146,7 @@ class LMDBEventStore(LMDBView, EventStore):
         Raises:
             InvalidEvent: the event cannot be stored; nothing was written.
             DuplicateEvent: its id is in the store already; the stored event is untouched.
-            StoreFull: the map is full; nothing was written.
+            StoreFull: the map is full and cannot grow; nothing was written.
             StoreClosed, ReadOnlyStore: the store was closed, or opened with `readonly=True`.
             EventWriteException: the write failed; unless the message says otherwise, nothing was
                 written.
@@ -240,11 +241,12 @@ class LMDBEventStore(LMDBView, EventStore):
         those before the time `before`. It deletes more while there are more than `max_events`, or
         while the store takes up more than `max_bytes`. At least one of these three must be given.
 
-        It writes in transactions of at most 1,000 events, and of about 4 MiB of records. Each is
-        atomic and, with `durability="full"`, flushed; other writes may come between them. If it is
-        interrupted, killed or fails, deleted events are gone for good, the rest is unchanged, and
-        the next call continues. Events saved while it runs are left for the next call. The file
-        does not shrink: its space is used again.
+        It writes in transactions of at most 1,000 events, and of about 4 MiB of records; of fewer
+        events, down to one, where the map, the disk or the file is full. Each is atomic and, with
+        `durability="full"`, flushed; other writes may come between them. If it is interrupted,
+        killed or fails, deleted events are gone for good, the rest is unchanged, and the next call
+        continues. Events saved while it runs are left for the next call. The file does not shrink:
+        its space is used again.
 
         Args:
             before: Seconds since 1970, exclusive; infinity is after or before all events.
@@ -265,7 +267,8 @@ class LMDBEventStore(LMDBView, EventStore):
             InvalidQuery: an argument is invalid, or none says which events to delete.
             StoreDamaged: an event to be deleted is not what was written; the events before it are
                 deleted, except for a last piece of them.
-            StoreFull: the store is so full that not even one event can be deleted.
+            StoreFull: the store is so full that not even one event can be deleted; the message says
+                how many were deleted before (so does the EventWriteException of a full disk).
             StoreClosed, ReadOnlyStore, EventWriteException, EventReadException: as usual.
         """
         retention = checked_retention(
@@ -297,6 +300,7 @@ class LMDBEventStore(LMDBView, EventStore):
         self,
         path: str | os.PathLike[str],
         *,
+        mode: int | None = None,
         progress: Progress | None = None,
     ) -> int:
         """Copy the store into the new folder `path`; return the bytes of the copy's file.
@@ -309,6 +313,8 @@ class LMDBEventStore(LMDBView, EventStore):
 
         Args:
             path: A folder that does not exist yet, or is empty.
+            mode: The rights of the copy's files, as for a new store; by default those of the
+                store's data file.
             progress: Called with the number of database entries written and their total.
 
         Raises:
@@ -319,7 +325,9 @@ class LMDBEventStore(LMDBView, EventStore):
             StoreClosed: the store was closed.
             EventReadException: the store could not be read.
         """
-        return back_up(self._session, folder_of(path, links=False), checked_progress(progress))
+        mode = None if mode is None else checked_mode(mode)
+        target = folder_of(path, links=False)
+        return back_up(self._session, target, checked_progress(progress), mode)
 
     def compact(self, *, progress: Progress | None = None) -> Compacted:
         """Give the space of free pages back to the disk; return the bytes before and after.

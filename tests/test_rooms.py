@@ -51,6 +51,7 @@ LIBRARIES = {
         "check.page_check",
         "disk.databases",
         "disk.lmdb_errors",
+        "disk.map_size",
         "engine.create",
         "engine.environment",
         "engine.held_transaction",
@@ -68,7 +69,7 @@ LIBRARIES = {
         "processes.presence",
         "processes.snapshot_notes",
     },
-    "mmap": {"processes.barrier"},
+    "mmap": {"disk.map_size", "processes.barrier"},
 }
 
 

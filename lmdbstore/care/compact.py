@@ -48,7 +48,8 @@ def compact_in_place(session: Session, progress: Progress | None) -> Compacted:
         return _compacted(session, environment, total, progress)
     except OSError as error:
         raise EventWriteException(
-            f"the store {shown(session.path)} could not be compacted: {error}{advice(error)}"
+            f"the store {shown(session.path)} could not be compacted: {error}"
+            f"{advice(error, session.path)}"
         ) from error
 
 

@@ -18,7 +18,7 @@ from lmdbstore.check.verify import verify_session
 from lmdbstore.check.walk import after
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.files import check_space, flush_folder, temporary_folder
-from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
+from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, FILE_MODE, StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.options import Options
 from lmdbstore.engine.session import Session
@@ -69,8 +69,12 @@ class _Append(Change):
         return None
 
 
-def back_up(session: Session, target: str, progress: Progress | None) -> int:
+def back_up(
+    session: Session, target: str, progress: Progress | None, mode: int | None = None
+) -> int:
     """Copy the store into the new folder `target`; return the bytes of the copy's file.
+
+    `mode` is the rights of the copy's files; None for those of the store.
 
     Raises:
         EventWriteException: it could not be made; nothing of it remains.
@@ -83,7 +87,8 @@ def back_up(session: Session, target: str, progress: Progress | None) -> int:
         _check_free(target, session.path)
         check_space(parent, needed(session))
         with temporary_folder(parent) as made:
-            size = copy_verified(session, made, progress)
+            rights = environment.folder.rights & 0o666 | FILE_MODE if mode is None else mode
+            size = copy_verified(session, made, progress, rights)
             os.rename(made, target)  # may replace an empty folder, and nothing else
             try:
                 flush_folder(parent)
@@ -92,7 +97,7 @@ def back_up(session: Session, target: str, progress: Progress | None) -> int:
                 raise
     except OSError as error:
         raise EventWriteException(
-            f"the backup {shown(target)} could not be made: {error}{advice(error)}"
+            f"the backup {shown(target)} could not be made: {error}{advice(error, parent)}"
         ) from error
     return size
 
@@ -103,7 +108,9 @@ def needed(session: Session) -> int:
     return min(figures.map_used, sum(figures.databases.values())) + MARGIN
 
 
-def copy_verified(session: Session, made: str, progress: Progress | None) -> int:
+def copy_verified(
+    session: Session, made: str, progress: Progress | None, mode: int = FILE_MODE
+) -> int:
     """Copy the store into the folder `made`, flush and verify the copy; return its bytes.
 
     Raises:
@@ -111,7 +118,7 @@ def copy_verified(session: Session, made: str, progress: Progress | None) -> int
         EventWriteException: the copy does not verify.
     """
     try:
-        _copy_entries(session, made, progress)
+        _copy_entries(session, made, progress, mode)
         findings = _verified(StoreFolder(made))
     except StoreOpenError as error:  # for example, the disk is full
         raise EventWriteException(f"the copy could not be made: {error}") from error
@@ -134,9 +141,10 @@ def _verified(made: StoreFolder) -> list[Finding]:
         return verify_session(copy)
 
 
-def _copy_entries(session: Session, made: str, progress: Progress | None) -> None:
+def _copy_entries(session: Session, made: str, progress: Progress | None, mode: int) -> None:
     # Flushed once, at the end: no process sees it before.
-    with Session(made, Options(durability="none"), create=True) as copy, session.hold() as held:
+    new = Session(made, Options(durability="none"), create=True, mode=mode)
+    with new as copy, session.hold() as held:
         totals = held.read(
             lambda txn, databases: {
                 name.encode(): txn.stat(database)["entries"]

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from lmdbstore.contract.query import checked_flags, checked_number, checked_seconds, refuse
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id
-from lmdbstore.errors import StoreDamaged, StoreFull, shown
+from lmdbstore.errors import EventWriteException, StoreDamaged, shown
 from lmdbstore.read.cursor import duplicates, entries
 from lmdbstore.read.postings import leap, merged, number
 from lmdbstore.write.change import Change
 from lmdbstore.write.delete import erase
 from lmdbstore.write.sign import unsign_empty
+
+from .pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,7 +270,7 @@ def purge(
     if not dry_run:
         session.check_writable()
     session.after_writes()
-    work = _Purge(session.read, session.write_freeing, retention, progress)
+    work = _Purge(session.read, session.write_freeing, retention, progress, session.path)
     return work.rehearse() if dry_run else work.run()
 
 
@@ -281,8 +283,12 @@ class _Purge:
         write: Callable[[Change], None],
         retention: Retention,
         progress: Progress | None,
+        path: str,
     ) -> None:
-        """Read and write with these; `progress` gets the number deleted and about how many will."""
+        """Read and write the store in `path` with these.
+
+        `progress` gets the number deleted and about how many will be.
+        """
         self._reads = reads
         self._write = write
         self._retention = retention
@@ -290,6 +296,7 @@ class _Purge:
         self._first: bytes | None = None  # keys of deleted events
         self._last: bytes | None = None
         self._events = self._bytes = 0
+        self._sizes = Pieces(path, PURGE_EVENTS)
 
     def run(self) -> Purged:
         """Delete the events."""
@@ -334,17 +341,16 @@ class _Purge:
         return self._reads(lambda txn, databases: _span(txn, databases, flags, keep_flags, low))
 
     def _erase(self, keys: list[bytes], reach: _Reach) -> bool:
-        """Delete a piece, in smaller ones if the store is too full; False if the rest stays."""
-        size = len(keys)
+        """Delete a piece, in smaller ones if it does not fit; False if the rest stays."""
+        size = self._sizes
         while keys:
-            change = _Erase(keys[:size], reach.end, self._retention.max_bytes or 0)
+            change = _Erase(keys[: size.size], reach.end, self._retention.max_bytes or 0)
             try:
                 self._write(change)
-            except StoreFull as error:
-                size = min(size, len(keys)) // 2
-                if not size:
-                    raise _too_full(error) from error
+            except EventWriteException as error:
+                size.shrink(error, min(size.size, len(keys)), self._events)
                 continue
+            size.grow()
             self._note(change.erased, change.bytes)
             if self._progress is not None:
                 self._progress(self._events, max(self._events, reach.events, reach.guess))
@@ -370,11 +376,3 @@ class _Purge:
 
 def _time(key: bytes | None) -> float | None:
     return None if key is None else fmt.decode_key(key).timestamp
-
-
-def _too_full(error: StoreFull) -> StoreFull:
-    return StoreFull(
-        "the store is so full that not even one event can be deleted: close the snapshots that "
-        "keep space from being used again (`stats` names them), or close the store in this process "
-        f"and open it with a larger map_size ({error})"
-    )

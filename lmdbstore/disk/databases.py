@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import lmdb
 
-from lmdbstore.errors import StoreDamaged, StoreOpenError
+from lmdbstore.errors import EventReadException, StoreDamaged, StoreOpenError
 
 from . import format as fmt
 from .lmdb_errors import in_any_map
+from .map_size import adopt_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -155,8 +156,8 @@ def check_is_store(environment: lmdb.Environment, path: str) -> None:
 def _while_opening(environment: lmdb.Environment, path: str, work: Callable[[], T]) -> T:
     """Run `work` before anyone else uses the environment, so its map can be resized at once."""
     try:
-        return in_any_map(work, lambda: environment.set_mapsize(0))
-    except (lmdb.Error, StoreDamaged) as error:
+        return in_any_map(work, lambda: adopt_map(environment))
+    except (lmdb.Error, EventReadException) as error:  # also StoreDamaged
         raise StoreOpenError(f"the store {path!r} could not be opened: {error}") from error
 
 

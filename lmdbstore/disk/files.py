@@ -7,7 +7,9 @@ the contents of the files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 from typing import TYPE_CHECKING
 
 from lmdbstore.errors import EventWriteException, shown
@@ -23,7 +25,10 @@ __all__ = [
     "check_space",
     "exchange",
     "flush_folder",
+    "missing_folders",
     "remove_temporary",
+    "space_advice",
+    "space_is_short",
     "temporary_folder",
     "temporary_name",
 ]
@@ -85,6 +90,31 @@ def flush_folder(folder: str) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def missing_folders(folder: str) -> Iterator[None]:
+    """Make a folder and its parents, as far as they are missing; undone if the block fails.
+
+    They have the usual rights (umask), and are flushed. Raises OSError.
+    """
+    made: list[str] = []
+    try:
+        missing = []
+        while not os.path.lexists(folder):
+            missing.append(folder)
+            folder = os.path.dirname(folder)
+        for name in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.mkdir(name)
+                made.append(name)
+            flush_folder(os.path.dirname(name))
+        yield
+    except BaseException:
+        for name in reversed(made):
+            with contextlib.suppress(OSError):  # something else is in it by now
+                os.rmdir(name)
+        raise
+
+
 def adopt_rights(new: str, old: str) -> None:
     """Give the file `new` the rights and the owner of the file `old`; raises OSError."""
     status = os.stat(old)
@@ -121,3 +151,75 @@ def check_space(folder: str, needed: int) -> None:
             f"the disk of {shown(folder)} has {free:,} bytes free and up to {needed:,} are needed; "
             "free some space, or choose another disk"
         )
+
+
+# A write that does not fit is cut off: it fills the disk, and LMDB reports an I/O error. With fewer
+# free bytes than this, such an error is that of a full disk: systems count what is free roughly.
+NEARLY_FULL = 1 << 20
+
+
+def space_is_short(number: int, path: str) -> bool:
+    """Whether the error of a write to a file, by its number, means that the file cannot grow.
+
+    `path` is the file, or its folder. A quota cannot be asked for; it has an error of its own.
+    """
+    if number != errno.EIO:
+        return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    free = _free_bytes(path)
+    return _at_limit(path) or (free is not None and free < NEARLY_FULL)
+
+
+def space_advice(number: int, path: str) -> str:
+    """Return the cause and the remedy if a write to a file failed for want of space, or with EIO.
+
+    It is empty for other errors.
+    """
+    if number == errno.EFBIG or (number == errno.EIO and _at_limit(path)):
+        return _limit_advice()
+    if number == errno.EDQUOT:
+        return "; the quota of its owner is used up: free some space and try again"
+    return _disk_advice(number, path) if number in (errno.ENOSPC, errno.EIO) else ""
+
+
+def _disk_advice(number: int, path: str) -> str:
+    free = _free_bytes(path)
+    if free is None:
+        kind = "full" if number == errno.ENOSPC else "full or failing"
+        return f"; check whether the disk is {kind}"
+    what = f"the file system of {shown(path)} has {free:,} bytes free"
+    if free < NEARLY_FULL:
+        return f"; the disk is full: {what}; free some space and try again"
+    if number == errno.EIO:
+        return f"; the disk is not full ({what}), so it may be failing: check it"
+    return (
+        f"; there was no space for it, although {what} now: it may have a quota, no room for "
+        "another file, or more space than before; free some, and try again"
+    )
+
+
+def _free_bytes(path: str) -> int | None:
+    """Return the bytes that this user may use in the file system of a path; None if unknown."""
+    try:
+        status = os.statvfs(path)
+    except (OSError, ValueError):
+        return None
+    return (status.f_bavail if os.geteuid() else status.f_bfree) * status.f_frsize
+
+
+def _at_limit(path: str) -> bool:
+    """Whether a file is as large as this process may make one."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        return limit != resource.RLIM_INFINITY and os.stat(path).st_size >= limit
+    except (OSError, ValueError):
+        return False
+
+
+def _limit_advice() -> str:
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit == resource.RLIM_INFINITY:
+        return "; the file system allows no larger file: move the store to another one"
+    return (
+        f"; the file may not grow beyond {limit:,} bytes: raise the limit on the size of files "
+        "(ulimit -f)"
+    )

@@ -21,6 +21,9 @@ from lmdbstore.errors import (
     StoreFull,
 )
 
+from .files import space_advice, space_is_short
+from .folder import StoreFolder
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +32,7 @@ __all__ = [
     "advice",
     "code",
     "in_any_map",
+    "lacks_space",
     "map_advice",
     "read_error",
     "write_error",
@@ -79,14 +83,13 @@ def read_error(error: lmdb.Error) -> EventStoreException:
     return _common(error) or EventReadException(f"the store could not be read: {error}")
 
 
-def write_error(error: lmdb.Error) -> EventStoreException:
-    """Return the exception for a failed write."""
+def write_error(error: lmdb.Error, environment: lmdb.Environment) -> EventStoreException:
+    """Return the exception for a failed write to an environment."""
     if isinstance(error, lmdb.MapFullError):
-        return StoreFull(
-            "the store is full: its map_size is used up and nothing was written; close it in "
-            "this process and open it with a larger map_size, or delete events"
-        )
-    message = f"the write failed and nothing was written: {error}{advice(error)}"
+        return StoreFull("the store is full and nothing was written")
+    message = (
+        f"the write failed and nothing was written: {error}{advice(error, _data_of(environment))}"
+    )
     return _common(error) or EventWriteException(message)
 
 
@@ -97,17 +100,32 @@ def map_advice(error: lmdb.Error) -> str:
     return ""
 
 
-def advice(error: lmdb.Error | OSError) -> str:
-    """Return the remedy for a disk that takes no more data; empty for other errors.
+def advice(error: lmdb.Error | OSError, path: str) -> str:
+    """Return the cause and the remedy for a file that takes no more data; empty for other errors.
 
-    If a full disk takes only a part of a write, LMDB reports an I/O error.
+    `path` is the file, or its folder.
     """
     number = error.errno if isinstance(error, OSError) else code(error)
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return "; the disk is full: free some space and try again"
-    if number == errno.EFBIG:
-        return "; the file may not grow: raise the limit on the size of files (ulimit -f)"
-    return "; check whether the disk is full or failing" if number == errno.EIO else ""
+    return space_advice(number or 0, path)
+
+
+def lacks_space(error: EventStoreException, path: str) -> bool:
+    """Whether a write to the store in the folder `path` failed because map, disk or file is full.
+
+    Then it was not written, and one that needs less space may succeed.
+    """
+    cause = error.__cause__
+    if isinstance(error, StoreFull):
+        return True
+    number = code(cause) if isinstance(cause, lmdb.Error) else 0
+    return space_is_short(number, StoreFolder(path).data)
+
+
+def _data_of(environment: lmdb.Environment) -> str:
+    try:
+        return StoreFolder(environment.path()).data
+    except lmdb.Error:  # it is closed
+        return ""
 
 
 def in_any_map(work: Callable[[], T], adopt: Callable[[], None]) -> T:

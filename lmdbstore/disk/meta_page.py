@@ -12,10 +12,10 @@ from __future__ import annotations
 import sys
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["META_PAGES", "Meta", "meta_at", "number_at"]
+__all__ = ["META_PAGES", "Meta", "map_size_of", "meta_at", "number_at"]
 
 MAGIC = 0xBEEFC0DE
-MAGIC_AT, SIZE_AT, ROOT_AT, LAST_AT, TRANSACTION_AT, END = 16, 40, 128, 136, 144, 152
+MAGIC_AT, MAP_AT, SIZE_AT, ROOT_AT, LAST_AT, TRANSACTION_AT, END = 16, 32, 40, 128, 136, 144, 152
 META_PAGES = 2
 
 
@@ -41,3 +41,17 @@ def meta_at(file: BinaryIO, at: int) -> Meta | None:
         return None
     transaction, root, last = (number_at(page, n, 8) for n in (TRANSACTION_AT, ROOT_AT, LAST_AT))
     return Meta(transaction, root, last, number_at(page, SIZE_AT, 4))
+
+
+def map_size_of(path: str) -> int:
+    """Return the size of the largest map that a data file was written with; 0 if it is unknown."""
+    sizes = [0]
+    try:
+        with open(path, "rb") as file:
+            first = meta_at(file, 0)
+            for at in (0, first.page_size) if first else ():
+                file.seek(at + MAP_AT)
+                sizes.append(number_at(file.read(8), 0, 8))
+    except OSError:
+        pass
+    return max(sizes)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import lmdb
 
 from lmdbstore.disk.databases import MAX_DATABASES, create_databases
-from lmdbstore.disk.files import flush_folder, temporary_folder
+from lmdbstore.disk.files import flush_folder, missing_folders, temporary_folder
 from lmdbstore.disk.folder import (
     BARRIER_FILE,
     DATA_FILE,
@@ -48,7 +48,7 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
     """Create an empty store in a folder that holds none, if that is allowed.
 
     Its files get the rights of `new.mode`, whatever the umask. A new folder gets the right to enter
-    it for every user that may read them.
+    it for every user that may read them. Missing parent folders get the usual rights.
 
     Raises:
         StoreOpenError: something else is in the way, or the folder cannot be made.
@@ -59,7 +59,7 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
     _check_free(folder, create=create and not readonly, readonly=readonly)
     parent = path if os.path.isdir(path) else os.path.dirname(path)
     try:
-        with temporary_folder(parent) as made:
+        with missing_folders(parent), temporary_folder(parent) as made:
             os.mkdir(made, 0o700)
             _fill(StoreFolder(made), new)
             _set_rights(made, new.mode)
@@ -69,7 +69,7 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
                 _rename(made, folder)
             flush_folder(parent)
     except (OSError, lmdb.Error) as error:
-        what = advice(error) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
+        what = advice(error, parent) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
         raise StoreOpenError(f"the store {shown(path)} could not be made: {error}{what}") from error
 
 
@@ -87,10 +87,6 @@ def _check_free(folder: StoreFolder, *, create: bool, readonly: bool) -> None:
     if not create:
         how = "without readonly=True" if readonly else "with create=True"
         raise StoreOpenError(f"there is no store at {shown(path)}; open it {how} to make one")
-    if not os.path.isdir(os.path.dirname(path)):
-        raise StoreOpenError(
-            f"the folder {shown(os.path.dirname(path))} does not exist; make it first"
-        )
 
 
 def _fill(made: StoreFolder, new: NewStore) -> None:

@@ -2,7 +2,8 @@
 
 Rules, each because of a trap of LMDB:
 - No transaction is open across the caller's code, except held ones (`engine.held_transaction`).
-- A larger map of another process is adopted while all other threads are kept out.
+- A larger map of another process is adopted while all other threads are kept out. So is a map
+  made larger that the address space has kept small, but never while a snapshot is open.
 - From before the first file is opened until the last one is closed, the process is present in the
   folder: so no process replaces a file that another has open.
 """
@@ -19,7 +20,13 @@ import lmdb
 
 from lmdbstore.disk.databases import Databases, open_databases
 from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
-from lmdbstore.disk.lmdb_errors import in_any_map, read_error, write_error
+from lmdbstore.disk.lmdb_errors import in_any_map, lacks_space, read_error, write_error
+from lmdbstore.disk.map_size import (
+    DEFAULT_MAP_SIZE,
+    adopt_map,
+    grow_map,
+    short_of_space,
+)
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
@@ -53,6 +60,7 @@ __all__ = ["Environment", "Opened"]
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
+LARGER = "close it in this process and open it with a larger map_size, or delete events"
 ATTEMPTS = 10  # to find a free slot in the reader table
 
 
@@ -78,6 +86,7 @@ class Environment:
         self.gate = Gate()
         self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened
         self._held: WeakSet[HeldTransaction] = WeakSet()
+        self._grown = 0  # how often the map was made larger
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
 
     def add_user(self, user: object) -> None:
@@ -123,14 +132,57 @@ class Environment:
         return number
 
     def write(self, change: Change) -> None:
-        """Carry out a change; see `Writer.write`."""
-        self.writer.write(change)
+        """Carry out a change; see `Writer.write`. A full map grows, if only space kept it small."""
+        while True:
+            grown = self._grown
+            try:
+                self.writer.write(change)
+                return
+            except StoreFull as error:
+                if remedy := self._make_room(grown):
+                    raise StoreFull(f"{error}{remedy}") from error.__cause__
+
+    def _make_room(self, grown: int) -> str:
+        """Give the store a larger map, unless it grew in the meantime; else return the remedy."""
+        size = self.options.map_size
+        if size is not None:
+            return f"; its map_size is {size:,} bytes: {LARGER}"
+        if self.gate.inside_here:  # a signal handler interrupted a read, which the map must outlive
+            return "; write again, outside of the signal handler"
+        try:
+            return self.gate.keep_out(lambda: self._grow(grown))
+        except lmdb.Error as error:
+            raise read_error(error) from error
+
+    def _grow(self, grown: int) -> str:
+        if self.gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        if self._grown != grown:
+            return ""
+        size: int = self.lmdb.info()["map_size"]
+        if size >= DEFAULT_MAP_SIZE:
+            return f"; its map has {size:,} bytes, as map_size was not given: {LARGER}"
+        try:
+            self.check_none_held()
+        except EventWriteException:
+            return (
+                f"; the address space has kept its map at {size:,} bytes, and the map cannot grow "
+                "while a snapshot of this process is open: close it and write again, or delete "
+                "events"
+            )
+        if not grow_map(self.lmdb):
+            why = short_of_space(size)
+            return f"; its map has {size:,} bytes and cannot grow, because {why}, or delete events"
+        self._grown += 1
+        return ""
 
     def write_freeing(self, change: Change) -> None:
-        """Carry out a change that frees space, in a store that may be full."""
+        """Carry out a change that frees space, in a store or on a disk that may be full."""
         try:
             self.write(change)
-        except StoreFull:
+        except EventWriteException as error:
+            if not lacks_space(error, self.folder.path):
+                raise
             self.write(EmptyCommit())
             self.write(change)
 
@@ -169,7 +221,7 @@ class Environment:
         if self.gate.closed:
             raise StoreClosed("the store is closed; open it again")
         self._drop_held()
-        self.lmdb.set_mapsize(0)
+        adopt_map(self.lmdb)
 
     def ask(self, question: Callable[[lmdb.Environment], T]) -> T:
         """Ask LMDB something outside of a transaction; raises the same as `read`."""
@@ -183,7 +235,7 @@ class Environment:
         try:
             self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
-            raise write_error(error) from error
+            raise write_error(error, self.lmdb) from error
 
     def replace_file(self, new: str) -> None:
         """Replace the data file with the file `new` and open it; all threads are kept out.

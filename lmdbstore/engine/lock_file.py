@@ -45,7 +45,7 @@ def provide_lock_file(folder: StoreFolder, max_readers: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StoreOpenError(
-                f"{folder.lock!r} could not be made: {error}{advice(error)}"
+                f"{folder.lock!r} could not be made: {error}{advice(error, folder.path)}"
             ) from error
 
 

@@ -1,7 +1,6 @@
 """Opening the data file with LMDB: the map, the lock file, and the errors.
 
-Rules: the map is `map_size`, or else 1 TiB; it is never grown here. If the address space is too
-small, the latter is halved until it fits.
+Rules: the map is `map_size`, or else in proportion to the address space (`disk.map_size`).
 """
 
 from __future__ import annotations
@@ -9,25 +8,30 @@ from __future__ import annotations
 import errno
 import os
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import lmdb
 
 from lmdbstore.disk.databases import MAX_DATABASES
 from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice
+from lmdbstore.disk.map_size import map_sizes, short_of_space
 from lmdbstore.errors import StoreOpenError
 
 from .inspect_file import inspect_data_file
 from .lock_file import provide_lock_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lmdbstore.disk.folder import StoreFolder
 
     from .options import Options
 
-__all__ = ["DEFAULT_MAP_SIZE", "open_lmdb"]
+__all__ = ["open_lmdb"]
 
-DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no space on disk
-LEAST_MAP_SIZE = 1 << 26  # bytes; halving stops here
+MANY = 16  # environments; fewer need not know how much address space is left
+
+_open: WeakSet[lmdb.Environment] = WeakSet()  # the environments of this process, not yet garbage
 
 
 def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:
@@ -38,7 +42,8 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
     """
     inspect_data_file(folder, readonly=options.readonly, locked=locked)
     provide_lock_file(folder, options.max_readers)
-    size = options.map_size or DEFAULT_MAP_SIZE
+    sizes = iter((options.map_size,)) if options.map_size else _sizes(folder)
+    size = next(sizes)
     while True:
         try:
             environment = lmdb.open(
@@ -51,11 +56,22 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
                 max_dbs=MAX_DATABASES,
             )
             environment.reader_check()
-            return environment
         except lmdb.Error as error:
-            if not map_advice(error) or options.map_size or size <= LEAST_MAP_SIZE:
+            following = next(sizes, None) if map_advice(error) else None
+            if following is None:
                 raise _open_error(folder.path, options, error) from error
-            size //= 2
+            size = following
+        else:
+            _open.add(environment)
+            return environment
+
+
+def _sizes(folder: StoreFolder) -> Iterator[int]:
+    try:
+        used = os.stat(folder.data).st_size
+    except OSError as error:
+        raise StoreOpenError(f"the store {folder.path!r} could not be opened: {error}") from error
+    return map_sizes(used, many=len(_open) >= MANY)
 
 
 def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
@@ -71,6 +87,8 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
         message += "; this process has opened the same files with lmdb itself"
     elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot free dead slots before it opens
         message = f"{message}; {TOO_MANY_READERS}; a read in any of them frees slots of dead ones"
+    elif map_advice(error) and not options.map_size:
+        message += f"; the file does not fit: {short_of_space(0)}"
     else:
         message += map_advice(error)
     return StoreOpenError(message)

@@ -67,7 +67,7 @@ def create_barrier_file(folder: StoreFolder, mode: int) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StoreOpenError(
-            f"{path!r} of the store could not be made: {error}{advice(error)}"
+            f"{path!r} of the store could not be made: {error}{advice(error, folder.path)}"
         ) from error
 
 

@@ -154,7 +154,8 @@ class SaveMany(Change):
     """Save many events, all or none.
 
     They are written batch by batch in one transaction. A written batch is released, because its
-    dirty pages take its place in memory. So this can be applied only once.
+    dirty pages take its place in memory. So this can be applied only once, except in a map that
+    may grow: there it is applied again when the map has grown, and releases nothing.
     """
 
     alone = True
@@ -178,8 +179,11 @@ class SaveMany(Change):
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; raises DuplicateEvent, because some ids are written by then."""
         lowest = min((min(batch.rows.times) for batch in self._batches), default=b"")
-        while self._batches:
+        keep = txn.map_may_grow
+        for _ in range(len(self._batches)):
             batch = self._batches.popleft()
+            if keep:
+                self._batches.append(batch)
             keys = batch.keys(txn)
             for place in batch.claim(txn, keys):
                 raise _duplicate(fmt.decode_one(batch.rows.records[place]).id)

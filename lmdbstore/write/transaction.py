@@ -18,6 +18,7 @@ import lmdb
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id
+from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
 from lmdbstore.errors import StoreDamaged, shown
 
 if TYPE_CHECKING:
@@ -143,6 +144,11 @@ class WriteTransaction:
     def bytes_in_use(self) -> int:
         """Return the bytes in the pages of all databases, uncommitted changes included."""
         return sum(bytes_in_use(self._live, self.databases).values())
+
+    @property
+    def map_may_grow(self) -> bool:
+        """Whether the map is so small that the changes may be carried out again in a larger one."""
+        return self._environment.info()["map_size"] < DEFAULT_MAP_SIZE
 
     def check_room(self, *, many: bool) -> None:
         """Raise MapFullError if the changes would leave too little room for deletes.

@@ -272,13 +272,13 @@ class Writer:
             self._transact(lambda txn: _commit(txn, batch))
         except _BrokenTransaction as broken:
             if len(batch) == 1:
-                batch[0].end(_own(broken.error))
+                batch[0].end(_own(broken.error, self._environment))
             else:
                 for job in batch:
                     self._carry_out([job])
         except (EventStoreException, lmdb.Error, OSError) as error:
             for job in batch:
-                job.end(_own(error))
+                job.end(_own(error, self._environment))
 
     def _transact(self, work: Callable[[WriteTransaction], None]) -> None:
         """Run `work`, which ends its transaction; every other writer is kept out."""
@@ -345,10 +345,12 @@ def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
         job.end(refusal)
 
 
-def _own(error: EventStoreException | lmdb.Error | OSError) -> EventStoreException:
+def _own(
+    error: EventStoreException | lmdb.Error | OSError, environment: lmdb.Environment
+) -> EventStoreException:
     """Return an exception for one caller: threads must not share a traceback."""
     if isinstance(error, lmdb.Error):
-        own = write_error(error)
+        own = write_error(error, environment)
     elif isinstance(error, EventStoreException):
         own = type(error)(*error.args)
     else:

@@ -17,6 +17,7 @@ from lmdbstore import (
     EventWriteException,
     Finding,
     FindingKind,
+    InvalidOption,
     LMDBEventStore,
     ReadOnlyStore,
     StoreClosed,
@@ -27,7 +28,7 @@ from lmdbstore.care import copy as copying
 from lmdbstore.testing.helpers import in_threads
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
-from tests.tools.stores import fill
+from tests.tools.stores import fill, rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +49,31 @@ def target(tmp_path: Path) -> Iterator[Path]:
     before = {*os.listdir(tmp_path), "events"}
     yield tmp_path / "backup"
     assert set(os.listdir(tmp_path)) - before <= {"backup", "more"}
+
+
+@pytest.mark.parametrize(
+    ("modes", "expected"),
+    [((0o660, None), 0o660), ((0o600, 0o640), 0o640), ((0o666, 0o600), 0o600)],
+)
+def test_the_files_of_a_backup_get_the_given_rights_or_those_of_the_store(
+    store: LMDBEventStore, path: Path, target: Path, modes: tuple[int, int | None], expected: int
+) -> None:
+    of_store, mode = modes
+    (path / "data.mdb").chmod(of_store)
+    before = os.umask(0o077)
+    try:
+        store.backup(target, mode=mode)
+    finally:
+        os.umask(before)
+        (path / "data.mdb").chmod(0o600)
+    assert {rights(target / name) for name in os.listdir(target)} == {expected}
+    assert rights(target) == expected | 0o100 | (expected & 0o044) >> 2
+
+
+def test_a_mode_that_is_none_is_refused(store: LMDBEventStore, target: Path) -> None:
+    with pytest.raises(InvalidOption, match="mode: 0o777"):
+        store.backup(target, mode=0o777)
+    assert not target.exists()
 
 
 def test_a_backup_is_a_store_like_any_other(

@@ -25,10 +25,11 @@ from lmdbstore import (
     repair,
     verify,
 )
+from lmdbstore.disk import files
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.folder import TEMPORARY
+from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
 from lmdbstore.engine import create as creation
-from lmdbstore.engine.open_lmdb import DEFAULT_MAP_SIZE
 from lmdbstore.engine.registry import _registry
 from tests.tools.planting import writing
 from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
@@ -124,7 +125,7 @@ def test_a_path_through_folders_whose_names_are_not_text_works(path: Path, insid
         assert verify(made, pages=True) == []
         assert repair(made).events == events
         with pytest.raises(StoreOpenError) as refused:
-            LMDBEventStore(f"{made}/none/none")
+            LMDBEventStore(f"{made}/none/none", create=False)
         assert str(refused.value).isprintable()
 
 
@@ -186,9 +187,42 @@ def test_a_missing_store_is_refused_without_create(tmp_path: Path) -> None:
         LMDBEventStore(tmp_path / "none", create=False)
     with pytest.raises(StoreOpenError, match="there is no store"):
         LMDBEventStore(tmp_path / "none", readonly=True)
-    with pytest.raises(StoreOpenError, match="make it first"):
-        LMDBEventStore(tmp_path / "no" / "folder")
+    for options in ({"create": False}, {"readonly": True}):
+        with pytest.raises(StoreOpenError, match="there is no store"):
+            LMDBEventStore(tmp_path / "no" / "folder", **options)  # type: ignore[arg-type]  # bools
     assert not os.listdir(tmp_path)
+
+
+def test_missing_parent_folders_are_made_with_the_usual_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    flush = files.flush_folder
+
+    def noted(folder: str) -> None:
+        flushed.append(folder)
+        flush(folder)
+
+    monkeypatch.setattr(files, "flush_folder", noted)
+    before = os.umask(0o027)
+    try:
+        with LMDBEventStore(tmp_path / "a" / "b" / "events") as store:
+            store.save(Event("a"))
+    finally:
+        os.umask(before)
+    assert flushed[:2] == [str(tmp_path), str(tmp_path / "a")]
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        assert (stat.S_IMODE(folder.stat().st_mode), len(os.listdir(folder))) == (0o750, 1)
+    assert stat.S_IMODE((tmp_path / "a" / "b" / "events").stat().st_mode) == 0o700
+
+
+def test_parent_folders_of_a_store_that_could_not_be_made_are_removed(tmp_path: Path) -> None:
+    with pytest.raises(StoreOpenError, match="pass a smaller map_size"):
+        LMDBEventStore(tmp_path / "a" / "b" / "events", map_size=1 << 50)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreOpenError, match="could not be"):
+        LMDBEventStore(tmp_path / "file" / "b" / "events")
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) -> None:
