@@ -67,6 +67,7 @@ LIBRARIES = {
         "processes.opening_lock",
         "processes.presence",
         "processes.snapshot_notes",
+        "processes.waits",
     },
     "mmap": {"processes.barrier"},
 }

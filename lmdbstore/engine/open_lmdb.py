@@ -15,6 +15,7 @@ import lmdb
 from lmdbstore.disk.databases import MAX_DATABASES
 from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice
 from lmdbstore.errors import StoreOpenError
+from lmdbstore.threads.deadline import FOREVER, Deadline
 
 from .inspect_file import inspect_data_file
 from .lock_file import provide_lock_file
@@ -30,13 +31,16 @@ DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no
 LEAST_MAP_SIZE = 1 << 26  # bytes; halving stops here
 
 
-def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:
+def open_lmdb(
+    folder: StoreFolder, options: Options, *, locked: bool = False, deadline: Deadline = FOREVER
+) -> lmdb.Environment:
     """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
 
     Raises:
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
+        OpenBusy: it seems damaged, and another process wrote until the deadline.
     """
-    inspect_data_file(folder, readonly=options.readonly, locked=locked)
+    inspect_data_file(folder, readonly=options.readonly, locked=locked, deadline=deadline)
     provide_lock_file(folder, options.max_readers)
     size = options.map_size or DEFAULT_MAP_SIZE
     while True:
