@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["import_files"]
 
 
-def import_files(
+def import_files(  # noqa: PLR0913  the options of the command
     db: Path,
     names: Sequence[str],
     *,
