@@ -39,10 +39,10 @@ def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[
         OpenBusy: another process opened it until the deadline.
         StoreOpenError: the data file cannot be locked.
     """
-    with contextlib.ExitStack() as undo:
+    descriptor = -1
+    try:
         try:
             descriptor = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
-            undo.callback(os.close, descriptor)
             free = flock_within(descriptor, fcntl.LOCK_EX, deadline)
         except OSError as error:
             raise StoreOpenError(
@@ -51,6 +51,9 @@ def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[
         if not free:
             raise opening_busy(folder, deadline)
         yield
+    finally:
+        if descriptor >= 0:  # a built-in call follows, so that no interrupt can come before it
+            os.close(descriptor)
 
 
 def opening_busy(folder: StoreFolder, deadline: Deadline, *, in_process: bool = False) -> OpenBusy:
