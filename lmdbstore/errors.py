@@ -17,6 +17,10 @@ and `re2` are turned into these, with the original kept as `__cause__`. A wrong 
     ├── StoreOpenError               the store could not be opened
     │   ├── InvalidOption            correct the option (also a ValueError)
     │   └── StoreInUse               close it elsewhere first (also a write exception)
+    ├── StoreBusy                    wait longer, or end what holds it up
+    │   ├── WriteBusy                (also a write exception)
+    │   ├── ReadBusy                 (also a read exception)
+    │   └── OpenBusy                 (also a StoreOpenError)
     ├── StoreClosed                  open the store again   (both a write and a read exception)
     └── StoreDamaged                 check the file         (both a write and a read exception)
 """
@@ -32,12 +36,16 @@ __all__ = [
     "InvalidEvent",
     "InvalidOption",
     "InvalidQuery",
+    "OpenBusy",
+    "ReadBusy",
     "ReadOnlyStore",
+    "StoreBusy",
     "StoreClosed",
     "StoreDamaged",
     "StoreFull",
     "StoreInUse",
     "StoreOpenError",
+    "WriteBusy",
     "shown",
 ]
 
@@ -88,6 +96,22 @@ class InvalidOption(StoreOpenError, ValueError):
 
 class StoreInUse(StoreOpenError, EventWriteException):
     """The store is open elsewhere, or its file is being replaced; the message names processes."""
+
+
+class StoreBusy(EventStoreException):
+    """A call waited for others until its time limit; the message says for whom, and what to do."""
+
+
+class WriteBusy(StoreBusy, EventWriteException):
+    """A write waited until its time limit; the message says whether it may have been written."""
+
+
+class ReadBusy(StoreBusy, EventReadException):
+    """A read waited until its time limit, and read nothing."""
+
+
+class OpenBusy(StoreBusy, StoreOpenError):
+    """An opening waited until its time limit; the store was not opened."""
 
 
 class StoreClosed(EventReadException, EventWriteException):

@@ -18,9 +18,9 @@ from .contract.checking import checked_id
 from .disk.folder import FILE_MODE
 from .engine.options import (
     MAX_READERS,
-    Options,
-    between,
+    checked_limit,
     checked_mode,
+    checked_options,
     checked_progress,
     folder_of,
     one_of,
@@ -40,12 +40,9 @@ if TYPE_CHECKING:
     from .check.findings import Finding
     from .check.walk import Progress
     from .contract.event import Event
-    from .contract.types import Strings
+    from .contract.types import Strings, Timeout
 
 __all__ = ["LMDBEventStore"]
-
-MAP_SIZES = 1 << 20, 1 << 56  # bytes: room for a few hundred events; more than any machine maps
-READERS = 1, 1 << 20  # slots of 64 bytes in the lock file
 
 Durability = Literal["full", "none"]
 Consistency = Literal["strict", "snapshot"]
@@ -70,6 +67,13 @@ class LMDBEventStore(LMDBView, EventStore):
     write, which was never acknowledged; the write may appear when another process settles it. A
     read inside a write of the same thread (by a signal handler) sees the state before the write.
 
+    Waits: a call may have to wait for other threads and processes, for a stopped one without end.
+    `timeout`, in seconds, bounds this: that of the call, or else that of the store; None is no
+    limit, and 0 does not wait. The call then raises `StoreBusy`, which names the process. It does
+    not bound the call's own work, such as the flush. With `"snapshot"` only writes wait for a
+    writer. If another process is writing when such a store is opened, its file is opened for
+    reading only until the first write; that is refused while a snapshot of this process is open.
+
     A store pickles as its path and options, and opens when it is unpickled. After `fork` the child
     opens the folder for itself at its first call; the child cannot use the parent's snapshots.
     """
@@ -86,6 +90,7 @@ class LMDBEventStore(LMDBView, EventStore):
         map_size: int | None = None,
         max_readers: int = MAX_READERS,
         mode: int = FILE_MODE,
+        timeout: float | None = None,
     ) -> None:
         """Open the store in the folder `path`.
 
@@ -108,8 +113,10 @@ class LMDBEventStore(LMDBView, EventStore):
                 its owner alone. Every user with the right to read may also enter a new folder. To
                 read a store takes the right to write too (`0o660`), because LMDB notes readers in a
                 file.
+            timeout: Seconds that this and every call may wait for others; see the class.
 
         Raises:
+            OpenBusy: others opened the store, or wrote to it, until the time limit.
             InvalidOption: an option has an invalid value, or differs from the one with which this
                 process has the store open already (`consistency` and `signatures` may differ).
             StoreOpenError: the folder does not exist, is not a store, has another format version,
@@ -120,21 +127,18 @@ class LMDBEventStore(LMDBView, EventStore):
         signatures = one_of("signatures", signatures, (True, False))
         self._session = Session(
             self._path,
-            Options(
-                readonly=one_of("readonly", readonly, (True, False)),
-                durability=one_of("durability", durability, ("full", "none")),
-                map_size=None if map_size is None else between("map_size", map_size, *MAP_SIZES),
-                max_readers=between("max_readers", max_readers, *READERS),
-            ),
+            checked_options(readonly, durability, map_size, max_readers),
             create=one_of("create", create, (True, False)),
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",
             mode=checked_mode(mode),
+            timeout=checked_limit(timeout),
         )
+        self._limit = self._session.timeout
         super().__init__(self._session.read, self._session.begin, signatures=signatures)
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def save(self, event: Event) -> None:
+    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
         """Save one event: all of it or nothing.
 
         When this returns the event is visible and, with `durability="full"`, flushed to disk.
@@ -146,32 +150,36 @@ class LMDBEventStore(LMDBView, EventStore):
         Raises:
             InvalidEvent: the event cannot be stored; nothing was written.
             DuplicateEvent: its id is in the store already; the stored event is untouched.
+            WriteBusy: others wrote until the time limit. Nothing was written, unless another thread
+                had begun to write the event with its own: then the message says so.
             StoreFull: the map is full and cannot grow; nothing was written.
             StoreClosed, ReadOnlyStore: the store was closed, or opened with `readonly=True`.
             EventWriteException: the write failed; unless the message says otherwise, nothing was
                 written.
         """
-        self._session.write(Save(event))
+        self._session.write(Save(event), self._session.deadline(timeout))
 
-    def save_many(self, events: Iterable[Event]) -> int:
+    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
         """Save all of the events, or none if one of them is invalid; return how many.
 
         It is one transaction, visible and flushed like that of `save`. `events` may be a generator.
         It is read to its end before anything is written, so it may itself read or write the store.
         The events are encoded as they are read, and their encoded form stays in memory until they
-        are written: for a million small events it takes about as much as a list of them.
+        are written: for a million small events it takes about as much as a list of them. That time
+        does not count for `timeout`.
 
         Raises:
             Exception: any exception of the generator; nothing was written.
             InvalidEvent, DuplicateEvent: for one of the events; if several are wrong, for any.
-            StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
+            WriteBusy, StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
         self._session.check_writable()
+        self._session.deadline(timeout)  # refuses a wrong one before it reads the events
         change = SaveMany(events, signed=self._signatures)
-        self._session.write(change)
+        self._session.write(change, self._session.deadline(timeout))
         return change.number
 
-    def delete(self, event_id: str | UUID) -> None:
+    def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
         """Delete one event: the event and every trace of it, or nothing.
 
         When this returns no one sees the event, except in an older snapshot, and with
@@ -182,24 +190,26 @@ class LMDBEventStore(LMDBView, EventStore):
             EventNotFound: there is no such event.
             InvalidQuery: the id is neither a string nor a UUID.
             StoreDamaged: the event is not what was written; nothing was deleted.
-            StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
+            WriteBusy, StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
-        self._session.write_freeing(Delete(checked_id(event_id)))
+        change = Delete(checked_id(event_id))
+        self._session.write_freeing(change, self._session.deadline(timeout))
 
     # -- reading ----------------------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, timeout: Timeout = ...) -> Snapshot:
         """Return a view of the store as it is now; use it in a `with` block, or close it.
 
         Several threads may use it. It holds a read transaction: while it is open, the space of
         deleted events cannot be used again, and the file grows instead. It ends with the store,
         and when another process gives the store a larger map.
         """
-        return self._track(Snapshot(self._session, signatures=self._signatures))
+        deadline = self._session.deadline(timeout)
+        return self._track(Snapshot(self._session, signatures=self._signatures, deadline=deadline))
 
-    def stats(self) -> StoreStatistics:
+    def stats(self, *, timeout: Timeout = ...) -> StoreStatistics:
         """Return how much the store holds, and how much space it takes; no record is read."""
-        return statistics(self._session.after_writes())
+        return statistics(self._session.after_writes(self._session.deadline(timeout)))
 
     # -- maintenance ------------------------------------------------------------------------------
 
@@ -383,16 +393,7 @@ class LMDBEventStore(LMDBView, EventStore):
 
     def __getstate__(self) -> dict[str, object]:
         """Pickle as the path and the options; a subclass may add to the state."""
-        session = self._session
-        arguments = {
-            **session.options._asdict(),
-            "path": self._path,
-            "create": session.create,
-            "consistency": "strict" if session.strict else "snapshot",
-            "signatures": self._signatures,
-            "mode": session.mode,
-        }
-        return {"arguments": arguments}
+        return {"arguments": self._session.arguments() | {"signatures": self._signatures}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the store that was pickled."""

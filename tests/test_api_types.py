@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from lmdbstore.contract.types import Timeout
+
 
 def events() -> Iterator[Event]:
     yield Event()
@@ -157,7 +159,7 @@ def test_a_view_cannot_write() -> None:
 
 def test_a_store_must_define_the_abstract_methods() -> None:
     class Incomplete(EventStore):
-        def save_many(self, events: Iterable[Event]) -> int:
+        def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:  # noqa: ARG002
             return len(list(events))
 
     incomplete: Any = Incomplete

@@ -68,6 +68,7 @@ LIBRARIES = {
         "processes.opening_lock",
         "processes.presence",
         "processes.snapshot_notes",
+        "processes.waits",
     },
     "mmap": {"disk.map_size", "processes.barrier"},
 }

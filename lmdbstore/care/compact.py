@@ -14,9 +14,10 @@ from lmdbstore.disk.files import check_space, remove_temporary, temporary_folder
 from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.registry import renamed
-from lmdbstore.errors import EventWriteException, StoreClosed, shown
+from lmdbstore.errors import EventWriteException, StoreClosed, WriteBusy, shown
+from lmdbstore.processes.waits import THREAD, busy
 from lmdbstore.threads.forking import process_lock
-from lmdbstore.threads.run_locked import run_locked
+from lmdbstore.threads.run_locked import run_within
 
 from .copy import copy_verified, needed
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lmdbstore.check.walk import Progress
     from lmdbstore.engine.environment import Environment
     from lmdbstore.engine.session import Session
+    from lmdbstore.threads.deadline import Deadline
 
 __all__ = ["Compacted", "compact_in_place"]
 
@@ -58,24 +60,37 @@ def _compacted(
 ) -> Compacted:
     sizes: list[Compacted] = []
 
+    deadline, folder = session.deadline(), environment.folder
+
     def work() -> None:
         try:
-            environment.barrier.lock()
+            environment.barrier.lock(deadline)
             with environment.presence.alone():
                 sizes.append(_exchange(session, environment, total, progress))
         finally:
             environment.barrier.unlock()  # also if an interrupt struck as it was locked
 
-    run_locked(process_lock(), _while_idle, environment, work)
+    def refusal() -> WriteBusy:
+        return busy(
+            WriteBusy,
+            folder,
+            deadline,
+            work="the opening or the write",
+            outcome="nothing was compacted",
+            locks=(folder.data, folder.barrier),
+            unknown=THREAD,
+        )
+
+    run_within(process_lock(), deadline, refusal, _while_idle, environment, work, deadline)
     return sizes[0]
 
 
-def _while_idle(environment: Environment, work: Callable[[], None]) -> None:
+def _while_idle(environment: Environment, work: Callable[[], None], deadline: Deadline) -> None:
     if environment.gate.closed:  # closed while this waited for the lock
         raise StoreClosed("the store is closed; open it again")
     environment.check_none_held()
     try:
-        environment.writer.while_idle(work)
+        environment.writer.while_idle(work, deadline)
     finally:
         try:
             renamed(environment)

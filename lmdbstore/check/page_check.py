@@ -13,29 +13,32 @@ from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.engine.registry import writing_here
 from lmdbstore.errors import EventReadException, StoreOpenError, shown
 from lmdbstore.processes.barrier import write_lock
+from lmdbstore.threads.deadline import FOREVER
 from lmdbstore.threads.reentry import reentry
 
 from .findings import Finding, FindingKind
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.threads.deadline import Deadline
 
 __all__ = ["page_findings"]
 
 
-def page_findings(folder: StoreFolder) -> list[Finding]:
+def page_findings(folder: StoreFolder, deadline: Deadline = FOREVER) -> list[Finding]:
     """Return the errors in the pages of the store in a folder; writers wait until the end.
 
     Raises:
         StoreOpenError: there is no readable file.
         EventReadException: this thread is inside a write to it.
+        ReadBusy: another process wrote until the deadline.
     """
     from lmdb.verify import VerifyError, verify  # rarely needed
 
     if writing_here(folder):
         raise reentry(EventReadException, "a check of the pages")
     try:
-        with write_lock(folder, wait=True):
+        with write_lock(folder, wait=True, deadline=deadline):
             errors = verify(folder.data, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
     except VerifyError as error:
         errors = [str(error)]

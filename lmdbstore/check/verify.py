@@ -13,17 +13,19 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import NAMES, is_store
 from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.last_state import last_state
-from lmdbstore.engine.options import Options, checked_progress, folder_of, one_of
+from lmdbstore.engine.options import Options, checked_limit, checked_progress, folder_of, one_of
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
     EventReadException,
     InvalidOption,
+    OpenBusy,
     StoreInUse,
     StoreOpenError,
     shown,
 )
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.processes.presence import Presence
+from lmdbstore.threads.deadline import Deadline
 
 from .comparison import Comparison
 from .findings import Finding, FindingKind
@@ -38,7 +40,11 @@ __all__ = ["verify", "verify_session"]
 
 
 def verify(
-    path: str | os.PathLike[str], *, pages: bool = False, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    *,
+    pages: bool = False,
+    progress: Progress | None = None,
+    timeout: float | None = None,
 ) -> list[Finding]:
     """Return all errors in the store in the folder `path`; see `LMDBEventStore.verify`.
 
@@ -49,28 +55,34 @@ def verify(
     If damage keeps the store from being opened (a file that is cut off, a missing database), that
     damage is returned, and the records are not compared.
 
+    It waits for other processes no longer than `timeout` seconds; None is no limit.
+
     Raises:
         InvalidOption: an argument has an invalid value.
         StoreOpenError: there is no store, or it cannot be opened though it is not damaged; the
             message says why.
         StoreInUse: the store is being compacted or repaired.
+        StoreBusy: others opened it, or with `pages` wrote to it, until the time limit.
         EventReadException: the store could not be read.
     """
     folder = StoreFolder(folder_of(path))
     pages = one_of("pages", pages, (True, False))
     progress = checked_progress(progress)
+    limit = checked_limit(timeout)
+    deadline = Deadline(limit)
     folder.check_plain()
     if not folder.has_store:
         raise StoreOpenError(f"there is no store at {shown(folder.path)}")
     with closing(Presence(folder)):  # so that no process replaces the file in the meantime
-        if pages and (found := page_findings(folder)):
+        if pages and (found := page_findings(folder, deadline)):
             return found
         try:
-            session = Session(folder.path, Options(readonly=True))
-        except (InvalidOption, StoreInUse):
+            left = None if limit is None else deadline.left
+            session = Session(folder.path, Options(readonly=True), timeout=left)
+        except (InvalidOption, StoreInUse, OpenBusy):
             raise
         except StoreOpenError:
-            if found := page_findings(folder) or _missing(folder):
+            if found := page_findings(folder, deadline) or _missing(folder, deadline):
                 return found
             raise
     with session:
@@ -84,16 +96,17 @@ def verify_session(
     if pages:
         environment = session.current()
         environment.check_outside("a check of the pages", EventReadException)
-        if found := page_findings(environment.folder):
+        if found := page_findings(environment.folder, session.deadline()):
             return found
     with session.hold() as held:
         return Comparison(held.read, progress).run()
 
 
-def _missing(folder: StoreFolder) -> list[Finding]:
+def _missing(folder: StoreFolder, deadline: Deadline) -> list[Finding]:
     """Return the missing parts of a store with sound pages."""
     notes: list[str] = []
-    with write_lock(folder, wait=True), open(folder.data, "rb") as file:
+    lock = write_lock(folder, wait=True, deadline=deadline)
+    with lock, open(folder.data, "rb") as file:
         pages, trees = last_state(file, notes.append)
         if not is_store(trees):
             return []

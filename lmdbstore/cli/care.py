@@ -47,7 +47,7 @@ _UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 4
 _is_size = re.compile(rf"(\d{{1,30}}) ?({'|'.join(filter(None, _UNITS))})?", re.ASCII).fullmatch
 
 
-def verify_store(db: Path, *, pages: bool) -> int:
+def verify_store(db: Path, timeout: float | None = None, *, pages: bool) -> int:
     """Print everything that is wrong with the store in the folder `db`; return the exit status."""
     started = time.perf_counter()
     events = None  # None: records were not compared
@@ -58,7 +58,7 @@ def verify_store(db: Path, *, pages: bool) -> int:
             events = done
             update(done, total)
 
-        findings = verify(db, pages=pages, progress=progress)
+        findings = verify(db, pages=pages, progress=progress, timeout=timeout)
     _print_findings(findings)
     result = _verified(findings, compared=events is not None)
     _print(f"{events or 0:,} events verified; {result}; {time.perf_counter() - started:.2f} s")
@@ -88,11 +88,11 @@ def repair_store(db: Path, *, keep_changed: bool) -> int:
     return FOUND if repaired.left_out else SOUND
 
 
-def backup_store(db: Path, target: Path) -> None:
+def backup_store(db: Path, target: Path, timeout: float | None = None) -> None:
     """Make a verified copy of the store in `db` at `target`, and print a summary."""
     started = time.perf_counter()
     with (
-        open_to_read(db) as store,
+        open_to_read(db, timeout) as store,
         _on_failure("no backup was made"),
         counted("copying", "entries") as update,
     ):
@@ -102,10 +102,10 @@ def backup_store(db: Path, target: Path) -> None:
     _print(f"{events:,} events copied and verified, {size:,} bytes; {seconds:.2f} s")
 
 
-def compact_store(db: Path) -> None:
+def compact_store(db: Path, timeout: float | None = None) -> None:
     """Compact the store in the folder `db` in place, and print a summary."""
     with (
-        open_to_write(db) as store,
+        open_to_write(db, timeout) as store,
         _on_failure("the store is unchanged"),
         counted("compacting", "entries") as update,
     ):
@@ -134,13 +134,15 @@ def size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
     )
 
 
-def purge_store(db: Path, conditions: Conditions, *, dry_run: bool) -> None:
+def purge_store(
+    db: Path, conditions: Conditions, timeout: float | None = None, *, dry_run: bool
+) -> None:
     """Delete events of the store in the folder `db`, or with `dry_run` none; print a summary.
 
     Raises:
         EventStoreException: there is no store, or it failed; deleted events are gone.
     """
-    with open_to_read(db) if dry_run else open_to_write(db) as store:
+    with open_to_read(db, timeout) if dry_run else open_to_write(db, timeout) as store:
         gone = 0  # events
         with counted("purging", "events") as update:
 
@@ -172,13 +174,13 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
     _print(text)
 
 
-def sign_store(db: Path, *, rebuild: bool) -> None:
+def sign_store(db: Path, timeout: float | None = None, *, rebuild: bool) -> None:
     """Make the missing signatures or, with `rebuild`, all of them again; print a summary.
 
     Raises:
         EventStoreException: there is no store, or it failed; the signatures made so far stay.
     """
-    with open_to_write(db) as store:
+    with open_to_write(db, timeout) as store:
         started = time.perf_counter()
         try:
             with pulse("signing"):

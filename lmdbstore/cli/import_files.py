@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["import_files"]
 
 
-def import_files(
-    db: Path, names: Sequence[str], *, tags: Sequence[str], source: str | None, line_format: str
+def import_files(  # noqa: PLR0913  the options of the command
+    db: Path,
+    names: Sequence[str],
+    *,
+    tags: Sequence[str],
+    source: str | None,
+    line_format: str,
+    timeout: float | None = None,
 ) -> int:
     """Import the named files, or standard input if there are none, and return the exit status.
 
@@ -42,7 +48,7 @@ def import_files(
     names = names or [STDIN]
     for name in names:
         _check_readable(name)
-    with LMDBEventStore(db) as store:
+    with LMDBEventStore(db, timeout=timeout) as store:
         importer = Importer(store, tags=tags, source=source)
         try:
             with progress_bar(names) as bar:

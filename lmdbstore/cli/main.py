@@ -132,6 +132,14 @@ def _db(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     )
 
 
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait for other processes no longer than this.",
+)
+
+
 @cli.command("import", help=IMPORT_HELP)
 @_db("The store's folder; created if it does not exist.")
 @click.option("--flag", "tags", multiple=True, metavar="F", help="Flag of every event; repeatable.")
@@ -144,6 +152,7 @@ def _db(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     show_default=True,
     help="Format of the input; auto: jsonl if named .jsonl or .ndjson.",
 )
+@_timeout
 @click.argument("names", metavar="[FILE]...", nargs=-1)
 @click.pass_context
 def _import(  # noqa: PLR0913, PLR0917  the arguments of the command
@@ -152,11 +161,14 @@ def _import(  # noqa: PLR0913, PLR0917  the arguments of the command
     tags: tuple[str, ...],
     source: str | None,
     line_format: str,
+    timeout: float | None,
     names: tuple[str, ...],
 ) -> None:
     if not names and is_terminal(sys.stdin):
         raise click.UsageError("no FILE given; give one, or - to read from the terminal")
-    ctx.exit(import_files(db, names, tags=tags, source=source, line_format=line_format))
+    ctx.exit(
+        import_files(db, names, tags=tags, source=source, line_format=line_format, timeout=timeout)
+    )
 
 
 @cli.command("search", help=SEARCH_HELP)
@@ -172,6 +184,7 @@ def _import(  # noqa: PLR0913, PLR0917  the arguments of the command
 @click.option("--json", "as_json", is_flag=True, help="Print whole events, as JSON lines.")
 @click.option("--count", is_flag=True, help="Print only the number of events.")
 @click.option("--explain", is_flag=True, help="Print only the plan of the search.")
+@_timeout
 @click.argument("pattern", required=False)
 @click.pass_context
 def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
@@ -182,6 +195,7 @@ def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
     flags: tuple[str, ...],
     source: str | None,
     limit: int | None,
+    timeout: float | None,
     pattern: str | None,
     *,
     desc: bool,
@@ -202,21 +216,23 @@ def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
         limit=limit,
     )
     mode = "json" if as_json else "count" if count else "explain" if explain else "text"
-    ctx.exit(run_search(db, sought, mode))
+    ctx.exit(run_search(db, sought, mode, timeout))
 
 
 @cli.command("stats", help=STATS_HELP)
 @_db("The store's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def _stats(db: Path, *, as_json: bool) -> None:
-    print_stats(db, as_json=as_json)
+@_timeout
+def _stats(db: Path, timeout: float | None, *, as_json: bool) -> None:
+    print_stats(db, timeout, as_json=as_json)
 
 
 @cli.command("sign", help=SIGN_HELP)
 @_db("The store's folder.")
 @click.option("--rebuild", is_flag=True, help="Make all signatures again, as after many deletions.")
-def _sign(db: Path, *, rebuild: bool) -> None:
-    sign_store(db, rebuild=rebuild)
+@_timeout
+def _sign(db: Path, timeout: float | None, *, rebuild: bool) -> None:
+    sign_store(db, timeout, rebuild=rebuild)
 
 
 @cli.command("purge", help=PURGE_HELP)
@@ -241,6 +257,7 @@ def _sign(db: Path, *, rebuild: bool) -> None:
     help="Keep events with this flag; repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be deleted; delete nothing.")
+@_timeout
 def _purge(  # noqa: PLR0913, PLR0917  the arguments of the command
     db: Path,
     before: str | None,
@@ -248,6 +265,7 @@ def _purge(  # noqa: PLR0913, PLR0917  the arguments of the command
     max_bytes: int | None,
     flags: tuple[str, ...],
     keep: tuple[str, ...],
+    timeout: float | None,
     *,
     dry_run: bool,
 ) -> None:
@@ -262,15 +280,16 @@ def _purge(  # noqa: PLR0913, PLR0917  the arguments of the command
         raise click.UsageError(
             "nothing says what to delete; give --before, --max-events or --max-bytes"
         )
-    purge_store(db, conditions, dry_run=dry_run)
+    purge_store(db, conditions, timeout, dry_run=dry_run)
 
 
 @cli.command("verify", help=VERIFY_HELP)
 @_db("The store's folder.")
 @click.option("--pages", is_flag=True, help="First check the pages, without opening the file.")
+@_timeout
 @click.pass_context
-def _verify(ctx: click.Context, db: Path, *, pages: bool) -> None:
-    ctx.exit(verify_store(db, pages=pages))
+def _verify(ctx: click.Context, db: Path, timeout: float | None, *, pages: bool) -> None:
+    ctx.exit(verify_store(db, timeout, pages=pages))
 
 
 @cli.command("repair", help=REPAIR_HELP)
@@ -283,15 +302,17 @@ def _repair(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
 
 @cli.command("backup", help=BACKUP_HELP)
 @_db("The store's folder.")
+@_timeout
 @click.argument("target", type=click.Path(path_type=Path))
-def _backup(db: Path, target: Path) -> None:
-    backup_store(db, target)
+def _backup(db: Path, target: Path, timeout: float | None) -> None:
+    backup_store(db, target, timeout)
 
 
 @cli.command("compact", help=COMPACT_HELP)
 @_db("The store's folder.")
-def _compact(db: Path) -> None:
-    compact_store(db)
+@_timeout
+def _compact(db: Path, timeout: float | None) -> None:
+    compact_store(db, timeout)
 
 
 def _time(option: str, text: str | None, now: float, *, end: bool = False) -> float | None:

@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 __all__ = ["open_to_read", "open_to_write"]
 
 
-def open_to_read(db: Path) -> LMDBEventStore:
-    """Open the store in the folder `db` for reading only.
+def open_to_read(db: Path, timeout: float | None = None) -> LMDBEventStore:
+    """Open the store in the folder `db` for reading only; `timeout` bounds its waits, in seconds.
 
     Raises:
         StoreOpenError: there is no store, or it cannot be opened.
         OSError: the folder cannot be read.
     """
-    return _open(db, readonly=True)
+    return _open(db, timeout, readonly=True)
 
 
-def open_to_write(db: Path) -> LMDBEventStore:
+def open_to_write(db: Path, timeout: float | None = None) -> LMDBEventStore:
     """Open the store in the folder `db` for writing. Raises what `open_to_read` raises."""
-    return _open(db, readonly=False)
+    return _open(db, timeout, readonly=False)
 
 
-def _open(db: Path, *, readonly: bool) -> LMDBEventStore:
+def _open(db: Path, timeout: float | None, *, readonly: bool) -> LMDBEventStore:
     if not (db / DATA_FILE).exists():
         raise StoreOpenError(
             f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' creates one"
         )
-    return LMDBEventStore(db, create=False, readonly=readonly)
+    return LMDBEventStore(db, create=False, readonly=readonly, timeout=timeout)

@@ -44,9 +44,9 @@ class Sought(TypedDict):
     limit: int | None
 
 
-def run_search(db: Path, sought: Sought, mode: str) -> int:
+def run_search(db: Path, sought: Sought, mode: str, timeout: float | None = None) -> int:
     """Print the result as `mode` ("text", "json", "count", "explain"); return the exit status."""
-    with open_to_read(db) as store:
+    with open_to_read(db, timeout) as store:
         if mode == "explain":
             print(store.explain(**sought))  # noqa: T201
             return FOUND

@@ -26,9 +26,9 @@ SHOWN_FLAGS = 10  # the most frequent; a store may have many thousands
 _Rows = list[tuple[str, int | str]]
 
 
-def print_stats(db: Path, *, as_json: bool) -> None:
+def print_stats(db: Path, timeout: float | None = None, *, as_json: bool) -> None:
     """Print the figures of the store in the folder `db`. Raises what `open_to_read` raises."""
-    store = open_to_read(db)
+    store = open_to_read(db, timeout)
     with store:
         stats, flags = store.stats(), store.flags()
     # The most frequent first; flags with equal numbers by name.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .event import Event
     from .search import Search
-    from .types import Order, Strings
+    from .types import Order, Strings, Timeout
 
 __all__ = ["EventStore", "EventView"]
 
@@ -33,16 +33,24 @@ class EventView(ABC):
     """The reading side of a store, and of one frozen state of it (`EventStore.snapshot`)."""
 
     @overload
-    def get(self, event_id: str | UUID) -> Event: ...
+    def get(self, event_id: str | UUID, *, timeout: Timeout = ...) -> Event: ...
     @overload
-    def get(self, event_id: str | UUID, default: T) -> Event | T: ...
+    def get(self, event_id: str | UUID, default: T, *, timeout: Timeout = ...) -> Event | T: ...
     @abstractmethod
-    def get(self, event_id: str | UUID, default: object = ...) -> object:
+    def get(self, event_id: str | UUID, default: object = ..., *, timeout: Timeout = ...) -> object:
         """Return the event with this id, or `default` if one is given and there is no such event.
+
+        Args:
+            event_id: The id.
+            default: What to return if there is no such event.
+            timeout: Seconds to wait for others, above all for a write that is under way; None: for
+                ever; 0: not at all. If it is not given, that of the store is used. All calls that
+                may wait have it; a view that never waits, such as a snapshot, only checks it.
 
         Raises:
             EventNotFound: there is no such event, and no default.
-            InvalidQuery: the id is neither a string nor a UUID.
+            InvalidQuery: the id is neither a string nor a UUID, or the timeout is invalid.
+            ReadBusy: others wrote until the time limit.
             StoreClosed: the store was closed.
             EventReadException: the store could not be read, or the event differs from what was
                 written (`StoreDamaged`).
@@ -60,6 +68,7 @@ class EventView(ABC):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        timeout: Timeout = ...,
     ) -> Search:
         r"""Return an iterator over the events that meet every condition given.
 
@@ -75,6 +84,7 @@ class EventView(ABC):
             limit: At most this many events.
             after: An event of this store, or the token of an earlier search: continue after it
                 in the given order, with no event lost or repeated among equal timestamps.
+            timeout: As in `get`, for this call; reading the events later does not wait.
 
         The arguments are checked, and the pattern is compiled, before this returns. Events saved
         after the call are not found, and neither are events deleted before their page was read.
@@ -83,6 +93,7 @@ class EventView(ABC):
         Raises:
             InvalidQuery: an argument cannot be searched with.
             EventNotFound: `after` is an event that is not in the store.
+            ReadBusy: others wrote until the time limit.
             StoreClosed: the store was closed; raised by the iterator too.
             EventReadException: the store could not be read; raised by the iterator too.
         """
@@ -98,10 +109,19 @@ class EventView(ABC):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        timeout: Timeout = ...,
     ) -> int:
         """Return how many events `search` would give for the same arguments; raises the same."""
         found = self.search(
-            ts_start, ts_end, flags, match, order, source=source, limit=limit, after=after
+            ts_start,
+            ts_end,
+            flags,
+            match,
+            order,
+            source=source,
+            limit=limit,
+            after=after,
+            timeout=timeout,
         )
         return sum(1 for _ in found)
 
@@ -116,17 +136,26 @@ class EventView(ABC):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        timeout: Timeout = ...,
     ) -> str:
         """Return the plan of a search for the same arguments, as text; raises the same."""
         self.search(
-            ts_start, ts_end, flags, match, order, source=source, limit=limit, after=after
+            ts_start,
+            ts_end,
+            flags,
+            match,
+            order,
+            source=source,
+            limit=limit,
+            after=after,
+            timeout=timeout,
         ).close()
         return f"{type(self).__name__} does not say how it searches"
 
-    def flags(self) -> dict[str, int]:
-        """Return every flag with the number of events that carry it."""
+    def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
+        """Return every flag with the number of events that carry it; `timeout` is as in `get`."""
         numbers: dict[str, int] = {}
-        for event in self.search():
+        for event in self.search(timeout=timeout):
             for flag in event.tags:
                 numbers[flag] = numbers.get(flag, 0) + 1
         return numbers
@@ -158,48 +187,58 @@ class EventStore(EventView, Closable):
     """
 
     @abstractmethod
-    def save(self, event: Event) -> None:
+    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
         """Save one event: all of it or nothing.
 
         When this returns the event is visible, and as durable as the store says.
 
-        `event` may be any object with the attributes `id`, `source`, `timestamp`, `tags` and
-        `content`, such as a `theia.model.Event`.
+        Args:
+            event: Any object with the attributes `id`, `source`, `timestamp`, `tags` and
+                `content`, such as a `theia.model.Event`.
+            timeout: Seconds to wait for others that write; None: for ever; 0: not at all. If it is
+                not given, that of the store is used.
 
         Raises:
             InvalidEvent: the event cannot be stored; nothing was written.
             DuplicateEvent: its id is in the store already; the stored event is untouched.
+            InvalidQuery: the timeout is invalid; nothing was written.
+            WriteBusy: others wrote until the time limit; unless the message says otherwise,
+                nothing was written.
             StoreClosed: the store was closed.
             EventWriteException: the write failed; nothing was written.
         """
 
     @abstractmethod
-    def save_many(self, events: Iterable[Event]) -> int:
+    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
         """Save all of the events, or none if any of them is wrong.
 
         Returns how many. `events` may be a generator; it is read to its end before anything is
         written, so it may itself read or write the store. Raises what `save` raises, and what the
-        generator raises; if several events are wrong, for any one of them.
+        generator raises; if several events are wrong, for any one of them. `timeout` is as in
+        `save`; it does not count the time in which the events are read.
         """
 
     @abstractmethod
-    def delete(self, event_id: str | UUID) -> None:
+    def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
         """Delete one event: the event and every trace of it, or nothing.
+
+        `timeout` is as in `save`.
 
         Raises:
             EventNotFound: there is no such event.
-            InvalidQuery: the id is neither a string nor a UUID.
+            InvalidQuery: the id is neither a string nor a UUID, or the timeout is invalid.
+            WriteBusy: as `save` does.
             StoreClosed: the store was closed.
             EventWriteException: the write failed; nothing was deleted.
         """
 
     @abstractmethod
-    def snapshot(self) -> AbstractContextManager[EventView]:
+    def snapshot(self, *, timeout: Timeout = ...) -> AbstractContextManager[EventView]:
         """Return a view of the store as it is now, to be used in a `with` block.
 
         Later writes, of any thread or process, are not visible in it. It ends with the block, or
         with the store, and then raises `StoreClosed`. Several threads may use it. While it is open,
-        it may prevent the reuse of space.
+        it may prevent the reuse of space. `timeout` is as in `get`.
         """
 
     @abstractmethod

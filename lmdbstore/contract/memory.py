@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
+    from lmdbstore.threads.deadline import Deadline
+
     from .event import Event
+    from .types import Timeout
 
 __all__ = ["MemoryEventStore"]
 
@@ -48,10 +51,13 @@ class _MemoryView(QueryView):
         self._entries = tuple(entries)
 
     @overload
-    def get(self, event_id: str | UUID) -> Event: ...
+    def get(self, event_id: str | UUID, *, timeout: Timeout = ...) -> Event: ...
     @overload
-    def get(self, event_id: str | UUID, default: T) -> Event | T: ...
-    def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
+    def get(self, event_id: str | UUID, default: T, *, timeout: Timeout = ...) -> Event | T: ...
+    def get(
+        self, event_id: str | UUID, default: object = _REQUIRED, *, timeout: Timeout = ...
+    ) -> object:
+        self._deadline(timeout)
         wanted = checked_id(event_id)
         entry = self._find(wanted)
         if entry is not None:
@@ -60,10 +66,10 @@ class _MemoryView(QueryView):
             raise EventNotFound(f"there is no event with the id {shown(wanted)}")
         return default
 
-    def flags(self) -> dict[str, int]:
-        return dict(sorted(super().flags().items()))
+    def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
+        return dict(sorted(super().flags(timeout=timeout).items()))
 
-    def _locate(self, event_id: str) -> Position:
+    def _locate(self, _: Deadline | None, event_id: str) -> Position:
         entry = self._find(event_id)
         if entry is None:
             raise EventNotFound(f"after: there is no event with the id {shown(event_id)}")
@@ -82,16 +88,16 @@ class _MemoryView(QueryView):
             found.reverse()
         return found[: query.limit]
 
-    def _search(self, query: Query) -> Search:
+    def _search(self, query: Query, _: Deadline | None) -> Search:
         found = self._matching(query)
         pages = [Page([_copy(e.event) for e in found], lambda n: found[n].position)] * bool(found)
         token = None if query.after is None else query.after.token
         return self._track(Search(lambda: pages.pop() if pages else None, token, query))
 
-    def _count(self, query: Query) -> int:
+    def _count(self, query: Query, _: Deadline | None) -> int:
         return len(self._matching(query))
 
-    def _explain(self, query: Query) -> str:
+    def _explain(self, query: Query, _: Deadline | None) -> str:
         return f"filter all {len(self)} events" if not query.impossible else "no event can match"
 
     def __repr__(self) -> str:
@@ -103,7 +109,7 @@ class MemoryEventStore(_MemoryView, EventStore):
     """An event store that lasts as long as the object: nothing is written to disk.
 
     It keeps the whole contract of `EventStore` except durability. Reading and writing are linear in
-    the number of events.
+    the number of events. No call waits longer than another one takes, so `timeout` is only checked.
     """
 
     _when_closed = "the store is closed; make a new one"
@@ -114,10 +120,11 @@ class MemoryEventStore(_MemoryView, EventStore):
         self._next_local_id = 1
         self._writing = threading.RLock()
 
-    def save(self, event: Event) -> None:
-        self.save_many([event])
+    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
+        self.save_many([event], timeout=timeout)
 
-    def save_many(self, events: Iterable[Event]) -> int:
+    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
+        self._deadline(timeout)
         new = list(checked_all(events))
         run_locked(self._writing, self._add, new)
         return len(new)
@@ -133,7 +140,8 @@ class MemoryEventStore(_MemoryView, EventStore):
         self._next_local_id += len(new)
         self._entries = tuple(sorted(entries, key=attrgetter("position")))
 
-    def delete(self, event_id: str | UUID) -> None:
+    def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
+        self._deadline(timeout)
         wanted = checked_id(event_id)
         run_locked(self._writing, self._remove, wanted)
 
@@ -141,7 +149,8 @@ class MemoryEventStore(_MemoryView, EventStore):
         self.get(event_id)
         self._entries = tuple(entry for entry in self._entries if entry.event.id != event_id)
 
-    def snapshot(self) -> QueryView:
+    def snapshot(self, *, timeout: Timeout = ...) -> QueryView:
+        self._deadline(timeout)
         return self._track(_MemoryView(self._all()))
 
     def __repr__(self) -> str:

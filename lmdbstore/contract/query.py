@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from lmdbstore.errors import EventReadException, InvalidQuery, shown
+from lmdbstore.threads.deadline import limit_of
 from lmdbstore.threads.re2_gate import run_engine
 from lmdbstore.threads.reentry import half_imported
 
@@ -31,6 +32,7 @@ __all__ = [
     "checked_number",
     "checked_query",
     "checked_seconds",
+    "checked_timeout",
     "refuse",
     "whole",
 ]
@@ -221,6 +223,14 @@ def checked_number(name: str, value: object) -> int | None:
     if number is None or number < 0:
         refuse(name, value, "pass a whole number, 0 or more, or None for no limit")
     return min(number, LOCAL_IDS)  # no store has more events, or bytes
+
+
+def checked_timeout(value: object) -> float | None:
+    """Return a time limit in seconds, or None for no limit; raises InvalidQuery."""
+    try:
+        return limit_of(value)
+    except ValueError:
+        refuse("timeout", value, "pass seconds as a number, 0 or more, or None to wait for ever")
 
 
 def whole(value: object) -> int | None:

@@ -8,21 +8,23 @@ snapshots.
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from lmdbstore.errors import StoreClosed
+from lmdbstore.threads.deadline import Deadline
 from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
 from .closing import Closable
 from .public_methods import own_public_methods
-from .query import Position, Query, checked_query
+from .query import Position, Query, checked_query, checked_timeout
 from .search import Search
 
 if TYPE_CHECKING:
     from .event import Event
-    from .types import Order, Strings
+    from .types import Order, Strings, Timeout
 
 __all__ = ["QueryView"]
 
@@ -38,6 +40,7 @@ class QueryView(EventView, Closable):
         if cls.__module__.startswith(__name__.partition(".")[0] + "."):
             own_public_methods(cls)
 
+    _limit: float | None = None  # seconds; how long a call may wait for others
     _closed = False  # also while a constructor fails
     _when_closed = "the store is closed; open it again"  # what its calls then raise
 
@@ -86,17 +89,17 @@ class QueryView(EventView, Closable):
             raise StoreClosed(self._when_closed)
 
     @abstractmethod
-    def _locate(self, event_id: str) -> Position:
+    def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         """Return the position of an event; raises EventNotFound if there is none."""
 
     @abstractmethod
-    def _search(self, query: Query) -> Search: ...
+    def _search(self, query: Query, wait: Deadline | None) -> Search: ...
 
     @abstractmethod
-    def _count(self, query: Query) -> int: ...
+    def _count(self, query: Query, wait: Deadline | None) -> int: ...
 
     @abstractmethod
-    def _explain(self, query: Query) -> str: ...
+    def _explain(self, query: Query, wait: Deadline | None) -> str: ...
 
     def search(  # noqa: PLR0913
         self,
@@ -109,10 +112,11 @@ class QueryView(EventView, Closable):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        timeout: Timeout = ...,
     ) -> Search:
-        return self._search(
-            self._query(ts_start, ts_end, flags, match, order, source, limit, after)
-        )
+        wait = self._deadline(timeout, after)
+        query = self._query(ts_start, ts_end, flags, match, order, source, limit, after, wait)
+        return self._search(query, wait)
 
     def count(  # noqa: PLR0913
         self,
@@ -125,8 +129,11 @@ class QueryView(EventView, Closable):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        timeout: Timeout = ...,
     ) -> int:
-        return self._count(self._query(ts_start, ts_end, flags, match, order, source, limit, after))
+        wait = self._deadline(timeout, after)
+        query = self._query(ts_start, ts_end, flags, match, order, source, limit, after, wait)
+        return self._count(query, wait)
 
     def explain(  # noqa: PLR0913
         self,
@@ -139,10 +146,20 @@ class QueryView(EventView, Closable):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        timeout: Timeout = ...,
     ) -> str:
-        return self._explain(
-            self._query(ts_start, ts_end, flags, match, order, source, limit, after)
-        )
+        wait = self._deadline(timeout, after)
+        query = self._query(ts_start, ts_end, flags, match, order, source, limit, after, wait)
+        return self._explain(query, wait)
+
+    def _deadline(self, timeout: object, after: object = None) -> Deadline | None:
+        """Return the deadline of the call that begins; None: that of the store, for its one read.
+
+        A call that continues after an event reads twice.
+        """
+        if timeout is not ...:
+            return Deadline(checked_timeout(timeout))
+        return None if after is None or self._limit is None else Deadline(self._limit)
 
     def _query(  # noqa: PLR0913, PLR0917
         self,
@@ -154,6 +171,7 @@ class QueryView(EventView, Closable):
         source: object,
         limit: object,
         after: object,
+        wait: Deadline | None,
     ) -> Query:
         self._check_open()
         return checked_query(
@@ -165,5 +183,5 @@ class QueryView(EventView, Closable):
             source=source,
             limit=limit,
             after=after,
-            locate=self._locate,
+            locate=partial(self._locate, wait),
         )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import EllipsisType
 from typing import Literal, Protocol
 
-__all__ = ["Order", "Strings"]
+__all__ = ["Order", "Strings", "Timeout"]
 
 Order = Literal["asc", "desc"]
 """By timestamp: the oldest event first, or the newest."""
+
+
+Timeout = float | None | EllipsisType
+"""Seconds that a call may wait for others; None: for ever; `...`, or not given: the store's own."""
 
 
 class _ManyStrings(Protocol):

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from lmdb import Transaction
     from lmdb import _Database as Database
 
+    from lmdbstore.threads.deadline import Deadline
+
 __all__ = [
     "MAX_DATABASES",
     "NAMES",
+    "Begins",
     "Databases",
     "Reads",
     "bytes_in_use",
@@ -66,6 +69,18 @@ class Reads(Protocol):
 
         With `views`, it may read memory views instead of copies; `work` returns none of them.
         """
+
+
+class Begins(Protocol):
+    """Runs the first read of a call, like `Reads`."""
+
+    def __call__(
+        self,
+        work: Callable[[Transaction[bytes], Databases], T],
+        deadline: Deadline | None = None,
+        /,
+    ) -> T:
+        """Run `work`, and return what it returns; wait for a write until the deadline."""
 
 
 def is_store(names: Collection[bytes]) -> bool:

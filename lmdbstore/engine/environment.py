@@ -6,6 +6,9 @@ Rules, each because of a trap of LMDB:
   made larger that the address space has kept small, but never while a snapshot is open.
 - From before the first file is opened until the last one is closed, the process is present in the
   folder: so no process replaces a file that another has open.
+- Handles of databases in a file that is open for writing need a write transaction. So a process
+  that must not wait for the writer of another opens the file for reading only (`reads_only`), and
+  opens it again for writing before its first write.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 from weakref import WeakSet, ref
 
@@ -30,11 +35,17 @@ from lmdbstore.disk.map_size import (
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
+    OpenBusy,
     StoreClosed,
     StoreFull,
+    StoreOpenError,
+    WriteBusy,
     shown,
 )
+from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.snapshot_notes import readers_in
+from lmdbstore.processes.waits import FIRST_WAIT
+from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.gate import Gate
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.write.change import EmptyCommit
@@ -72,6 +83,7 @@ class Opened(NamedTuple):
     databases: Databases
     barrier: Barrier
     notes: Notes
+    reads_only: bool  # whether the file is open for reading only, though the store may write
 
 
 class Environment:
@@ -84,7 +96,8 @@ class Environment:
         self.pid = os.getpid()
         self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
         self.gate = Gate()
-        self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened
+        self.presence, self.lmdb, self.databases, self.barrier, self.notes, _ = opened
+        self.reads_only = opened.reads_only
         self._held: WeakSet[HeldTransaction] = WeakSet()
         self._grown = 0  # how often the map was made larger
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
@@ -122,6 +135,10 @@ class Environment:
 
     def hold(self) -> HeldTransaction:
         """Return a read transaction that stays open; raises the same as `read`."""
+        if self.reads_only and not (self._any_held or self.is_inside):
+            # If it fails, the next write tries again; if the store was closed, this read says so.
+            with contextlib.suppress(EventWriteException):
+                self.become_writer(Deadline(0))
         held = HeldTransaction(self.gate, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
@@ -131,12 +148,18 @@ class Environment:
         self._held.add(held)
         return number
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change, deadline: Deadline = FOREVER) -> None:
         """Carry out a change; see `Writer.write`. A full map grows, if only space kept it small."""
+        if self.reads_only and not self.become_writer(deadline):
+            raise EventWriteException(
+                f"a snapshot of this process reads the store {shown(self.folder.path)}, which was "
+                "opened for reading only, because another process was writing; nothing was "
+                "written; close the snapshot, and write again"
+            )
         while True:
             grown = self._grown
             try:
-                self.writer.write(change)
+                self.writer.write(change, deadline)
                 return
             except StoreFull as error:
                 if remedy := self._make_room(grown):
@@ -176,15 +199,89 @@ class Environment:
         self._grown += 1
         return ""
 
-    def write_freeing(self, change: Change) -> None:
+    def write_freeing(self, change: Change, deadline: Deadline = FOREVER) -> None:
         """Carry out a change that frees space, in a store or on a disk that may be full."""
         try:
-            self.write(change)
+            self.write(change, deadline)
         except EventWriteException as error:
             if not lacks_space(error, self.folder.path):
                 raise
-            self.write(EmptyCommit())
-            self.write(change)
+            self.write(EmptyCommit(), deadline)
+            self.write(change, deadline)
+
+    def settle(self, deadline: Deadline) -> bool:
+        """Complete the write of a process that died; False if this process cannot write now.
+
+        Raises:
+            ReadBusy: others wrote until the deadline.
+            StoreClosed, EventReadException: as `Writer.settle` does.
+        """
+        try:
+            if self.reads_only and (self.is_inside or not self.become_writer(deadline)):
+                return False
+        except WriteBusy as error:
+            raise self.barrier.read_busy(deadline) from error
+        self.writer.settle(deadline)
+        return True
+
+    # -- opened for reading only, until the first write -------------------------------------------
+
+    def become_writer(self, deadline: Deadline = FOREVER) -> bool:
+        """Open the file for writing; False if a snapshot of this process reads it.
+
+        Raises:
+            WriteBusy: others wrote to the store, or opened it, until the deadline.
+            EventWriteException: it cannot be opened; the store is closed.
+            StoreClosed: the store was closed.
+        """
+        if self.is_inside:
+            raise reentry(EventWriteException, "a write")
+        while self.reads_only and not self._any_held_now():
+            self.writer.while_idle(partial(self._become_writer, deadline), deadline)
+            if self.reads_only:
+                if not deadline.left:
+                    raise self.barrier.write_busy(deadline, "nothing was written")
+                time.sleep(FIRST_WAIT)
+        return not self.reads_only
+
+    def _become_writer(self, deadline: Deadline) -> None:
+        """Try it once: not if a process opens the store, or a snapshot was taken in between.
+
+        A process that opens the store may wait for the barrier's lock with the opening lock held.
+        So this waits for the former only. The latter is taken while the gate is barred: no thread
+        can fork then, and leave the lock to a child.
+        """
+        if self.gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        try:
+            self.barrier.lock(deadline)
+            self.gate.keep_out(self._reopen_to_write)
+        finally:
+            self.barrier.unlock()
+
+    def _reopen_to_write(self) -> None:
+        if not self.reads_only or self._any_held_now():
+            return
+        try:
+            with contextlib.suppress(OpenBusy), opening_lock(self.folder, Deadline(0)):
+                self._reopen()
+        except StoreOpenError as error:
+            closed = ", and the store was closed" if self.gate.closed else ""
+            raise EventWriteException(f"nothing was written{closed}: {error}") from error
+
+    def _reopen(self) -> None:
+        try:
+            self.lmdb.close()
+            self._open_to_write()
+        except BaseException:
+            self.gate.close()
+            raise
+
+    def _open_to_write(self) -> None:
+        self.lmdb = open_lmdb(self.folder, self.options, locked=True)
+        self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
+        self.writer.use(self.lmdb, self.databases)
+        self.reads_only = False
 
     def readers(self) -> Counter[Reader]:
         """Return the readers in LMDB's reader table now; raises the same as `read`."""
@@ -232,6 +329,8 @@ class Environment:
 
     def flush(self) -> None:
         """Flush all writes to disk; raises EventWriteException."""
+        if self.reads_only:
+            return  # this process has written nothing
         try:
             self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
@@ -275,25 +374,31 @@ class Environment:
             ) from error
         except OSError as error:
             refusal = error
-        self.lmdb = open_lmdb(self.folder, self.options, locked=True)
-        self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
-        self.writer.use(self.lmdb, self.databases)
+        self._open_to_write()
         return refusal
 
     def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
         """Raise an exception of this kind if this thread is inside another call."""
-        if self.writer.writing_here or self.gate.inside_here:
+        if self.is_inside:
             raise reentry(kind, call)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is inside another call, so that this one is a signal handler's."""
+        return self.writer.writing_here or self.gate.inside_here
 
     def check_none_held(self) -> None:
         """Raise EventWriteException if a snapshot of this process holds a transaction."""
+        if self._any_held_now():
+            raise EventWriteException(
+                "a snapshot of this process is open and reads the present file; close it, and "
+                "compact again"
+            )
+
+    def _any_held_now(self) -> bool:
         if self._any_held:
             gc.collect()  # it may be garbage in a reference cycle
-            if self._any_held:
-                raise EventWriteException(
-                    "a snapshot of this process is open and reads the present file; close it, and "
-                    "compact again"
-                )
+        return self._any_held
 
     @property
     def _any_held(self) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.disk.databases import Databases
     from lmdbstore.processes.snapshot_notes import Note
+    from lmdbstore.threads.deadline import Deadline
     from lmdbstore.threads.gate import Gate
 
 __all__ = ["HeldTransaction"]
@@ -64,6 +65,15 @@ class HeldTransaction(Closable):
         """
         self.check_held()
         return self._gate.run(run_locked, self._using, self._inside, work)
+
+    def begin_read(
+        self,
+        work: Callable[[lmdb.Transaction[bytes], Databases], T],
+        _: Deadline | None = None,
+        /,
+    ) -> T:
+        """Run the first read of a call, which does not wait; see `read`."""
+        return self.read(work)
 
     def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
         self.check_held()

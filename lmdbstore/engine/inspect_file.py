@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.meta_page import meta_at
-from lmdbstore.errors import StoreOpenError, shown
+from lmdbstore.errors import OpenBusy, StoreOpenError, shown
 from lmdbstore.processes.barrier import write_lock
+from lmdbstore.threads.deadline import FOREVER, Deadline
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
@@ -22,10 +24,13 @@ __all__ = ["inspect_data_file"]
 LOOKS = 4  # checks of a data file that seems damaged, before one that makes writers wait
 
 
-def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = False) -> None:
+def inspect_data_file(
+    folder: StoreFolder, *, readonly: bool, locked: bool = False, deadline: Deadline = FOREVER
+) -> None:
     """Raise StoreOpenError if the data file in a folder is not LMDB's, is cut off, or damaged.
 
-    `locked`: the caller holds the lock of the barrier.
+    `locked`: the caller holds the lock of the barrier. Otherwise this waits for a write to end if
+    the file seems damaged, and raises OpenBusy at the deadline.
     """
     try:
         for _ in range(LOOKS):  # another process may write at the same time
@@ -34,7 +39,8 @@ def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = Fal
                 break
         else:
             # The holder of the barrier's lock would wait for itself.
-            with contextlib.nullcontext() if locked else write_lock(folder, wait=True):
+            lock = partial(write_lock, folder, wait=True, deadline=deadline, kind=OpenBusy)
+            with contextlib.nullcontext() if locked else lock():
                 _check_locked(folder.data, readonly=readonly)
     except OSError as error:
         raise StoreOpenError(

@@ -8,23 +8,37 @@ Each step prevents one failure, and later steps rely on it:
 4. The process is present in the folder, so that no other process replaces the data file.
 5. The file is inspected, and LMDB opens it, while no other process does the same.
 6. The file is checked to be a store; its side files are made if missing, and opened.
-7. Its databases are opened, while no other process writes.
+7. Its databases are opened for writing, while no other process writes.
+
+No other thread can open a store, and the process cannot fork, until that is done: so it does not
+wait for the write of another process. If one goes on, the file is opened for reading only, and the
+environment becomes a writer later (`Environment.become_writer`): for strict consistency before the
+opening returns, and otherwise at the first write.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.databases import check_is_store, open_databases
 from lmdbstore.disk.folder import FILE_MODE, StoreFolder
-from lmdbstore.errors import InvalidOption, StoreOpenError, shown
+from lmdbstore.errors import (
+    EventWriteException,
+    InvalidOption,
+    StoreClosed,
+    StoreOpenError,
+    WriteBusy,
+    shown,
+)
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
-from lmdbstore.processes.opening_lock import opening_lock
+from lmdbstore.processes.opening_lock import opening_busy, opening_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
 from lmdbstore.threads import forking
-from lmdbstore.threads.run_locked import run_locked
+from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.run_locked import run_within
 
 from . import registry
 from .create import NewStore, create_store
@@ -38,11 +52,20 @@ if TYPE_CHECKING:
 
     from .options import Options
 
-__all__ = ["open_environment"]
+__all__ = ["Wait", "open_environment"]
+
+MOMENT = 0.05  # seconds; almost every write ends sooner, and then the file is opened once
 
 
-def open_environment(
-    path: str, options: Options, user: object, *, create: bool, mode: int = FILE_MODE
+class Wait(NamedTuple):
+    """How long an opening waits for others, and for whom."""
+
+    for_writers: bool = True  # otherwise only for a process that opens the same store
+    deadline: Deadline = FOREVER
+
+
+def open_environment(  # noqa: PLR0913
+    path: str, options: Options, user: object, wait: Wait, *, create: bool, mode: int = FILE_MODE
 ) -> Environment:
     """Return the environment on `path`, opened or shared, with one more user.
 
@@ -51,13 +74,45 @@ def open_environment(
     Raises:
         StoreOpenError: the store does not exist and may not be created, or cannot be opened.
         InvalidOption: it is open in this process with another option.
+        OpenBusy: others opened it, or wrote and `wait` is for writers, until the deadline.
     """
     folder = StoreFolder(path)
-    return run_locked(forking.process_lock(), _open_or_share, folder, options, user, create, mode)
+    environment = run_within(
+        forking.process_lock(),
+        wait.deadline,
+        partial(opening_busy, folder, wait.deadline, in_process=True),
+        _open_or_share,
+        folder,
+        options,
+        user,
+        wait,
+        create,
+        mode,
+    )
+    if wait.for_writers and environment.reads_only:
+        _wait_for_writers(environment, user, wait.deadline)
+    return environment
 
 
-def _open_or_share(
-    folder: StoreFolder, options: Options, user: object, create: bool, mode: int
+def _wait_for_writers(environment: Environment, user: object, deadline: Deadline) -> None:
+    try:
+        # If a snapshot of another store object reads the file, the first write reports that.
+        environment.become_writer(deadline)
+    except WriteBusy as error:
+        registry.release(environment, user)
+        raise opening_busy(environment.folder, deadline) from error
+    except StoreClosed as error:  # it could not be opened again; its users see why
+        registry.release(environment, user)
+        raise StoreOpenError(str(error)) from error
+    except EventWriteException as error:
+        registry.release(environment, user)
+        raise StoreOpenError(
+            f"the store {shown(environment.folder.path)} could not be opened for writing: {error}"
+        ) from error
+
+
+def _open_or_share(  # noqa: PLR0913, PLR0917
+    folder: StoreFolder, options: Options, user: object, wait: Wait, create: bool, mode: int
 ) -> Environment:
     registry.release_unused()
     folder.check_plain()
@@ -70,7 +125,7 @@ def _open_or_share(
         raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
     environment = registry.find(identity)
     if environment is None:
-        environment = _open(folder, options)
+        environment = _open(folder, options, wait)
         environment.add_user(user)
         # By the identity of the opened file: before that, a process might have replaced it.
         registry.add(environment, identity)
@@ -80,12 +135,12 @@ def _open_or_share(
     return environment
 
 
-def _open(folder: StoreFolder, options: Options) -> Environment:
+def _open(folder: StoreFolder, options: Options, wait: Wait) -> Environment:
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
-        with opening_lock(folder):
-            opened = open_lmdb(folder, options)
+        with opening_lock(folder, wait.deadline):
+            opened = open_lmdb(folder, options, deadline=wait.deadline)
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
         if not options.readonly:
@@ -94,9 +149,17 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
         undo.callback(notes.close)
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
-        databases = _open_databases(folder, opened, barrier, readonly=options.readonly)
+        databases = None if options.readonly else _writable(folder, opened, barrier, wait)
+        if reads_only := databases is None and not options.readonly:
+            opened.close()
+            with opening_lock(folder, wait.deadline):
+                reading = options._replace(readonly=True)
+                opened = open_lmdb(folder, reading, deadline=wait.deadline)
+            undo.callback(opened.close)
+        databases = databases or open_databases(opened, folder.path, readonly=True)
         undo.pop_all()
-    return Environment(folder, options, Opened(presence, opened, databases, barrier, notes))
+    parts = Opened(presence, opened, databases, barrier, notes, reads_only)
+    return Environment(folder, options, parts)
 
 
 def _provide_side_files(folder: StoreFolder) -> None:
@@ -105,14 +168,16 @@ def _provide_side_files(folder: StoreFolder) -> None:
     create_snapshots_file(folder, rights)
 
 
-def _open_databases(
-    folder: StoreFolder, opened: lmdb.Environment, barrier: Barrier, *, readonly: bool
-) -> Databases:
-    if readonly:
-        return open_databases(opened, folder.path, readonly=True)
+def _writable(
+    folder: StoreFolder, opened: lmdb.Environment, barrier: Barrier, wait: Wait
+) -> Databases | None:
+    """Open the databases for writing; None if another process writes for longer than a moment."""
+    limit = min(MOMENT, wait.deadline.left) if wait.for_writers else 0
     try:
-        barrier.lock()
+        barrier.lock(Deadline(limit))
         return open_databases(opened, folder.path, readonly=False)
+    except WriteBusy:
+        return None
     except OSError as error:
         raise StoreOpenError(f"the store {folder.path!r} could not be locked: {error}") from error
     finally:

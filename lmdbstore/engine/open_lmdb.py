@@ -16,6 +16,7 @@ from lmdbstore.disk.databases import MAX_DATABASES
 from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice
 from lmdbstore.disk.map_size import map_sizes, short_of_space
 from lmdbstore.errors import StoreOpenError
+from lmdbstore.threads.deadline import FOREVER, Deadline
 
 from .inspect_file import inspect_data_file
 from .lock_file import provide_lock_file
@@ -34,13 +35,16 @@ MANY = 16  # environments; fewer need not know how much address space is left
 _open: WeakSet[lmdb.Environment] = WeakSet()  # the environments of this process, not yet garbage
 
 
-def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:
+def open_lmdb(
+    folder: StoreFolder, options: Options, *, locked: bool = False, deadline: Deadline = FOREVER
+) -> lmdb.Environment:
     """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
 
     Raises:
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
+        OpenBusy: it seems damaged, and another process wrote until the deadline.
     """
-    inspect_data_file(folder, readonly=options.readonly, locked=locked)
+    inspect_data_file(folder, readonly=options.readonly, locked=locked, deadline=deadline)
     provide_lock_file(folder, options.max_readers)
     sizes = iter((options.map_size,)) if options.map_size else _sizes(folder)
     size = next(sizes)

@@ -9,16 +9,28 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from lmdbstore.contract.query import whole
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import InvalidOption, shown
+from lmdbstore.threads.deadline import limit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Options", "between", "checked_mode", "checked_progress", "folder_of", "one_of"]
+__all__ = [
+    "Options",
+    "between",
+    "checked_limit",
+    "checked_mode",
+    "checked_options",
+    "checked_progress",
+    "folder_of",
+    "one_of",
+]
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[[int, int], None]")
 
 MAX_READERS = 4096  # read transactions at once, over all processes
+MAP_SIZES = 1 << 20, 1 << 56  # bytes: room for a few hundred events; more than any machine maps
+READERS = 1, 1 << 20  # slots of 64 bytes in the lock file
 
 
 class Options(NamedTuple):
@@ -28,6 +40,18 @@ class Options(NamedTuple):
     durability: str = "full"
     map_size: int | None = None
     max_readers: int = MAX_READERS
+
+
+def checked_options(
+    readonly: object, durability: object, map_size: object, max_readers: object
+) -> Options:
+    """Return the options of an environment; raises InvalidOption."""
+    return Options(
+        readonly=one_of("readonly", readonly, (True, False)),
+        durability=one_of("durability", durability, ("full", "none")),
+        map_size=None if map_size is None else between("map_size", map_size, *MAP_SIZES),
+        max_readers=between("max_readers", max_readers, *READERS),
+    )
 
 
 def folder_of(path: object, *, links: bool = True) -> str:
@@ -72,6 +96,17 @@ def checked_progress(progress: F | None) -> F | None:
     raise InvalidOption(
         f"progress: {shown(progress)} cannot be called; pass a function of two numbers"
     )
+
+
+def checked_limit(timeout: object) -> float | None:
+    """Return the time limit of a store in seconds, or None; raises InvalidOption."""
+    try:
+        return limit_of(timeout)
+    except ValueError as error:
+        raise InvalidOption(
+            f"timeout: {shown(timeout)} is not a time limit; pass seconds as a number, 0 or more, "
+            "or None to wait for ever"
+        ) from error
 
 
 def between(name: str, value: object, least: int, most: int) -> int:

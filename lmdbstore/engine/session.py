@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
 
 from lmdbstore.contract.closing import Closable
+from lmdbstore.contract.query import checked_timeout
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
-from lmdbstore.threads.forking import process_lock
-from lmdbstore.threads.run_locked import run_locked
+from lmdbstore.threads.deadline import FOREVER, Deadline
 
-from .open import open_environment
+from .open import Wait, open_environment
 from .registry import release
 
 if TYPE_CHECKING:
@@ -42,40 +42,66 @@ T = TypeVar("T")
 class Session(Closable):
     """One user of the environment on a folder."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         path: str,
         options: Options,
         *,
         create: bool = False,
         strict: bool = False,
+        timeout: float | None = None,
         mode: int = FILE_MODE,
     ) -> None:
         """Open the store in `path`; raises the same as `open_environment`.
 
-        `strict`: reads wait for the write that is under way.
+        `strict`: reads wait for the write that is under way, and so does this. `timeout` is in
+        seconds, and bounds the waiting of each call and of this.
         """
         self.path = path
         self.options = options
         self.create = create
         self.strict = strict
+        self.timeout = timeout
         self.mode = mode
         self._closed = False
         # Changed and listed in built-in calls, so that it needs no lock.
         self._held: set[ref[HeldTransaction]] = set()
-        self._environment = open_environment(path, options, self, create=create, mode=mode)
+        wait = Wait(strict, Deadline(timeout))
+        self._environment = open_environment(path, options, self, wait, create=create, mode=mode)
+
+    def arguments(self) -> dict[str, object]:
+        """Return the arguments of a store that has a session like this one."""
+        return {
+            **self.options._asdict(),
+            "path": self.path,
+            "create": self.create,
+            "consistency": "strict" if self.strict else "snapshot",
+            "mode": self.mode,
+            "timeout": self.timeout,
+        }
+
+    def deadline(self, timeout: object = ...) -> Deadline:
+        """Return the deadline of a call that begins now; raises InvalidQuery.
+
+        `timeout` is in seconds, or None for no limit; `...` is that of the session.
+        """
+        limit = self.timeout if timeout is ... else checked_timeout(timeout)
+        return FOREVER if limit is None else Deadline(limit)
 
     # -- reading ----------------------------------------------------------------------------------
 
     def begin(
-        self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
+        self,
+        work: Callable[[Transaction[bytes], Databases], T],
+        deadline: Deadline | None = None,
+        /,
     ) -> T:
         """Run the first read of a call: if reads are strict, after the write under way."""
         environment = self._environment
         # A short path, since this runs once a read: almost always there is nothing to wait for.
         if self._closed or environment.pid != getpid() or (self.strict and environment.barrier.up):
-            environment = self.after_writes()
-        return environment.read(work, views=views) if views else environment.read(work)
+            environment = self.after_writes(deadline)
+        return environment.read(work)
 
     def read(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
@@ -83,33 +109,40 @@ class Session(Closable):
         """Run a read of a call that has begun; see `Environment.read`."""
         return self.current().read(work, views=views)
 
-    def hold(self) -> HeldTransaction:
+    def hold(self, deadline: Deadline | None = None) -> HeldTransaction:
         """Return a read transaction on the present state; it stays open."""
-        held = self.after_writes().hold()
+        held = self.after_writes(deadline).hold()
         self._held.add(ref(held, self._held.discard))
         if self._closed:  # by another thread, which may have listed what is held before
             held.close()
             self._check_open()
         return held
 
-    def after_writes(self) -> Environment:
-        """Return the environment; if reads are strict, after the write under way."""
-        environment = self.current()
+    def after_writes(self, deadline: Deadline | None = None) -> Environment:
+        """Return the environment; if reads are strict, after the write under way.
+
+        Raises:
+            ReadBusy: it is still under way at the deadline.
+        """
+        deadline = deadline or self.deadline()
+        environment = self.current(deadline)
         if self.strict and environment.barrier.up and not environment.writer.writing_here:
-            environment.barrier.wait(environment.writer.settle)
+            environment.barrier.wait(environment.settle, deadline)
         return environment
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change, deadline: Deadline | None = None) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        self.current().write(change)
+        deadline = deadline or self.deadline()
+        self.current(deadline).write(change, deadline)
 
-    def write_freeing(self, change: Change) -> None:
+    def write_freeing(self, change: Change, deadline: Deadline | None = None) -> None:
         """Carry out a change that frees space, in a store that may be full."""
         self.check_writable()
-        self.current().write_freeing(change)
+        deadline = deadline or self.deadline()
+        self.current(deadline).write_freeing(change, deadline)
 
     def check_writable(self) -> None:
         """Raise StoreClosed or ReadOnlyStore."""
@@ -125,19 +158,23 @@ class Session(Closable):
         if self._closed:
             raise StoreClosed(f"the store {self.path!r} is closed; open it again")
 
-    def current(self) -> Environment:
+    def current(self, deadline: Deadline = FOREVER) -> Environment:
         """Return the environment of this process, opened again after a fork."""
         self._check_open()
         environment = self._environment
         if environment.pid == os.getpid():
             return environment
-        return run_locked(process_lock(), self._reopened)
+        return self._reopened(deadline)
 
-    def _reopened(self) -> Environment:
-        self._check_open()
-        if self._environment.pid != os.getpid():
-            self._environment = open_environment(self.path, self.options, self, create=False)
-        return self._environment
+    def _reopened(self, deadline: Deadline) -> Environment:
+        """Open the store in a forked child; threads that do it at once get the same environment."""
+        wait = Wait(self.strict, deadline)
+        opened = open_environment(self.path, self.options, self, wait, create=False)
+        self._environment = opened
+        if self._closed:  # by another thread, which may have seen the parent's environment
+            release(opened, self)
+            self._check_open()
+        return opened
 
     def end(self) -> None:
         """Let every later call raise StoreClosed, and so what this session holds."""

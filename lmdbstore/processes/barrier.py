@@ -36,11 +36,14 @@ import threading
 import time
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.disk.lmdb_errors import advice
-from lmdbstore.errors import StoreClosed, StoreOpenError
-from lmdbstore.threads.run_locked import run_locked
+from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy
+from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.run_locked import run_locked, run_within
+
+from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,9 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Barrier", "create_barrier_file", "write_lock"]
 
-# Seconds between two reads of the byte. A durable write takes about a millisecond, so the first
-# waits are a fraction of that; they grow because some writes are long.
-FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
+B = TypeVar("B", bound="StoreBusy")
 
 
 def create_barrier_file(folder: StoreFolder, mode: int) -> None:
@@ -72,7 +73,13 @@ def create_barrier_file(folder: StoreFolder, mode: int) -> None:
 
 
 @contextmanager
-def write_lock(folder: StoreFolder, *, wait: bool) -> Iterator[bool]:
+def write_lock(
+    folder: StoreFolder,
+    *,
+    wait: bool,
+    deadline: Deadline = FOREVER,
+    kind: type[StoreBusy] = ReadBusy,
+) -> Iterator[bool]:
     """Keep all processes from writing to a store, through a separate description of the side file.
 
     With `wait`, several callers may hold the lock at once. Without `wait`, only one may hold it,
@@ -81,6 +88,7 @@ def write_lock(folder: StoreFolder, *, wait: bool) -> Iterator[bool]:
 
     Raises:
         StoreOpenError: the side file cannot be opened.
+        StoreBusy: of this kind, if another process wrote until the deadline.
     """
     path = folder.barrier
     try:
@@ -91,17 +99,22 @@ def write_lock(folder: StoreFolder, *, wait: bool) -> Iterator[bool]:
     except OSError as error:
         raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
     try:
-        yield _locked(descriptor, wait=wait)
+        how = (fcntl.LOCK_SH, deadline) if wait else (fcntl.LOCK_EX, Deadline(0))
+        free = flock_within(descriptor, *how)
+        if wait and not free:
+            raise _held_up(kind, folder, deadline, "nothing was read or changed")
+        yield free
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int, *, wait: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _held_up(
+    kind: type[B], folder: StoreFolder, deadline: Deadline, outcome: str, remedy: str = ""
+) -> B:
+    locks = (folder.barrier,)
+    return busy(
+        kind, folder, deadline, work="the write", outcome=outcome, locks=locks, remedy=remedy
+    )
 
 
 class Barrier:
@@ -114,6 +127,7 @@ class Barrier:
             StoreOpenError: it is missing, or cannot be opened.
         """
         path = folder.barrier
+        self._folder = folder
         flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptors: list[int] = []
         # One thread of the process watches the byte; its signal handlers may watch it too.
@@ -135,9 +149,23 @@ class Barrier:
 
     # -- the writer ---------------------------------------------------------------------------
 
-    def lock(self) -> None:
-        """Wait until no other process writes, and keep others from it; Ctrl-C ends the wait."""
-        fcntl.flock(self._writer, fcntl.LOCK_EX)
+    def lock(self, deadline: Deadline = FOREVER) -> None:
+        """Wait until no other process writes, and keep others from it; Ctrl-C ends the wait.
+
+        Raises:
+            WriteBusy: another process wrote until the deadline.
+        """
+        if not flock_within(self._writer, fcntl.LOCK_EX, deadline):
+            raise self.write_busy(deadline, "nothing was written")
+
+    def write_busy(self, deadline: Deadline, outcome: str) -> WriteBusy:
+        """Return the exception for a write that waited until its deadline."""
+        return _held_up(WriteBusy, self._folder, deadline, outcome)
+
+    def read_busy(self, deadline: Deadline) -> ReadBusy:
+        """Return the exception for a read that waited until its deadline."""
+        remedy = ", or open the store with consistency='snapshot', whose reads never wait"
+        return _held_up(ReadBusy, self._folder, deadline, "nothing was read", remedy)
 
     def raised(self, begin: Callable[[], None]) -> None:
         """Make readers wait from now on, and begin the transaction; the lock is held.
@@ -169,28 +197,35 @@ class Barrier:
         except ValueError:  # the map is closed
             raise StoreClosed("the store is closed; open it again") from None
 
-    def wait(self, settle: Callable[[], None]) -> None:
+    def wait(self, settle: Callable[[Deadline], bool], deadline: Deadline = FOREVER) -> None:
         """Return when the write in progress has ended; at once if there is none.
 
-        `settle` runs an empty write transaction as a writer does; it is called if the writer has
-        died. The thread that writes must not wait here.
+        `settle` runs an empty write transaction as a writer does, or returns False if this process
+        cannot write now; it is called if the writer has died. The thread that writes must not wait
+        here.
+
+        Raises:
+            ReadBusy: the write has not ended at the deadline.
         """
         seen = self._read_byte()
         if not seen & 1:
             return
-        run_locked(self._waiting, self._wait, seen, settle)
+        refusal = partial(self.read_busy, deadline)
+        run_within(self._waiting, deadline, refusal, self._wait, seen, settle, deadline)
 
-    def _wait(self, seen: int, settle: Callable[[], None]) -> None:
+    def _wait(self, seen: int, settle: Callable[[Deadline], bool], deadline: Deadline) -> None:
         pause = FIRST_WAIT
         while self._read_byte() == seen:
             if self._closed:
                 raise StoreClosed("the store is closed; open it again")
             if self._writer_died(seen):
-                if self._readonly:
+                if self._readonly or not settle(deadline):
                     return
-                settle()
                 continue
-            time.sleep(pause)
+            left = deadline.left
+            if not left:
+                raise self.read_busy(deadline)
+            time.sleep(min(pause, left))
             pause = min(pause * GROWTH, LONGEST_WAIT)
 
     def _writer_died(self, seen: int) -> bool:

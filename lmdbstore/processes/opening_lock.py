@@ -18,30 +18,55 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from lmdbstore.errors import StoreOpenError, shown
+from lmdbstore.errors import OpenBusy, StoreOpenError, shown
+from lmdbstore.threads.deadline import FOREVER, Deadline
+
+from .waits import THREAD, UNNAMED, busy, flock_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmdbstore.disk.folder import StoreFolder
 
-__all__ = ["opening_lock"]
+__all__ = ["opening_busy", "opening_lock"]
 
 
 @contextlib.contextmanager
-def opening_lock(folder: StoreFolder) -> Iterator[None]:
+def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[None]:
     """Wait until no other process opens the store, and keep the others from opening it.
 
     Raises:
+        OpenBusy: another process opened it until the deadline.
         StoreOpenError: the data file cannot be locked.
     """
-    with contextlib.ExitStack() as undo:
+    descriptor = -1
+    try:
         try:
             descriptor = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
-            undo.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            free = flock_within(descriptor, fcntl.LOCK_EX, deadline)
         except OSError as error:
             raise StoreOpenError(
                 f"the store {shown(folder.path)} could not be opened: {error}"
             ) from error
+        if not free:
+            raise opening_busy(folder, deadline)
         yield
+    finally:
+        if descriptor >= 0:  # a built-in call follows, so that no interrupt can come before it
+            os.close(descriptor)
+
+
+def opening_busy(folder: StoreFolder, deadline: Deadline, *, in_process: bool = False) -> OpenBusy:
+    """Return the exception for an opening that waited until its deadline.
+
+    `in_process`: it waited for another thread of this process, which may wait for others itself.
+    """
+    return busy(
+        OpenBusy,
+        folder,
+        deadline,
+        work="the opening or the write",
+        outcome="it was not opened",
+        locks=(folder.data, folder.barrier),
+        unknown=THREAD if in_process else UNNAMED,
+    )

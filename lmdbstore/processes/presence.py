@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lmdbstore.errors import StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
+from .lock_holders import described, holders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmdbstore.disk.folder import StoreFolder
 
-__all__ = ["Presence", "alone_in", "command"]
+__all__ = ["Presence", "alone_in"]
 
-LOCKS = "/proc/locks"  # Linux; see proc(5)
 _OPEN = "is open elsewhere; close it there first"
 
 
@@ -125,39 +125,10 @@ def alone_in(folder: StoreFolder) -> Iterator[None]:
 
 
 def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
-    names = [f"{command(process) or 'unknown'} (process {process})" for process in _holders(folder)]
-    by = f": {', '.join(names)}" if names else ""
-    return StoreInUse(f"the store {shown(folder.path)} {trouble}{by}")
+    by = ", ".join(map(described, _holders(folder)))
+    return StoreInUse(f"the store {shown(folder.path)} {trouble}{f': {by}' if by else ''}")
 
 
 def _holders(folder: StoreFolder) -> list[int]:
     """Return the other processes that have the store open, as far as the system lists them."""
-    inodes = set()
-    for path, kind in ((folder.path, "FLOCK"), (folder.lock, "POSIX")):
-        with suppress(OSError):
-            inodes.add((kind, str(os.stat(path).st_ino)))
-    try:
-        with open(LOCKS, encoding="ascii") as file:
-            lines = [line.split() for line in file]
-    except OSError:  # a system without it
-        return []
-    # 1: FLOCK  ADVISORY  READ 4711 fe:01:262146 0 EOF
-    found = [
-        (int(fields[4]), fields[5].rpartition(":")[0])
-        for fields in lines
-        if fields[1] != "->" and (fields[1], fields[5].rpartition(":")[2]) in inodes
-    ]
-    # Other file systems have the same inode numbers. The system's name of this file system (which
-    # may differ from that of `stat`) is taken from this process's own lock, if it holds one.
-    devices = {device for process, device in found if process == os.getpid()}
-    processes = {process for process, device in found if device in devices or not devices}
-    return sorted(processes - {os.getpid()})
-
-
-def command(process: int) -> str | None:
-    """Return the name of the program in a process; None if the system does not give it."""
-    try:
-        with open(f"/proc/{process}/comm", encoding="utf-8", errors="backslashreplace") as file:
-            return file.read().strip()
-    except OSError:
-        return None
+    return sorted(holders([(folder.path, "FLOCK"), (folder.lock, "POSIX")]) - {os.getpid()})

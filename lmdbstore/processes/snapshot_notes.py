@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lmdbstore.disk.format import decode_number, encode_number
 from lmdbstore.threads.fork_lock import ForkLock
 
-from .presence import command
+from .lock_holders import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.query import Position, Query
-    from lmdbstore.disk.databases import Databases, Reads
+    from lmdbstore.contract.types import Timeout
+    from lmdbstore.disk.databases import Begins, Databases, Reads
+    from lmdbstore.threads.deadline import Deadline
 
 __all__ = ["LMDBView"]
 
@@ -39,7 +41,7 @@ _REQUIRED = object()
 class LMDBView(QueryView):
     """A view that answers queries by reading LMDB: a store, or a snapshot of one."""
 
-    def __init__(self, reads: Reads, begin: Reads, *, signatures: bool) -> None:
+    def __init__(self, reads: Reads, begin: Begins, *, signatures: bool) -> None:
         """Read with `reads`; `begin` runs the first read of a call, and waits if reads are strict.
 
         `signatures` says whether searches use the signatures of runs.
@@ -50,13 +52,16 @@ class LMDBView(QueryView):
         self._signatures = signatures
 
     @overload
-    def get(self, event_id: str | UUID) -> Event: ...
+    def get(self, event_id: str | UUID, *, timeout: Timeout = ...) -> Event: ...
     @overload
-    def get(self, event_id: str | UUID, default: T) -> Event | T: ...
-    def get(self, event_id: str | UUID, default: object = _REQUIRED) -> object:
+    def get(self, event_id: str | UUID, default: T, *, timeout: Timeout = ...) -> Event | T: ...
+    def get(
+        self, event_id: str | UUID, default: object = _REQUIRED, *, timeout: Timeout = ...
+    ) -> object:
         # Two lookups, in one transaction.
+        wait = None if timeout is ... else self._deadline(timeout)
         wanted = checked_id(event_id)
-        found = self._begin(lambda txn, databases: _found(txn, databases, wanted))
+        found = self._begin(lambda txn, databases: _found(txn, databases, wanted), wait)
         if found is not None:
             return fmt.decode_found(*found, wanted)
         if default is _REQUIRED:
@@ -72,17 +77,18 @@ class LMDBView(QueryView):
         """Return the number of events; O(1)."""
         return self._begin(_events)
 
-    def flags(self) -> dict[str, int]:
+    def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
         """Return every flag with its number of events, in one pass over the posting sets.
 
         One event is read for each flag whose text is not its own key (empty, or longer than 510
-        bytes of UTF-8), and no other. The whole pass sees one state of the store.
+        bytes of UTF-8), and no other. The whole pass sees one state of the store. `timeout` is as
+        in `get`.
         """
-        return self._begin(_flags)
+        return self._begin(_flags, self._deadline(timeout))
 
-    def _locate(self, event_id: str) -> Position:
+    def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         wanted = checked_id(event_id)
-        key = self._begin(lambda txn, databases: _key(txn, databases, wanted))
+        key = self._begin(lambda txn, databases: _key(txn, databases, wanted), wait)
         if key is None:
             raise EventNotFound(
                 f"after: there is no event with the id {shown(wanted)} to continue after; pass the "
@@ -90,19 +96,19 @@ class LMDBView(QueryView):
             )
         return fmt.decode_key(key)
 
-    def _search(self, query: Query) -> Search:
-        plan, watermark = self._planned(query)
+    def _search(self, query: Query, wait: Deadline | None) -> Search:
+        plan, watermark = self._planned(query, wait)
         executor = Executor(self._read_on, plan, watermark)
         token = None if query.after is None else query.after.token
         return self._track(Search(executor.next_page, token, query))
 
-    def _count(self, query: Query) -> int:
-        plan, watermark = self._planned(query)
+    def _count(self, query: Query, wait: Deadline | None) -> int:
+        plan, watermark = self._planned(query, wait)
         known = plan.known_count
         return Executor(self._read_on, plan, watermark).count() if known is None else known
 
-    def _explain(self, query: Query) -> str:
-        return str(self._planned(query)[0])
+    def _explain(self, query: Query, wait: Deadline | None) -> str:
+        return str(self._planned(query, wait)[0])
 
     def _read_on(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
@@ -111,9 +117,9 @@ class LMDBView(QueryView):
         self._check_open()
         return self._reads(work, views=views)
 
-    def _planned(self, query: Query) -> tuple[Plan, bytes]:
+    def _planned(self, query: Query, wait: Deadline | None) -> tuple[Plan, bytes]:
         events, postings, runs, watermark = self._begin(
-            lambda txn, databases: _numbers(txn, databases, query)
+            lambda txn, databases: _numbers(txn, databases, query), wait
         )
         return make_plan(query, events, postings, runs=runs * self._signatures), watermark
 

@@ -83,6 +83,11 @@ INVALID = {
     "after-rubbish": ("after", "rubbish"),
     "after-an-id": ("after", "1"),
     "after-surrogate": ("after", LONE),
+    "timeout-negative": ("timeout", -0.5),
+    "timeout-nan": ("timeout", math.nan),
+    "timeout-boolean": ("timeout", True),
+    "timeout-text": ("timeout", "1"),
+    "timeout-list": ("timeout", [1.0]),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,7 @@ from lmdbstore.errors import (
 from .helpers import LONE, assert_empty, ids, like
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lmdbstore.contract.api import EventStore
 
@@ -62,6 +63,44 @@ class SavingContract:
         assert store.get("absent", None) is None
         assert store.get("absent", default=None) is None
         assert store.get("first", None) == FIRST
+
+    @pytest.mark.parametrize("timeout", [None, 0, 0.0, 7, 1e-9, 1e300, 10**400, math.inf])
+    def test_every_call_takes_a_time_limit(self, store: EventStore, timeout: float | None) -> None:
+        """Where no one else uses the store, no call has to wait."""
+        store.save(FIRST, timeout=timeout)
+        assert store.save_many([Event("second")], timeout=timeout) == 1
+        store.delete("second", timeout=timeout)
+        assert store.get("first", timeout=timeout) == FIRST
+        assert store.get("absent", None, timeout=timeout) is None
+        assert list(store.search(timeout=timeout)) == [FIRST]
+        assert list(store.search(after=FIRST, timeout=timeout)) == []
+        assert store.count(timeout=timeout) == 1
+        assert store.explain(timeout=timeout)
+        assert store.flags(timeout=timeout) == {"x": 1, "y": 1}
+        with store.snapshot(timeout=timeout) as view:
+            assert view.get("first", timeout=timeout) == FIRST
+
+    @pytest.mark.parametrize("timeout", [-1, -1e-9, math.nan, True, "1", b"1", [1.0]])
+    def test_what_is_no_time_limit_is_refused(self, store: EventStore, timeout: Any) -> None:
+        """Before anything is read or written; the message names the argument."""
+
+        def unread() -> Iterator[Event]:
+            pytest.fail("the events were read")
+            yield FIRST
+
+        calls: list[Callable[[], object]] = [
+            lambda: store.save(Event("second"), timeout=timeout),
+            lambda: store.save_many(unread(), timeout=timeout),
+            lambda: store.delete("first", timeout=timeout),
+            lambda: store.get("first", timeout=timeout),
+            lambda: store.flags(timeout=timeout),
+            lambda: store.snapshot(timeout=timeout).__enter__(),
+        ]
+        store.save(FIRST)
+        for call in calls:
+            with pytest.raises(InvalidQuery, match="timeout"):
+                call()
+        assert list(store.search()) == [FIRST]
 
     @pytest.mark.parametrize("absent", ["", LONE, "firs", "first\0"])
     def test_an_id_that_no_event_can_have_or_has_is_not_found(

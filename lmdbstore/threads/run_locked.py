@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import RLock
 
-__all__ = ["run_if_free", "run_locked"]
+    from .deadline import Deadline
+
+__all__ = ["run_if_free", "run_locked", "run_within"]
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -50,4 +52,30 @@ def run_if_free(lock: RLock, work: Callable[[*A], object], *arguments: *A) -> bo
         try:  # noqa: SIM105  as above
             lock.release()
         except RuntimeError:  # another thread holds it
+            pass
+
+
+def run_within(
+    lock: RLock,
+    deadline: Deadline,
+    refusal: Callable[[], Exception],
+    work: Callable[[*A], T],
+    *arguments: *A,
+) -> T:
+    """Run `work` as `run_locked` does, but wait for the lock no longer than the deadline allows.
+
+    An `acquire` with a time limit that raises, or returns False, has not taken the lock either,
+    unless the thread holds it; so the release is right for the same reasons.
+
+    Raises:
+        Exception: what `refusal` returns, if another thread held the lock all the time.
+    """
+    try:
+        if not lock.acquire(timeout=deadline.for_lock):
+            raise refusal()
+        return work(*arguments)
+    finally:
+        try:  # noqa: SIM105  as above
+            lock.release()
+        except RuntimeError:  # it was not taken
             pass

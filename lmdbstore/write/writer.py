@@ -1,10 +1,16 @@
 """The writer: group commit. Threads that write at the same moment share a transaction and a flush.
 
-Rules: a caller queues its change and becomes the leader if there is none. The leader takes its own
-change and the waiting ones, commits them together, reports to each caller its own outcome, and
-wakes the next leader. No extra thread is needed (like the writer queue of LevelDB). Leading means
-holding `Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of the
-barrier, LMDB's transaction. A change never waits for a later one, except in the same batch.
+Rules: a caller queues its change and becomes the leader if there is none. The leader takes the
+barrier's lock, and then its own change and the waiting ones. It commits them together, reports to
+each caller its own outcome, and wakes the next leader. No extra thread is needed (like the writer
+queue of LevelDB). Leading means holding `Writer._leading`; inside it, in this order: the barrier's
+lock, the gate, the byte of the barrier, LMDB's transaction. A change never waits for a later one,
+except in the same batch.
+
+A caller whose deadline is over withdraws its change. While no leader has the lock, every change is
+in the queue: so a leader that waits for another process holds up only the callers that wait too,
+and a change that is withdrawn was not written. If a leader has taken the change, its outcome is
+unknown: the leader may be committing it.
 
 A refused change (a duplicate id) fails only for its caller. If the transaction breaks while it is
 being filled, each change is tried alone, so that one that cannot be written does not fail the
@@ -17,7 +23,8 @@ import contextlib
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVarTuple
 
 import lmdb
 
@@ -27,10 +34,13 @@ from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
     StoreClosed,
+    WriteBusy,
 )
+from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.reentry import reentry
-from lmdbstore.threads.run_locked import run_if_free, run_locked
+from lmdbstore.threads.run_locked import run_if_free, run_within
 
+from .job import Job
 from .save import apply_all
 from .transaction import WriteTransaction
 
@@ -45,11 +55,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer"]
 
-LONGEST_BATCH = 1024  # changes; bounds a caller's waiting time and the dirty pages of a commit
+A = TypeVarTuple("A")
 
-# Seconds. A waiting caller is woken when its change is done or when it becomes the leader. It wakes
-# by itself after this time only in case Ctrl-C struck the thread that should have woken it.
-PATIENCE = 1.0
+LONGEST_BATCH = 1024  # changes; bounds a caller's waiting time and the dirty pages of a commit
 
 # Callers that were answered a moment ago are likely to write again. Without waiting for them half
 # of the threads queue while the changes of the other half are written: 8 changes a flush from 16
@@ -60,43 +68,15 @@ GATHER_WITHIN = 0.002  # seconds since they were answered
 GATHER_REST = 16  # batches without waiting, after a wait in vain
 
 
+NOTHING_WRITTEN = "nothing was written"
+UNKNOWN = (
+    "another thread had begun to write this change together with its own, so it is not known "
+    "whether it will be written: search for it when the store is free again"
+)
+
 # Seconds between two checks for reader slots of processes that died. LMDB takes such a reader for a
 # living one: it would not use space again that was freed since, and the file would keep growing.
 SLOTS_CHECK = 1.0
-
-
-class _Job:
-    """A change that waits for a leader, and its outcome."""
-
-    __slots__ = ("_latch", "_woken", "change", "done", "error", "thread")
-
-    def __init__(self, change: Change) -> None:
-        self.thread = threading.get_ident()
-        self.change = change
-        self.done = False
-        self.error: EventStoreException | None = None
-        self._latch: threading.Lock | None = None
-        self._woken = False
-
-    def wait(self) -> None:
-        """Sleep until woken; an earlier wake counts too."""
-        if self._latch is None:
-            latch = threading.Lock()
-            latch.acquire()
-            self._latch = latch
-        if not self._woken:
-            self._latch.acquire(timeout=PATIENCE)
-        self._woken = False
-
-    def wake(self) -> None:
-        self._woken = True
-        if self._latch is not None:
-            with contextlib.suppress(RuntimeError):  # it was not asleep
-                self._latch.release()
-
-    def end(self, error: EventStoreException | None) -> None:
-        self.error = error
-        self.done = True  # last: a thread that sees it reads the error next
 
 
 class _BrokenTransaction(Exception):
@@ -125,7 +105,7 @@ class Writer:
         self._barrier = barrier
         self._adopt_map = adopt_map
         self._leading = threading.RLock()  # held by the thread that leads a write
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[Job] = deque()
         self._leader = 0
         self._companions: set[int] = set()  # the threads whose changes were in the last batch
         self._answered = 0.0  # when, by the monotonic clock
@@ -137,25 +117,26 @@ class Writer:
         self._environment = environment
         self._databases = databases
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change, deadline: Deadline = FOREVER) -> None:
         """Carry out a change; when this returns it is committed.
 
         If Ctrl-C interrupts the wait, the change is carried out whole or not at all.
 
         Raises:
+            WriteBusy: others wrote until the deadline.
             StoreClosed: the environment was closed before the change was carried out.
             EventWriteException, EventNotFound: the change was refused, or could not be written.
         """
         if self.writing_here or self._gate.barred_here:
             raise reentry(EventWriteException, "a write")
-        job = _Job(change)
+        job = Job(change)
         try:
-            self._queue.append(job)
+            if deadline.limit != 0:  # else it leads or is refused: its outcome is always known
+                self._queue.append(job)
             while not job.done:
-                self._lead_or_wait(job)
+                self._lead_or_wait(job, deadline)
         except BaseException:
-            with contextlib.suppress(ValueError):  # a leader has it already
-                self._queue.remove(job)
+            self._withdraw(job)
             self._wake_next()
             raise
         if job.error is not None:
@@ -166,10 +147,15 @@ class Writer:
         """Whether this thread is inside a write: then the caller is a signal handler."""
         return self._leader == threading.get_ident()
 
-    def while_idle(self, work: Callable[[], None]) -> None:
-        """Run `work` while no thread of this process writes, and then wake the next writer."""
+    def while_idle(self, work: Callable[[], None], deadline: Deadline = FOREVER) -> None:
+        """Run `work` while no thread of this process writes, and then wake the next writer.
+
+        Raises:
+            WriteBusy: another thread of this process wrote until the deadline.
+        """
+        refusal = partial(self._barrier.write_busy, deadline, NOTHING_WRITTEN)
         try:
-            run_locked(self._leading, self._while_leading, work)
+            run_within(self._leading, deadline, refusal, self._while_leading, work)
         finally:
             self._wake_next()
 
@@ -180,15 +166,19 @@ class Writer:
         finally:
             self._leader = 0
 
-    def settle(self) -> None:
+    def settle(self, deadline: Deadline = FOREVER) -> None:
         """Complete the write of a process that died, with an empty transaction.
 
         Raises:
             StoreClosed: the store was closed.
+            ReadBusy: others wrote until the deadline.
             EventReadException: it failed.
         """
+        settle = partial(self._transact, WriteTransaction.settle)
         try:
-            self.while_idle(lambda: self._transact(WriteTransaction.settle))
+            self.while_idle(partial(self._alone, deadline, settle), deadline)
+        except WriteBusy as error:
+            raise self._barrier.read_busy(deadline) from error
         except lmdb.Error as error:
             raise read_error(error) from error
         except OSError as error:
@@ -196,13 +186,26 @@ class Writer:
                 f"the write of a process that died could not be settled: {error}"
             ) from error
 
-    def _lead_or_wait(self, job: _Job) -> None:
-        if self._may_lead(job) and run_if_free(self._leading, self._lead, job):
+    def _lead_or_wait(self, job: Job, deadline: Deadline) -> None:
+        if self._may_lead(job) and run_if_free(self._leading, self._lead, job, deadline):
             self._wake_next()
-        else:
-            job.wait()
+        elif deadline.left:
+            job.wait(deadline)
+        elif self._withdraw(job) or not deadline.limit:
+            raise self._barrier.write_busy(deadline, NOTHING_WRITTEN)
+        elif not job.done:
+            raise self._barrier.write_busy(deadline, UNKNOWN)
 
-    def _may_lead(self, job: _Job) -> bool:
+    def _withdraw(self, job: Job) -> bool:
+        """Take a job out of the queue; return False if a leader has it, and may carry it out."""
+        job.withdrawn = True  # first: a leader that puts it back looks at this afterwards
+        try:
+            self._queue.remove(job)
+        except ValueError:
+            return False
+        return True
+
+    def _may_lead(self, job: Job) -> bool:
         """Whether a job may lead now: it has waited longest, or takes along the job that has.
 
         A thread that writes without a pause is quicker to lead again than the thread that was
@@ -219,17 +222,18 @@ class Writer:
         with contextlib.suppress(IndexError):
             self._queue[0].wake()
 
-    def _lead(self, own: _Job) -> None:
-        batch: list[_Job] = []
+    def _lead(self, own: Job, deadline: Deadline) -> None:
+        batch: list[Job] = []
         try:
             self._leader = threading.get_ident()
             if own.done:  # by a signal handler that came first
                 return
-            self._gather(own)
-            batch = self._batch(own)
-            self._companions = {job.thread for job in batch}
-            self._carry_out(batch)
+            if deadline.limit != 0:
+                self._gather(own)
+            self._alone(deadline, self._write_batch, own, batch)
             self._answered = time.monotonic()
+        except OSError as error:  # the lock was refused
+            own.end(_own(error, self._environment))
         finally:
             self._leader = 0
             for job in reversed(batch[1:]):
@@ -237,8 +241,31 @@ class Writer:
                     job.wake()
                 else:  # this leader was interrupted; another takes the rest
                     self._queue.appendleft(job)
+                    if job.withdrawn:
+                        self._withdraw(job)
 
-    def _gather(self, own: _Job) -> None:
+    def _alone(self, deadline: Deadline, work: Callable[[*A], None], *arguments: *A) -> None:
+        """Run `work` while no other process writes.
+
+        Raises:
+            WriteBusy: another process wrote until the deadline.
+            StoreClosed: the store was closed.
+            OSError: the lock was refused.
+        """
+        if self._gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        try:
+            self._barrier.lock(deadline)
+            work(*arguments)
+        finally:
+            self._barrier.unlock()  # does nothing if an interrupt left it unlocked
+
+    def _write_batch(self, own: Job, batch: list[Job]) -> None:
+        batch += self._batch(own)
+        self._companions = {job.thread for job in batch}
+        self._carry_out(batch)
+
+    def _gather(self, own: Job) -> None:
         """Wait a little for the callers answered last, if they are likely to write again."""
         if own.change.alone or time.monotonic() > self._answered + GATHER_WITHIN:
             return
@@ -256,7 +283,7 @@ class Writer:
         if len(self._queue) <= len(present):
             self._resting = GATHER_REST
 
-    def _batch(self, own: _Job) -> list[_Job]:
+    def _batch(self, own: Job) -> list[Job]:
         with contextlib.suppress(ValueError):  # an interrupted leader may have taken it out
             self._queue.remove(own)
         batch = [own]
@@ -267,7 +294,7 @@ class Writer:
                 batch.append(self._queue.popleft())
         return batch
 
-    def _carry_out(self, batch: list[_Job]) -> None:
+    def _carry_out(self, batch: list[Job]) -> None:
         try:
             self._transact(lambda txn: _commit(txn, batch))
         except _BrokenTransaction as broken:
@@ -282,16 +309,7 @@ class Writer:
 
     def _transact(self, work: Callable[[WriteTransaction], None]) -> None:
         """Run `work`, which ends its transaction; every other writer is kept out."""
-        in_any_map(lambda: self._transact_once(work), self._adopt_map)
-
-    def _transact_once(self, work: Callable[[WriteTransaction], None]) -> None:
-        if self._gate.closed:
-            raise StoreClosed("the store is closed; open it again")
-        try:
-            self._barrier.lock()
-            self._gate.run(lambda: self._inside(work))
-        finally:
-            self._barrier.unlock()  # does nothing if an interrupt left it unlocked
+        in_any_map(lambda: self._gate.run(self._inside, work), self._adopt_map)
 
     def _inside(self, work: Callable[[WriteTransaction], None]) -> None:
         self._free_slots()
@@ -317,7 +335,7 @@ class Writer:
             self._environment.reader_check()
 
 
-def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
+def _commit(txn: WriteTransaction, batch: list[Job]) -> None:
     try:
         refusals = apply_all(txn, [job.change for job in batch])
         if not all(job.change.frees for job in batch):
@@ -340,7 +358,7 @@ def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
         raise
 
 
-def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
+def _end(batch: list[Job], refusals: list[EventStoreException | None]) -> None:
     for job, refusal in zip(batch, refusals, strict=True):
         job.end(refusal)
 

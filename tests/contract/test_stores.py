@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Event, Search
-    from lmdbstore.contract.types import Order, Strings
+    from lmdbstore.contract.types import Order, Strings, Timeout
 
 
 class TestMemory(EventStoreContract):
@@ -72,10 +72,10 @@ class MinimalView(EventView):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        timeout: Timeout = ...,
     ) -> Search:
-        return self._view.search(
-            ts_start, ts_end, flags, match, order, source=source, limit=limit, after=after
-        )
+        named = {"source": source, "limit": limit, "after": after, "timeout": timeout}
+        return self._view.search(ts_start, ts_end, flags, match, order, **cast("Any", named))
 
 
 class MinimalStore(MinimalView, EventStore):
@@ -86,18 +86,18 @@ class MinimalStore(MinimalView, EventStore):
     def __init__(self) -> None:
         super().__init__(MemoryEventStore())
 
-    def save(self, event: Event) -> None:
-        self._view.save(event)
+    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
+        self._view.save(event, timeout=timeout)
 
-    def save_many(self, events: Iterable[Event]) -> int:
-        return self._view.save_many(events)
+    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
+        return self._view.save_many(events, timeout=timeout)
 
-    def delete(self, event_id: Any) -> None:
-        self._view.delete(event_id)
+    def delete(self, event_id: Any, *, timeout: Timeout = ...) -> None:
+        self._view.delete(event_id, timeout=timeout)
 
     @contextmanager
-    def snapshot(self) -> Iterator[EventView]:
-        with self._view.snapshot() as view:
+    def snapshot(self, *, timeout: Timeout = ...) -> Iterator[EventView]:
+        with self._view.snapshot(timeout=timeout) as view:
             yield MinimalView(view)
 
     def close(self) -> None:

@@ -340,9 +340,9 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
         is_last = bool(locks) or len(looks) > seen
         return found if is_last else found._replace(transactions=[7, 12])
 
-    def lock(folder: StoreFolder, *, wait: bool) -> Any:
+    def lock(folder: StoreFolder, **how: Any) -> Any:
         locks.append(folder.path)
-        return write_lock(folder, wait=wait)
+        return write_lock(folder, **how)
 
     monkeypatch.setattr(inspect_file, "_look_at", torn)
     monkeypatch.setattr(inspect_file, "write_lock", lock)

@@ -16,6 +16,7 @@ from lmdbstore import (
     EventStoreException,
     LMDBEventStore,
     MemoryEventStore,
+    StoreClosed,
     repair,
     verify,
 )
@@ -56,6 +57,10 @@ def save_many(store: LMDBEventStore) -> None:
     store.save_many([Event(), Event()])
 
 
+def save_within(store: LMDBEventStore) -> None:
+    store.save(Event(), timeout=LONG)
+
+
 CALLS: dict[str, Callable[[LMDBEventStore], object]] = {
     "get": lambda store: store.get("e5"),
     "search": lambda store: list(store.search(limit=5)),
@@ -63,6 +68,7 @@ CALLS: dict[str, Callable[[LMDBEventStore], object]] = {
     "snapshot": in_a_snapshot,
     "save, delete": save_and_delete,
     "save_many": save_many,
+    "save with a limit": save_within,
 }
 
 
@@ -142,6 +148,44 @@ def test_an_interrupt_of_a_call_that_opens_files_leaves_nothing_held(
 ) -> None:
     """Some descriptors may stay open as long as the process: so it is done in a child."""
     in_child(lambda: strike_often(path, call, ROUNDS // 4))
+
+
+def first_writes(path: Path, rounds: int) -> None:
+    """Interrupt the first write of a store that was opened beside a writer, at many moments."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    with open(path / "barrier", "rb") as barrier, struck_by(interrupt) as strike:
+        for number in range(rounds):
+            fcntl.flock(barrier, fcntl.LOCK_EX)
+            store = LMDBEventStore(path, durability="none", consistency="snapshot")
+            environment = store._session._environment
+            assert environment.reads_only
+            fcntl.flock(barrier, fcntl.LOCK_UN)
+            with suppress(Interrupted, StoreClosed):  # an interrupt may close the store
+                for _ in strike(number * 7):
+                    store.save(Event())
+            with suppress(Interrupted):
+                for _ in strike(0):
+                    pass
+            for lock in locks_of(store).values():
+                with pytest.raises(RuntimeError):
+                    lock.release()
+            for name in ("data.mdb", "barrier"):
+                with open(path / name, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            assert environment.gate._barred == environment.gate.closed
+            assert not environment.gate._inside
+            store.close()
+
+
+def test_an_interrupt_of_a_first_write_leaves_nothing_held(path: Path) -> None:
+    """Before it the file is opened again, for writing."""
+    LMDBEventStore(path).close()
+    in_child(lambda: first_writes(path, ROUNDS))
+    with LMDBEventStore(path) as store:
+        assert store.verify() == []
 
 
 @pytest.mark.parametrize("inner", CALLS.values(), ids=CALLS)

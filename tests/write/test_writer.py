@@ -26,8 +26,8 @@ from lmdbstore import (
 )
 from lmdbstore.disk import format as fmt
 from lmdbstore.read.runs import RUN
+from lmdbstore.write import job, writer
 from lmdbstore.write import save as saving
-from lmdbstore.write import writer
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.beside import beside
 from tests.tools.indexes import assert_indexes_agree
@@ -272,16 +272,16 @@ def test_a_signal_handler_that_writes_does_not_wait_for_the_change_it_interrupts
     store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (leading,) = gathering.queue(save(store, "a"))
-    wait = writer._Job.wait
+    wait = job.Job.wait
 
-    def interrupted(job: Any) -> None:
-        monkeypatch.setattr(writer._Job, "wait", wait)
+    def interrupted(waiting: Any, *deadline: Any) -> None:
+        monkeypatch.setattr(job.Job, "wait", wait)
         gathering.go.set()
         leading.result(LONG)
         store.save(Event("of the handler"))
-        wait(job)
+        wait(waiting, *deadline)
 
-    monkeypatch.setattr(writer._Job, "wait", interrupted)
+    monkeypatch.setattr(job.Job, "wait", interrupted)
     store.save_many([Event("interrupted")])
     assert {"a", "of the handler", "interrupted"} == set(ids(store))
 

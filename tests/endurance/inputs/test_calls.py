@@ -101,6 +101,10 @@ number = Argument(st.none() | st.integers(0, 99), either(st.integers(-9, -1), ho
 switch = Argument(st.booleans(), either(hostile(int), junk))
 patterns = st.sampled_from(["(a", "(?=a)", "[", "\\", "a{1001}", "(?\x1b)", "(?P<a>", "*"])
 places = ["9@nan", "0@1.0", "@", "1@-0.0", f"{'9' * 5000}@1.0", " 1@1.0", "1@1"]
+limit = Argument(  # no call has to wait here, and one of 0 least of all
+    st.none() | st.floats(0, 1e300) | st.integers(0, 10**400),
+    either(st.floats(max_value=-5e-324) | st.just(math.nan), hostile(float), hostile(int), junk),
+)
 query = some(
     ts_start=time,
     ts_end=time,
@@ -116,9 +120,12 @@ query = some(
         st.sampled_from([None, "1@1.0", "9@-5.5"]),
         either(st.sampled_from(places), hostile(str), hostile(object), junk),
     ),
+    timeout=limit,
 )
 an_id = Argument(st.sampled_from(KNOWN), either(texts, hostile(str), junk))
 ids = every(event_id=an_id)
+timed_ids = every(event_id=an_id, timeout=limit)
+limits = limit.right | limit.wrong
 
 
 def in_snapshot(run: Callable[[Any, dict[str, Any]], object]) -> Callable[..., object]:
@@ -135,7 +142,7 @@ def searched(view: Any, arguments: dict[str, Any]) -> object:
 
 
 READS = {
-    "get": Call(ids, lambda view, of: view.get(**of)),
+    "get": Call(ids | timed_ids, lambda view, of: view.get(**of)),
     "get with a default": Call(
         every(event_id=an_id, default=Argument(junk, junk)), lambda view, of: view.get(**of)
     ),
@@ -143,7 +150,7 @@ READS = {
     "search": Call(query, searched),
     "count": Call(query, lambda view, of: view.count(**of)),
     "explain": Call(query, lambda view, of: view.explain(**of)),
-    "flags": Call(some(), lambda view, _: view.flags()),
+    "flags": Call(some(timeout=limit), lambda view, of: view.flags(**of)),
     "len": Call(some(), lambda view, _: len(view)),
 }
 CALLS: dict[str, Call] = {
@@ -152,11 +159,15 @@ CALLS: dict[str, Call] = {
         f"snapshot, {name}": call._replace(run=in_snapshot(call.run))
         for name, call in READS.items()
     },
-    "save": Call(st.fixed_dictionaries({"event": events}), lambda store, of: store.save(**of)),
-    "save_many": Call(
-        st.fixed_dictionaries({"events": many_events}), lambda store, of: store.save_many(**of)
+    "save": Call(
+        st.fixed_dictionaries({"event": events}, optional={"timeout": limits}),
+        lambda store, of: store.save(**of),
     ),
-    "delete": Call(ids, lambda store, of: store.delete(**of)),
+    "save_many": Call(
+        st.fixed_dictionaries({"events": many_events}, optional={"timeout": limits}),
+        lambda store, of: store.save_many(**of),
+    ),
+    "delete": Call(ids | timed_ids, lambda store, of: store.delete(**of)),
     "Event": Call(
         st.fixed_dictionaries({}, optional=BAD),
         lambda _, of: Event(**of),
@@ -261,14 +272,17 @@ ONLY_LMDB: dict[str, Call] = {
                 st.sampled_from([0o600, 0o660]),
                 either(st.sampled_from([0o777, 0]), hostile(int), junk),
             ),
+            timeout=limit,
         ),
         in_empty_folder(opened),
     ),
     "sign": Call(some(rebuild=switch), lambda store, of: store.sign(**of)),
-    "stats": Call(some(), lambda store, _: store.stats()),
+    "stats": Call(some(timeout=limit), lambda store, of: store.stats(**of)),
     "flush": Call(some(), lambda store, _: store.flush()),
     "verify": Call(some(pages=switch, progress=progress), lambda store, of: store.verify(**of)),
-    "verify a folder": Call(some(path=folders, pages=switch, progress=progress), closed(verify)),
+    "verify a folder": Call(
+        some(path=folders, pages=switch, progress=progress, timeout=limit), closed(verify)
+    ),
     "repair": Call(some(path=folders, keep_changed=switch, progress=progress), closed(repair)),
     "backup": Call(
         every(path=Argument(st.just("new"), paths), progress=progress),

@@ -1,0 +1,59 @@
+"""How long a call may wait for others: a limit in seconds, and how much of it is left.
+
+Rules: a call has one deadline, which all of its waits share. It bounds waiting for other threads
+and processes, and not the call's own work. A limit of None is no limit; a limit of 0 means that
+each lock is tried once.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+__all__ = ["FOREVER", "Deadline", "limit_of"]
+
+
+class Deadline:
+    """A limit, counted from when this was made."""
+
+    __slots__ = ("_began", "limit")
+
+    def __init__(self, limit: float | None) -> None:
+        """Begin to count; `limit` is in seconds, or None."""
+        self.limit = limit
+        self._began = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Return the seconds that are left: 0 if it is over, infinity without a limit."""
+        return math.inf if self.limit is None else max(0.0, self.limit - self.waited)
+
+    @property
+    def waited(self) -> float:
+        """Return the seconds since this was made."""
+        return time.monotonic() - self._began
+
+    @property
+    def for_lock(self) -> float:
+        """Return what is left as `acquire` of a lock takes it: -1 without a limit."""
+        return -1 if self.limit is None else self.left
+
+
+FOREVER = Deadline(None)
+
+
+def limit_of(value: object) -> float | None:
+    """Return a limit in seconds, or None for no limit; raises ValueError for what is none.
+
+    What no lock can wait for, about three centuries or more, is no limit.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("it is not a number")  # noqa: TRY004  reported as one of ours
+    # Operators that a subclass overrides have no effect.
+    number = int.__int__(value) if isinstance(value, int) else float.__float__(value)
+    if not number >= 0:  # also if it is not a number
+        raise ValueError("it is negative, or not a number")
+    return None if number >= threading.TIMEOUT_MAX else float(number)
