@@ -17,10 +17,8 @@ from .contract.api import EventStore
 from .contract.checking import checked_id
 from .disk.folder import FILE_MODE
 from .engine.options import (
-    MAX_READERS,
-    Options,
-    between,
     checked_mode,
+    checked_options,
     checked_progress,
     folder_of,
     one_of,
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
     from .contract.types import Strings
 
 __all__ = ["LMDBEventStore"]
-
-MAP_SIZES = 1 << 20, 1 << 56  # bytes: room for a few hundred events; more than any machine maps
-READERS = 1, 1 << 20  # slots of 64 bytes in the lock file
 
 Durability = Literal["full", "none"]
 Consistency = Literal["strict", "snapshot"]
@@ -84,7 +79,7 @@ class LMDBEventStore(LMDBView, EventStore):
         consistency: Consistency = "strict",
         signatures: bool = True,
         map_size: int | None = None,
-        max_readers: int = MAX_READERS,
+        max_readers: int | None = None,
         mode: int = FILE_MODE,
     ) -> None:
         """Open the store in the folder `path`.
@@ -93,7 +88,9 @@ class LMDBEventStore(LMDBView, EventStore):
             path: The folder. Creating a store makes it, for its owner alone (mode 0700), and its
                 missing parents with the usual rights (umask).
             create: Create a store if there is none.
-            readonly: Open without the right to write; the store must exist.
+            readonly: Open without the right to write; the store must exist. Stores of one process
+                that only read, and others, may be open at once; the first that writes opens the
+                file again, and is refused while a snapshot of the process is open.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
             signatures: Whether pattern searches skip runs that their signatures exclude, and
@@ -103,15 +100,15 @@ class LMDBEventStore(LMDBView, EventStore):
                 no memory and no disk space. The last 256 KiB are reserved for deletes, so that a
                 full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
-                process that opens the store decides.
+                process that opens the store decides. None for 4096.
             mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
                 its owner alone. Every user with the right to read may also enter a new folder. To
                 read a store takes the right to write too (`0o660`), because LMDB notes readers in a
                 file.
 
         Raises:
-            InvalidOption: an option has an invalid value, or differs from the one with which this
-                process has the store open already (`consistency` and `signatures` may differ).
+            InvalidOption: an option has an invalid value, or this process has the store open with
+                another durability, or another map_size or max_readers than the given one.
             StoreOpenError: the folder does not exist, is not a store, has another format version,
                 or the operating system refuses.
         """
@@ -120,11 +117,11 @@ class LMDBEventStore(LMDBView, EventStore):
         signatures = one_of("signatures", signatures, (True, False))
         self._session = Session(
             self._path,
-            Options(
-                readonly=one_of("readonly", readonly, (True, False)),
-                durability=one_of("durability", durability, ("full", "none")),
-                map_size=None if map_size is None else between("map_size", map_size, *MAP_SIZES),
-                max_readers=between("max_readers", max_readers, *READERS),
+            checked_options(
+                readonly=readonly,
+                durability=durability,
+                map_size=map_size,
+                max_readers=max_readers,
             ),
             create=one_of("create", create, (True, False)),
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",

@@ -32,8 +32,11 @@ from lmdbstore.errors import (
     EventWriteException,
     StoreClosed,
     StoreFull,
+    StoreOpenError,
     shown,
 )
+from lmdbstore.processes.barrier import Barrier
+from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.snapshot_notes import readers_in
 from lmdbstore.threads.gate import Gate
 from lmdbstore.threads.reentry import reentry
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.folder import StoreFolder
-    from lmdbstore.processes.barrier import Barrier
     from lmdbstore.processes.presence import Presence
     from lmdbstore.processes.snapshot_notes import Notes, Reader
     from lmdbstore.write.change import Change
@@ -275,10 +277,65 @@ class Environment:
             ) from error
         except OSError as error:
             refusal = error
-        self.lmdb = open_lmdb(self.folder, self.options, locked=True)
-        self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
-        self.writer.use(self.lmdb, self.databases)
+        self._open(self.options)
         return refusal
+
+    def _open(self, options: Options) -> None:
+        """Open the data file again; the lock of the barrier is held."""
+        self.lmdb = open_lmdb(self.folder, options, locked=True)
+        self.databases = open_databases(self.lmdb, self.folder.path, readonly=options.readonly)
+        self.writer.use(self.lmdb, self.databases)
+
+    def reopen_for_writing(self, wanted: Options) -> None:
+        """Become able to write, for a store with these options; `process_lock` is held.
+
+        All threads are kept out while the file is opened again. If that fails, this reads as
+        before; if not even that is possible, or it is interrupted, the environment is closed.
+
+        Raises:
+            StoreOpenError: a snapshot of this process is open, or the file cannot be opened.
+        """
+        options = self.options.with_writing(wanted)
+        writing = Barrier(self.folder, readonly=False)
+        try:
+            with opening_lock(self.folder):  # before that of the barrier, as an opening does
+                writing.lock()
+                refusal = self.gate.keep_out(lambda: self._reopen_or_close(options))
+            writing.unlock()  # a strict reader of this process may wait for it
+            if refusal is not None:
+                raise refusal
+            self.barrier.take_over(writing)
+            self.options = options  # last: until then the next store repeats all of this
+        except OSError as error:
+            raise StoreOpenError(
+                f"the store {shown(self.folder.path)} could not be opened to write: {error}"
+            ) from error
+        finally:
+            writing.abandon()
+
+    def _reopen_or_close(self, options: Options) -> StoreOpenError | None:
+        try:
+            self.check_none_held()
+        except EventWriteException as error:
+            return StoreOpenError(
+                f"readonly: this process has opened {shown(self.folder.path)} to read only, and "
+                f"{error}"
+            )
+        try:
+            return self._reopen(options)
+        except BaseException:
+            self.gate.close()
+            raise
+
+    def _reopen(self, options: Options) -> StoreOpenError | None:
+        self.lmdb.close()
+        try:
+            self._open(options)
+        except StoreOpenError as error:
+            self.lmdb.close()
+            self._open(self.options)
+            return error
+        return None
 
     def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
         """Raise an exception of this kind if this thread is inside another call."""
@@ -292,7 +349,7 @@ class Environment:
             if self._any_held:
                 raise EventWriteException(
                     "a snapshot of this process is open and reads the present file; close it, and "
-                    "compact again"
+                    "try again"
                 )
 
     @property

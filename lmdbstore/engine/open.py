@@ -4,7 +4,8 @@ Each step prevents one failure, and later steps rely on it:
 1. No other thread of the process opens or closes a store; stores that were dropped without closing
    are closed. Files that are links are refused.
 2. The store is created if it is missing and may be created.
-3. If this process has the folder open already, that environment is shared.
+3. If this process has the folder open already, that environment is shared; one that only reads
+   becomes a writer if this store writes.
 4. The process is present in the folder, so that no other process replaces the data file.
 5. The file is inspected, and LMDB opens it, while no other process does the same.
 6. The file is checked to be a store; its side files are made if missing, and opened.
@@ -63,7 +64,7 @@ def _open_or_share(
     folder.check_plain()
     identity = folder.identity
     if identity is None:
-        new = NewStore(mode, options.max_readers, options.map_size or 0)
+        new = NewStore(mode, options.slots, options.map_size or 0)
         create_store(folder, new, create=create, readonly=options.readonly)
         identity = folder.identity
     if identity is None:
@@ -76,6 +77,9 @@ def _open_or_share(
         registry.add(environment, identity)
     else:
         _check_agreement(folder.path, environment.options, options)
+        if environment.options.readonly and not options.readonly:
+            _provide_side_files(folder)
+            environment.reopen_for_writing(options)
         environment.add_user(user)
     return environment
 
@@ -120,9 +124,9 @@ def _open_databases(
 
 
 def _check_agreement(path: str, present: Options, wanted: Options) -> None:
-    for name, has, wants in zip(present._fields, present, wanted, strict=True):
-        if has != wants:
-            raise InvalidOption(
-                f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has "
-                f"the store {path!r} open; pass the same value, or close the other store first"
-            )
+    if conflict := present.conflict(wanted):
+        name, has, wants = conflict
+        raise InvalidOption(
+            f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has the "
+            f"store {path!r} open; pass the same value, or close the other store first"
+        )

@@ -41,7 +41,7 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
     """
     inspect_data_file(folder, readonly=options.readonly, locked=locked)
-    provide_lock_file(folder, options.max_readers)
+    provide_lock_file(folder, options.slots)
     sizes = iter((options.map_size,)) if options.map_size else _sizes(folder)
     size = next(sizes)
     while True:
@@ -52,7 +52,7 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
                 readonly=options.readonly,
                 create=False,
                 sync=options.durability == "full",
-                max_readers=options.max_readers,
+                max_readers=options.slots,
                 max_dbs=MAX_DATABASES,
             )
             environment.reader_check()

@@ -129,6 +129,9 @@ class Barrier:
                 f"{path!r} cannot be opened ({error}); it belongs to the store; open the store "
                 "with the right to write to create it"
             ) from error
+        self._use_descriptors()
+
+    def _use_descriptors(self) -> None:
         self._writer, self._reader = self._descriptors
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
@@ -202,6 +205,20 @@ class Barrier:
             return self.byte[0] == seen
         finally:
             fcntl.flock(self._reader, fcntl.LOCK_UN)
+
+    def take_over(self, writing: Barrier) -> None:
+        """Take what another barrier of this process has open with the right to write.
+
+        The other one must not be used any more. A thread that waits here continues with it.
+        """
+        run_locked(self._waiting, self._take_over, writing)
+
+    def _take_over(self, writing: Barrier) -> None:
+        old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
+        self._use_descriptors()
+        self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
+        while old:
+            os.close(old.pop())
 
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""
