@@ -21,12 +21,7 @@ import lmdb
 from lmdbstore.disk.databases import Databases, open_databases
 from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
 from lmdbstore.disk.lmdb_errors import in_any_map, lacks_space, read_error, write_error
-from lmdbstore.disk.map_size import (
-    DEFAULT_MAP_SIZE,
-    adopt_map,
-    grow_map,
-    short_of_space,
-)
+from lmdbstore.disk.map_size import LARGER, adopt_map, make_room
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
@@ -62,8 +57,10 @@ __all__ = ["Environment", "Opened"]
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
-LARGER = "close it in this process and open it with a larger map_size, or delete events"
 ATTEMPTS = 10  # to find a free slot in the reader table
+
+
+_lost: list[lmdb.Environment] = []  # kept for good
 
 
 class Opened(NamedTuple):
@@ -161,22 +158,10 @@ class Environment:
             raise StoreClosed("the store is closed; open it again")
         if self._grown != grown:
             return ""
-        size: int = self.lmdb.info()["map_size"]
-        if size >= DEFAULT_MAP_SIZE:
-            return f"; its map has {size:,} bytes, as map_size was not given: {LARGER}"
-        try:
-            self.check_none_held()
-        except EventWriteException:
-            return (
-                f"; the address space has kept its map at {size:,} bytes, and the map cannot grow "
-                "while a snapshot of this process is open: close it and write again, or delete "
-                "events"
-            )
-        if not grow_map(self.lmdb):
-            why = short_of_space(size)
-            return f"; its map has {size:,} bytes and cannot grow, because {why}, or delete events"
-        self._grown += 1
-        return ""
+        gc.collect()  # a snapshot may be garbage in a reference cycle
+        remedy = make_room(self.lmdb, held=self._any_held)
+        self._grown += not remedy
+        return remedy
 
     def write_freeing(self, change: Change) -> None:
         """Carry out a change that frees space, in a store or on a disk that may be full."""
@@ -190,6 +175,7 @@ class Environment:
 
     def readers(self) -> Counter[Reader]:
         """Return the readers in LMDB's reader table now; raises the same as `read`."""
+        self.barrier.check_ours()  # LMDB would take all readers for dead ones
         self.ask(lmdb.Environment.reader_check)
         return readers_in(self.ask(lmdb.Environment.readers))
 
@@ -206,6 +192,7 @@ class Environment:
                 return self.gate.run(begin, *arguments)
             except lmdb.ReadersFullError:
                 # Frees the slots of dead processes; other threads may be quicker to take one.
+                self.barrier.check_ours()
                 self.ask(lambda open_: open_.reader_check())
         return self.gate.run(begin, *arguments)
 
@@ -233,7 +220,8 @@ class Environment:
             raise read_error(error) from error
 
     def flush(self) -> None:
-        """Flush all writes to disk; raises EventWriteException."""
+        """Flush all writes to disk; raises EventWriteException or StoreClosed."""
+        self.barrier.check_ours()
         try:
             self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
@@ -373,7 +361,10 @@ class Environment:
     def _shut(self) -> None:
         self.gate.close()
         self._drop_held()
-        self.lmdb.close()
+        if self.barrier.may_harm:
+            _lost.append(self.lmdb)  # it would close descriptors that may belong to someone else
+        else:
+            self.lmdb.close()
 
     def abandon(self) -> None:
         """Release, in a forked child, everything that belongs to the parent.

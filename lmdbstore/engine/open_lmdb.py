@@ -84,7 +84,10 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
     elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
         message += "; to read it only, pass readonly=True"
     elif "already open" in str(error):
-        message += "; this process has opened the same files with lmdb itself"
+        message += (
+            "; this process has opened the same files with lmdb itself, or closed the descriptors "
+            "of a store and opened other files under their numbers"
+        )
     elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot free dead slots before it opens
         message = f"{message}; {TOO_MANY_READERS}; a read in any of them frees slots of dead ones"
     elif map_advice(error) and not options.map_size:

@@ -42,6 +42,8 @@ from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.errors import StoreClosed, StoreOpenError
 from lmdbstore.threads.run_locked import run_locked
 
+from .descriptors import LOST, close_ours, is_ours, mark, others_are_open
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -52,6 +54,9 @@ __all__ = ["Barrier", "create_barrier_file", "write_lock"]
 # Seconds between two reads of the byte. A durable write takes about a millisecond, so the first
 # waits are a fraction of that; they grow because some writes are long.
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
+
+
+_lost: list[mmap.mmap] = []  # kept for good
 
 
 def create_barrier_file(folder: StoreFolder, mode: int) -> None:
@@ -121,7 +126,9 @@ class Barrier:
         self._closed = False
         self._readonly = readonly
         try:
-            self._descriptors += [os.open(path, flags), os.open(path, flags)]
+            for _ in "writer", "reader":
+                self._descriptors.append(os.open(path, flags))
+                mark(self._descriptors[-1])
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
@@ -134,13 +141,34 @@ class Barrier:
     def _use_descriptors(self) -> None:
         self._writer, self._reader = self._descriptors
         # Let other processes write. A built-in call, so that no interrupt can come before it.
-        self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
+        self.unlock: Callable[[], None] = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
 
     # -- the writer ---------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Wait until no other process writes, and keep others from it; Ctrl-C ends the wait."""
+        """Wait until no other process writes, and keep others from it; Ctrl-C ends the wait.
+
+        Raises:
+            StoreClosed: the descriptors of the store were closed.
+        """
+        self.check_ours()
         fcntl.flock(self._writer, fcntl.LOCK_EX)
+
+    def check_ours(self) -> None:
+        """Raise StoreClosed if the descriptors of the store were closed by someone else."""
+        if not is_ours(self._writer):
+            self.unlock = _nothing  # it is not ours to unlock
+            raise StoreClosed(LOST)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the descriptors of the store are still open, and those of this store."""
+        return is_ours(self._writer)
+
+    @property
+    def may_harm(self) -> bool:
+        """Whether closing what the store has open may close the descriptors of someone else."""
+        return not self.is_ours and others_are_open(self._writer)
 
     def raised(self, begin: Callable[[], None]) -> None:
         """Make readers wait from now on, and begin the transaction; the lock is held.
@@ -197,6 +225,7 @@ class Barrier:
             pause = min(pause * GROWTH, LONGEST_WAIT)
 
     def _writer_died(self, seen: int) -> bool:
+        self.check_ours()
         try:
             fcntl.flock(self._reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -217,8 +246,7 @@ class Barrier:
         old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
         self._use_descriptors()
         self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
-        while old:
-            os.close(old.pop())
+        close_ours(old)
 
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""
@@ -226,13 +254,19 @@ class Barrier:
         run_locked(self._waiting, self._close)
 
     def _close(self) -> None:
-        self.byte.close()
+        if self.may_harm:
+            _lost.append(self.byte)  # it has a descriptor of its own, and would close its number
+        else:
+            self.byte.close()
         self.abandon()
 
     def abandon(self) -> None:
         """Close the side file in a forked child; the parent keeps the lock."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        close_ours(self._descriptors)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:
