@@ -17,7 +17,6 @@ from .contract.api import EventStore
 from .contract.checking import checked_id
 from .disk.folder import FILE_MODE
 from .engine.options import (
-    MAX_READERS,
     checked_limit,
     checked_mode,
     checked_options,
@@ -88,7 +87,7 @@ class LMDBEventStore(LMDBView, EventStore):
         consistency: Consistency = "strict",
         signatures: bool = True,
         map_size: int | None = None,
-        max_readers: int = MAX_READERS,
+        max_readers: int | None = None,
         mode: int = FILE_MODE,
         timeout: float | None = None,
     ) -> None:
@@ -98,7 +97,9 @@ class LMDBEventStore(LMDBView, EventStore):
             path: The folder. Creating a store makes it, for its owner alone (mode 0700), and its
                 missing parents with the usual rights (umask).
             create: Create a store if there is none.
-            readonly: Open without the right to write; the store must exist.
+            readonly: Open without the right to write; the store must exist. Stores of one process
+                that only read, and others, may be open at once; the first that writes opens the
+                file again, and is refused while a snapshot of the process is open.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
             signatures: Whether pattern searches skip runs that their signatures exclude, and
@@ -108,7 +109,7 @@ class LMDBEventStore(LMDBView, EventStore):
                 no memory and no disk space. The last 256 KiB are reserved for deletes, so that a
                 full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
-                process that opens the store decides.
+                process that opens the store decides. None for 4096.
             mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
                 its owner alone. Every user with the right to read may also enter a new folder. To
                 read a store takes the right to write too (`0o660`), because LMDB notes readers in a
@@ -117,8 +118,8 @@ class LMDBEventStore(LMDBView, EventStore):
 
         Raises:
             OpenBusy: others opened the store, or wrote to it, until the time limit.
-            InvalidOption: an option has an invalid value, or differs from the one with which this
-                process has the store open already (`consistency` and `signatures` may differ).
+            InvalidOption: an option has an invalid value, or this process has the store open with
+                another durability, or another map_size or max_readers than the given one.
             StoreOpenError: the folder does not exist, is not a store, has another format version,
                 or the operating system refuses.
         """
@@ -127,7 +128,12 @@ class LMDBEventStore(LMDBView, EventStore):
         signatures = one_of("signatures", signatures, (True, False))
         self._session = Session(
             self._path,
-            checked_options(readonly, durability, map_size, max_readers),
+            checked_options(
+                readonly=readonly,
+                durability=durability,
+                map_size=map_size,
+                max_readers=max_readers,
+            ),
             create=one_of("create", create, (True, False)),
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",
             mode=checked_mode(mode),

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     import lmdb
 
-__all__ = ["DEFAULT_MAP_SIZE", "adopt_map", "grow_map", "map_sizes", "short_of_space"]
+__all__ = ["DEFAULT_MAP_SIZE", "LARGER", "adopt_map", "make_room", "map_sizes", "short_of_space"]
 
 DEFAULT_MAP_SIZE = 1 << 40  # bytes
+LARGER = "close it in this process and open it with a larger map_size, or delete events"
 LEAST_ROOM = 1 << 20  # bytes of a map beyond the file
 ROOM = 1 << 24  # the same, if the address space allows it
 LEAST_GROWTH = 1 << 24  # a map that can grow by less than this does not grow
@@ -127,17 +128,25 @@ def _fits(new: int, old: int) -> bool:
     return True
 
 
-def grow_map(environment: lmdb.Environment) -> bool:
-    """Give an environment a larger map, if the address space allows it; return whether it did.
+def make_room(environment: lmdb.Environment, *, held: bool) -> str:
+    """Give a full environment a larger map; if that is not possible, return the remedy.
 
-    No transaction of this process is open.
+    No transaction of this process is open, except for a snapshot if one is `held`.
     """
     size: int = environment.info()["map_size"]
+    if size >= DEFAULT_MAP_SIZE:
+        return f"; its map has {size:,} bytes, as map_size was not given: {LARGER}"
+    if held:
+        return (
+            f"; the address space has kept its map at {size:,} bytes, and the map cannot grow "
+            "while a snapshot of this process is open: close it and write again, or delete events"
+        )
     more = min(_share(_limit()), DEFAULT_MAP_SIZE - size) // UNIT * UNIT
     if more < LEAST_GROWTH or not MAY_GROW or not _fits(size + more, size):
-        return False
+        why = short_of_space(size)
+        return f"; its map has {size:,} bytes and cannot grow, because {why}, or delete events"
     environment.set_mapsize(size + more)
-    return True
+    return ""
 
 
 def adopt_map(environment: lmdb.Environment) -> None:

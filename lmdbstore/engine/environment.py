@@ -6,9 +6,7 @@ Rules, each because of a trap of LMDB:
   made larger that the address space has kept small, but never while a snapshot is open.
 - From before the first file is opened until the last one is closed, the process is present in the
   folder: so no process replaces a file that another has open.
-- Handles of databases in a file that is open for writing need a write transaction. So a process
-  that must not wait for the writer of another opens the file for reading only (`reads_only`), and
-  opens it again for writing before its first write.
+- The file may be open for reading only (`reads_only`), until the first write: `engine.reopening`.
 """
 
 from __future__ import annotations
@@ -16,35 +14,22 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 from weakref import WeakSet, ref
 
 import lmdb
 
-from lmdbstore.disk.databases import Databases, open_databases
-from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
 from lmdbstore.disk.lmdb_errors import in_any_map, lacks_space, read_error, write_error
-from lmdbstore.disk.map_size import (
-    DEFAULT_MAP_SIZE,
-    adopt_map,
-    grow_map,
-    short_of_space,
-)
+from lmdbstore.disk.map_size import LARGER, adopt_map, make_room
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
-    OpenBusy,
     StoreClosed,
     StoreFull,
-    StoreOpenError,
     WriteBusy,
     shown,
 )
-from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.snapshot_notes import readers_in
-from lmdbstore.processes.waits import FIRST_WAIT
 from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.gate import Gate
 from lmdbstore.threads.reentry import reentry
@@ -52,12 +37,13 @@ from lmdbstore.write.change import EmptyCommit
 from lmdbstore.write.writer import Writer
 
 from .held_transaction import HeldTransaction
-from .open_lmdb import open_lmdb
+from .reopening import become_writer
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
+    from lmdbstore.disk.databases import Databases
     from lmdbstore.disk.folder import StoreFolder
     from lmdbstore.processes.barrier import Barrier
     from lmdbstore.processes.presence import Presence
@@ -71,8 +57,10 @@ __all__ = ["Environment", "Opened"]
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
-LARGER = "close it in this process and open it with a larger map_size, or delete events"
 ATTEMPTS = 10  # to find a free slot in the reader table
+
+
+_lost: list[lmdb.Environment] = []  # kept for good
 
 
 class Opened(NamedTuple):
@@ -83,7 +71,7 @@ class Opened(NamedTuple):
     databases: Databases
     barrier: Barrier
     notes: Notes
-    reads_only: bool  # whether the file is open for reading only, though the store may write
+    reads_only: bool  # whether the file is open for reading only
 
 
 class Environment:
@@ -135,10 +123,10 @@ class Environment:
 
     def hold(self) -> HeldTransaction:
         """Return a read transaction that stays open; raises the same as `read`."""
-        if self.reads_only and not (self._any_held or self.is_inside):
+        if self.reads_only and not (self.options.readonly or self._any_held or self.is_inside):
             # If it fails, the next write tries again; if the store was closed, this read says so.
             with contextlib.suppress(EventWriteException):
-                self.become_writer(Deadline(0))
+                become_writer(self, Deadline(0))
         held = HeldTransaction(self.gate, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
@@ -150,7 +138,7 @@ class Environment:
 
     def write(self, change: Change, deadline: Deadline = FOREVER) -> None:
         """Carry out a change; see `Writer.write`. A full map grows, if only space kept it small."""
-        if self.reads_only and not self.become_writer(deadline):
+        if self.reads_only and not become_writer(self, deadline):
             raise EventWriteException(
                 f"a snapshot of this process reads the store {shown(self.folder.path)}, which was "
                 "opened for reading only, because another process was writing; nothing was "
@@ -182,22 +170,10 @@ class Environment:
             raise StoreClosed("the store is closed; open it again")
         if self._grown != grown:
             return ""
-        size: int = self.lmdb.info()["map_size"]
-        if size >= DEFAULT_MAP_SIZE:
-            return f"; its map has {size:,} bytes, as map_size was not given: {LARGER}"
-        try:
-            self.check_none_held()
-        except EventWriteException:
-            return (
-                f"; the address space has kept its map at {size:,} bytes, and the map cannot grow "
-                "while a snapshot of this process is open: close it and write again, or delete "
-                "events"
-            )
-        if not grow_map(self.lmdb):
-            why = short_of_space(size)
-            return f"; its map has {size:,} bytes and cannot grow, because {why}, or delete events"
-        self._grown += 1
-        return ""
+        gc.collect()  # a snapshot may be garbage in a reference cycle
+        remedy = make_room(self.lmdb, held=self._any_held)
+        self._grown += not remedy
+        return remedy
 
     def write_freeing(self, change: Change, deadline: Deadline = FOREVER) -> None:
         """Carry out a change that frees space, in a store or on a disk that may be full."""
@@ -217,74 +193,16 @@ class Environment:
             StoreClosed, EventReadException: as `Writer.settle` does.
         """
         try:
-            if self.reads_only and (self.is_inside or not self.become_writer(deadline)):
+            if self.reads_only and (self.is_inside or not become_writer(self, deadline)):
                 return False
         except WriteBusy as error:
             raise self.barrier.read_busy(deadline) from error
         self.writer.settle(deadline)
         return True
 
-    # -- opened for reading only, until the first write -------------------------------------------
-
-    def become_writer(self, deadline: Deadline = FOREVER) -> bool:
-        """Open the file for writing; False if a snapshot of this process reads it.
-
-        Raises:
-            WriteBusy: others wrote to the store, or opened it, until the deadline.
-            EventWriteException: it cannot be opened; the store is closed.
-            StoreClosed: the store was closed.
-        """
-        if self.is_inside:
-            raise reentry(EventWriteException, "a write")
-        while self.reads_only and not self._any_held_now():
-            self.writer.while_idle(partial(self._become_writer, deadline), deadline)
-            if self.reads_only:
-                if not deadline.left:
-                    raise self.barrier.write_busy(deadline, "nothing was written")
-                time.sleep(FIRST_WAIT)
-        return not self.reads_only
-
-    def _become_writer(self, deadline: Deadline) -> None:
-        """Try it once: not if a process opens the store, or a snapshot was taken in between.
-
-        A process that opens the store may wait for the barrier's lock with the opening lock held.
-        So this waits for the former only. The latter is taken while the gate is barred: no thread
-        can fork then, and leave the lock to a child.
-        """
-        if self.gate.closed:
-            raise StoreClosed("the store is closed; open it again")
-        try:
-            self.barrier.lock(deadline)
-            self.gate.keep_out(self._reopen_to_write)
-        finally:
-            self.barrier.unlock()
-
-    def _reopen_to_write(self) -> None:
-        if not self.reads_only or self._any_held_now():
-            return
-        try:
-            with contextlib.suppress(OpenBusy), opening_lock(self.folder, Deadline(0)):
-                self._reopen()
-        except StoreOpenError as error:
-            closed = ", and the store was closed" if self.gate.closed else ""
-            raise EventWriteException(f"nothing was written{closed}: {error}") from error
-
-    def _reopen(self) -> None:
-        try:
-            self.lmdb.close()
-            self._open_to_write()
-        except BaseException:
-            self.gate.close()
-            raise
-
-    def _open_to_write(self) -> None:
-        self.lmdb = open_lmdb(self.folder, self.options, locked=True)
-        self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
-        self.writer.use(self.lmdb, self.databases)
-        self.reads_only = False
-
     def readers(self) -> Counter[Reader]:
         """Return the readers in LMDB's reader table now; raises the same as `read`."""
+        self.barrier.check_ours()  # LMDB would take all readers for dead ones
         self.ask(lmdb.Environment.reader_check)
         return readers_in(self.ask(lmdb.Environment.readers))
 
@@ -301,6 +219,7 @@ class Environment:
                 return self.gate.run(begin, *arguments)
             except lmdb.ReadersFullError:
                 # Frees the slots of dead processes; other threads may be quicker to take one.
+                self.barrier.check_ours()
                 self.ask(lambda open_: open_.reader_check())
         return self.gate.run(begin, *arguments)
 
@@ -328,54 +247,14 @@ class Environment:
             raise read_error(error) from error
 
     def flush(self) -> None:
-        """Flush all writes to disk; raises EventWriteException."""
+        """Flush all writes to disk; raises EventWriteException or StoreClosed."""
+        self.barrier.check_ours()
         if self.reads_only:
             return  # this process has written nothing
         try:
             self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
             raise write_error(error, self.lmdb) from error
-
-    def replace_file(self, new: str) -> None:
-        """Replace the data file with the file `new` and open it; all threads are kept out.
-
-        The process is alone in the folder, and the barrier's lock is held. Searches continue in the
-        new file. If it cannot be opened, or this is interrupted, the environment is closed.
-
-        Raises:
-            OSError: the file was not replaced, and the old one is open again.
-            EventWriteException, StoreOpenError: it failed, and the environment is closed.
-        """
-        adopt_rights(new, self.folder.data)
-        refusal = self.gate.keep_out(lambda: self._exchange_or_close(new))
-        if refusal is not None:
-            raise refusal
-
-    def _exchange_or_close(self, new: str) -> OSError | None:
-        self.check_none_held()
-        try:
-            return self._exchange(new)
-        except BaseException:
-            self.gate.close()
-            raise
-
-    def _exchange(self, new: str) -> OSError | None:
-        """Close, rename and open; return the error if the system refused the renaming."""
-        refusal = None
-        self.lmdb.close()
-        try:
-            exchange(new, self.folder.data)
-        except NotFlushedError as error:
-            # Events saved from now on would be lost with the new file.
-            raise EventWriteException(
-                f"the store {shown(self.folder.path)} has its new file, but its folder could not "
-                f"be flushed ({error}), and a power cut may bring the old file back; the store was "
-                "closed: check the disk, and open it again"
-            ) from error
-        except OSError as error:
-            refusal = error
-        self._open_to_write()
-        return refusal
 
     def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
         """Raise an exception of this kind if this thread is inside another call."""
@@ -389,13 +268,14 @@ class Environment:
 
     def check_none_held(self) -> None:
         """Raise EventWriteException if a snapshot of this process holds a transaction."""
-        if self._any_held_now():
+        if self.holds_transactions():
             raise EventWriteException(
                 "a snapshot of this process is open and reads the present file; close it, and "
                 "compact again"
             )
 
-    def _any_held_now(self) -> bool:
+    def holds_transactions(self) -> bool:
+        """Whether a snapshot of this process reads the file."""
         if self._any_held:
             gc.collect()  # it may be garbage in a reference cycle
         return self._any_held
@@ -421,7 +301,10 @@ class Environment:
     def _shut(self) -> None:
         self.gate.close()
         self._drop_held()
-        self.lmdb.close()
+        if self.barrier.may_harm:
+            _lost.append(self.lmdb)  # it would close descriptors that may belong to someone else
+        else:
+            self.lmdb.close()
 
     def abandon(self) -> None:
         """Release, in a forked child, everything that belongs to the parent.

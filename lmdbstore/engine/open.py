@@ -4,7 +4,8 @@ Each step prevents one failure, and later steps rely on it:
 1. No other thread of the process opens or closes a store; stores that were dropped without closing
    are closed. Files that are links are refused.
 2. The store is created if it is missing and may be created.
-3. If this process has the folder open already, that environment is shared.
+3. If this process has the folder open already, that environment is shared; one that only reads
+   becomes a writer if this store writes.
 4. The process is present in the folder, so that no other process replaces the data file.
 5. The file is inspected, and LMDB opens it, while no other process does the same.
 6. The file is checked to be a store; its side files are made if missing, and opened.
@@ -12,7 +13,7 @@ Each step prevents one failure, and later steps rely on it:
 
 No other thread can open a store, and the process cannot fork, until that is done: so it does not
 wait for the write of another process. If one goes on, the file is opened for reading only, and the
-environment becomes a writer later (`Environment.become_writer`): for strict consistency before the
+environment becomes a writer later (`engine.reopening`): for strict consistency before the
 opening returns, and otherwise at the first write.
 """
 
@@ -44,6 +45,7 @@ from . import registry
 from .create import NewStore, create_store
 from .environment import Environment, Opened
 from .open_lmdb import open_lmdb
+from .reopening import allow_writing, become_writer
 
 if TYPE_CHECKING:
     import lmdb
@@ -89,7 +91,7 @@ def open_environment(  # noqa: PLR0913
         create,
         mode,
     )
-    if wait.for_writers and environment.reads_only:
+    if wait.for_writers and environment.reads_only and not options.readonly:
         _wait_for_writers(environment, user, wait.deadline)
     return environment
 
@@ -97,7 +99,7 @@ def open_environment(  # noqa: PLR0913
 def _wait_for_writers(environment: Environment, user: object, deadline: Deadline) -> None:
     try:
         # If a snapshot of another store object reads the file, the first write reports that.
-        environment.become_writer(deadline)
+        become_writer(environment, deadline)
     except WriteBusy as error:
         registry.release(environment, user)
         raise opening_busy(environment.folder, deadline) from error
@@ -118,7 +120,7 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     folder.check_plain()
     identity = folder.identity
     if identity is None:
-        new = NewStore(mode, options.max_readers, options.map_size or 0)
+        new = NewStore(mode, options.slots, options.map_size or 0)
         create_store(folder, new, create=create, readonly=options.readonly)
         identity = folder.identity
     if identity is None:
@@ -131,6 +133,9 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
         registry.add(environment, identity)
     else:
         _check_agreement(folder.path, environment.options, options)
+        if environment.options.readonly and not options.readonly:
+            _provide_side_files(folder)
+            allow_writing(environment, options)
         environment.add_user(user)
     return environment
 
@@ -150,7 +155,8 @@ def _open(folder: StoreFolder, options: Options, wait: Wait) -> Environment:
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
         databases = None if options.readonly else _writable(folder, opened, barrier, wait)
-        if reads_only := databases is None and not options.readonly:
+        reads_only = databases is None
+        if reads_only and not options.readonly:
             opened.close()
             with opening_lock(folder, wait.deadline):
                 reading = options._replace(readonly=True)
@@ -185,9 +191,9 @@ def _writable(
 
 
 def _check_agreement(path: str, present: Options, wanted: Options) -> None:
-    for name, has, wants in zip(present._fields, present, wanted, strict=True):
-        if has != wants:
-            raise InvalidOption(
-                f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has "
-                f"the store {path!r} open; pass the same value, or close the other store first"
-            )
+    if conflict := present.conflict(wanted):
+        name, has, wants = conflict
+        raise InvalidOption(
+            f"{name}: {shown(wants)} contradicts {shown(has)}, with which this process has the "
+            f"store {path!r} open; pass the same value, or close the other store first"
+        )

@@ -45,7 +45,7 @@ def open_lmdb(
         OpenBusy: it seems damaged, and another process wrote until the deadline.
     """
     inspect_data_file(folder, readonly=options.readonly, locked=locked, deadline=deadline)
-    provide_lock_file(folder, options.max_readers)
+    provide_lock_file(folder, options.slots)
     sizes = iter((options.map_size,)) if options.map_size else _sizes(folder)
     size = next(sizes)
     while True:
@@ -56,7 +56,7 @@ def open_lmdb(
                 readonly=options.readonly,
                 create=False,
                 sync=options.durability == "full",
-                max_readers=options.max_readers,
+                max_readers=options.slots,
                 max_dbs=MAX_DATABASES,
             )
             environment.reader_check()
@@ -88,7 +88,10 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
     elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
         message += "; to read it only, pass readonly=True"
     elif "already open" in str(error):
-        message += "; this process has opened the same files with lmdb itself"
+        message += (
+            "; this process has opened the same files with lmdb itself, or closed the descriptors "
+            "of a store and opened other files under their numbers"
+        )
     elif isinstance(error, lmdb.ReadersFullError):  # LMDB cannot free dead slots before it opens
         message = f"{message}; {TOO_MANY_READERS}; a read in any of them frees slots of dead ones"
     elif map_advice(error) and not options.map_size:

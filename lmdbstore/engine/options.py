@@ -34,23 +34,52 @@ READERS = 1, 1 << 20  # slots of 64 bytes in the lock file
 
 
 class Options(NamedTuple):
-    """The options of an environment; stores that share one must agree on all of them."""
+    """The options of a store that concern its environment, which the stores of a process share.
+
+    A store that only reads may share the environment of one that writes, and becomes no writer.
+    """
 
     readonly: bool = False
-    durability: str = "full"
-    map_size: int | None = None
-    max_readers: int = MAX_READERS
+    durability: str = "full"  # of writes
+    map_size: int | None = None  # None: in proportion to the address space
+    max_readers: int | None = None  # None: `MAX_READERS`
+
+    @property
+    def slots(self) -> int:
+        """The reader slots, given or not."""
+        return MAX_READERS if self.max_readers is None else self.max_readers
+
+    def with_writing(self, wanted: Options) -> Options:
+        """Return the options of an environment that reads, for a store that writes."""
+        return wanted._replace(
+            map_size=self.map_size or wanted.map_size,
+            max_readers=self.max_readers or wanted.max_readers,
+        )
+
+    def conflict(self, wanted: Options) -> tuple[str, object, object] | None:
+        """Return the option in which an environment with these and a wanted store differ, if any.
+
+        It is returned with the present value and the wanted one. An option that was not given does
+        not conflict, and neither does the durability if one of the two only reads.
+        """
+        if self.durability != wanted.durability and not (self.readonly or wanted.readonly):
+            return "durability", self.durability, wanted.durability
+        if wanted.map_size not in (None, self.map_size):
+            return "map_size", self.map_size, wanted.map_size
+        if wanted.max_readers not in (None, self.slots):
+            return "max_readers", self.slots, wanted.max_readers
+        return None
 
 
 def checked_options(
-    readonly: object, durability: object, map_size: object, max_readers: object
+    *, readonly: object, durability: object, map_size: object, max_readers: object
 ) -> Options:
-    """Return the options of an environment; raises InvalidOption."""
+    """Return the options; raises InvalidOption."""
     return Options(
-        readonly=one_of("readonly", readonly, (True, False)),
-        durability=one_of("durability", durability, ("full", "none")),
-        map_size=None if map_size is None else between("map_size", map_size, *MAP_SIZES),
-        max_readers=between("max_readers", max_readers, *READERS),
+        one_of("readonly", readonly, (True, False)),
+        one_of("durability", durability, ("full", "none")),
+        None if map_size is None else between("map_size", map_size, *MAP_SIZES),
+        None if max_readers is None else between("max_readers", max_readers, *READERS),
     )
 
 

@@ -36,8 +36,8 @@ _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device 
 def find(identity: tuple[int, int]) -> Environment | None:
     """Return the environment that has the data file of this identity open; the lock is held."""
     environment = _registry.get(identity)
-    if environment is not None and environment.gate.closed:
-        environment.close()  # an interrupt struck its closing
+    if environment is not None and (environment.gate.closed or not environment.barrier.is_ours):
+        environment.close()  # an interrupt struck its closing, or its descriptors were closed
         return None
     return environment
 

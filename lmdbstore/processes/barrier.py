@@ -43,6 +43,7 @@ from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, W
 from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
+from .descriptors import LOST, close_ours, is_ours, mark, others_are_open
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 __all__ = ["Barrier", "create_barrier_file", "write_lock"]
 
 B = TypeVar("B", bound="StoreBusy")
+
+
+_lost: list[mmap.mmap] = []  # kept for good
 
 
 def create_barrier_file(folder: StoreFolder, mode: int) -> None:
@@ -135,7 +139,9 @@ class Barrier:
         self._closed = False
         self._readonly = readonly
         try:
-            self._descriptors += [os.open(path, flags), os.open(path, flags)]
+            for _ in "writer", "reader":
+                self._descriptors.append(os.open(path, flags))
+                mark(self._descriptors[-1])
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
@@ -143,9 +149,12 @@ class Barrier:
                 f"{path!r} cannot be opened ({error}); it belongs to the store; open the store "
                 "with the right to write to create it"
             ) from error
+        self._use_descriptors()
+
+    def _use_descriptors(self) -> None:
         self._writer, self._reader = self._descriptors
         # Let other processes write. A built-in call, so that no interrupt can come before it.
-        self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
+        self.unlock: Callable[[], None] = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
 
     # -- the writer ---------------------------------------------------------------------------
 
@@ -154,7 +163,9 @@ class Barrier:
 
         Raises:
             WriteBusy: another process wrote until the deadline.
+            StoreClosed: the descriptors of the store were closed.
         """
+        self.check_ours()
         if not flock_within(self._writer, fcntl.LOCK_EX, deadline):
             raise self.write_busy(deadline, "nothing was written")
 
@@ -166,6 +177,22 @@ class Barrier:
         """Return the exception for a read that waited until its deadline."""
         remedy = ", or open the store with consistency='snapshot', whose reads never wait"
         return _held_up(ReadBusy, self._folder, deadline, "nothing was read", remedy)
+
+    def check_ours(self) -> None:
+        """Raise StoreClosed if the descriptors of the store were closed by someone else."""
+        if not is_ours(self._writer):
+            self.unlock = _nothing  # it is not ours to unlock
+            raise StoreClosed(LOST)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the descriptors of the store are still open, and those of this store."""
+        return is_ours(self._writer)
+
+    @property
+    def may_harm(self) -> bool:
+        """Whether closing what the store has open may close the descriptors of someone else."""
+        return not self.is_ours and others_are_open(self._writer)
 
     def raised(self, begin: Callable[[], None]) -> None:
         """Make readers wait from now on, and begin the transaction; the lock is held.
@@ -229,6 +256,7 @@ class Barrier:
             pause = min(pause * GROWTH, LONGEST_WAIT)
 
     def _writer_died(self, seen: int) -> bool:
+        self.check_ours()
         try:
             fcntl.flock(self._reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -238,19 +266,38 @@ class Barrier:
         finally:
             fcntl.flock(self._reader, fcntl.LOCK_UN)
 
+    def take_over(self, writing: Barrier) -> None:
+        """Take what another barrier of this process has open with the right to write.
+
+        The other one must not be used any more. A thread that waits here continues with it.
+        """
+        run_locked(self._waiting, self._take_over, writing)
+
+    def _take_over(self, writing: Barrier) -> None:
+        old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
+        self._use_descriptors()
+        self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
+        close_ours(old)
+
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""
         self._closed = True
         run_locked(self._waiting, self._close)
 
     def _close(self) -> None:
-        self.byte.close()
+        if self.may_harm:
+            _lost.append(self.byte)  # it has a descriptor of its own, and would close its number
+        else:
+            self.byte.close()
         self.abandon()
 
     def abandon(self) -> None:
         """Close the side file in a forked child; the parent keeps the lock."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        close_ours(self._descriptors)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:

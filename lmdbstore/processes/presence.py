@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from lmdbstore.errors import StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
+from .descriptors import identity_of
 from .lock_holders import described, holders
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Presence:
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self._descriptors.append(os.open(folder.path, flags))
+            self._identity = identity_of(self._descriptors[0])
         except OSError as error:
             raise StoreOpenError(
                 f"the folder {shown(folder.path)} could not be opened: {error}"
@@ -96,13 +98,16 @@ class Presence:
     def close(self) -> None:
         """Release the lock, even if a forked child still has its descriptor."""
         for descriptor in self._descriptors:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            if identity_of(descriptor) == self._identity:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
         self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor in a forked child; the parent keeps the lock."""
         while self._descriptors:
-            os.close(self._descriptors.pop())
+            descriptor = self._descriptors.pop()
+            if identity_of(descriptor) == self._identity:  # else someone else has closed it
+                os.close(descriptor)
 
 
 @contextmanager

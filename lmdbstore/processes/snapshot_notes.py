@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lmdbstore.disk.format import decode_number, encode_number
 from lmdbstore.threads.fork_lock import ForkLock
 
+from .descriptors import close_ours, is_ours, mark
 from .lock_holders import command
 
 if TYPE_CHECKING:
@@ -100,10 +101,11 @@ class _File:
             self.descriptor = os.open(path, flags | os.O_RDWR)
         except OSError:
             self.descriptor = os.open(path, flags | os.O_RDONLY)
+        mark(self.descriptor)
 
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+    def __del__(self, close: Callable[[list[int]], None] = close_ours) -> None:
         if self.descriptor >= 0:
-            close(self.descriptor)
+            close([self.descriptor])
 
 
 class Note:
@@ -121,7 +123,7 @@ class Note:
         if is_finalizing() or os.getpid() != self._process:
             return
         descriptor = self._file.descriptor
-        with suppress(OSError):
+        with suppress(OSError):  # it may be closed; of another file the content would differ
             if os.pread(descriptor, SLOT, self._place) == self._data:
                 os.pwrite(descriptor, bytes(SLOT), self._place)
 
@@ -149,7 +151,7 @@ class Notes:
 
     def _write(self, data: bytes, readers: Callable[[], Counter[Reader]]) -> Note | None:
         file = self._file
-        if file is None:
+        if file is None or not is_ours(file.descriptor):
             return None
         try:
             if _lock(file.descriptor):
@@ -165,7 +167,7 @@ class Notes:
         found: dict[Reader, list[int]] = {}
         file = self._file
         with suppress(OSError):
-            for slot in _slots(file.descriptor) if file else ():
+            for slot in _slots(file.descriptor) if file and is_ours(file.descriptor) else ():
                 reader, moment = _decoded(slot)
                 found.setdefault(reader, []).append(moment)
         return found

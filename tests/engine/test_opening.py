@@ -291,9 +291,7 @@ def test_stores_of_one_path_share_one_environment_in_a_process(path: Path) -> No
     second.close()
 
 
-@pytest.mark.parametrize(
-    "options", [{"durability": "none"}, {"readonly": True}, {"map_size": 1 << 20}]
-)
+@pytest.mark.parametrize("options", [{"durability": "none"}, {"map_size": 1 << 20}])
 def test_the_refusal_of_contradicting_options_names_them(
     path: Path, options: dict[str, Any]
 ) -> None:

@@ -1,0 +1,65 @@
+"""Descriptors that another part of the program may have closed, as daemons do (`os.closerange`).
+
+The system gives the number of a closed descriptor to the next file that is opened. Then a lock, a
+write or a close by that number harms a file that is not ours. So each descriptor of a plain file
+has a mark, its file position, which nothing else uses: a descriptor of the same number that someone
+else opened has another position.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["LOST", "close_ours", "identity_of", "is_ours", "mark", "others_are_open"]
+
+LOST = (
+    "another part of this program has closed the file descriptors of the store (as os.closerange "
+    "does), so it cannot be used any more; close it, and open it after that"
+)
+MARK = 1 << 40 | int.from_bytes(os.urandom(4), "little")  # no file of ours is read or written there
+NEAR = 8
+STANDARD = 2  # input, output and errors: descriptors 0 to 2
+
+
+def mark(descriptor: int) -> int:
+    """Mark a descriptor as ours, and return it; raises OSError."""
+    os.lseek(descriptor, MARK, os.SEEK_SET)
+    return descriptor
+
+
+def is_ours(descriptor: int) -> bool:
+    """Whether a marked descriptor is still open, and not one of somebody else."""
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_CUR) == MARK
+    except OSError:
+        return False
+
+
+def close_ours(descriptors: list[int]) -> None:
+    """Close the marked descriptors that are still ours, and empty the list."""
+    while descriptors:
+        descriptor = descriptors.pop()
+        if is_ours(descriptor):
+            os.close(descriptor)
+
+
+def identity_of(descriptor: int) -> tuple[int, int] | None:
+    """Return the device and the inode of an open file; None if the descriptor is closed."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def others_are_open(near: int) -> bool:
+    """Whether someone may have a file open under the number of a lost descriptor.
+
+    The numbers of a store are about as high as that of one of its descriptors, `near`, or lower.
+    """
+    try:
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:
+        return True
+    # That of the list itself is closed by now.
+    return any(STANDARD < n <= near + NEAR and identity_of(n) is not None for n in numbers)
