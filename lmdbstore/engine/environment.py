@@ -38,7 +38,7 @@ from lmdbstore.errors import (
 from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.snapshot_notes import readers_in
 from lmdbstore.processes.waits import FIRST_WAIT
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.gate import Gate
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.write.change import EmptyCommit
@@ -129,7 +129,7 @@ class Environment:
         if self.reads_only and not (self._any_held or self.is_inside):
             # If it fails, the next write tries again; if the store was closed, this read says so.
             with contextlib.suppress(EventWriteException):
-                self.become_writer(Deadline(0))
+                self.become_writer(NOW)
         held = HeldTransaction(self.gate, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
@@ -211,7 +211,7 @@ class Environment:
         if not self.reads_only or self._any_held_now():
             return
         try:
-            with contextlib.suppress(OpenBusy), opening_lock(self.folder, Deadline(0)):
+            with contextlib.suppress(OpenBusy), opening_lock(self.folder, NOW):
                 self._reopen()
         except StoreOpenError as error:
             closed = ", and the store was closed" if self.gate.closed else ""

@@ -66,7 +66,7 @@ class Session(Closable):
         self._closed = False
         # Changed and listed in built-in calls, so that it needs no lock.
         self._held: set[ref[HeldTransaction]] = set()
-        wait = Wait(strict, Deadline(timeout))
+        wait = Wait(strict, self.deadline())
         self._environment = open_environment(path, options, self, wait, create=create, mode=mode)
 
     def arguments(self) -> dict[str, object]:
@@ -135,7 +135,8 @@ class Session(Closable):
     def write(self, change: Change, deadline: Deadline | None = None) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        deadline = deadline or self.deadline()
+        if deadline is None:
+            deadline = FOREVER if self.timeout is None else self.deadline()
         self.current(deadline).write(change, deadline)
 
     def write_freeing(self, change: Change, deadline: Deadline | None = None) -> None:

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
@@ -99,7 +99,7 @@ def write_lock(
     except OSError as error:
         raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
     try:
-        how = (fcntl.LOCK_SH, deadline) if wait else (fcntl.LOCK_EX, Deadline(0))
+        how = (fcntl.LOCK_SH, deadline) if wait else (fcntl.LOCK_EX, NOW)
         free = flock_within(descriptor, *how)
         if wait and not free:
             raise _held_up(kind, folder, deadline, "nothing was read or changed")
@@ -155,8 +155,14 @@ class Barrier:
         Raises:
             WriteBusy: another process wrote until the deadline.
         """
-        if not flock_within(self._writer, fcntl.LOCK_EX, deadline):
+        if deadline.limit is None:  # the short path of almost all writes
+            fcntl.flock(self._writer, fcntl.LOCK_EX)
+        elif not self.lock_within(deadline):
             raise self.write_busy(deadline, "nothing was written")
+
+    def lock_within(self, deadline: Deadline) -> bool:
+        """Do the same, but return False if another process wrote until the deadline."""
+        return flock_within(self._writer, fcntl.LOCK_EX, deadline)
 
     def write_busy(self, deadline: Deadline, outcome: str) -> WriteBusy:
         """Return the exception for a write that waited until its deadline."""
