@@ -124,12 +124,16 @@ class Environment:
         finally:
             txn.abort()
 
-    def hold(self) -> HeldTransaction:
-        """Return a read transaction that stays open; raises the same as `read`."""
+    def hold(self, deadline: Deadline = NOW) -> HeldTransaction:
+        """Return a read transaction that stays open; raises the same as `read`.
+
+        While it is open, a file that is open for reading only cannot be opened for writing. So that
+        is tried before, until the deadline.
+        """
         if self.reads_only and not (self._any_held or self.is_inside):
             # If it fails, the next write tries again; if the store was closed, this read says so.
             with contextlib.suppress(EventWriteException):
-                self.become_writer(NOW)
+                self.become_writer(deadline)
         held = HeldTransaction(self.gate, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
