@@ -163,7 +163,8 @@ class LMDBEventStore(LMDBView, EventStore):
             EventWriteException: the write failed; unless the message says otherwise, nothing was
                 written.
         """
-        self._session.write(Save(event), self._session.deadline(timeout))
+        deadline = None if timeout is ... else self._session.deadline(timeout)
+        self._session.write(Save(event), deadline)
 
     def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
         """Save all of the events, or none if one of them is invalid; return how many.

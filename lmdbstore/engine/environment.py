@@ -30,7 +30,7 @@ from lmdbstore.errors import (
     shown,
 )
 from lmdbstore.processes.snapshot_notes import readers_in
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.gate import Gate
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.write.change import EmptyCommit
@@ -121,12 +121,16 @@ class Environment:
         finally:
             txn.abort()
 
-    def hold(self) -> HeldTransaction:
-        """Return a read transaction that stays open; raises the same as `read`."""
+    def hold(self, deadline: Deadline = NOW) -> HeldTransaction:
+        """Return a read transaction that stays open; raises the same as `read`.
+
+        While it is open, a file that is open for reading only cannot be opened for writing. So that
+        is tried before, until the deadline.
+        """
         if self.reads_only and not (self.options.readonly or self._any_held or self.is_inside):
             # If it fails, the next write tries again; if the store was closed, this read says so.
             with contextlib.suppress(EventWriteException):
-                become_writer(self, Deadline(0))
+                become_writer(self, deadline)
         held = HeldTransaction(self.gate, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held

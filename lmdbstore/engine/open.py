@@ -38,7 +38,7 @@ from lmdbstore.processes.opening_lock import opening_busy, opening_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
 from lmdbstore.threads import forking
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_within
 
 from . import registry
@@ -178,11 +178,11 @@ def _writable(
     folder: StoreFolder, opened: lmdb.Environment, barrier: Barrier, wait: Wait
 ) -> Databases | None:
     """Open the databases for writing; None if another process writes for longer than a moment."""
-    limit = min(MOMENT, wait.deadline.left) if wait.for_writers else 0
     try:
-        barrier.lock(Deadline(limit))
-        return open_databases(opened, folder.path, readonly=False)
-    except WriteBusy:
+        if barrier.lock_within(NOW) or (
+            wait.for_writers and barrier.lock_within(Deadline(min(MOMENT, wait.deadline.left)))
+        ):
+            return open_databases(opened, folder.path, readonly=False)
         return None
     except OSError as error:
         raise StoreOpenError(f"the store {folder.path!r} could not be locked: {error}") from error

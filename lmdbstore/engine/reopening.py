@@ -29,7 +29,7 @@ from lmdbstore.errors import (
 from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.waits import FIRST_WAIT
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.reentry import reentry
 
 from .open_lmdb import open_lmdb
@@ -99,7 +99,7 @@ def _open_to_write(environment: Environment) -> None:
     if not environment.reads_only or environment.holds_transactions():
         return
     try:
-        with contextlib.suppress(OpenBusy), opening_lock(environment.folder, Deadline(0)):
+        with contextlib.suppress(OpenBusy), opening_lock(environment.folder, NOW):
             _or_close(environment, partial(_open_or_stay, environment))
     except StoreOpenError as error:
         closed = ", and the store was closed" if environment.gate.closed else ""

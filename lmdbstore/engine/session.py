@@ -17,7 +17,7 @@ from lmdbstore.contract.closing import Closable
 from lmdbstore.contract.query import checked_timeout
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 
 from .open import Wait, open_environment
 from .registry import release
@@ -66,7 +66,7 @@ class Session(Closable):
         self._closed = False
         # Changed and listed in built-in calls, so that it needs no lock.
         self._held: set[ref[HeldTransaction]] = set()
-        wait = Wait(strict, Deadline(timeout))
+        wait = Wait(strict, self.deadline())
         self._environment = open_environment(path, options, self, wait, create=create, mode=mode)
 
     def arguments(self) -> dict[str, object]:
@@ -111,7 +111,8 @@ class Session(Closable):
 
     def hold(self, deadline: Deadline | None = None) -> HeldTransaction:
         """Return a read transaction on the present state; it stays open."""
-        held = self.after_writes(deadline).hold()
+        deadline = deadline or self.deadline()
+        held = self.after_writes(deadline).hold(deadline if self.strict else NOW)
         self._held.add(ref(held, self._held.discard))
         if self._closed:  # by another thread, which may have listed what is held before
             held.close()
@@ -135,7 +136,8 @@ class Session(Closable):
     def write(self, change: Change, deadline: Deadline | None = None) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        deadline = deadline or self.deadline()
+        if deadline is None:
+            deadline = FOREVER if self.timeout is None else self.deadline()
         self.current(deadline).write(change, deadline)
 
     def write_freeing(self, change: Change, deadline: Deadline | None = None) -> None:
@@ -167,8 +169,11 @@ class Session(Closable):
         return self._reopened(deadline)
 
     def _reopened(self, deadline: Deadline) -> Environment:
-        """Open the store in a forked child; threads that do it at once get the same environment."""
-        wait = Wait(self.strict, deadline)
+        """Open the store in a forked child; threads that do it at once get the same environment.
+
+        If a process writes, the call that needs that waits for it, and not this.
+        """
+        wait = Wait(False, deadline)
         opened = open_environment(self.path, self.options, self, wait, create=False)
         self._environment = opened
         if self._closed:  # by another thread, which may have seen the parent's environment

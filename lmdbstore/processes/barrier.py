@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
 from .descriptors import LOST, close_ours, is_ours, mark, others_are_open
@@ -103,7 +103,7 @@ def write_lock(
     except OSError as error:
         raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
     try:
-        how = (fcntl.LOCK_SH, deadline) if wait else (fcntl.LOCK_EX, Deadline(0))
+        how = (fcntl.LOCK_SH, deadline) if wait else (fcntl.LOCK_EX, NOW)
         free = flock_within(descriptor, *how)
         if wait and not free:
             raise _held_up(kind, folder, deadline, "nothing was read or changed")
@@ -165,9 +165,16 @@ class Barrier:
             WriteBusy: another process wrote until the deadline.
             StoreClosed: the descriptors of the store were closed.
         """
-        self.check_ours()
-        if not flock_within(self._writer, fcntl.LOCK_EX, deadline):
+        if deadline.limit is None:  # the short path of almost all writes
+            self.check_ours()
+            fcntl.flock(self._writer, fcntl.LOCK_EX)
+        elif not self.lock_within(deadline):
             raise self.write_busy(deadline, "nothing was written")
+
+    def lock_within(self, deadline: Deadline) -> bool:
+        """Do the same, but return False if another process wrote until the deadline."""
+        self.check_ours()
+        return flock_within(self._writer, fcntl.LOCK_EX, deadline)
 
     def write_busy(self, deadline: Deadline, outcome: str) -> WriteBusy:
         """Return the exception for a write that waited until its deadline."""

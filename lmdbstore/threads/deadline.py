@@ -11,7 +11,7 @@ import math
 import threading
 import time
 
-__all__ = ["FOREVER", "Deadline", "limit_of"]
+__all__ = ["FOREVER", "NOW", "Deadline", "limit_of"]
 
 
 class Deadline:
@@ -40,7 +40,7 @@ class Deadline:
         return -1 if self.limit is None else self.left
 
 
-FOREVER = Deadline(None)
+FOREVER, NOW = Deadline(None), Deadline(0)
 
 
 def limit_of(value: object) -> float | None:

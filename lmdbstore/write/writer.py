@@ -24,7 +24,7 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, TypeVarTuple
+from typing import TYPE_CHECKING
 
 import lmdb
 
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from .change import Change
 
 __all__ = ["Writer"]
-
-A = TypeVarTuple("A")
 
 LONGEST_BATCH = 1024  # changes; bounds a caller's waiting time and the dirty pages of a commit
 
@@ -174,9 +172,8 @@ class Writer:
             ReadBusy: others wrote until the deadline.
             EventReadException: it failed.
         """
-        settle = partial(self._transact, WriteTransaction.settle)
         try:
-            self.while_idle(partial(self._alone, deadline, settle), deadline)
+            self.while_idle(partial(self._settle, deadline), deadline)
         except WriteBusy as error:
             raise self._barrier.read_busy(deadline) from error
         except lmdb.Error as error:
@@ -185,6 +182,15 @@ class Writer:
             raise EventReadException(
                 f"the write of a process that died could not be settled: {error}"
             ) from error
+
+    def _settle(self, deadline: Deadline) -> None:
+        if self._gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        try:
+            self._barrier.lock(deadline)
+            self._transact(WriteTransaction.settle)
+        finally:
+            self._barrier.unlock()
 
     def _lead_or_wait(self, job: Job, deadline: Deadline) -> None:
         if self._may_lead(job) and run_if_free(self._leading, self._lead, job, deadline):
@@ -230,7 +236,15 @@ class Writer:
                 return
             if deadline.limit != 0:
                 self._gather(own)
-            self._alone(deadline, self._write_batch, own, batch)
+            if self._gate.closed:
+                raise StoreClosed("the store is closed; open it again")
+            try:
+                self._barrier.lock(deadline)
+                batch += self._batch(own)
+                self._companions = {job.thread for job in batch}
+                self._carry_out(batch)
+            finally:
+                self._barrier.unlock()  # does nothing if an interrupt left it unlocked
             self._answered = time.monotonic()
         except OSError as error:  # the lock was refused
             own.end(_own(error, self._environment))
@@ -243,27 +257,6 @@ class Writer:
                     self._queue.appendleft(job)
                     if job.withdrawn:
                         self._withdraw(job)
-
-    def _alone(self, deadline: Deadline, work: Callable[[*A], None], *arguments: *A) -> None:
-        """Run `work` while no other process writes.
-
-        Raises:
-            WriteBusy: another process wrote until the deadline.
-            StoreClosed: the store was closed.
-            OSError: the lock was refused.
-        """
-        if self._gate.closed:
-            raise StoreClosed("the store is closed; open it again")
-        try:
-            self._barrier.lock(deadline)
-            work(*arguments)
-        finally:
-            self._barrier.unlock()  # does nothing if an interrupt left it unlocked
-
-    def _write_batch(self, own: Job, batch: list[Job]) -> None:
-        batch += self._batch(own)
-        self._companions = {job.thread for job in batch}
-        self._carry_out(batch)
 
     def _gather(self, own: Job) -> None:
         """Wait a little for the callers answered last, if they are likely to write again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -419,12 +420,33 @@ def test_the_first_call_of_a_child_waits_until_its_limit(filled: Path) -> None:
     with LMDBEventStore(filled, timeout=LIMIT) as store, stopped(filled, "write") as other:
 
         def child() -> None:
-            busy(OpenBusy, lambda: store.get("old"), named(other.pid))
-            busy(OpenBusy, lambda: store.save(NEW), named(other.pid))
+            busy(ReadBusy, lambda: store.get("old"), named(other.pid))
+            busy(WriteBusy, lambda: store.save(NEW), named(other.pid))
+            busy(ReadBusy, store.snapshot, named(other.pid))
 
         in_child(child)
         other.go()
         in_child(lambda: store.save(NEW))
+        assert len(store) == 3
+
+
+def test_a_strict_child_that_began_beside_a_writer_writes_while_it_holds_a_snapshot(
+    filled: Path,
+) -> None:
+    with LMDBEventStore(filled) as store, stopped(filled, "write") as other:
+
+        def child() -> None:
+            with threads() as pool:
+                taking = pool.submit(store.snapshot)
+                assert waiting(taking)
+                os.kill(other.pid, signal.SIGCONT)
+                with taking.result(LONG) as view:
+                    assert THEIRS in view
+                    store.save(NEW)
+                    assert "new" not in view
+
+        in_child(child)
+        other.go()
         assert len(store) == 3
 
 
