@@ -16,7 +16,9 @@ from .check.verify import verify_session
 from .contract.api import EventStore
 from .contract.checking import checked_id
 from .disk.folder import FILE_MODE
-from .engine.options import (
+from .engine.session import Session
+from .engine.snapshot import Snapshot
+from .opening.options import (
     checked_limit,
     checked_mode,
     checked_options,
@@ -24,8 +26,6 @@ from .engine.options import (
     folder_of,
     one_of,
 )
-from .engine.session import Session
-from .engine.snapshot import Snapshot
 from .read.lmdb_view import LMDBView
 from .write.delete import Delete
 from .write.save import Save, SaveMany

@@ -14,7 +14,6 @@ from lmdbstore.disk.files import check_space, remove_temporary, temporary_folder
 from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.registry import renamed
-from lmdbstore.engine.reopening import replace_file
 from lmdbstore.errors import EventWriteException, StoreClosed, WriteBusy, shown
 from lmdbstore.processes.waits import THREAD, busy
 from lmdbstore.threads.forking import process_lock
@@ -109,5 +108,5 @@ def _exchange(
     with temporary_folder(folder.path) as made:
         copy_verified(session, made, progress)
         before = os.stat(folder.data).st_size
-        replace_file(environment, StoreFolder(made).data)
+        environment.replace_file(StoreFolder(made).data)
     return Compacted(before, os.stat(folder.data).st_size)

@@ -20,9 +20,9 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.files import check_space, flush_folder, temporary_folder
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, FILE_MODE, StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
-from lmdbstore.engine.options import Options
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import EventStoreException, EventWriteException, StoreOpenError, shown
+from lmdbstore.opening.options import Options
 from lmdbstore.write.change import Change
 
 from .statistics import statistics

@@ -13,7 +13,6 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import NAMES, is_store
 from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.last_state import last_state
-from lmdbstore.engine.options import Options, checked_limit, checked_progress, folder_of, one_of
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
     EventReadException,
@@ -23,6 +22,7 @@ from lmdbstore.errors import (
     StoreOpenError,
     shown,
 )
+from lmdbstore.opening.options import Options, checked_limit, checked_progress, folder_of, one_of
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.threads.deadline import Deadline

@@ -2,57 +2,44 @@
 
 Rules, each because of a trap of LMDB:
 - No transaction is open across the caller's code, except held ones (`engine.held_transaction`).
-- A larger map of another process is adopted while all other threads are kept out. So is a map
-  made larger that the address space has kept small, but never while a snapshot is open.
 - From before the first file is opened until the last one is closed, the process is present in the
   folder: so no process replaces a file that another has open.
-- The file may be open for reading only (`reads_only`), until the first write: `engine.reopening`.
+- The file may be open for reading only until the first write; see `engine.open_file`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
-from weakref import WeakSet, ref
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from weakref import ref
 
 import lmdb
 
 from lmdbstore.disk.lmdb_errors import in_any_map, lacks_space, read_error, write_error
-from lmdbstore.disk.map_size import LARGER, adopt_map, make_room
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
-    StoreClosed,
     StoreFull,
     WriteBusy,
     shown,
 )
 from lmdbstore.processes.snapshot_notes import readers_in
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
-from lmdbstore.threads.gate import Gate
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.write.change import EmptyCommit
-from lmdbstore.write.writer import Writer
 
 from .held_transaction import HeldTransaction
-from .reopening import become_writer
+from .open_file import OpenFile
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
-    from lmdbstore.disk.folder import StoreFolder
-    from lmdbstore.processes.barrier import Barrier
-    from lmdbstore.processes.presence import Presence
-    from lmdbstore.processes.snapshot_notes import Notes, Reader
+    from lmdbstore.processes.snapshot_notes import Reader
     from lmdbstore.write.change import Change
 
-    from .options import Options
-
-__all__ = ["Environment", "Opened"]
+__all__ = ["Environment"]
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -63,32 +50,8 @@ ATTEMPTS = 10  # to find a free slot in the reader table
 _lost: list[lmdb.Environment] = []  # kept for good
 
 
-class Opened(NamedTuple):
-    """The open parts of a folder."""
-
-    presence: Presence
-    lmdb: lmdb.Environment
-    databases: Databases
-    barrier: Barrier
-    notes: Notes
-    reads_only: bool  # whether the file is open for reading only
-
-
-class Environment:
+class Environment(OpenFile):
     """One open LMDB folder."""
-
-    def __init__(self, folder: StoreFolder, options: Options, opened: Opened) -> None:
-        """Own the opened parts; `engine.open` opens them."""
-        self.folder = folder
-        self.options = options
-        self.pid = os.getpid()
-        self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
-        self.gate = Gate()
-        self.presence, self.lmdb, self.databases, self.barrier, self.notes, _ = opened
-        self.reads_only = opened.reads_only
-        self._held: WeakSet[HeldTransaction] = WeakSet()
-        self._grown = 0  # how often the map was made larger
-        self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
 
     def add_user(self, user: object) -> None:
         """Add a user, which leaves by itself when it is garbage."""
@@ -130,7 +93,7 @@ class Environment:
         if self.reads_only and not (self.options.readonly or self._any_held or self.is_inside):
             # If it fails, the next write tries again; if the store was closed, this read says so.
             with contextlib.suppress(EventWriteException):
-                become_writer(self, deadline)
+                self.become_writer(deadline)
         held = HeldTransaction(self.gate, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
@@ -142,11 +105,11 @@ class Environment:
 
     def write(self, change: Change, deadline: Deadline = FOREVER) -> None:
         """Carry out a change; see `Writer.write`. A full map grows, if only space kept it small."""
-        if self.reads_only and not become_writer(self, deadline):
+        if self.reads_only and not self.become_writer(deadline):
             raise EventWriteException(
-                f"a snapshot of this process reads the store {shown(self.folder.path)}, which was "
-                "opened for reading only, because another process was writing; nothing was "
-                "written; close the snapshot, and write again"
+                f"a snapshot of this process is open, and reads the store "
+                f"{shown(self.folder.path)}, which is open for reading only until the first write; "
+                "nothing was written; close the snapshot, and write again"
             )
         while True:
             grown = self._grown
@@ -154,30 +117,8 @@ class Environment:
                 self.writer.write(change, deadline)
                 return
             except StoreFull as error:
-                if remedy := self._make_room(grown):
+                if remedy := self.make_room(grown):
                     raise StoreFull(f"{error}{remedy}") from error.__cause__
-
-    def _make_room(self, grown: int) -> str:
-        """Give the store a larger map, unless it grew in the meantime; else return the remedy."""
-        size = self.options.map_size
-        if size is not None:
-            return f"; its map_size is {size:,} bytes: {LARGER}"
-        if self.gate.inside_here:  # a signal handler interrupted a read, which the map must outlive
-            return "; write again, outside of the signal handler"
-        try:
-            return self.gate.keep_out(lambda: self._grow(grown))
-        except lmdb.Error as error:
-            raise read_error(error) from error
-
-    def _grow(self, grown: int) -> str:
-        if self.gate.closed:
-            raise StoreClosed("the store is closed; open it again")
-        if self._grown != grown:
-            return ""
-        gc.collect()  # a snapshot may be garbage in a reference cycle
-        remedy = make_room(self.lmdb, held=self._any_held)
-        self._grown += not remedy
-        return remedy
 
     def write_freeing(self, change: Change, deadline: Deadline = FOREVER) -> None:
         """Carry out a change that frees space, in a store or on a disk that may be full."""
@@ -197,7 +138,7 @@ class Environment:
             StoreClosed, EventReadException: as `Writer.settle` does.
         """
         try:
-            if self.reads_only and (self.is_inside or not become_writer(self, deadline)):
+            if self.reads_only and (self.is_inside or not self.become_writer(deadline)):
                 return False
         except WriteBusy as error:
             raise self.barrier.read_busy(deadline) from error
@@ -227,22 +168,6 @@ class Environment:
                 self.ask(lambda open_: open_.reader_check())
         return self.gate.run(begin, *arguments)
 
-    def adopt_map(self) -> None:
-        """Adopt the larger map that another process has given the store.
-
-        This ends all read transactions of the process, those of snapshots too.
-        """
-        try:
-            self.gate.keep_out(self._adopt)
-        except lmdb.Error as error:
-            raise read_error(error) from error
-
-    def _adopt(self) -> None:
-        if self.gate.closed:
-            raise StoreClosed("the store is closed; open it again")
-        self._drop_held()
-        adopt_map(self.lmdb)
-
     def ask(self, question: Callable[[lmdb.Environment], T]) -> T:
         """Ask LMDB something outside of a transaction; raises the same as `read`."""
         try:
@@ -259,34 +184,6 @@ class Environment:
             self.gate.run(lambda: self.lmdb.sync(True))
         except lmdb.Error as error:
             raise write_error(error, self.lmdb) from error
-
-    def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
-        """Raise an exception of this kind if this thread is inside another call."""
-        if self.is_inside:
-            raise reentry(kind, call)
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether this thread is inside another call, so that this one is a signal handler's."""
-        return self.writer.writing_here or self.gate.inside_here
-
-    def check_none_held(self) -> None:
-        """Raise EventWriteException if a snapshot of this process holds a transaction."""
-        if self.holds_transactions():
-            raise EventWriteException(
-                "a snapshot of this process is open and reads the present file; close it, and "
-                "compact again"
-            )
-
-    def holds_transactions(self) -> bool:
-        """Whether a snapshot of this process reads the file."""
-        if self._any_held:
-            gc.collect()  # it may be garbage in a reference cycle
-        return self._any_held
-
-    @property
-    def _any_held(self) -> bool:
-        return any(held.txn is not None for held in list(self._held))
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -322,7 +219,3 @@ class Environment:
         self.presence.abandon()
         with contextlib.suppress(lmdb.Error):  # the file is the parent's; the child releases it
             self.lmdb.close()
-
-    def _drop_held(self) -> None:
-        for held in list(self._held):
-            held.drop()

@@ -13,7 +13,7 @@ Each step prevents one failure, and later steps rely on it:
 
 No other thread can open a store, and the process cannot fork, until that is done: so it does not
 wait for the write of another process. If one goes on, the file is opened for reading only, and the
-environment becomes a writer later (`engine.reopening`): for strict consistency before the
+environment becomes a writer later (`OpenFile.become_writer`): for strict consistency before the
 opening returns, and otherwise at the first write.
 """
 
@@ -33,6 +33,8 @@ from lmdbstore.errors import (
     WriteBusy,
     shown,
 )
+from lmdbstore.opening.create import NewStore, create_store
+from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.opening_lock import opening_busy, opening_lock
 from lmdbstore.processes.presence import Presence
@@ -42,17 +44,14 @@ from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_within
 
 from . import registry
-from .create import NewStore, create_store
-from .environment import Environment, Opened
-from .open_lmdb import open_lmdb
-from .reopening import allow_writing, become_writer
+from .environment import Environment
+from .open_file import Opened
 
 if TYPE_CHECKING:
     import lmdb
 
     from lmdbstore.disk.databases import Databases
-
-    from .options import Options
+    from lmdbstore.opening.options import Options
 
 __all__ = ["Wait", "open_environment"]
 
@@ -99,7 +98,7 @@ def open_environment(  # noqa: PLR0913
 def _wait_for_writers(environment: Environment, user: object, deadline: Deadline) -> None:
     try:
         # If a snapshot of another store object reads the file, the first write reports that.
-        become_writer(environment, deadline)
+        environment.become_writer(deadline)
     except WriteBusy as error:
         registry.release(environment, user)
         raise opening_busy(environment.folder, deadline) from error
@@ -135,7 +134,7 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
         _check_agreement(folder.path, environment.options, options)
         if environment.options.readonly and not options.readonly:
             _provide_side_files(folder)
-            allow_writing(environment, options)
+            environment.allow_writing(options)
         environment.add_user(user)
     return environment
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from lmdb import Transaction
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.opening.options import Options
     from lmdbstore.write.change import Change
 
     from .environment import Environment
     from .held_transaction import HeldTransaction
-    from .options import Options
 
 __all__ = ["Session"]
 

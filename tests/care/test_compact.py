@@ -23,7 +23,8 @@ from lmdbstore import (
     StoreInUse,
     StoreOpenError,
 )
-from lmdbstore.engine import environment, inspect_file
+from lmdbstore.engine import open_file
+from lmdbstore.opening import inspect_file
 from tests.tools.beside import beside
 from tests.tools.children import opened_elsewhere
 from tests.tools.stores import fill
@@ -186,7 +187,7 @@ def test_a_file_that_cannot_be_opened_again_closes_the_store(
             raise StoreOpenError("made to fail")
 
         with monkeypatch.context() as patch:
-            patch.setattr(environment, "open_lmdb", broken)
+            patch.setattr(open_file, "open_lmdb", broken)
             with pytest.raises(StoreOpenError, match="made to fail"):
                 store.compact()
         with pytest.raises(StoreClosed):

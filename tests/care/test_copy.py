@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lmdbstore.threads.deadline import Deadline
+
 
 LIMIT = 60  # seconds; ends a hang, decides nothing
 # In small pieces, so that there is more to copy when the first one is reported.
@@ -183,8 +185,8 @@ def test_an_interrupt_while_the_lock_is_taken_releases_it(
     fill(store)
     lock = Barrier.lock
 
-    def interrupted(barrier: Barrier) -> None:
-        lock(barrier)
+    def interrupted(barrier: Barrier, deadline: Deadline) -> None:
+        lock(barrier, deadline)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

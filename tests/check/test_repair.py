@@ -25,8 +25,8 @@ from lmdbstore.check import repair as repairing
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk import raw_pages as salvage
 from lmdbstore.engine.environment import Environment
-from lmdbstore.engine.options import Options
 from lmdbstore.engine.session import Session
+from lmdbstore.opening.options import Options
 from lmdbstore.write.save import Batch
 from tests.tools.damages import (
     DAMAGES,

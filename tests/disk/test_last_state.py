@@ -15,7 +15,7 @@ from lmdbstore import Event, FindingKind, LMDBEventStore, Repaired, StoreOpenErr
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.last_state import last_state
 from lmdbstore.disk.raw_pages import DB_ROOT, NO_ROOT, Pages
-from lmdbstore.engine import inspect_file
+from lmdbstore.opening import inspect_file
 from lmdbstore.processes.barrier import write_lock
 from tests.tools.children import in_child
 from tests.tools.planting import writing

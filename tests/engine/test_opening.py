@@ -29,8 +29,8 @@ from lmdbstore.disk import files
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.folder import TEMPORARY
 from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
-from lmdbstore.engine import create as creation
 from lmdbstore.engine.registry import _registry
+from lmdbstore.opening import create as creation
 from tests.tools.planting import writing
 from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
 

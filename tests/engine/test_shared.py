@@ -10,14 +10,15 @@ import pytest
 
 from lmdbstore import (
     Event,
+    EventWriteException,
     InvalidOption,
     LMDBEventStore,
     ReadOnlyStore,
     StoreOpenError,
     verify,
 )
-from lmdbstore.engine import environment as environments
-from lmdbstore.engine.open_lmdb import open_lmdb
+from lmdbstore.engine import open_file
+from lmdbstore.opening.open_lmdb import open_lmdb
 from tests.tools.beside import beside
 from tests.tools.children import LONG, in_child, opened_elsewhere, until
 
@@ -110,15 +111,15 @@ def test_a_writer_beside_a_store_that_only_reads(filled: Path) -> None:
         assert len(reader) == 3000
 
 
-def test_a_snapshot_of_a_reader_must_be_closed_before_a_writer_opens(filled: Path) -> None:
+def test_a_snapshot_of_a_reader_must_be_closed_before_the_first_write(filled: Path) -> None:
     with LMDBEventStore(filled, readonly=True) as reader:
-        with reader.snapshot() as view:
-            with pytest.raises(StoreOpenError, match=r"snapshot of this process.*close it"):
-                LMDBEventStore(filled)
-            assert len(view) == len(reader) == 3000
+        with reader.snapshot() as view, LMDBEventStore(filled) as store:
+            with pytest.raises(EventWriteException, match=r"snapshot of this process.*close the"):
+                store.save(Event("a"))
+            assert len(view) == len(reader) == len(store) == 3000
             with pytest.raises(ReadOnlyStore):
                 reader.save(Event())
-        with LMDBEventStore(filled) as store:
+            view.close()
             store.save(Event("a"))
         assert "a" in reader
 
@@ -135,8 +136,8 @@ def test_a_reader_continues_if_it_cannot_become_a_writer(
 
     with LMDBEventStore(filled, readonly=True) as reader:
         with monkeypatch.context() as patch:
-            patch.setattr(environments, "open_lmdb", refused)
-            with pytest.raises(StoreOpenError, match=r"^refused$"):
+            patch.setattr(open_file, "open_lmdb", refused)
+            with pytest.raises(StoreOpenError, match=r"nothing was written: refused$"):
                 LMDBEventStore(filled)
         assert len(reader) == 3000
         with LMDBEventStore(filled) as store:

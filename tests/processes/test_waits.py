@@ -570,7 +570,7 @@ def test_a_writer_that_cannot_be_opened_closes_the_store_and_says_so(
             raise StoreClosed("made to fail") from None
 
         with monkeypatch.context() as patch:
-            patch.setattr("lmdbstore.engine.environment.open_lmdb", failing)
+            patch.setattr("lmdbstore.engine.open_file.open_lmdb", failing)
             with pytest.raises(EventStoreException, match="made to fail"):
                 store.save(NEW)
         with pytest.raises(StoreClosed):

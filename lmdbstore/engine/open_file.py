@@ -1,0 +1,280 @@
+"""The open file of an environment: how it gets a larger map, is opened again, and is replaced.
+
+Rules: each is done while all threads are kept out, and no snapshot of this process reads the file;
+only a larger map of another process is adopted under snapshots, which then end. A file is opened
+again under the lock of the barrier. If it cannot be opened at all, or that is interrupted, the
+environment is closed.
+
+The file is open for reading only (`reads_only`) in two cases: all stores that share it only read;
+or another process was writing when a store was opened that does not wait for writers, and handles
+of databases in a file that is open for writing need a write transaction. It is opened again for
+writing before the first write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakSet, ref
+
+import lmdb
+
+from lmdbstore.disk.databases import Databases, open_databases
+from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
+from lmdbstore.disk.lmdb_errors import read_error
+from lmdbstore.disk.map_size import LARGER, adopt_map, make_room
+from lmdbstore.errors import (
+    EventStoreException,
+    EventWriteException,
+    OpenBusy,
+    StoreClosed,
+    StoreOpenError,
+    shown,
+)
+from lmdbstore.opening.open_lmdb import open_lmdb
+from lmdbstore.processes.barrier import Barrier
+from lmdbstore.processes.opening_lock import opening_lock
+from lmdbstore.processes.waits import FIRST_WAIT
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
+from lmdbstore.threads.gate import Gate
+from lmdbstore.threads.reentry import reentry
+from lmdbstore.write.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.opening.options import Options
+    from lmdbstore.processes.presence import Presence
+    from lmdbstore.processes.snapshot_notes import Notes
+
+    from .held_transaction import HeldTransaction
+
+__all__ = ["OpenFile", "Opened"]
+
+
+class Opened(NamedTuple):
+    """The open parts of a folder."""
+
+    presence: Presence
+    lmdb: lmdb.Environment
+    databases: Databases
+    barrier: Barrier
+    notes: Notes
+    reads_only: bool  # whether the file is open for reading only
+
+
+class OpenFile:
+    """What an environment has open in its folder."""
+
+    def __init__(self, folder: StoreFolder, options: Options, opened: Opened) -> None:
+        """Own the opened parts; `engine.open` opens them."""
+        self.folder = folder
+        self.options = options
+        self.pid = os.getpid()
+        self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
+        self.gate = Gate()
+        self.presence, self.lmdb, self.databases, self.barrier, self.notes, _ = opened
+        self.reads_only = opened.reads_only
+        self._held: WeakSet[HeldTransaction] = WeakSet()
+        self._grown = 0  # how often the map was made larger
+        self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
+
+    def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
+        """Raise an exception of this kind if this thread is inside another call."""
+        if self.is_inside:
+            raise reentry(kind, call)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is inside another call, so that this one is a signal handler's."""
+        return self.writer.writing_here or self.gate.inside_here
+
+    def check_none_held(self) -> None:
+        """Raise EventWriteException if a snapshot of this process holds a transaction."""
+        if self.holds_transactions():
+            raise EventWriteException(
+                "a snapshot of this process is open and reads the present file; close it, and "
+                "compact again"
+            )
+
+    def holds_transactions(self) -> bool:
+        """Whether a snapshot of this process reads the file."""
+        if self._any_held:
+            gc.collect()  # it may be garbage in a reference cycle
+        return self._any_held
+
+    @property
+    def _any_held(self) -> bool:
+        return any(held.txn is not None for held in list(self._held))
+
+    def _drop_held(self) -> None:
+        for held in list(self._held):
+            held.drop()
+
+    # -- a larger map -----------------------------------------------------------------------------
+
+    def adopt_map(self) -> None:
+        """Adopt the larger map that another process has given the store.
+
+        This ends all read transactions of the process, those of snapshots too.
+        """
+        try:
+            self.gate.keep_out(self._adopt)
+        except lmdb.Error as error:
+            raise read_error(error) from error
+
+    def _adopt(self) -> None:
+        if self.gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        self._drop_held()
+        adopt_map(self.lmdb)
+
+    def make_room(self, grown: int) -> str:
+        """Give the store a larger map, unless it grew in the meantime; else return the remedy."""
+        size = self.options.map_size
+        if size is not None:
+            return f"; its map_size is {size:,} bytes: {LARGER}"
+        if self.gate.inside_here:  # a signal handler interrupted a read, which the map must outlive
+            return "; write again, outside of the signal handler"
+        try:
+            return self.gate.keep_out(lambda: self._grow(grown))
+        except lmdb.Error as error:
+            raise read_error(error) from error
+
+    def _grow(self, grown: int) -> str:
+        if self.gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        if self._grown != grown:
+            return ""
+        gc.collect()  # a snapshot may be garbage in a reference cycle
+        remedy = make_room(self.lmdb, held=self._any_held)
+        self._grown += not remedy
+        return remedy
+
+    # -- for reading only, until the first write --------------------------------------------------
+
+    def allow_writing(self, wanted: Options) -> None:
+        """Let stores with these options write, where all stores so far only read.
+
+        The next write opens the file for writing. `process_lock` is held, and the side files exist.
+
+        Raises:
+            StoreOpenError: the barrier cannot be opened for writing.
+        """
+        options = self.options.with_writing(wanted)
+        writing = Barrier(self.folder, readonly=False)
+        try:
+            self.barrier.take_over(writing)
+            self.options = options  # last: until then the next store repeats all of this
+        finally:
+            writing.abandon()
+
+    def become_writer(self, deadline: Deadline = FOREVER) -> bool:
+        """Open the file for writing; False if a snapshot of this process reads it.
+
+        Raises:
+            WriteBusy: others wrote to the store, or opened it, until the deadline.
+            EventWriteException: it cannot be opened for writing.
+            StoreClosed: the store was closed.
+        """
+        if self.is_inside:
+            raise reentry(EventWriteException, "a write")
+        while self.reads_only and not self.holds_transactions():
+            self.writer.while_idle(partial(self._try_it, deadline), deadline)
+            if self.reads_only:
+                if not deadline.left:
+                    raise self.barrier.write_busy(deadline, "nothing was written")
+                time.sleep(FIRST_WAIT)
+        return not self.reads_only
+
+    def _try_it(self, deadline: Deadline) -> None:
+        """Try it once: not if a process opens the store, or a snapshot was taken in between.
+
+        A process that opens the store may wait for the barrier's lock with the opening lock held.
+        So this waits for the former only. The latter is taken while the gate is barred: no thread
+        can fork then, and leave the lock to a child.
+        """
+        if self.gate.closed:
+            raise StoreClosed("the store is closed; open it again")
+        try:
+            self.barrier.lock(deadline)
+            self.gate.keep_out(self._open_to_write)
+        finally:
+            self.barrier.unlock()
+
+    def _open_to_write(self) -> None:
+        if not self.reads_only or self.holds_transactions():
+            return
+        try:
+            with contextlib.suppress(OpenBusy), opening_lock(self.folder, NOW):
+                self._or_close(self._open_or_stay)
+        except StoreOpenError as error:
+            closed = ", and the store was closed" if self.gate.closed else ""
+            raise EventWriteException(f"nothing was written{closed}: {error}") from error
+
+    def _open_or_stay(self) -> StoreOpenError | None:
+        """Open the file for writing, or else for reading again; return why the former failed."""
+        self.lmdb.close()
+        try:
+            self._open(readonly=False)
+        except StoreOpenError as error:
+            self.lmdb.close()
+            self._open(readonly=True)
+            return error
+        return None
+
+    def _or_close(self, work: Callable[[], Exception | None]) -> None:
+        """Run `work`, and raise what it returns; if it raises, the environment is closed."""
+        try:
+            refusal = work()
+        except BaseException:
+            self.gate.close()
+            raise
+        if refusal is not None:
+            raise refusal
+
+    def _open(self, *, readonly: bool) -> None:
+        options = self.options._replace(readonly=readonly)
+        self.lmdb = open_lmdb(self.folder, options, locked=True)
+        self.databases = open_databases(self.lmdb, self.folder.path, readonly=readonly)
+        self.writer.use(self.lmdb, self.databases)
+        self.reads_only = readonly
+
+    # -- another file -----------------------------------------------------------------------------
+
+    def replace_file(self, new: str) -> None:
+        """Replace the data file with the file `new`, and open it; the process is alone here.
+
+        Raises:
+            OSError: the file was not replaced, and the old one is open again.
+            EventWriteException, StoreOpenError: it failed, and the environment is closed.
+        """
+        adopt_rights(new, self.folder.data)
+        self.gate.keep_out(partial(self._replace, new))
+
+    def _replace(self, new: str) -> None:
+        self.check_none_held()
+        self._or_close(partial(self._exchange, new))
+
+    def _exchange(self, new: str) -> OSError | None:
+        """Close, rename and open; return the error if the system refused the renaming."""
+        refusal = None
+        self.lmdb.close()
+        try:
+            exchange(new, self.folder.data)
+        except NotFlushedError as error:
+            # Events saved from now on would be lost with the new file.
+            raise EventWriteException(
+                f"the store {shown(self.folder.path)} has its new file, but its folder could not "
+                f"be flushed ({error}), and a power cut may bring the old file back; the store was "
+                "closed: check the disk, and open it again"
+            ) from error
+        except OSError as error:
+            refusal = error
+        self._open(readonly=False)
+        return refusal
