@@ -41,10 +41,16 @@ class Batch:
     def __init__(self, rows: fmt.Rows) -> None:
         """Hold the encoded rows of the events."""
         self.rows = rows
-        # For each flag the places of the events that carry it; made before the write lock is taken.
+        # All of these are made before the write lock is taken, because others wait for that: the
+        # places of the events by id and by time, what is written in these orders, and for each flag
+        # the places of the events that carry it. Local ids rise, so they change no order.
+        self._by_id = sorted(range(len(rows.times)), key=rows.id_keys.__getitem__)
+        self._by_time = sorted(range(len(rows.times)), key=rows.times.__getitem__)
+        self._ids = list(map(rows.id_keys.__getitem__, self._by_id))
+        self._records = list(map(rows.records.__getitem__, self._by_time))
         self._postings: defaultdict[bytes, list[int]] = defaultdict(list)
-        for place, flag_keys in enumerate(rows.flag_keys):
-            for flag_key in flag_keys:
+        for place in self._by_time:
+            for flag_key in rows.flag_keys[place]:
                 self._postings[flag_key].append(place)
 
     def keys(self, txn: WriteTransaction) -> list[bytes]:
@@ -68,8 +74,9 @@ class Batch:
     def claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
         """Write the free ids; return the places of the taken ones."""
         ids, id_keys = txn.databases.ids, self.rows.id_keys
-        # Sorted by id and then by key, so that of two events with the same id the first gets it.
-        items = sorted(zip(id_keys, self.rows.id_entries(keys), strict=True))
+        # By id and then by place, so that of two events with the same id the first gets it.
+        entries = map(self.rows.id_entries(keys).__getitem__, self._by_id)
+        items = list(zip(self._ids, entries, strict=True))
         if txn.put_many(ids, items) == len(items):
             return set()
         return {
@@ -81,7 +88,8 @@ class Batch:
     def index(self, txn: WriteTransaction, keys: list[bytes], *, append: bool) -> None:
         """Write everything except the ids, which are written already."""
         timeline = txn.databases.timeline
-        records = sorted(zip(keys, self.rows.records, strict=True))
+        in_order = map(keys.__getitem__, self._by_time)
+        records = list(zip(in_order, self._records, strict=True))
         at_end = len(records) >= WORTH_APPENDING and records[0][0] > txn.last_key(timeline)
         _all_new(records, txn.put_many(timeline, records, append=at_end))
         unsign(txn, [key for key, _ in records])
@@ -93,12 +101,11 @@ class Batch:
         flags = txn.databases.flags
         few: list[tuple[bytes, bytes]] = []
         for flag_key, places in sorted(self._postings.items()):
-            members = sorted([keys[place] for place in places])
-            items = [(flag_key, key) for key in members]
+            items = [(flag_key, keys[place]) for place in places]
             if len(items) < WORTH_APPENDING:
                 few += items
             else:
-                at_end = members[0] > txn.last_posting(flag_key)
+                at_end = items[0][1] > txn.last_posting(flag_key)
                 _all_new(items, txn.put_many(flags, items, append=at_end))
         _all_new(few, txn.put_many(flags, few))
 
