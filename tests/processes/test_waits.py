@@ -6,6 +6,7 @@ is over late, on a slow machine, is right too: no test asserts that a call retur
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,7 @@ from tests.tools.held_writer import LONG, NEW, HeldWriter, threads, waiting
 from tests.tools.stopped import THEIRS, stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -204,6 +206,71 @@ def test_a_follower_gives_up_while_its_leader_waits_for_another_process(filled: 
         assert {event.id for event in store.search()} == {"old", THEIRS, "leader", "patient"}
 
 
+@contextmanager
+def no_thread_leads(store: LMDBEventStore) -> Iterator[None]:
+    """Let no thread of this process lead a write, for a `with` block."""
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        assert go.wait(LONG)
+
+    with threads() as pool:
+        holder = pool.submit(store._session._environment.writer.while_idle, hold)
+        assert held.wait(LONG)
+        try:
+            yield
+        finally:
+            go.set()
+            holder.result(LONG)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[int]:
+    """Hold the lock of a file as another process does; yield the descriptor."""
+    with open(file, "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        yield other.fileno()
+
+
+def test_a_leader_takes_no_change_before_it_has_the_lock(filled: Path) -> None:
+    """So the outcome of a change is known as long as another process writes."""
+    with LMDBEventStore(filled) as store, threads() as pool:
+        queue = store._session._environment.writer._queue
+        with locked(filled / "barrier"):
+            with no_thread_leads(store):
+                leader = pool.submit(store.save, Event("leader"))
+                while len(queue) < 1:
+                    time.sleep(0.001)
+                follower = pool.submit(store.save, Event("follower"), timeout=5 * LIMIT)
+                while len(queue) < 2 and not follower.done():
+                    time.sleep(0.001)
+            with pytest.raises(WriteBusy, match="nothing was written"):
+                follower.result(LONG)
+            assert not leader.done()
+        leader.result(LONG)
+        assert {event.id for event in store.search()} == {"old", "leader"}
+
+
+def test_a_change_that_may_not_wait_is_never_in_the_queue(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other thread can take it, so its outcome is always known."""
+    with LMDBEventStore(filled) as store:
+        writer, seen = store._session._environment.writer, list[int]()
+        may_lead = writer._may_lead
+
+        def noted(job: Any) -> bool:
+            seen.append(len(writer._queue))
+            return may_lead(job)
+
+        monkeypatch.setattr(writer, "_may_lead", noted)
+        with no_thread_leads(store):
+            busy(WriteBusy, lambda: store.save(NEW, timeout=0), "nothing was written", limit=0)
+        store.save(NEW, timeout=0)
+        assert seen == [0, 0]
+
+
 def test_a_leader_that_gives_up_leaves_the_others_their_turn(filled: Path) -> None:
     with LMDBEventStore(filled) as store, threads() as pool:
         with stopped(filled, "write") as other:
@@ -333,22 +400,13 @@ def test_a_change_that_an_interrupted_leader_puts_back_after_its_caller_left_is_
 
 def test_settling_the_write_of_a_dead_process_waits_until_the_limit(filled: Path) -> None:
     """The reader takes the write path for it, which a thread of its process may hold."""
-    with LMDBEventStore(filled, timeout=LIMIT) as store, threads() as pool:
+    with LMDBEventStore(filled, timeout=LIMIT) as store:
         with stopped(filled, "write"):
             pass  # it is killed
         environment = store._session._environment
         assert environment.barrier.up
-        held, go = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            held.set()
-            assert go.wait(LONG)
-
-        holder = pool.submit(environment.writer.while_idle, hold)
-        assert held.wait(LONG)
-        busy(ReadBusy, lambda: store.get("old"))
-        go.set()
-        holder.result(LONG)
+        with no_thread_leads(store):
+            busy(ReadBusy, lambda: store.get("old"))
         assert [event.id for event in store.search()] == ["old"]
         assert not environment.barrier.up
 
@@ -448,6 +506,24 @@ def test_a_strict_child_that_began_beside_a_writer_writes_while_it_holds_a_snaps
         in_child(child)
         other.go()
         assert len(store) == 3
+
+
+def test_a_strict_snapshot_of_a_child_waits_until_its_store_can_write(filled: Path) -> None:
+    """Otherwise the next write would be refused while the snapshot is open."""
+    with LMDBEventStore(filled) as store, locked(filled / "barrier") as other:
+
+        def child() -> None:
+            with threads() as pool:
+                assert "old" in store
+                assert store._session._environment.reads_only
+                taking = pool.submit(store.snapshot)
+                assert waiting(taking)
+                fcntl.flock(other, fcntl.LOCK_UN)
+                with taking.result(LONG):
+                    store.save(NEW)
+
+        in_child(child)
+        assert len(store) == 2
 
 
 # -- consistency="snapshot" -----------------------------------------------------------------------
