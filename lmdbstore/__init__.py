@@ -34,6 +34,7 @@ from .errors import (
     StoreDamaged,
     StoreFull,
     StoreInUse,
+    StoreMoved,
     StoreOpenError,
 )
 from .processes.snapshot_notes import SnapshotInfo
@@ -65,6 +66,7 @@ __all__ = [
     "StoreDamaged",
     "StoreFull",
     "StoreInUse",
+    "StoreMoved",
     "StoreOpenError",
     "StoreStatistics",
     "repair",

@@ -23,6 +23,7 @@ from .engine.options import (
     checked_mode,
     checked_progress,
     folder_of,
+    name_of,
     one_of,
 )
 from .engine.session import Session
@@ -128,6 +129,7 @@ class LMDBEventStore(LMDBView, EventStore):
             create=one_of("create", create, (True, False)),
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",
             mode=checked_mode(mode),
+            named=name_of(path),
         )
         super().__init__(self._session.read, self._session.begin, signatures=signatures)
 
@@ -350,7 +352,7 @@ class LMDBEventStore(LMDBView, EventStore):
             StoreClosed: the store was closed.
             EventWriteException: the disk failed.
         """
-        self._session.after_writes().flush()
+        self._session.flush()
 
     # -- closing and pickling ---------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ under the barrier's lock: one that py-lmdb begins would wait with the interprete
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import lmdb
@@ -31,6 +32,7 @@ __all__ = [
     "check_is_store",
     "create_databases",
     "doubt_of",
+    "identity_of",
     "is_store",
     "next_local_id",
     "open_databases",
@@ -103,6 +105,7 @@ def create_databases(environment: lmdb.Environment) -> None:
     meta = _handles(environment, txn, create=True).meta
     for key, value, database in (
         (fmt.FORMAT, fmt.encode_checked(fmt.VERSION), meta),
+        (fmt.IDENTITY, fmt.encode_identity(os.urandom(fmt.IDENTITY_SIZE)), meta),
         (fmt.NEXT, fmt.encode_number(1), meta),
         (fmt.TRANSACTION, fmt.encode_checked(txn.id()), None),
     ):
@@ -132,6 +135,19 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
         return handles
 
     return _while_opening(environment, path, work)
+
+
+def identity_of(environment: lmdb.Environment, databases: Databases) -> bytes | None:
+    """Return the identity of the store; None if it is lost.
+
+    Raises:
+        StoreOpenError: it cannot be read.
+    """
+    try:
+        with environment.begin() as txn:
+            return fmt.decode_identity(txn.get(fmt.IDENTITY, db=databases.meta) or b"")
+    except lmdb.Error as error:
+        raise StoreOpenError(f"the identity of the store cannot be read: {error}") from error
 
 
 def check_is_store(environment: lmdb.Environment, path: str) -> None:

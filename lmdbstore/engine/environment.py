@@ -19,7 +19,9 @@ import lmdb
 
 from lmdbstore.disk.databases import Databases, open_databases
 from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
+from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.disk.lmdb_errors import in_any_map, read_error, write_error
+from lmdbstore.disk.place import Known, identity_of
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
+    from lmdbstore.disk.files import Directory
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.disk.place import Files, Place
     from lmdbstore.processes.barrier import Barrier
     from lmdbstore.processes.presence import Presence
     from lmdbstore.processes.snapshot_notes import Notes, Reader
@@ -64,6 +68,8 @@ class Opened(NamedTuple):
     databases: Databases
     barrier: Barrier
     notes: Notes
+    files: Files
+    identity: bytes | None  # of the store
 
 
 class Environment:
@@ -76,7 +82,14 @@ class Environment:
         self.pid = os.getpid()
         self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
         self.gate = Gate()
-        self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened
+        self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened[:5]
+        self.known = Known(
+            opened.files,
+            opened.identity,
+            opened.presence.directory.descriptor,
+            self.gate.run,
+            self._last_transaction if options.readonly else None,
+        )
         self._held: WeakSet[HeldTransaction] = WeakSet()
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
 
@@ -111,9 +124,12 @@ class Environment:
         finally:
             txn.abort()
 
-    def hold(self) -> HeldTransaction:
+    def _last_transaction(self) -> int:
+        return int(self.ask(lmdb.Environment.info)["last_txnid"])
+
+    def hold(self, place: Place) -> HeldTransaction:
         """Return a read transaction that stays open; raises the same as `read`."""
-        held = HeldTransaction(self.gate, self.folder.path)
+        held = HeldTransaction(self.gate, place, self.folder.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
 
@@ -122,17 +138,17 @@ class Environment:
         self._held.add(held)
         return number
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change, place: Place) -> None:
         """Carry out a change; see `Writer.write`."""
-        self.writer.write(change)
+        self.writer.write(change, place)
 
-    def write_freeing(self, change: Change) -> None:
+    def write_freeing(self, change: Change, place: Place) -> None:
         """Carry out a change that frees space, in a store that may be full."""
         try:
-            self.write(change)
+            self.write(change, place)
         except StoreFull:
-            self.write(EmptyCommit())
-            self.write(change)
+            self.write(EmptyCommit(), place)
+            self.write(change, place)
 
     def readers(self) -> Counter[Reader]:
         """Return the readers in LMDB's reader table now; raises the same as `read`."""
@@ -185,8 +201,26 @@ class Environment:
         except lmdb.Error as error:
             raise write_error(error) from error
 
-    def replace_file(self, new: str) -> None:
-        """Replace the data file with the file `new` and open it; all threads are kept out.
+    @property
+    def directory(self) -> Directory:
+        """The open folder.
+
+        Raises:
+            EventWriteException: the program has closed its descriptor.
+        """
+        directory = self.presence.directory
+        with contextlib.suppress(OSError):
+            if identity_of(os.fstat(directory.descriptor)) == self.known.files.folder:
+                return directory
+        raise EventWriteException(
+            f"this program has closed descriptors that the store {self.folder.path!r} has open; "
+            "close the store, and open it again"
+        )
+
+    def replace_file(self, made: Directory, new: str) -> None:
+        """Replace the data file with the file `new` in another folder, and open it.
+
+        All threads are kept out.
 
         The process is alone in the folder, and the barrier's lock is held. Searches continue in the
         new file. If it cannot be opened, or this is interrupted, the environment is closed.
@@ -195,25 +229,25 @@ class Environment:
             OSError: the file was not replaced, and the old one is open again.
             EventWriteException, StoreOpenError: it failed, and the environment is closed.
         """
-        adopt_rights(new, self.folder.data)
-        refusal = self.gate.keep_out(lambda: self._exchange_or_close(new))
+        adopt_rights(f"{made.way}/{new}", self.folder.data)
+        refusal = self.gate.keep_out(lambda: self._exchange_or_close(made, new))
         if refusal is not None:
             raise refusal
 
-    def _exchange_or_close(self, new: str) -> OSError | None:
+    def _exchange_or_close(self, made: Directory, new: str) -> OSError | None:
         self.check_none_held()
         try:
-            return self._exchange(new)
+            return self._exchange(made, new)
         except BaseException:
             self.gate.close()
             raise
 
-    def _exchange(self, new: str) -> OSError | None:
+    def _exchange(self, made: Directory, new: str) -> OSError | None:
         """Close, rename and open; return the error if the system refused the renaming."""
         refusal = None
         self.lmdb.close()
         try:
-            exchange(new, self.folder.data)
+            exchange(made, new, self.directory, DATA_FILE)
         except NotFlushedError as error:
             # Events saved from now on would be lost with the new file.
             raise EventWriteException(
@@ -224,6 +258,7 @@ class Environment:
         except OSError as error:
             refusal = error
         self.lmdb = open_lmdb(self.folder, self.options, locked=True)
+        self.known.files = self.known.files._replace(data=self.folder.identity)
         self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
         self.writer.use(self.lmdb, self.databases)
         return refusal

@@ -14,10 +14,12 @@ Each step prevents one failure, and later steps rely on it:
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
-from lmdbstore.disk.databases import check_is_store, open_databases
+from lmdbstore.disk.databases import check_is_store, identity_of, open_databases
 from lmdbstore.disk.folder import FILE_MODE, StoreFolder
+from lmdbstore.disk.place import Files
 from lmdbstore.errors import InvalidOption, StoreOpenError, shown
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.opening_lock import opening_lock
@@ -62,6 +64,8 @@ def _open_or_share(
     registry.release_unused()
     folder.check_plain()
     identity = folder.identity
+    if identity is None or registry.find(identity) is None:
+        registry.check_free(folder)
     if identity is None:
         new = NewStore(mode, options.max_readers, options.map_size or 0)
         create_store(folder, new, create=create, readonly=options.readonly)
@@ -72,8 +76,7 @@ def _open_or_share(
     if environment is None:
         environment = _open(folder, options)
         environment.add_user(user)
-        # By the identity of the opened file: before that, a process might have replaced it.
-        registry.add(environment, identity)
+        registry.add(environment)
     else:
         _check_agreement(folder.path, environment.options, options)
         environment.add_user(user)
@@ -84,8 +87,10 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
-        with opening_lock(folder):
+        folder = presence.folder  # from now on, whatever is put at its path
+        with opening_lock(folder) as data:
             opened = open_lmdb(folder, options)
+            files = Files.of(folder.way, os.stat(folder.way))
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
         if not options.readonly:
@@ -95,8 +100,12 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
         databases = _open_databases(folder, opened, barrier, readonly=options.readonly)
+        files = files._replace(data=data, barrier=barrier.identity)
+        identity = identity_of(opened, databases)
         undo.pop_all()
-    return Environment(folder, options, Opened(presence, opened, databases, barrier, notes))
+    return Environment(
+        folder, options, Opened(presence, opened, databases, barrier, notes, files, identity)
+    )
 
 
 def _provide_side_files(folder: StoreFolder) -> None:

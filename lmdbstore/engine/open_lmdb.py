@@ -42,7 +42,7 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
     while True:
         try:
             environment = lmdb.open(
-                os.fsencode(folder.path),  # as str it would have to be UTF-8
+                os.fsencode(folder.way),  # as str it would have to be UTF-8
                 map_size=size,
                 readonly=options.readonly,
                 create=False,
@@ -54,12 +54,13 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
             return environment
         except lmdb.Error as error:
             if not map_advice(error) or options.map_size or size <= LEAST_MAP_SIZE:
-                raise _open_error(folder.path, options, error) from error
+                raise _open_error(folder, options, error) from error
             size //= 2
 
 
-def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
-    message = f"the store {path!r} could not be opened: {error}"
+def _open_error(folder: StoreFolder, options: Options, error: lmdb.Error) -> StoreOpenError:
+    what = str(error).replace(folder.way, folder.path)
+    message = f"the store {folder.path!r} could not be opened: {what}"
     if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
         message += (
             "; a reader too must be allowed to write the store's lock.mdb, because LMDB notes its "

@@ -13,7 +13,15 @@ from lmdbstore.errors import InvalidOption, shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Options", "between", "checked_mode", "checked_progress", "folder_of", "one_of"]
+__all__ = [
+    "Options",
+    "between",
+    "checked_mode",
+    "checked_progress",
+    "folder_of",
+    "name_of",
+    "one_of",
+]
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[[int, int], None]")
@@ -42,6 +50,15 @@ def folder_of(path: object, *, links: bool = True) -> str:
         if folder and "\0" not in folder:
             return os.path.realpath(folder) if links else os.path.abspath(folder)
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
+
+
+def name_of(path: object) -> str:
+    """Return the path by which a store is opened, which must keep leading to it.
+
+    A link in `/proc` or `/dev/fd` is not a place: it is followed. Raises InvalidOption.
+    """
+    named = folder_of(path, links=False)
+    return folder_of(path) if named.startswith(("/proc/", "/dev/fd/")) else named
 
 
 def one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 from os import getpid
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
 
 from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.folder import FILE_MODE
+from lmdbstore.disk.place import Place, check_folder
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
 from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.run_locked import run_locked
@@ -42,7 +44,7 @@ T = TypeVar("T")
 class Session(Closable):
     """One user of the environment on a folder."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  as the store's
         self,
         path: str,
         options: Options,
@@ -50,10 +52,12 @@ class Session(Closable):
         create: bool = False,
         strict: bool = False,
         mode: int = FILE_MODE,
+        named: str | None = None,
     ) -> None:
-        """Open the store in `path`; raises the same as `open_environment`.
+        """Open the store in `path`; raises the same as `open_environment`, and StoreMoved.
 
-        `strict`: reads wait for the write that is under way.
+        `strict`: reads wait for the write that is under way. `named` is the path before links were
+        followed: it must keep leading to the store.
         """
         self.path = path
         self.options = options
@@ -63,7 +67,19 @@ class Session(Closable):
         self._closed = False
         # Changed and listed in built-in calls, so that it needs no lock.
         self._held: set[ref[HeldTransaction]] = set()
+        self._named = named or path
         self._environment = open_environment(path, options, self, create=create, mode=mode)
+        self.place = self._placed(self._environment)
+
+    def _placed(self, environment: Environment) -> Place:
+        """Return the place of a new environment, which this session releases if that was left."""
+        try:
+            place = Place(self._named, environment.known)
+            place.check()
+        except BaseException:
+            release(environment, self)
+            raise
+        return place
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -73,7 +89,12 @@ class Session(Closable):
         """Run the first read of a call: if reads are strict, after the write under way."""
         environment = self._environment
         # A short path, since this runs once a read: almost always there is nothing to wait for.
-        if self._closed or environment.pid != getpid() or (self.strict and environment.barrier.up):
+        if (
+            self._closed
+            or environment.pid != getpid()
+            or monotonic() >= self.place.deadline
+            or (self.strict and environment.barrier.up)
+        ):
             environment = self.after_writes()
         return environment.read(work, views=views) if views else environment.read(work)
 
@@ -85,7 +106,7 @@ class Session(Closable):
 
     def hold(self) -> HeldTransaction:
         """Return a read transaction on the present state; it stays open."""
-        held = self.after_writes().hold()
+        held = self.after_writes().hold(self.place)
         self._held.add(ref(held, self._held.discard))
         if self._closed:  # by another thread, which may have listed what is held before
             held.close()
@@ -104,12 +125,17 @@ class Session(Closable):
     def write(self, change: Change) -> None:
         """Carry out a change; see `Writer.write`."""
         self.check_writable()
-        self.current().write(change)
+        self.current().write(change, self.place)
 
     def write_freeing(self, change: Change) -> None:
         """Carry out a change that frees space, in a store that may be full."""
         self.check_writable()
-        self.current().write_freeing(change)
+        self.current().write_freeing(change, self.place)
+
+    def flush(self) -> None:
+        """Flush all writes to disk; see `Environment.flush`."""
+        self.after_writes().flush()
+        self.place.check("the writes were flushed in the store that moved")
 
     def check_writable(self) -> None:
         """Raise StoreClosed or ReadOnlyStore."""
@@ -126,18 +152,37 @@ class Session(Closable):
             raise StoreClosed(f"the store {self.path!r} is closed; open it again")
 
     def current(self) -> Environment:
-        """Return the environment of this process, opened again after a fork."""
+        """Return the environment of this process, opened again after a fork.
+
+        At least once a second it is checked to be the one to which the path leads.
+
+        Raises:
+            StoreClosed: the session was closed.
+            StoreMoved: the path leads elsewhere.
+        """
         self._check_open()
         environment = self._environment
-        if environment.pid == os.getpid():
-            return environment
-        return run_locked(process_lock(), self._reopened)
+        if environment.pid != os.getpid():
+            environment = run_locked(process_lock(), self._reopened)
+        if monotonic() >= self.place.deadline:
+            self.place.check()
+        return environment
 
     def _reopened(self) -> Environment:
         self._check_open()
-        if self._environment.pid != os.getpid():
-            self._environment = open_environment(self.path, self.options, self, create=False)
-        return self._environment
+        inherited = self._environment
+        if inherited.pid == os.getpid():
+            return inherited
+        check_folder(self.path, inherited.known.files.folder)
+        environment = open_environment(self.path, self.options, self, create=False)
+        place = self._placed(environment)
+        try:
+            place.check_same(inherited.known)
+        except BaseException:
+            release(environment, self)
+            raise
+        self._environment, self.place = environment, place
+        return environment
 
     def end(self) -> None:
         """Let every later call raise StoreClosed, and so what this session holds."""

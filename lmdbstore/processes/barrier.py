@@ -39,6 +39,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.lmdb_errors import advice
+from lmdbstore.disk.place import Identity, identity_of
 from lmdbstore.errors import StoreClosed, StoreOpenError
 from lmdbstore.threads.run_locked import run_locked
 
@@ -67,7 +68,7 @@ def create_barrier_file(folder: StoreFolder, mode: int) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StoreOpenError(
-            f"{path!r} of the store could not be made: {error}{advice(error)}"
+            f"{folder.named(path)!r} of the store could not be made: {error}{advice(error)}"
         ) from error
 
 
@@ -89,7 +90,9 @@ def write_lock(folder: StoreFolder, *, wait: bool) -> Iterator[bool]:
         yield True
         return
     except OSError as error:
-        raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
+        raise StoreOpenError(
+            f"{folder.named(path)!r} of the store could not be opened: {error}"
+        ) from error
     try:
         yield _locked(descriptor, wait=wait)
     finally:
@@ -126,12 +129,17 @@ class Barrier:
         except (OSError, ValueError) as error:
             self.abandon()
             raise StoreOpenError(
-                f"{path!r} cannot be opened ({error}); it belongs to the store; open the store "
-                "with the right to write to create it"
+                f"{folder.named(path)!r} cannot be opened ({error}); it belongs to the store; "
+                "open the store with the right to write to create it"
             ) from error
         self._writer, self._reader = self._descriptors
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
+
+    @property
+    def identity(self) -> Identity:
+        """The device and the inode of the side file."""
+        return identity_of(os.fstat(self._writer))
 
     # -- the writer ---------------------------------------------------------------------------
 

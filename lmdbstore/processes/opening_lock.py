@@ -18,6 +18,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from lmdbstore.disk.place import Identity, identity_of
 from lmdbstore.errors import StoreOpenError, shown
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ __all__ = ["opening_lock"]
 
 
 @contextlib.contextmanager
-def opening_lock(folder: StoreFolder) -> Iterator[None]:
+def opening_lock(folder: StoreFolder) -> Iterator[Identity]:
     """Wait until no other process opens the store, and keep the others from opening it.
+
+    It gives the identity of the data file that it locks.
 
     Raises:
         StoreOpenError: the data file cannot be locked.
@@ -44,4 +47,4 @@ def opening_lock(folder: StoreFolder) -> Iterator[None]:
             raise StoreOpenError(
                 f"the store {shown(folder.path)} could not be opened: {error}"
             ) from error
-        yield
+        yield identity_of(os.fstat(descriptor))

@@ -19,14 +19,14 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from lmdbstore.disk.files import Directory
+from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.errors import StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from lmdbstore.disk.folder import StoreFolder
 
 __all__ = ["Presence", "alone_in", "command"]
 
@@ -49,6 +49,7 @@ class Presence:
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self._descriptors.append(os.open(folder.path, flags))
+            self._folder = StoreFolder(folder.path, self.directory.way)
         except OSError as error:
             raise StoreOpenError(
                 f"the folder {shown(folder.path)} could not be opened: {error}"
@@ -58,6 +59,16 @@ class Presence:
         except BaseException:
             self.abandon()
             raise
+
+    @property
+    def directory(self) -> Directory:
+        """The open folder."""
+        return Directory(self._descriptors[0], self._folder.path)
+
+    @property
+    def folder(self) -> StoreFolder:
+        """The folder by way of its descriptor: the one that is locked, wherever its path leads."""
+        return self._folder
 
     def _share(self) -> None:
         self._take(fcntl.LOCK_SH, "is being compacted or repaired; open it when that is done")
@@ -106,22 +117,22 @@ class Presence:
 
 
 @contextmanager
-def alone_in(folder: StoreFolder) -> Iterator[None]:
+def alone_in(folder: StoreFolder) -> Iterator[Presence]:
     """Hold the lock of a store's folder exclusively, for a `with` block.
 
     Raises:
         StoreInUse: a process has the store open, possibly this one.
         StoreOpenError: the folder or its side file cannot be opened.
     """
-    with write_lock(folder, wait=False) as free:
-        if not free:
-            raise _in_use(folder, _OPEN)
-        presence = Presence(folder)
-        try:
+    presence = Presence(folder)
+    try:
+        with write_lock(presence.folder, wait=False) as free:
+            if not free:
+                raise _in_use(presence.folder, _OPEN)
             with presence.alone():
-                yield
-        finally:
-            presence.close()
+                yield presence
+    finally:
+        presence.close()
 
 
 def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
@@ -133,7 +144,7 @@ def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
 def _holders(folder: StoreFolder) -> list[int]:
     """Return the other processes that have the store open, as far as the system lists them."""
     inodes = set()
-    for path, kind in ((folder.path, "FLOCK"), (folder.lock, "POSIX")):
+    for path, kind in ((folder.way, "FLOCK"), (folder.lock, "POSIX")):
         with suppress(OSError):
             inodes.add((kind, str(os.stat(path).st_ino)))
     try:

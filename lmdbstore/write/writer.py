@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.place import Place
     from lmdbstore.processes.barrier import Barrier
     from lmdbstore.threads.gate import Gate
 
@@ -68,11 +69,12 @@ SLOTS_CHECK = 1.0
 class _Job:
     """A change that waits for a leader, and its outcome."""
 
-    __slots__ = ("_latch", "_woken", "change", "done", "error", "thread")
+    __slots__ = ("_latch", "_woken", "change", "done", "error", "place", "thread")
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, place: Place) -> None:
         self.thread = threading.get_ident()
         self.change = change
+        self.place = place
         self.done = False
         self.error: EventStoreException | None = None
         self._latch: threading.Lock | None = None
@@ -137,18 +139,19 @@ class Writer:
         self._environment = environment
         self._databases = databases
 
-    def write(self, change: Change) -> None:
-        """Carry out a change; when this returns it is committed.
+    def write(self, change: Change, place: Place) -> None:
+        """Carry out a change; when this returns it is committed, and its place led to the store.
 
         If Ctrl-C interrupts the wait, the change is carried out whole or not at all.
 
         Raises:
             StoreClosed: the environment was closed before the change was carried out.
+            StoreMoved: the place led elsewhere when the change was committed.
             EventWriteException, EventNotFound: the change was refused, or could not be written.
         """
         if self.writing_here or self._gate.barred_here:
             raise reentry(EventWriteException, "a write")
-        job = _Job(change)
+        job = _Job(change, place)
         try:
             self._queue.append(job)
             while not job.done:
@@ -341,8 +344,10 @@ def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
 
 
 def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
+    """Answer the callers, after the commit: only now a place can tell where the changes are."""
+    left = {place for place in {job.place for job in batch} if place.is_left()}
     for job, refusal in zip(batch, refusals, strict=True):
-        job.end(refusal)
+        job.end(job.place.moved(committed=refusal is None) if job.place in left else refusal)
 
 
 def _own(error: EventStoreException | lmdb.Error | OSError) -> EventStoreException:
