@@ -1,8 +1,8 @@
 """A store's folder: the names of the files in it, their rights, and the check that they are plain.
 
 Rules: no other module spells a name in a store's folder. A `StoreFolder` is only a path: it opens
-no file, and it reports what is on disk at that moment. A process that has the folder open reaches the files in
-it by way of the descriptor, because the path may lead to another folder by now.
+no file, and it reports what is on disk at that moment. A process that has the folder open reaches
+the files in it by way of the descriptor, because the path may lead to another folder by now.
 """
 
 from __future__ import annotations

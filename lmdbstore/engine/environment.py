@@ -257,8 +257,9 @@ class Environment:
             ) from error
         except OSError as error:
             refusal = error
+        finally:
+            self.known.files = self.known.files._replace(data=self.folder.identity)
         self.lmdb = open_lmdb(self.folder, self.options, locked=True)
-        self.known.files = self.known.files._replace(data=self.folder.identity)
         self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
         self.writer.use(self.lmdb, self.databases)
         return refusal

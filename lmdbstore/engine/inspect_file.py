@@ -90,8 +90,8 @@ def _check_short(folder: StoreFolder, file: _MetaPages, *, readonly: bool) -> No
     if not whole:
         raise StoreOpenError(
             f"{shown(folder.named(folder.data))} is cut off: it has {file.size:,} bytes of "
-            f"{file.needed:,}, and reading the rest would end the process; restore it from a backup, or "
-            "repair it"
+            f"{file.needed:,}, and reading the rest would end the process; restore it from a "
+            "backup, or repair it"
         )
     if not readonly:  # so that the next opening need not verify the whole file
         os.truncate(folder.data, file.needed)

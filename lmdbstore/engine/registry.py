@@ -9,7 +9,6 @@ drops the inherited environments, and opens a store for itself when it first use
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import ref
 
@@ -57,13 +56,19 @@ def check_free(folder: StoreFolder) -> None:
 
     Another data file must not be used with the side files of the open one. The lock is held.
     """
-    with suppress(OSError):
+    try:
         identity = identity_of(os.stat(folder.path))
-        if any(environment.known.files.folder == identity for environment in _registry.values()):
+    except OSError:
+        return  # opening reports it, or makes the folder
+    for environment in _registry.values():
+        if environment.known.files.folder != identity:
+            continue
+        if not environment.gate.closed:
             raise StoreMoved(
                 f"the data file in {folder.path!r} is not the one that this process has open there:"
                 " that one was removed or replaced; close every store object on this folder first"
             )
+        environment.close()  # an interrupt struck its closing
 
 
 def renamed(environment: Environment) -> None:

@@ -25,6 +25,7 @@ from tests.tools.purges import event, ids, in_use, names
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmdbstore.disk.place import Place
     from lmdbstore.write.change import Change
 
 
@@ -141,12 +142,12 @@ def test_pieces_are_halved_if_the_store_is_too_full(
     store.save_many(event(n) for n in range(100))
     write, sizes = Environment.write, list[int]()
 
-    def full(self: Environment, change: Change) -> None:
+    def full(self: Environment, change: Change, place: Place) -> None:
         if isinstance(change, purging._Erase):
             sizes.append(len(change._keys))
             if len(change._keys) > 30:
                 raise StoreFull("full")
-        write(self, change)
+        write(self, change, place)
 
     monkeypatch.setattr(Environment, "write", full)
     assert store.purge(before=90.0).events == 90

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -31,7 +32,6 @@ from tests.tools.strace import needs_strace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 pytestmark = pytest.mark.surroundings
 
@@ -76,6 +76,16 @@ def program(code: str, path: Path, *, under: Sequence[str] = ()) -> Iterator[Pro
 # -- while it opens -------------------------------------------------------------------------------
 
 
+def has_open(process: int | None, file: Path) -> bool:
+    """Whether a process has a file open for writing."""
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed since
+            info = (descriptor.parent.parent / "fdinfo" / descriptor.name).read_text()
+            if os.readlink(descriptor) == str(file) and int(info.split()[3], 8) & os.O_RDWR:
+                return True
+    return False
+
+
 @pytest.mark.parametrize("number", [4, 5])
 def test_a_process_killed_while_opening_does_not_mislead_waiting_openers(
     path: Path, tmp_path: Path, number: int
@@ -90,11 +100,11 @@ def test_a_process_killed_while_opening_does_not_mislead_waiting_openers(
         for name in events:
             store.save(Event(name))
     log, data = tmp_path / "calls", path / "data.mdb"
-    held = ["strace", "-f", "-o", str(log), "-P", str(data), "-e", "trace=openat,pread64"]
+    held = ["strace", "-f", "-o", str(log), "-P", str(data), "-e", "trace=pread64"]
     held += ["-e", f"inject=pread64:delay_enter={LONG * 1_000_000}"]
     opening = "from lmdbstore import Event, LMDBEventStore\nstore = LMDBEventStore(sys.argv[1])"
     with program(opening, path, under=held) as first:
-        until(lambda: "O_RDWR" in log.read_text(), "the first does not come to open the data file")
+        until(lambda: has_open(first.pid, data), "the first does not come to open the data file")
         using = "store.save(Event('next'))\nprint(len(store))"
         with program(f"{opening}\n{using}", path) as second:
             with pytest.raises(subprocess.TimeoutExpired):
