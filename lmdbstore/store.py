@@ -129,7 +129,7 @@ class LMDBEventStore(LMDBView, EventStore):
             create=one_of("create", create, (True, False)),
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",
             mode=checked_mode(mode),
-            named=name_of(path),
+            named=name_of(path, self._path),
         )
         super().__init__(self._session.read, self._session.begin, signatures=signatures)
 

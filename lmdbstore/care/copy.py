@@ -26,7 +26,7 @@ from lmdbstore.disk.files import (
 )
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
-from lmdbstore.disk.place import check_folder, identity_of
+from lmdbstore.disk.place import check_folder
 from lmdbstore.engine.options import Options
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
@@ -122,7 +122,7 @@ def _put_in_place(made: Directory, parent: Directory, target: str) -> None:
     os.rename(COPY, name, **inside, dst_dir_fd=parent.descriptor)
     try:
         flush_folder(parent)
-        check_folder(parent.path, identity_of(os.fstat(parent.descriptor)), "no backup was made")
+        check_folder(parent.path, parent.identity, "no backup was made")
     except BaseException:  # a power cut could remove it, or it is not at its path
         os.rename(name, COPY, src_dir_fd=parent.descriptor, dst_dir_fd=made.descriptor)
         raise

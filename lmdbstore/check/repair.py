@@ -28,7 +28,7 @@ from lmdbstore.disk.files import (
 )
 from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.last_state import last_state
-from lmdbstore.disk.place import check_folder, identity_of
+from lmdbstore.disk.place import check_folder
 from lmdbstore.engine.options import Options, checked_progress, folder_of, one_of
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
@@ -199,7 +199,7 @@ def repair(
 def _repaired(presence: Presence, progress: Progress | None, *, keep_changed: bool) -> Repaired:
     """Repair the store in an open folder, wherever its path leads by now."""
     folder, directory = presence.folder, presence.directory
-    identity = identity_of(os.fstat(directory.descriptor))
+    identity = directory.identity
     check_folder(folder.path, identity)
     remove_temporary(directory)
     check_space(directory, os.stat(folder.data).st_size)

@@ -32,7 +32,6 @@ __all__ = [
     "check_is_store",
     "create_databases",
     "doubt_of",
-    "identity_of",
     "is_store",
     "next_local_id",
     "open_databases",
@@ -115,14 +114,18 @@ def create_databases(environment: lmdb.Environment) -> None:
     environment.sync(True)
 
 
-def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) -> Databases:
-    """Open the named databases of the store in `path`; with the right to write, no one else writes.
+def open_databases(
+    environment: lmdb.Environment, path: str, *, readonly: bool
+) -> tuple[Databases, bytes | None]:
+    """Open the named databases of the store in `path`, and return its identity; None if it is lost.
+
+    With the right to write, no one else writes in the meantime.
 
     Raises:
         StoreOpenError: it is not a store, or has another format version, or is in a former state.
     """
 
-    def work() -> Databases:
+    def work() -> tuple[Databases, bytes | None]:
         if readonly:
             handles = _handles(environment, None)
         else:
@@ -132,22 +135,10 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
         with environment.begin() as txn:
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
             _check_state(txn, path)
-        return handles
+            identity = fmt.decode_identity(txn.get(fmt.IDENTITY, db=handles.meta) or b"")
+        return handles, identity
 
     return _while_opening(environment, path, work)
-
-
-def identity_of(environment: lmdb.Environment, databases: Databases) -> bytes | None:
-    """Return the identity of the store; None if it is lost.
-
-    Raises:
-        StoreOpenError: it cannot be read.
-    """
-    try:
-        with environment.begin() as txn:
-            return fmt.decode_identity(txn.get(fmt.IDENTITY, db=databases.meta) or b"")
-    except lmdb.Error as error:
-        raise StoreOpenError(f"the identity of the store cannot be read: {error}") from error
 
 
 def check_is_store(environment: lmdb.Environment, path: str) -> None:

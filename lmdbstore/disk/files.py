@@ -47,6 +47,12 @@ class Directory(NamedTuple):
     path: str  # by which it was opened
 
     @property
+    def identity(self) -> tuple[int, int]:
+        """Its device and inode; raises OSError."""
+        status = os.fstat(self.descriptor)
+        return status.st_dev, status.st_ino
+
+    @property
     def way(self) -> str:
         """A path for those who take no descriptor, such as LMDB: on Linux it follows a renaming.
 

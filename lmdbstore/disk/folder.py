@@ -73,6 +73,14 @@ class StoreFolder(NamedTuple):
         return os.path.exists(self.data)
 
     @property
+    def has_side_files(self) -> bool:
+        """Whether the side files are there, and complete."""
+        try:
+            return os.stat(self.barrier).st_size > 0 and os.path.lexists(self.snapshots)
+        except OSError:
+            return False
+
+    @property
     def rights(self) -> int:
         """The rights of the data file, which the other files get too; raises OSError."""
         return stat.S_IMODE(os.stat(self.data).st_mode)

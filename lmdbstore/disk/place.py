@@ -37,7 +37,16 @@ from .meta_page import meta_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["READ_NOTHING", "Files", "Identity", "Known", "Place", "check_folder", "identity_of"]
+__all__ = [
+    "READ_NOTHING",
+    "Files",
+    "Identity",
+    "Known",
+    "Place",
+    "check_folder",
+    "identity_at",
+    "identity_of",
+]
 
 LONGEST = 1.0  # seconds between two full checks
 SECOND = 1_000_000_000  # nanoseconds
@@ -63,7 +72,7 @@ class Files(NamedTuple):
     def of(cls, path: str, folder: os.stat_result) -> Files:
         """Return what is at a path now, of which the folder was examined; raises OSError."""
         names = DATA_FILE, BARRIER_FILE, LOCK_FILE
-        return cls(identity_of(folder), *(_identity_at(f"{path}/{name}") for name in names))
+        return cls(identity_of(folder), *(identity_at(f"{path}/{name}") for name in names))
 
 
 def identity_of(status: os.stat_result) -> Identity:
@@ -71,7 +80,8 @@ def identity_of(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def _identity_at(path: str) -> Identity | None:
+def identity_at(path: str) -> Identity | None:
+    """Return the identity of what is at a path, without following a link; raises OSError."""
     try:
         return identity_of(os.lstat(path))
     except FileNotFoundError:
@@ -202,7 +212,7 @@ class Place:
 
     def _is_older(self, transaction: Callable[[], int]) -> bool:
         """Whether the map is older than the file at the path, opened now."""
-        with open(f"{self._path}/{DATA_FILE}", "rb") as file:
+        with open(f"{self._path}/{DATA_FILE}", "rb", buffering=0) as file:
             first = meta_at(file, 0)
             second = first and meta_at(file, first.page_size)
         last = max((meta.transaction for meta in (first, second) if meta), default=0)

@@ -21,7 +21,7 @@ from lmdbstore.disk.databases import Databases, open_databases
 from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
 from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.disk.lmdb_errors import in_any_map, read_error, write_error
-from lmdbstore.disk.place import Known, identity_of
+from lmdbstore.disk.place import Known
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
@@ -75,9 +75,9 @@ class Opened(NamedTuple):
 class Environment:
     """One open LMDB folder."""
 
-    def __init__(self, folder: StoreFolder, options: Options, opened: Opened) -> None:
-        """Own the opened parts; `engine.open` opens them."""
-        self.folder = folder
+    def __init__(self, path: str, options: Options, opened: Opened) -> None:
+        """Own the opened parts of the store in `path`; `engine.open` opens them."""
+        self.path = path
         self.options = options
         self.pid = os.getpid()
         self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
@@ -129,7 +129,7 @@ class Environment:
 
     def hold(self, place: Place) -> HeldTransaction:
         """Return a read transaction that stays open; raises the same as `read`."""
-        held = HeldTransaction(self.gate, place, self.folder.path)
+        held = HeldTransaction(self.gate, place, self.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
 
@@ -202,6 +202,11 @@ class Environment:
             raise write_error(error) from error
 
     @property
+    def folder(self) -> StoreFolder:
+        """The folder that is open, wherever its path leads."""
+        return self.presence.folder
+
+    @property
     def directory(self) -> Directory:
         """The open folder.
 
@@ -210,10 +215,10 @@ class Environment:
         """
         directory = self.presence.directory
         with contextlib.suppress(OSError):
-            if identity_of(os.fstat(directory.descriptor)) == self.known.files.folder:
+            if directory.identity == self.known.files.folder:
                 return directory
         raise EventWriteException(
-            f"this program has closed descriptors that the store {self.folder.path!r} has open; "
+            f"this program has closed descriptors that the store {self.path!r} has open; "
             "close the store, and open it again"
         )
 
@@ -251,7 +256,7 @@ class Environment:
         except NotFlushedError as error:
             # Events saved from now on would be lost with the new file.
             raise EventWriteException(
-                f"the store {shown(self.folder.path)} has its new file, but its folder could not "
+                f"the store {shown(self.path)} has its new file, but its folder could not "
                 f"be flushed ({error}), and a power cut may bring the old file back; the store was "
                 "closed: check the disk, and open it again"
             ) from error
@@ -260,7 +265,7 @@ class Environment:
         finally:
             self.known.files = self.known.files._replace(data=self.folder.identity)
         self.lmdb = open_lmdb(self.folder, self.options, locked=True)
-        self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
+        self.databases, _ = open_databases(self.lmdb, self.path, readonly=False)
         self.writer.use(self.lmdb, self.databases)
         return refusal
 

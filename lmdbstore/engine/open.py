@@ -14,12 +14,11 @@ Each step prevents one failure, and later steps rely on it:
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
-from lmdbstore.disk.databases import check_is_store, identity_of, open_databases
+from lmdbstore.disk.databases import check_is_store, open_databases
 from lmdbstore.disk.folder import FILE_MODE, StoreFolder
-from lmdbstore.disk.place import Files
+from lmdbstore.disk.place import Files, identity_at
 from lmdbstore.errors import InvalidOption, StoreOpenError, shown
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.opening_lock import opening_lock
@@ -87,10 +86,9 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
-        folder = presence.folder  # from now on, whatever is put at its path
         with opening_lock(folder) as data:
             opened = open_lmdb(folder, options)
-            files = Files.of(folder.way, os.stat(folder.way))
+            lock = identity_at(folder.lock)
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
         if not options.readonly:
@@ -99,16 +97,18 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
         undo.callback(notes.close)
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
-        databases = _open_databases(folder, opened, barrier, readonly=options.readonly)
-        files = files._replace(data=data, barrier=barrier.identity)
-        identity = identity_of(opened, databases)
+        databases, identity = _open_databases(folder, opened, barrier, readonly=options.readonly)
+        # What was opened; the session checks that the path leads to it.
+        files = Files(presence.directory.identity, data, barrier.identity, lock)
         undo.pop_all()
     return Environment(
-        folder, options, Opened(presence, opened, databases, barrier, notes, files, identity)
+        folder.path, options, Opened(presence, opened, databases, barrier, notes, files, identity)
     )
 
 
 def _provide_side_files(folder: StoreFolder) -> None:
+    if folder.has_side_files:
+        return
     rights = folder.rights
     create_barrier_file(folder, rights)
     create_snapshots_file(folder, rights)
@@ -116,7 +116,7 @@ def _provide_side_files(folder: StoreFolder) -> None:
 
 def _open_databases(
     folder: StoreFolder, opened: lmdb.Environment, barrier: Barrier, *, readonly: bool
-) -> Databases:
+) -> tuple[Databases, bytes | None]:
     if readonly:
         return open_databases(opened, folder.path, readonly=True)
     try:

@@ -52,13 +52,15 @@ def folder_of(path: object, *, links: bool = True) -> str:
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
 
 
-def name_of(path: object) -> str:
-    """Return the path by which a store is opened, which must keep leading to it.
+def name_of(path: object, folder: str) -> str:
+    """Return the path that must keep leading to the store in `folder`, which it names.
 
-    A link in `/proc` or `/dev/fd` is not a place: it is followed. Raises InvalidOption.
+    A link in `/proc` or `/dev/fd` is not a place: it was followed. Raises InvalidOption.
     """
+    if path == folder:
+        return folder
     named = folder_of(path, links=False)
-    return folder_of(path) if named.startswith(("/proc/", "/dev/fd/")) else named
+    return folder if named.startswith(("/proc/", "/dev/fd/")) else named
 
 
 def one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:

@@ -56,6 +56,8 @@ def check_free(folder: StoreFolder) -> None:
 
     Another data file must not be used with the side files of the open one. The lock is held.
     """
+    if not _registry:
+        return
     try:
         identity = identity_of(os.stat(folder.path))
     except OSError:

@@ -89,12 +89,16 @@ class Session(Closable):
         """Run the first read of a call: if reads are strict, after the write under way."""
         environment = self._environment
         # A short path, since this runs once a read: almost always there is nothing to wait for.
-        if (
-            self._closed
-            or environment.pid != getpid()
-            or monotonic() >= self.place.deadline
-            or (self.strict and environment.barrier.up)
-        ):
+        try:
+            wait = (
+                self._closed
+                or environment.pid != getpid()
+                or monotonic() >= self.place.deadline
+                or (self.strict and environment.barrier.byte[0] & 1)
+            )
+        except ValueError:  # the map of the barrier was closed
+            wait = True
+        if wait:
             environment = self.after_writes()
         return environment.read(work, views=views) if views else environment.read(work)
 

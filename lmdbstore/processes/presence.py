@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.disk.files import Directory
 from lmdbstore.disk.folder import StoreFolder
-from lmdbstore.errors import StoreInUse, StoreOpenError, shown
+from lmdbstore.errors import StoreClosed, StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
 
@@ -49,7 +49,6 @@ class Presence:
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self._descriptors.append(os.open(folder.path, flags))
-            self._folder = StoreFolder(folder.path, self.directory.way)
         except OSError as error:
             raise StoreOpenError(
                 f"the folder {shown(folder.path)} could not be opened: {error}"
@@ -62,13 +61,16 @@ class Presence:
 
     @property
     def directory(self) -> Directory:
-        """The open folder."""
-        return Directory(self._descriptors[0], self._folder.path)
+        """The open folder; raises StoreClosed."""
+        try:
+            return Directory(self._descriptors[0], self._folder.path)
+        except IndexError:
+            raise StoreClosed("the store is closed; open it again") from None
 
     @property
     def folder(self) -> StoreFolder:
         """The folder by way of its descriptor: the one that is locked, wherever its path leads."""
-        return self._folder
+        return StoreFolder(self._folder.path, self.directory.way)
 
     def _share(self) -> None:
         self._take(fcntl.LOCK_SH, "is being compacted or repaired; open it when that is done")

@@ -33,6 +33,7 @@ __all__ = ["WriteTransaction"]
 # frees are used again only by the next transaction but one. Without a reserve a store that is full
 # to the last page could not be emptied.
 RESERVE = 1 << 18
+LARGEST_PAGE = 1 << 16  # bytes; LMDB's limit
 FAR = 1 << 30  # unused bytes of the map; with this many a few events need no exact check
 
 
@@ -149,7 +150,10 @@ class WriteTransaction:
 
         `many`: the changes may be more than a few events.
         """
-        info, page = self._environment.info(), self._environment.stat()["psize"]
+        info = self._environment.info()
+        if not many and info["map_size"] - info["last_pgno"] * LARGEST_PAGE >= FAR:
+            return  # a short path: far away, whatever the size of a page
+        page = self._environment.stat()["psize"]
         far = info["map_size"] - info["last_pgno"] * page >= FAR
         if not self.changed or (far and not many):
             return

@@ -219,8 +219,9 @@ class Writer:
         return first.thread == job.thread or not (first.change.alone or job.change.alone)
 
     def _wake_next(self) -> None:
-        with contextlib.suppress(IndexError):
-            self._queue[0].wake()
+        if self._queue:
+            with contextlib.suppress(IndexError):  # another thread has taken it out
+                self._queue[0].wake()
 
     def _lead(self, own: _Job) -> None:
         batch: list[_Job] = []
@@ -245,6 +246,8 @@ class Writer:
         """Wait a little for the callers answered last, if they are likely to write again."""
         if own.change.alone or time.monotonic() > self._answered + GATHER_WITHIN:
             return
+        if len(self._queue) == len(self._companions) == 1 and own.thread in self._companions:
+            return  # a thread that writes alone; a short path for what follows
         if self._resting:
             self._resting -= 1
             return
@@ -345,7 +348,8 @@ def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
 
 def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
     """Answer the callers, after the commit: only now a place can tell where the changes are."""
-    left = {place for place in {job.place for job in batch} if place.is_left()}
+    places = [batch[0].place] if len(batch) == 1 else {job.place for job in batch}
+    left = [place for place in places if place.is_left()]
     for job, refusal in zip(batch, refusals, strict=True):
         job.end(job.place.moved(committed=refusal is None) if job.place in left else refusal)
 
