@@ -128,7 +128,8 @@ class Session(Closable):
 
     def write(self, change: Change) -> None:
         """Carry out a change; see `Writer.write`."""
-        self.check_writable()
+        if self._closed or self.options.readonly:
+            self.check_writable()
         self.current().write(change, self.place)
 
     def write_freeing(self, change: Change) -> None:

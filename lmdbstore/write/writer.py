@@ -326,7 +326,7 @@ class Writer:
 def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
     try:
         refusals = apply_all(txn, [job.change for job in batch])
-        if not all(job.change.frees for job in batch):
+        if [job for job in batch if not job.change.frees]:
             txn.check_room(many=batch[0].change.alone)
     except (EventStoreException, lmdb.Error) as error:
         raise _BrokenTransaction(error) from error
@@ -348,8 +348,11 @@ def _commit(txn: WriteTransaction, batch: list[_Job]) -> None:
 
 def _end(batch: list[_Job], refusals: list[EventStoreException | None]) -> None:
     """Answer the callers, after the commit: only now a place can tell where the changes are."""
-    places = [batch[0].place] if len(batch) == 1 else {job.place for job in batch}
-    left = [place for place in places if place.is_left()]
+    first = batch[0]
+    if len(batch) == 1 and not first.place.is_left():
+        first.end(refusals[0])
+        return
+    left = {place for place in {job.place for job in batch} if place.is_left()}
     for job, refusal in zip(batch, refusals, strict=True):
         job.end(job.place.moved(committed=refusal is None) if job.place in left else refusal)
 
