@@ -73,14 +73,6 @@ class StoreFolder(NamedTuple):
         return os.path.exists(self.data)
 
     @property
-    def has_side_files(self) -> bool:
-        """Whether the side files are there, and complete."""
-        try:
-            return os.stat(self.barrier).st_size > 0 and os.path.lexists(self.snapshots)
-        except OSError:
-            return False
-
-    @property
     def rights(self) -> int:
         """The rights of the data file, which the other files get too; raises OSError."""
         return stat.S_IMODE(os.stat(self.data).st_mode)
@@ -107,21 +99,26 @@ class StoreFolder(NamedTuple):
         names = os.listdir(self.way)
         return [n for n in names if not n.startswith(TEMPORARY) and n not in SIDE_FILES]
 
-    def check_plain(self) -> None:
+    def check_plain(self) -> dict[str, os.stat_result]:
         """Raise StoreOpenError if a file of the store is a link or a device, not a plain file.
+
+        Returns the status of each file that is there, by its name.
 
         LMDB would follow a link, and write into a file that someone else chose; opening a pipe
         would never return. A process with the right to write to the folder can put a link there a
         moment later, so a folder that others can write to is not safe for a store.
         """
+        found = {}
         for name in (DATA_FILE, *SIDE_FILES):
             try:
-                kind = os.lstat(f"{self.way}/{name}").st_mode
+                found[name] = os.lstat(f"{self.way}/{name}")
             except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
                 continue
+            kind = found[name].st_mode
             if not stat.S_ISREG(kind):
                 what = "a symbolic link" if stat.S_ISLNK(kind) else "not a plain file"
                 raise StoreOpenError(
                     f"{name} of the store {shown(self.path)} is {what} and is not used; remove it "
                     "if it does not belong there (the store's folder itself may be a link)"
                 )
+        return found

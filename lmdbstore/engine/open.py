@@ -17,8 +17,15 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.databases import check_is_store, open_databases
-from lmdbstore.disk.folder import FILE_MODE, StoreFolder
-from lmdbstore.disk.place import Files, identity_at
+from lmdbstore.disk.folder import (
+    BARRIER_FILE,
+    DATA_FILE,
+    FILE_MODE,
+    LOCK_FILE,
+    SNAPSHOTS_FILE,
+    StoreFolder,
+)
+from lmdbstore.disk.place import Files, identity_at, identity_of
 from lmdbstore.errors import InvalidOption, StoreOpenError, shown
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.opening_lock import opening_lock
@@ -33,6 +40,8 @@ from .environment import Environment, Opened
 from .open_lmdb import open_lmdb
 
 if TYPE_CHECKING:
+    import os
+
     import lmdb
 
     from lmdbstore.disk.databases import Databases
@@ -61,8 +70,9 @@ def _open_or_share(
     folder: StoreFolder, options: Options, user: object, create: bool, mode: int
 ) -> Environment:
     registry.release_unused()
-    folder.check_plain()
-    identity = folder.identity
+    present = folder.check_plain()
+    data = present.get(DATA_FILE)
+    identity = folder.identity if data is None else identity_of(data)
     if identity is None or registry.find(identity) is None:
         registry.check_free(folder)
     if identity is None:
@@ -73,7 +83,7 @@ def _open_or_share(
         raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
     environment = registry.find(identity)
     if environment is None:
-        environment = _open(folder, options)
+        environment = _open(folder, options, present)
         environment.add_user(user)
         registry.add(environment)
     else:
@@ -82,16 +92,18 @@ def _open_or_share(
     return environment
 
 
-def _open(folder: StoreFolder, options: Options) -> Environment:
+def _open(folder: StoreFolder, options: Options, present: dict[str, os.stat_result]) -> Environment:
+    """Open the store in a folder, in which some files were present before."""
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
         with opening_lock(folder) as data:
             opened = open_lmdb(folder, options)
-            lock = identity_at(folder.lock)
+            found = present.get(LOCK_FILE)
+            lock = identity_at(folder.lock) if found is None else identity_of(found)
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
-        if not options.readonly:
+        if not options.readonly and not _has_side_files(present):
             _provide_side_files(folder)  # a bare copy of the data file has none
         notes = Notes(folder)
         undo.callback(notes.close)
@@ -106,9 +118,14 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
     )
 
 
+def _has_side_files(present: dict[str, os.stat_result]) -> bool:
+    """Whether no side file needs to be made; the file of a barrier may have been left empty."""
+    return (
+        SNAPSHOTS_FILE in present and BARRIER_FILE in present and present[BARRIER_FILE].st_size > 0
+    )
+
+
 def _provide_side_files(folder: StoreFolder) -> None:
-    if folder.has_side_files:
-        return
     rights = folder.rights
     create_barrier_file(folder, rights)
     create_snapshots_file(folder, rights)

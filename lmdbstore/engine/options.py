@@ -52,12 +52,12 @@ def folder_of(path: object, *, links: bool = True) -> str:
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
 
 
-def name_of(path: object, folder: str) -> str:
+def name_of(path: str | os.PathLike[str], folder: str) -> str:
     """Return the path that must keep leading to the store in `folder`, which it names.
 
     A link in `/proc` or `/dev/fd` is not a place: it was followed. Raises InvalidOption.
     """
-    if path == folder:
+    if os.fspath(path) == folder:
         return folder
     named = folder_of(path, links=False)
     return folder if named.startswith(("/proc/", "/dev/fd/")) else named

@@ -38,13 +38,17 @@ def opening_lock(folder: StoreFolder) -> Iterator[Identity]:
     Raises:
         StoreOpenError: the data file cannot be locked.
     """
-    with contextlib.ExitStack() as undo:
+    descriptor = -1
+    try:
         try:
             descriptor = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
-            undo.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            identity = identity_of(os.fstat(descriptor))
         except OSError as error:
             raise StoreOpenError(
                 f"the store {shown(folder.path)} could not be opened: {error}"
             ) from error
-        yield identity_of(os.fstat(descriptor))
+        yield identity
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
