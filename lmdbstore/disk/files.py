@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "DESCRIPTORS",
     "Directory",
     "NotFlushedError",
     "adopt_rights",

@@ -26,7 +26,7 @@ from os import stat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmdbstore.errors import StoreMoved, shown
+from lmdbstore.errors import StoreMoved
 
 from . import format as fmt
 from .files import DESCRIPTORS
@@ -264,6 +264,6 @@ def check_folder(path: str, folder: Identity, outcome: str = READ_NOTHING) -> No
     except OSError as error:
         found = f"it cannot be examined ({error.strerror})"
     raise StoreMoved(
-        f"the path {shown(path)} no longer leads to the folder that was opened by it: {found}; "
+        f"the path {path!r} no longer leads to the folder that was opened by it: {found}; "
         f"{outcome}; find out what was moved, and call this again"
     )
