@@ -37,6 +37,7 @@ from .errors import (
     StoreDamaged,
     StoreFull,
     StoreInUse,
+    StoreMoved,
     StoreOpenError,
     WriteBusy,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "StoreDamaged",
     "StoreFull",
     "StoreInUse",
+    "StoreMoved",
     "StoreOpenError",
     "StoreStatistics",
     "WriteBusy",

@@ -22,6 +22,7 @@ and `re2` are turned into these, with the original kept as `__cause__`. A wrong 
     │   ├── ReadBusy                 (also a read exception)
     │   └── OpenBusy                 (also a StoreOpenError)
     ├── StoreClosed                  open the store again   (both a write and a read exception)
+    ├── StoreMoved                   open what is at the path now      (both of them, too)
     └── StoreDamaged                 check the file         (both a write and a read exception)
 """
 
@@ -44,6 +45,7 @@ __all__ = [
     "StoreDamaged",
     "StoreFull",
     "StoreInUse",
+    "StoreMoved",
     "StoreOpenError",
     "WriteBusy",
     "shown",
@@ -116,6 +118,18 @@ class OpenBusy(StoreBusy, StoreOpenError):
 
 class StoreClosed(EventReadException, EventWriteException):
     """The store, or the snapshot, was closed; open it again."""
+
+
+class StoreMoved(EventReadException, EventWriteException):
+    """The path no longer leads to the files that are open; the message says what it leads to.
+
+    `committed` is True if the change of this call was committed to the store that moved.
+    """
+
+    def __init__(self, message: str = "", *, committed: bool = False) -> None:
+        """Note whether a change was committed to the store that moved."""
+        super().__init__(message)
+        self.committed = committed
 
 
 class StoreDamaged(EventReadException, EventWriteException):

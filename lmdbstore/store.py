@@ -24,6 +24,7 @@ from .opening.options import (
     checked_options,
     checked_progress,
     folder_of,
+    name_of,
     one_of,
 )
 from .read.lmdb_view import LMDBView
@@ -138,6 +139,7 @@ class LMDBEventStore(LMDBView, EventStore):
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",
             mode=checked_mode(mode),
             timeout=checked_limit(timeout),
+            named=name_of(path, self._path),
         )
         self._limit = self._session.timeout
         super().__init__(self._session.read, self._session.begin, signatures=signatures)
@@ -375,7 +377,7 @@ class LMDBEventStore(LMDBView, EventStore):
             StoreClosed: the store was closed.
             EventWriteException: the disk failed.
         """
-        self._session.after_writes().flush()
+        self._session.flush()
 
     # -- closing and pickling ---------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.files import check_space, remove_temporary, temporary_folder
-from lmdbstore.disk.folder import StoreFolder
+from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.registry import renamed
 from lmdbstore.errors import EventWriteException, StoreClosed, WriteBusy, shown
@@ -19,7 +19,7 @@ from lmdbstore.processes.waits import THREAD, busy
 from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.run_locked import run_within
 
-from .copy import copy_verified, needed
+from .copy import COPY, copy_verified, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,7 @@ def compact_in_place(session: Session, progress: Progress | None) -> Compacted:
     environment = session.current()
     environment.check_outside("a compaction", EventWriteException)
     session.after_writes()
+    session.place.check()
     total = needed(session)
     try:
         return _compacted(session, environment, total, progress)
@@ -102,11 +103,14 @@ def _while_idle(environment: Environment, work: Callable[[], None], deadline: De
 def _exchange(
     session: Session, environment: Environment, total: int, progress: Progress | None
 ) -> Compacted:
-    folder = environment.folder
-    remove_temporary(folder.path)
-    check_space(folder.path, total)
-    with temporary_folder(folder.path) as made:
+    folder, directory = environment.folder, environment.directory
+    remove_temporary(directory)
+    check_space(directory, total)
+    with temporary_folder(directory) as made:
         copy_verified(session, made, progress)
         before = os.stat(folder.data).st_size
-        environment.replace_file(StoreFolder(made).data)
-    return Compacted(before, os.stat(folder.data).st_size)
+        session.place.check("nothing was compacted")
+        environment.replace_file(made, f"{COPY}/{DATA_FILE}")
+    after = os.stat(folder.data).st_size
+    session.place.check("the store that moved was compacted, and no other one")
+    return Compacted(before, after)

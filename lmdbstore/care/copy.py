@@ -17,11 +17,24 @@ from lmdbstore.check.page_check import page_findings
 from lmdbstore.check.verify import verify_session
 from lmdbstore.check.walk import after
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.files import check_space, flush_folder, temporary_folder
+from lmdbstore.disk.files import (
+    Directory,
+    check_space,
+    flush_folder,
+    open_directory,
+    temporary_folder,
+)
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, FILE_MODE, StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
+from lmdbstore.disk.place import check_folder
 from lmdbstore.engine.session import Session
-from lmdbstore.errors import EventStoreException, EventWriteException, StoreOpenError, shown
+from lmdbstore.errors import (
+    EventStoreException,
+    EventWriteException,
+    StoreMoved,
+    StoreOpenError,
+    shown,
+)
 from lmdbstore.opening.options import Options
 from lmdbstore.write.change import Change
 
@@ -37,8 +50,9 @@ if TYPE_CHECKING:
     from lmdbstore.disk.databases import Databases
     from lmdbstore.write.transaction import WriteTransaction
 
-__all__ = ["back_up", "copy_verified", "needed"]
+__all__ = ["COPY", "back_up", "copy_verified", "needed"]
 
+COPY = "copy"  # the name of the copy in its temporary folder
 COPY_BYTES = 1 << 20  # of the entries that one transaction copies
 MARGIN = 1 << 20  # bytes that a copy takes in addition to the pages of the databases
 
@@ -48,10 +62,11 @@ class _Append(Change):
 
     alone = True
 
-    def __init__(self, name: bytes, entries: list[tuple[bytes, bytes]]) -> None:
-        """Put them into the database of this name."""
+    def __init__(self, name: bytes, entries: list[tuple[bytes, bytes]], *, same: bool) -> None:
+        """Put them into the database of this name; `same` gives the copy the same identity."""
         self._name = name
         self._entries = entries
+        self._same = same
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
@@ -60,7 +75,8 @@ class _Append(Change):
             for key, value in self._entries:
                 if key == fmt.NEXT:
                     txn.next_local_id = fmt.decode_number(value)
-                txn.set(database, key, value)
+                if key != fmt.IDENTITY or self._same:
+                    txn.set(database, key, value)
         elif txn.put_many(database, self._entries, append=True) != len(self._entries):
             raise EventWriteException(
                 f"the keys of {self._name.decode()} are out of order, so they cannot be copied; "
@@ -82,24 +98,40 @@ def back_up(
     environment = session.current()
     environment.check_outside("a backup", EventWriteException)
     session.after_writes()
-    parent = os.path.dirname(target)
+    session.place.check()
     try:
         _check_free(target, session.path)
-        check_space(parent, needed(session))
-        with temporary_folder(parent) as made:
-            rights = environment.folder.rights & 0o666 | FILE_MODE if mode is None else mode
-            size = copy_verified(session, made, progress, rights)
-            os.rename(made, target)  # may replace an empty folder, and nothing else
-            try:
-                flush_folder(parent)
-            except OSError:
-                os.rename(target, made)  # a power cut could remove it
-                raise
+        with open_directory(os.path.dirname(target)) as parent:
+            check_space(parent, needed(session))
+            with temporary_folder(parent) as made:
+                rights = environment.folder.rights & 0o666 | FILE_MODE if mode is None else mode
+                size = copy_verified(session, made, progress, same=False, mode=rights)
+                session.place.check("no backup was made")
+                _put_in_place(made, parent, target)
     except OSError as error:
         raise EventWriteException(
-            f"the backup {shown(target)} could not be made: {error}{advice(error, parent)}"
+            f"the backup {shown(target)} could not be made: {error}"
+            f"{advice(error, os.path.dirname(target))}"
         ) from error
     return size
+
+
+def _put_in_place(made: Directory, parent: Directory, target: str) -> None:
+    """Give a copy its name; if that is not certain to last, it loses the name again.
+
+    Raises:
+        OSError: it has no name.
+        StoreMoved: the path leads elsewhere by now, and the copy has no name.
+    """
+    name, inside = os.path.basename(target), {"src_dir_fd": made.descriptor}
+    # It may replace an empty folder, and nothing else.
+    os.rename(COPY, name, **inside, dst_dir_fd=parent.descriptor)
+    try:
+        flush_folder(parent)
+        check_folder(parent.path, parent.identity, "no backup was made")
+    except BaseException:  # a power cut could remove it, or it is not at its path
+        os.rename(name, COPY, src_dir_fd=parent.descriptor, dst_dir_fd=made.descriptor)
+        raise
 
 
 def needed(session: Session) -> int:
@@ -109,28 +141,43 @@ def needed(session: Session) -> int:
 
 
 def copy_verified(
-    session: Session, made: str, progress: Progress | None, mode: int = FILE_MODE
+    session: Session,
+    made: Directory,
+    progress: Progress | None,
+    *,
+    same: bool = True,
+    mode: int = FILE_MODE,
 ) -> int:
-    """Copy the store into the folder `made`, flush and verify the copy; return its bytes.
+    """Copy the store into the folder COPY in `made`, flush and verify it; return its bytes.
+
+    `same`: it has the identity of the store; otherwise it is another store.
 
     Raises:
         OSError, EventStoreException: it failed.
         EventWriteException: the copy does not verify.
     """
+    folder = StoreFolder(f"{made.way}/{COPY}")
     try:
-        _copy_entries(session, made, progress, mode)
-        findings = _verified(StoreFolder(made))
+        _copy_entries(session, folder.path, progress, same=same, mode=mode)
+        findings = _verified(folder)
     except StoreOpenError as error:  # for example, the disk is full
         raise EventWriteException(f"the copy could not be made: {error}") from error
+    except StoreMoved as error:
+        session.place.check()
+        raise EventWriteException(
+            "the copy could not be made: the temporary folder in which it was being made was "
+            "removed or changed"
+        ) from error
     if findings:
         raise EventWriteException(
             f"the store was copied, but the copy is not sound and was removed: {findings[0]}; "
             "verify the store itself"
         )
-    for other in set(os.listdir(made)) - {DATA_FILE, BARRIER_FILE}:  # made by the verification
-        os.unlink(os.path.join(made, other))
-    flush_folder(made)
-    return os.stat(StoreFolder(made).data).st_size
+    with open_directory(COPY, made) as copy:
+        for other in set(os.listdir(copy.descriptor)) - {DATA_FILE, BARRIER_FILE}:
+            os.unlink(other, dir_fd=copy.descriptor)  # made by the verification
+        flush_folder(copy)
+        return os.stat(DATA_FILE, dir_fd=copy.descriptor).st_size
 
 
 def _verified(made: StoreFolder) -> list[Finding]:
@@ -141,7 +188,9 @@ def _verified(made: StoreFolder) -> list[Finding]:
         return verify_session(copy)
 
 
-def _copy_entries(session: Session, made: str, progress: Progress | None, mode: int) -> None:
+def _copy_entries(
+    session: Session, made: str, progress: Progress | None, *, same: bool, mode: int
+) -> None:
     # Flushed once, at the end: no process sees it before.
     new = Session(made, Options(durability="none"), create=True, mode=mode)
     with new as copy, session.hold() as held:
@@ -155,7 +204,7 @@ def _copy_entries(session: Session, made: str, progress: Progress | None, mode: 
         for name in totals:
             place: tuple[bytes, bytes] = (b"", b"")
             while entries := held.read(_entries_after(name, place)):
-                copy.write(_Append(name, entries))
+                copy.write(_Append(name, entries, same=same))
                 place = entries[-1]
                 done += len(entries)
                 if progress is not None:

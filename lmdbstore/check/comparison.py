@@ -149,6 +149,10 @@ class Comparison:
         if version != fmt.encode_checked(fmt.VERSION):
             was = "there is none" if version is None else f"it is {_hex(version)}"
             self._find(FindingKind.FORMAT, META, f"{was}; it should be {fmt.VERSION}")
+        identity = txn.get(fmt.IDENTITY, db=databases.meta)
+        if fmt.decode_identity(identity or b"") is None:
+            was = "there is none" if identity is None else f"it is {_hex(identity)}"
+            self._find(FindingKind.IDENTITY, META, was)
         if doubt := doubt_of(txn):
             self._find(FindingKind.TRANSACTION, DATA_FILE, doubt)
         with txn.cursor() as cursor:

@@ -15,6 +15,8 @@ class FindingKind(StrEnum):
     """A page of the file is not as LMDB writes it; reading further may end the process."""
     FORMAT = "format"
     """The format version is missing or wrong."""
+    IDENTITY = "identity"
+    """The identity of the store is missing or damaged; `repair` makes a new one."""
     NEXT_LOCAL_ID = "next local id"
     """The next local id is missing, or not above the used ones."""
     TRANSACTION = "transaction"

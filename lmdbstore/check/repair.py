@@ -28,6 +28,7 @@ from lmdbstore.disk.files import (
 )
 from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.last_state import last_state
+from lmdbstore.disk.place import check_folder
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
     EventStoreException,
@@ -52,12 +53,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmdbstore.contract.event import Event
+    from lmdbstore.disk.files import Directory
+    from lmdbstore.processes.presence import Presence
     from lmdbstore.write.transaction import WriteTransaction
 
     from .walk import Progress
 
 __all__ = ["Repaired", "repair"]
 
+NEW = "new"  # the name of the new store in its temporary folder
 TIMELINE = fmt.TIMELINE.decode()
 
 
@@ -67,6 +71,7 @@ class Repaired(NamedTuple):
     events: int  # in the repaired store
     left_out: list[Finding]  # records and pages that could not be kept or read
     old_file: str | None  # the path of the damaged file, if anything was left out
+    new_identity: bool = False  # the identity of the store was lost, and it has a new one
 
 
 class _Kept(NamedTuple):
@@ -80,6 +85,21 @@ class _Kept(NamedTuple):
         """Return its row, with the record unchanged."""
         row = fmt.encode(self.event, flag_keys)
         return row._replace(record=self.record, checksum=fmt.checksum(self.record))
+
+
+class _Identify(Change):
+    """Give the store the identity that it had."""
+
+    alone = True
+
+    def __init__(self, identity: bytes) -> None:
+        """Take the 16 bytes."""
+        self._identity = identity
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        txn.set(txn.databases.meta, fmt.IDENTITY, fmt.encode_identity(self._identity))
+        return None
 
 
 class _Restore(Change):
@@ -153,6 +173,7 @@ def repair(
         InvalidOption: an argument has an invalid value.
         StoreInUse: a process has the store open, possibly this one.
         StoreOpenError: there is no store, or it cannot be repaired; the message says why.
+        StoreMoved: the folder was moved in the meantime; the message says what was done.
         EventWriteException: the new file could not be written, for example on a full disk.
     """
     folder = StoreFolder(folder_of(path))
@@ -161,15 +182,9 @@ def repair(
     folder.check_plain()
     if not folder.has_store:
         raise StoreOpenError(f"there is no store at {shown(folder.path)}")
-    with alone_in(folder):
+    with alone_in(folder) as presence:
         try:
-            remove_temporary(folder.path)
-            check_space(folder.path, os.stat(folder.data).st_size)
-            with temporary_folder(folder.path) as made:
-                with open(folder.data, "rb") as file:
-                    source = _Source(file, folder.data, keep_changed=keep_changed)
-                    events = _rebuild(source, StoreFolder(made), progress)
-                return _replace(folder, StoreFolder(made), events, source.left_out)
+            return _repaired(presence, progress, keep_changed=keep_changed)
         except NotFlushedError as error:
             raise EventWriteException(
                 f"the store {shown(folder.path)} was repaired, but its folder could not be flushed "
@@ -179,6 +194,23 @@ def repair(
             raise EventWriteException(
                 f"the store {shown(folder.path)} could not be repaired, and is as it was: {error}"
             ) from error
+
+
+def _repaired(presence: Presence, progress: Progress | None, *, keep_changed: bool) -> Repaired:
+    """Repair the store in an open folder, wherever its path leads by now."""
+    folder, directory = presence.folder, presence.directory
+    identity = directory.identity
+    check_folder(folder.path, identity)
+    remove_temporary(directory)
+    check_space(directory, os.stat(folder.data).st_size)
+    with temporary_folder(directory) as made:
+        with open(folder.data, "rb") as file:
+            source = _Source(file, folder.named(folder.data), keep_changed=keep_changed)
+            events = _rebuild(source, StoreFolder(f"{made.way}/{NEW}"), progress)
+        check_folder(folder.path, identity, "nothing was repaired")
+        kept_as = _replace(presence, made, keep=bool(source.left_out))
+    check_folder(folder.path, identity, "the store that moved was repaired, and no other one")
+    return Repaired(events, source.left_out, kept_as, new_identity=source.identity is None)
 
 
 class _Source:
@@ -204,6 +236,7 @@ class _Source:
             )
         following = _number(self._pages.lookup(meta, fmt.NEXT)) or 1
         self.next_local_id = following if following < fmt.LOCAL_IDS else 1
+        self.identity = fmt.decode_identity(self._pages.lookup(meta, fmt.IDENTITY) or b"")
         self.signed = signatures is not None and signatures.entries > 0
         self.total = self._timeline.entries if self._timeline else 0
 
@@ -281,6 +314,8 @@ def _rebuild(source: _Source, made: StoreFolder, progress: Progress | None) -> i
     except StoreOpenError as error:
         raise EventWriteException(f"nothing was repaired: {error}") from error
     with session:
+        if source.identity is not None:
+            session.write(_Identify(source.identity))
         _restore_all(source, session, progress)
         if source.signed:
             sign_all(session.write, rebuild=False)
@@ -319,27 +354,28 @@ def _restore_all(source: _Source, session: Session, progress: Progress | None) -
     )
 
 
-def _replace(
-    folder: StoreFolder, made: StoreFolder, events: int, left_out: list[Finding]
-) -> Repaired:
-    adopt_rights(made.data, folder.data)
-    kept_as = _kept_aside(folder) if left_out else None
+def _replace(presence: Presence, made: Directory, *, keep: bool) -> str | None:
+    """Put the new file in place; return the path of the old one, if it is kept."""
+    folder, directory = presence.folder, presence.directory
+    adopt_rights(f"{made.way}/{NEW}/{DATA_FILE}", folder.data)
+    kept_as = _kept_aside(directory) if keep else None
     try:
-        exchange(made.data, folder.data)
+        exchange(made, f"{NEW}/{DATA_FILE}", directory, DATA_FILE)
     except BaseException:
-        if kept_as is not None and os.path.samefile(folder.data, kept_as):  # it was not replaced
-            os.unlink(kept_as)
+        # If it was not replaced:
+        if kept_as is not None and os.path.samefile(folder.data, f"{folder.way}/{kept_as}"):
+            os.unlink(kept_as, dir_fd=directory.descriptor)
         raise
-    return Repaired(events, left_out, kept_as)
+    return None if kept_as is None else os.path.join(folder.path, kept_as)
 
 
-def _kept_aside(folder: StoreFolder) -> str:
+def _kept_aside(directory: Directory) -> str:
     """Give the damaged file a second, free name, and return it."""
+    inside = directory.descriptor
     when = time.strftime("damaged-%Y%m%dT%H%M%S", time.gmtime())
     for number in count():
         name = f"{when}-{number}.mdb" if number else f"{when}.mdb"
-        name = os.path.join(folder.path, name)
         with suppress(FileExistsError):
-            os.link(folder.data, name)
+            os.link(DATA_FILE, name, src_dir_fd=inside, dst_dir_fd=inside)
             return name
     raise AssertionError  # `count` never ends

@@ -7,6 +7,7 @@ under the barrier's lock: one that py-lmdb begins would wait with the interprete
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import lmdb
@@ -119,6 +120,7 @@ def create_databases(environment: lmdb.Environment) -> None:
     meta = _handles(environment, txn, create=True).meta
     for key, value, database in (
         (fmt.FORMAT, fmt.encode_checked(fmt.VERSION), meta),
+        (fmt.IDENTITY, fmt.encode_identity(os.urandom(fmt.IDENTITY_SIZE)), meta),
         (fmt.NEXT, fmt.encode_number(1), meta),
         (fmt.TRANSACTION, fmt.encode_checked(txn.id()), None),
     ):
@@ -128,14 +130,18 @@ def create_databases(environment: lmdb.Environment) -> None:
     environment.sync(True)
 
 
-def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) -> Databases:
-    """Open the named databases of the store in `path`; with the right to write, no one else writes.
+def open_databases(
+    environment: lmdb.Environment, path: str, *, readonly: bool
+) -> tuple[Databases, bytes | None]:
+    """Open the named databases of the store in `path`, and return its identity; None if it is lost.
+
+    With the right to write, no one else writes in the meantime.
 
     Raises:
         StoreOpenError: it is not a store, or has another format version, or is in a former state.
     """
 
-    def work() -> Databases:
+    def work() -> tuple[Databases, bytes | None]:
         if readonly:
             handles = _handles(environment, None)
         else:
@@ -145,7 +151,8 @@ def open_databases(environment: lmdb.Environment, path: str, *, readonly: bool) 
         with environment.begin() as txn:
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
             _check_state(txn, path)
-        return handles
+            identity = fmt.decode_identity(txn.get(fmt.IDENTITY, db=handles.meta) or b"")
+        return handles, identity
 
     return _while_opening(environment, path, work)
 

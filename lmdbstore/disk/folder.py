@@ -1,7 +1,8 @@
 """A store's folder: the names of the files in it, their rights, and the check that they are plain.
 
 Rules: no other module spells a name in a store's folder. A `StoreFolder` is only a path: it opens
-no file, and it reports what is on disk at that moment.
+no file, and it reports what is on disk at that moment. A process that has the folder open reaches
+the files in it by way of the descriptor, because the path may lead to another folder by now.
 """
 
 from __future__ import annotations
@@ -32,29 +33,39 @@ FILE_MODE = 0o600  # only for their owner: events may hold secrets
 
 
 class StoreFolder(NamedTuple):
-    """The folder of a store, by its path."""
+    """The folder of a store: its path, and the way to it through an open descriptor."""
 
-    path: str
+    path: str  # as the user named it
+    at: str = ""  # see `disk.files.Directory`; it leads to the same folder when that was renamed
+
+    @property
+    def way(self) -> str:
+        """The path by which the folder is reached."""
+        return self.at or self.path
+
+    def named(self, way: str) -> str:
+        """Return the path of a file as the user knows it, for messages."""
+        return self.path + way[len(self.way) :]
 
     @property
     def data(self) -> str:
         """The path of the data file."""
-        return f"{self.path}/{DATA_FILE}"
+        return f"{self.way}/{DATA_FILE}"
 
     @property
     def lock(self) -> str:
         """The path of LMDB's lock file."""
-        return f"{self.path}/{LOCK_FILE}"
+        return f"{self.way}/{LOCK_FILE}"
 
     @property
     def barrier(self) -> str:
         """The path of the barrier's side file."""
-        return f"{self.path}/{BARRIER_FILE}"
+        return f"{self.way}/{BARRIER_FILE}"
 
     @property
     def snapshots(self) -> str:
         """The path of the side file that lists snapshots."""
-        return f"{self.path}/{SNAPSHOTS_FILE}"
+        return f"{self.way}/{SNAPSHOTS_FILE}"
 
     @property
     def has_store(self) -> bool:
@@ -85,24 +96,29 @@ class StoreFolder(NamedTuple):
 
     def foreign_names(self) -> list[str]:
         """Return the names in the folder, except side files and temporary names; raises OSError."""
-        names = os.listdir(self.path)
+        names = os.listdir(self.way)
         return [n for n in names if not n.startswith(TEMPORARY) and n not in SIDE_FILES]
 
-    def check_plain(self) -> None:
+    def check_plain(self) -> dict[str, os.stat_result]:
         """Raise StoreOpenError if a file of the store is a link or a device, not a plain file.
+
+        Returns the status of each file that is there, by its name.
 
         LMDB would follow a link, and write into a file that someone else chose; opening a pipe
         would never return. A process with the right to write to the folder can put a link there a
         moment later, so a folder that others can write to is not safe for a store.
         """
+        found = {}
         for name in (DATA_FILE, *SIDE_FILES):
             try:
-                kind = os.lstat(f"{self.path}/{name}").st_mode
+                found[name] = os.lstat(f"{self.way}/{name}")
             except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
                 continue
+            kind = found[name].st_mode
             if not stat.S_ISREG(kind):
                 what = "a symbolic link" if stat.S_ISLNK(kind) else "not a plain file"
                 raise StoreOpenError(
                     f"{name} of the store {shown(self.path)} is {what} and is not used; remove it "
                     "if it does not belong there (the store's folder itself may be a link)"
                 )
+        return found

@@ -11,7 +11,7 @@ A store is a folder. `data.mdb` and `lock.mdb` are LMDB's. `barrier` is one byte
 | `flags`    | text key of the flag       | timeline keys: the posting set    | DUPSORT, DUPFIXED |
 | `commits`  | local id (8 bytes)         | timestamp (8 bytes), checksum     |                   |
 | `signatures` | first key of a run       | a filter, and the run's end       |                   |
-| `meta`     | `format`, `next`, `signed` | numbers: see below                |                   |
+| `meta`     | `format`, `next`, …        | numbers: see below                |                   |
 
 **Numbers** are unsigned, 8 bytes, big-endian.
 
@@ -61,7 +61,8 @@ as many events as were given local ids from `signed` on, except the events of a 
 removed.
 
 **Meta**: `format` is the version, a checked number; `next` is the next local id; `signed` is
-described above.
+described above. `identity` is 16 random bytes, and their checksum: they are made with the store,
+and kept when it is compacted or repaired. A backup is another store, with an identity of its own.
 
 **Transaction**: each write stores the number of its LMDB transaction, as a checked number, under
 the key `transaction`, next to the names of the databases, in the page that LMDB's meta page points
@@ -73,7 +74,7 @@ an older number is refused.
 
     0000000000000007fb464aca
 
-**Versions**: 4, the only one so far (1 to 3 were never released). A store of another version is
+**Versions**: 5, the only one so far (1 to 4 were never released). A store of another version is
 refused.
 """
 
@@ -94,6 +95,7 @@ from lmdbstore.errors import StoreDamaged, shown
 from .keys import (
     CHECKSUM,
     FIRST_KEY,
+    IDENTITY_SIZE,
     KEY,
     LAST_KEY,
     LONG_KEY,
@@ -107,10 +109,12 @@ from .keys import (
     checksum_in_commit,
     checksum_in_id,
     decode_checked,
+    decode_identity,
     decode_key,
     decode_number,
     decode_time,
     encode_checked,
+    encode_identity,
     encode_number,
     encode_time,
     filter_length,
@@ -140,6 +144,8 @@ __all__ = [
     "FIRST_KEY",
     "FLAGS",
     "FORMAT",
+    "IDENTITY",
+    "IDENTITY_SIZE",
     "IDS",
     "LAST_KEY",
     "LOCAL_IDS",
@@ -166,6 +172,7 @@ __all__ = [
     "decode",
     "decode_checked",
     "decode_found",
+    "decode_identity",
     "decode_key",
     "decode_number",
     "decode_one",
@@ -173,6 +180,7 @@ __all__ = [
     "encode",
     "encode_all",
     "encode_checked",
+    "encode_identity",
     "encode_number",
     "encode_time",
     "filter_length",
@@ -194,10 +202,10 @@ __all__ = [
     "timeline_key",
 ]
 
-VERSION = 4
+VERSION = 5
 TIMELINE, IDS, FLAGS, COMMITS, META = b"timeline", b"ids", b"flags", b"commits", b"meta"
 SIGNATURES = b"signatures"
-FORMAT, NEXT, SIGNED = b"format", b"next", b"signed"  # the keys of META
+FORMAT, IDENTITY, NEXT, SIGNED = b"format", b"identity", b"next", b"signed"  # the keys of META
 TRANSACTION = b"transaction"  # next to the names of the databases
 RECORD_JOINT = b"\n"  # joins records to be searched at once: no header holds one
 

@@ -28,10 +28,12 @@ __all__ = [
     "checksum_in_commit",
     "checksum_in_id",
     "decode_checked",
+    "decode_identity",
     "decode_key",
     "decode_number",
     "decode_time",
     "encode_checked",
+    "encode_identity",
     "encode_number",
     "encode_time",
     "filter_length",
@@ -59,6 +61,7 @@ RUN_END = KEY  # bytes of the end of a run, after its filter
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes
 CHECKSUM = 4  # bytes
+IDENTITY_SIZE = 16  # bytes, without its checksum
 
 _DOUBLE = struct.Struct(">d")
 _NUMBER = struct.Struct(">Q")
@@ -100,6 +103,19 @@ def decode_checked(data: bytes) -> int | None:
     """Decode a checked number; None if it is damaged."""
     number = int.from_bytes(data[:8])
     return number if data == encode_checked(number) else None
+
+
+def encode_identity(identity: bytes) -> bytes:
+    """Encode the identity of a store."""
+    return identity + checksum(identity)
+
+
+def decode_identity(data: bytes) -> bytes | None:
+    """Decode the identity of a store; None if it is damaged."""
+    identity = data[:IDENTITY_SIZE]
+    return (
+        identity if len(identity) == IDENTITY_SIZE and data == encode_identity(identity) else None
+    )
 
 
 def encode_time(seconds: float) -> bytes:

@@ -10,7 +10,10 @@ the machine's byte order.
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from io import FileIO
 
 __all__ = ["META_PAGES", "Meta", "map_size_of", "meta_at", "number_at"]
 
@@ -33,7 +36,7 @@ def number_at(data: bytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], sys.byteorder)
 
 
-def meta_at(file: BinaryIO, at: int) -> Meta | None:
+def meta_at(file: BinaryIO | FileIO, at: int) -> Meta | None:
     """Return the contents of the meta page at this place; None if there is none."""
     file.seek(at)
     page = file.read(END)

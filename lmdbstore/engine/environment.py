@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.place import Place
     from lmdbstore.processes.snapshot_notes import Reader
     from lmdbstore.write.change import Change
 
@@ -84,7 +85,7 @@ class Environment(OpenFile):
         finally:
             txn.abort()
 
-    def hold(self, deadline: Deadline = NOW) -> HeldTransaction:
+    def hold(self, place: Place, deadline: Deadline = NOW) -> HeldTransaction:
         """Return a read transaction that stays open; raises the same as `read`.
 
         While it is open, a file that is open for reading only cannot be opened for writing. So that
@@ -94,7 +95,7 @@ class Environment(OpenFile):
             # If it fails, the next write tries again; if the store was closed, this read says so.
             with contextlib.suppress(EventWriteException):
                 self.become_writer(deadline)
-        held = HeldTransaction(self.gate, self.folder.path)
+        held = HeldTransaction(self.gate, place, self.path)
         held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
         return held
 
@@ -103,32 +104,32 @@ class Environment(OpenFile):
         self._held.add(held)
         return number
 
-    def write(self, change: Change, deadline: Deadline = FOREVER) -> None:
+    def write(self, change: Change, place: Place, deadline: Deadline = FOREVER) -> None:
         """Carry out a change; see `Writer.write`. A full map grows, if only space kept it small."""
         if self.reads_only and not self.become_writer(deadline):
             raise EventWriteException(
                 f"a snapshot of this process is open, and reads the store "
-                f"{shown(self.folder.path)}, which is open for reading only until the first write; "
+                f"{shown(self.path)}, which is open for reading only until the first write; "
                 "nothing was written; close the snapshot, and write again"
             )
         while True:
             grown = self._grown
             try:
-                self.writer.write(change, deadline)
+                self.writer.write(change, place, deadline)
                 return
             except StoreFull as error:
                 if remedy := self.make_room(grown):
                     raise StoreFull(f"{error}{remedy}") from error.__cause__
 
-    def write_freeing(self, change: Change, deadline: Deadline = FOREVER) -> None:
+    def write_freeing(self, change: Change, place: Place, deadline: Deadline = FOREVER) -> None:
         """Carry out a change that frees space, in a store or on a disk that may be full."""
         try:
-            self.write(change, deadline)
+            self.write(change, place, deadline)
         except EventWriteException as error:
-            if not lacks_space(error, self.folder.path):
+            if not lacks_space(error, self.path):
                 raise
-            self.write(EmptyCommit(), deadline)
-            self.write(change, deadline)
+            self.write(EmptyCommit(), place, deadline)
+            self.write(change, place, deadline)
 
     def settle(self, deadline: Deadline) -> bool:
         """Complete the write of a process that died; False if this process cannot write now.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.place import Place
     from lmdbstore.processes.snapshot_notes import Note
     from lmdbstore.threads.deadline import Deadline
     from lmdbstore.threads.gate import Gate
@@ -34,9 +36,10 @@ T = TypeVar("T")
 class HeldTransaction(Closable):
     """One state of the store, for as long as it is held; `Environment.hold` makes it."""
 
-    def __init__(self, gate: Gate, path: str) -> None:
+    def __init__(self, gate: Gate, place: Place, path: str) -> None:
         """Prepare it; `begin` begins it."""
         self._gate = gate
+        self._place = place
         self._path = path
         self._pid = os.getpid()
         self._using = threading.RLock()
@@ -61,9 +64,12 @@ class HeldTransaction(Closable):
 
         Raises:
             StoreClosed: it was ended, or the store was closed.
+            StoreMoved: the path of the store leads elsewhere.
             EventReadException: LMDB could not read, or a larger map has ended the transaction.
         """
         self.check_held()
+        if monotonic() >= self._place.deadline:
+            self._place.check()
         return self._gate.run(run_locked, self._using, self._inside, work)
 
     def begin_read(

@@ -24,7 +24,15 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.databases import check_is_store, open_databases
-from lmdbstore.disk.folder import FILE_MODE, StoreFolder
+from lmdbstore.disk.folder import (
+    BARRIER_FILE,
+    DATA_FILE,
+    FILE_MODE,
+    LOCK_FILE,
+    SNAPSHOTS_FILE,
+    StoreFolder,
+)
+from lmdbstore.disk.place import Files, identity_at, identity_of
 from lmdbstore.errors import (
     EventWriteException,
     InvalidOption,
@@ -48,6 +56,8 @@ from .environment import Environment
 from .open_file import Opened
 
 if TYPE_CHECKING:
+    import os
+
     import lmdb
 
     from lmdbstore.disk.databases import Databases
@@ -108,7 +118,7 @@ def _wait_for_writers(environment: Environment, user: object, deadline: Deadline
     except EventWriteException as error:
         registry.release(environment, user)
         raise StoreOpenError(
-            f"the store {shown(environment.folder.path)} could not be opened for writing: {error}"
+            f"the store {shown(environment.path)} could not be opened for writing: {error}"
         ) from error
 
 
@@ -116,8 +126,11 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     folder: StoreFolder, options: Options, user: object, wait: Wait, create: bool, mode: int
 ) -> Environment:
     registry.release_unused()
-    folder.check_plain()
-    identity = folder.identity
+    present = folder.check_plain()
+    data = present.get(DATA_FILE)
+    identity = folder.identity if data is None else identity_of(data)
+    if identity is None or registry.find(identity) is None:
+        registry.check_free(folder)
     if identity is None:
         new = NewStore(mode, options.slots, options.map_size or 0)
         create_store(folder, new, create=create, readonly=options.readonly)
@@ -126,10 +139,9 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
         raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
     environment = registry.find(identity)
     if environment is None:
-        environment = _open(folder, options, wait)
+        environment = _open(folder, options, wait, present)
         environment.add_user(user)
-        # By the identity of the opened file: before that, a process might have replaced it.
-        registry.add(environment, identity)
+        registry.add(environment)
     else:
         _check_agreement(folder.path, environment.options, options)
         if environment.options.readonly and not options.readonly:
@@ -139,32 +151,46 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     return environment
 
 
-def _open(folder: StoreFolder, options: Options, wait: Wait) -> Environment:
+def _open(
+    folder: StoreFolder, options: Options, wait: Wait, present: dict[str, os.stat_result]
+) -> Environment:
+    """Open the store in a folder, in which some files were present before."""
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
-        with opening_lock(folder, wait.deadline):
+        with opening_lock(folder, wait.deadline) as data:
             opened = open_lmdb(folder, options, deadline=wait.deadline)
+            found = present.get(LOCK_FILE)
+            lock = identity_at(folder.lock) if found is None else identity_of(found)
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
-        if not options.readonly:
+        if not options.readonly and not _has_side_files(present):
             _provide_side_files(folder)  # a bare copy of the data file has none
         notes = Notes(folder)
         undo.callback(notes.close)
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
-        databases = None if options.readonly else _writable(folder, opened, barrier, wait)
-        reads_only = databases is None
+        found_in = None if options.readonly else _writable(folder, opened, barrier, wait)
+        reads_only = found_in is None
         if reads_only and not options.readonly:
             opened.close()
             with opening_lock(folder, wait.deadline):
                 reading = options._replace(readonly=True)
                 opened = open_lmdb(folder, reading, deadline=wait.deadline)
             undo.callback(opened.close)
-        databases = databases or open_databases(opened, folder.path, readonly=True)
+        databases, identity = found_in or open_databases(opened, folder.path, readonly=True)
+        # What was opened; the session checks that the path leads to it.
+        files = Files(presence.directory.identity, data, barrier.identity, lock)
         undo.pop_all()
-    parts = Opened(presence, opened, databases, barrier, notes, reads_only)
-    return Environment(folder, options, parts)
+    parts = Opened(presence, opened, databases, barrier, notes, reads_only, files, identity)
+    return Environment(folder.path, options, parts)
+
+
+def _has_side_files(present: dict[str, os.stat_result]) -> bool:
+    """Whether no side file needs to be made; the file of a barrier may have been left empty."""
+    return (
+        SNAPSHOTS_FILE in present and BARRIER_FILE in present and present[BARRIER_FILE].st_size > 0
+    )
 
 
 def _provide_side_files(folder: StoreFolder) -> None:
@@ -175,7 +201,7 @@ def _provide_side_files(folder: StoreFolder) -> None:
 
 def _writable(
     folder: StoreFolder, opened: lmdb.Environment, barrier: Barrier, wait: Wait
-) -> Databases | None:
+) -> tuple[Databases, bytes | None] | None:
     """Open the databases for writing; None if another process writes for longer than a moment."""
     try:
         if barrier.lock_within(NOW) or (

@@ -24,9 +24,11 @@ from weakref import WeakSet, ref
 import lmdb
 
 from lmdbstore.disk.databases import Databases, open_databases
-from lmdbstore.disk.files import NotFlushedError, adopt_rights, exchange
+from lmdbstore.disk.files import Directory, NotFlushedError, adopt_rights, exchange
+from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.lmdb_errors import read_error
 from lmdbstore.disk.map_size import LARGER, adopt_map, make_room
+from lmdbstore.disk.place import Files, Known
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
@@ -47,7 +49,6 @@ from lmdbstore.write.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lmdbstore.disk.folder import StoreFolder
     from lmdbstore.opening.options import Options
     from lmdbstore.processes.presence import Presence
     from lmdbstore.processes.snapshot_notes import Notes
@@ -66,23 +67,60 @@ class Opened(NamedTuple):
     barrier: Barrier
     notes: Notes
     reads_only: bool  # whether the file is open for reading only
+    files: Files
+    identity: bytes | None  # of the store
 
 
 class OpenFile:
     """What an environment has open in its folder."""
 
-    def __init__(self, folder: StoreFolder, options: Options, opened: Opened) -> None:
-        """Own the opened parts; `engine.open` opens them."""
-        self.folder = folder
+    def __init__(self, path: str, options: Options, opened: Opened) -> None:
+        """Own the opened parts of the store in `path`; `engine.open` opens them."""
+        self.path = path
         self.options = options
         self.pid = os.getpid()
         self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
         self.gate = Gate()
-        self.presence, self.lmdb, self.databases, self.barrier, self.notes, _ = opened
+        self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened[:5]
         self.reads_only = opened.reads_only
+        self.known = Known(
+            opened.files,
+            opened.identity,
+            opened.presence.directory.descriptor,
+            self.gate.run,
+            self._last_transaction if self.reads_only else None,
+        )
         self._held: WeakSet[HeldTransaction] = WeakSet()
         self._grown = 0  # how often the map was made larger
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
+
+    @property
+    def folder(self) -> StoreFolder:
+        """The folder that is open, wherever its path leads."""
+        return self.presence.folder
+
+    @property
+    def directory(self) -> Directory:
+        """The open folder.
+
+        Raises:
+            EventWriteException: the program has closed its descriptor.
+        """
+        directory = self.presence.directory
+        with contextlib.suppress(OSError):
+            if directory.identity == self.known.files.folder:
+                return directory
+        raise EventWriteException(
+            f"this program has closed descriptors that the store {self.path!r} has open; "
+            "close the store, and open it again"
+        )
+
+    def _last_transaction(self) -> int:
+        """Return LMDB's number of the last transaction in the map."""
+        try:
+            return int(self.gate.run(lambda: self.lmdb.info()["last_txnid"]))
+        except lmdb.Error as error:
+            raise read_error(error) from error
 
     def check_outside(self, call: str, kind: type[EventStoreException]) -> None:
         """Raise an exception of this kind if this thread is inside another call."""
@@ -241,40 +279,45 @@ class OpenFile:
     def _open(self, *, readonly: bool) -> None:
         options = self.options._replace(readonly=readonly)
         self.lmdb = open_lmdb(self.folder, options, locked=True)
-        self.databases = open_databases(self.lmdb, self.folder.path, readonly=readonly)
+        self.databases, _ = open_databases(self.lmdb, self.path, readonly=readonly)
         self.writer.use(self.lmdb, self.databases)
         self.reads_only = readonly
+        self.known.transaction = self._last_transaction if readonly else None
 
     # -- another file -----------------------------------------------------------------------------
 
-    def replace_file(self, new: str) -> None:
-        """Replace the data file with the file `new`, and open it; the process is alone here.
+    def replace_file(self, made: Directory, new: str) -> None:
+        """Replace the data file with the file `new` in another folder, and open it.
+
+        The process is alone in the folder.
 
         Raises:
             OSError: the file was not replaced, and the old one is open again.
             EventWriteException, StoreOpenError: it failed, and the environment is closed.
         """
-        adopt_rights(new, self.folder.data)
-        self.gate.keep_out(partial(self._replace, new))
+        adopt_rights(f"{made.way}/{new}", self.folder.data)
+        self.gate.keep_out(partial(self._replace, made, new))
 
-    def _replace(self, new: str) -> None:
+    def _replace(self, made: Directory, new: str) -> None:
         self.check_none_held()
-        self._or_close(partial(self._exchange, new))
+        self._or_close(partial(self._exchange, made, new))
 
-    def _exchange(self, new: str) -> OSError | None:
+    def _exchange(self, made: Directory, new: str) -> OSError | None:
         """Close, rename and open; return the error if the system refused the renaming."""
         refusal = None
         self.lmdb.close()
         try:
-            exchange(new, self.folder.data)
+            exchange(made, new, self.directory, DATA_FILE)
         except NotFlushedError as error:
             # Events saved from now on would be lost with the new file.
             raise EventWriteException(
-                f"the store {shown(self.folder.path)} has its new file, but its folder could not "
+                f"the store {shown(self.path)} has its new file, but its folder could not "
                 f"be flushed ({error}), and a power cut may bring the old file back; the store was "
                 "closed: check the disk, and open it again"
             ) from error
         except OSError as error:
             refusal = error
+        finally:
+            self.known.files = self.known.files._replace(data=self.folder.identity)
         self._open(readonly=False)
         return refusal

@@ -8,9 +8,12 @@ drops the inherited environments, and opens a store for itself when it first use
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from lmdbstore.disk.place import identity_of
+from lmdbstore.errors import StoreMoved
 from lmdbstore.threads.forking import at_fork, process_lock
 from lmdbstore.threads.run_locked import run_locked
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add",
+    "check_free",
     "find",
     "release",
     "release_unused",
@@ -42,18 +46,37 @@ def find(identity: tuple[int, int]) -> Environment | None:
     return environment
 
 
-def add(environment: Environment, identity: tuple[int, int]) -> None:
-    """Add an environment, by the identity of its present data file; the lock is held.
+def add(environment: Environment) -> None:
+    """Add an environment, by the identity of its present data file; the lock is held."""
+    _registry[environment.known.files.data or (0, 0)] = environment
 
-    `identity` is that of before it was opened, for a file that is gone by now.
+
+def check_free(folder: StoreFolder) -> None:
+    """Raise StoreMoved if a process has a store open in a folder whose data file is gone.
+
+    Another data file must not be used with the side files of the open one. The lock is held.
     """
-    _registry[environment.folder.identity or identity] = environment
+    if not _registry:
+        return
+    try:
+        identity = identity_of(os.stat(folder.path))
+    except OSError:
+        return  # opening reports it, or makes the folder
+    for environment in _registry.values():
+        if environment.known.files.folder != identity:
+            continue
+        if not environment.gate.closed:
+            raise StoreMoved(
+                f"the data file in {folder.path!r} is not the one that this process has open there:"
+                " that one was removed or replaced; close every store object on this folder first"
+            )
+        environment.close()  # an interrupt struck its closing
 
 
 def renamed(environment: Environment) -> None:
     """Note that an environment has another data file now; the lock is held."""
-    identity = environment.folder.identity or (0, 0)
-    _registry[identity] = environment  # first: a fork needs every environment
+    add(environment)  # first: a fork needs every environment
+    identity = environment.known.files.data or (0, 0)
     for other, known in list(_registry.items()):
         if known is environment and other != identity:
             del _registry[other]

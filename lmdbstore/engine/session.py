@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 from os import getpid
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
 
 from lmdbstore.contract.closing import Closable
 from lmdbstore.contract.query import checked_timeout
 from lmdbstore.disk.folder import FILE_MODE
+from lmdbstore.disk.place import Place, check_folder
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 
@@ -42,7 +44,7 @@ T = TypeVar("T")
 class Session(Closable):
     """One user of the environment on a folder."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(  # noqa: PLR0913  as the store's
         self,
         path: str,
         options: Options,
@@ -51,11 +53,13 @@ class Session(Closable):
         strict: bool = False,
         timeout: float | None = None,
         mode: int = FILE_MODE,
+        named: str | None = None,
     ) -> None:
-        """Open the store in `path`; raises the same as `open_environment`.
+        """Open the store in `path`; raises the same as `open_environment`, and StoreMoved.
 
         `strict`: reads wait for the write that is under way, and so does this. `timeout` is in
-        seconds, and bounds the waiting of each call and of this.
+        seconds, and bounds the waiting of each call and of this. `named` is the path before links
+        were followed: it must keep leading to the store.
         """
         self.path = path
         self.options = options
@@ -66,8 +70,10 @@ class Session(Closable):
         self._closed = False
         # Changed and listed in built-in calls, so that it needs no lock.
         self._held: set[ref[HeldTransaction]] = set()
+        self._named = named or path
         wait = Wait(strict, self.deadline())
         self._environment = open_environment(path, options, self, wait, create=create, mode=mode)
+        self.place = self._placed(self._environment)
 
     def arguments(self) -> dict[str, object]:
         """Return the arguments of a store that has a session like this one."""
@@ -88,6 +94,16 @@ class Session(Closable):
         limit = self.timeout if timeout is ... else checked_timeout(timeout)
         return FOREVER if limit is None else Deadline(limit)
 
+    def _placed(self, environment: Environment) -> Place:
+        """Return the place of a new environment, which this session releases if that was left."""
+        try:
+            place = Place(self._named, environment.known)
+            place.check()
+        except BaseException:
+            release(environment, self)
+            raise
+        return place
+
     # -- reading ----------------------------------------------------------------------------------
 
     def begin(
@@ -99,7 +115,16 @@ class Session(Closable):
         """Run the first read of a call: if reads are strict, after the write under way."""
         environment = self._environment
         # A short path, since this runs once a read: almost always there is nothing to wait for.
-        if self._closed or environment.pid != getpid() or (self.strict and environment.barrier.up):
+        try:
+            wait = (
+                self._closed
+                or environment.pid != getpid()
+                or monotonic() >= self.place.deadline
+                or (self.strict and environment.barrier.byte[0] & 1)
+            )
+        except ValueError:  # the map of the barrier was closed
+            wait = True
+        if wait:
             environment = self.after_writes(deadline)
         return environment.read(work)
 
@@ -112,7 +137,7 @@ class Session(Closable):
     def hold(self, deadline: Deadline | None = None) -> HeldTransaction:
         """Return a read transaction on the present state; it stays open."""
         deadline = deadline or self.deadline()
-        held = self.after_writes(deadline).hold(deadline if self.strict else NOW)
+        held = self.after_writes(deadline).hold(self.place, deadline if self.strict else NOW)
         self._held.add(ref(held, self._held.discard))
         if self._closed:  # by another thread, which may have listed what is held before
             held.close()
@@ -135,16 +160,22 @@ class Session(Closable):
 
     def write(self, change: Change, deadline: Deadline | None = None) -> None:
         """Carry out a change; see `Writer.write`."""
-        self.check_writable()
+        if self._closed or self.options.readonly:
+            self.check_writable()
         if deadline is None:
             deadline = FOREVER if self.timeout is None else self.deadline()
-        self.current(deadline).write(change, deadline)
+        self.current(deadline).write(change, self.place, deadline)
 
     def write_freeing(self, change: Change, deadline: Deadline | None = None) -> None:
         """Carry out a change that frees space, in a store that may be full."""
         self.check_writable()
         deadline = deadline or self.deadline()
-        self.current(deadline).write_freeing(change, deadline)
+        self.current(deadline).write_freeing(change, self.place, deadline)
+
+    def flush(self) -> None:
+        """Flush all writes to disk; see `Environment.flush`."""
+        self.after_writes().flush()
+        self.place.check("the writes were flushed in the store that moved")
 
     def check_writable(self) -> None:
         """Raise StoreClosed or ReadOnlyStore."""
@@ -161,21 +192,38 @@ class Session(Closable):
             raise StoreClosed(f"the store {self.path!r} is closed; open it again")
 
     def current(self, deadline: Deadline = FOREVER) -> Environment:
-        """Return the environment of this process, opened again after a fork."""
+        """Return the environment of this process, opened again after a fork.
+
+        At least once a second it is checked to be the one to which the path leads.
+
+        Raises:
+            StoreClosed: the session was closed.
+            StoreMoved: the path leads elsewhere.
+        """
         self._check_open()
         environment = self._environment
-        if environment.pid == os.getpid():
-            return environment
-        return self._reopened(deadline)
+        if environment.pid != os.getpid():
+            environment = self._reopened(deadline)
+        if monotonic() >= self.place.deadline:
+            self.place.check()
+        return environment
 
     def _reopened(self, deadline: Deadline) -> Environment:
         """Open the store in a forked child; threads that do it at once get the same environment.
 
         If a process writes, the call that needs that waits for it, and not this.
         """
+        inherited = self._environment
+        check_folder(self.path, inherited.known.files.folder)
         wait = Wait(False, deadline)
         opened = open_environment(self.path, self.options, self, wait, create=False)
-        self._environment = opened
+        place = self._placed(opened)
+        try:
+            place.check_same(inherited.known)
+        except BaseException:
+            release(opened, self)
+            raise
+        self._environment, self.place = opened, place
         if self._closed:  # by another thread, which may have seen the parent's environment
             release(opened, self)
             self._check_open()

@@ -15,7 +15,13 @@ from typing import NamedTuple
 import lmdb
 
 from lmdbstore.disk.databases import MAX_DATABASES, create_databases
-from lmdbstore.disk.files import flush_folder, missing_folders, temporary_folder
+from lmdbstore.disk.files import (
+    Directory,
+    flush_folder,
+    missing_folders,
+    open_directory,
+    temporary_folder,
+)
 from lmdbstore.disk.folder import (
     BARRIER_FILE,
     DATA_FILE,
@@ -57,19 +63,25 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
         return  # another process has just made it
     path = folder.path
     _check_free(folder, create=create and not readonly, readonly=readonly)
-    parent = path if os.path.isdir(path) else os.path.dirname(path)
+    exists = os.path.isdir(path)
+    at = path if exists else os.path.dirname(path)
     try:
-        with missing_folders(parent), temporary_folder(parent) as made:
-            os.mkdir(made, 0o700)
-            _fill(StoreFolder(made), new)
+        with (
+            missing_folders(at),
+            open_directory(at) as parent,
+            temporary_folder(parent) as made,
+        ):
+            if exists:  # what is open may be another folder than the one that was checked
+                _check_empty(StoreFolder(path, parent.way))
+            _fill(StoreFolder(path, made.way), made, new)
             _set_rights(made, new.mode)
-            if parent == path:
-                _move_in(made, path)
+            if exists:
+                _move_in(made, parent)
             else:
-                _rename(made, folder)
+                _rename(made, parent, folder)
             flush_folder(parent)
     except (OSError, lmdb.Error) as error:
-        what = advice(error, parent) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
+        what = advice(error, at) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
         raise StoreOpenError(f"the store {shown(path)} could not be made: {error}{what}") from error
 
 
@@ -78,21 +90,25 @@ def _check_free(folder: StoreFolder, *, create: bool, readonly: bool) -> None:
     if os.path.lexists(path):
         if not os.path.isdir(path):
             raise StoreOpenError(f"{shown(path)} is not a folder; a store is a folder of its own")
-        others = folder.foreign_names()
-        if others and DATA_FILE not in others:  # another process may have just put it there
-            raise StoreOpenError(
-                f"the folder {shown(path)} holds other things and no store; choose an empty folder "
-                "or a new one"
-            )
+        _check_empty(folder)
     if not create:
         how = "without readonly=True" if readonly else "with create=True"
         raise StoreOpenError(f"there is no store at {shown(path)}; open it {how} to make one")
 
 
-def _fill(made: StoreFolder, new: NewStore) -> None:
+def _check_empty(folder: StoreFolder) -> None:
+    others = folder.foreign_names()
+    if others and DATA_FILE not in others:  # another process may have just put it there
+        raise StoreOpenError(
+            f"the folder {shown(folder.path)} holds other things and no store; choose an empty "
+            "folder or a new one"
+        )
+
+
+def _fill(made: StoreFolder, directory: Directory, new: NewStore) -> None:
     allocate_lock_file(made.lock, max(new.max_readers, FIRST_READERS), FILE_MODE)
     environment = lmdb.open(
-        os.fsencode(made.path),  # as str it would have to be UTF-8
+        os.fsencode(made.way),  # as str it would have to be UTF-8
         map_size=max(new.map_size, FIRST_MAP),
         mode=FILE_MODE,
         max_dbs=MAX_DATABASES,
@@ -105,28 +121,29 @@ def _fill(made: StoreFolder, new: NewStore) -> None:
         environment.close()
     create_barrier_file(made, FILE_MODE)
     create_snapshots_file(made, FILE_MODE)
-    flush_folder(made.path)
+    flush_folder(directory)
 
 
-def _set_rights(made: str, mode: int) -> None:
-    for name in os.listdir(made):
-        os.chmod(os.path.join(made, name), mode)
-    os.chmod(made, mode | (mode & 0o444) >> 2)
+def _set_rights(made: Directory, mode: int) -> None:
+    for name in os.listdir(made.descriptor):
+        os.chmod(name, mode, dir_fd=made.descriptor)
+    os.fchmod(made.descriptor, mode | (mode & 0o444) >> 2)
 
 
-def _move_in(made: str, path: str) -> None:
+def _move_in(made: Directory, folder: Directory) -> None:
     """Link the files into an existing folder; it is a store as soon as it has the data file.
 
     A link never replaces a file: so of two processes only one succeeds.
     """
     for name in (BARRIER_FILE, SNAPSHOTS_FILE, DATA_FILE):
         with contextlib.suppress(FileExistsError):
-            os.link(os.path.join(made, name), os.path.join(path, name))
+            os.link(name, name, src_dir_fd=made.descriptor, dst_dir_fd=folder.descriptor)
 
 
-def _rename(made: str, folder: StoreFolder) -> None:
+def _rename(made: Directory, parent: Directory, folder: StoreFolder) -> None:
+    names = os.path.basename(made.path), os.path.basename(folder.path)
     try:
-        os.rename(made, folder.path)
+        os.rename(*names, src_dir_fd=parent.descriptor, dst_dir_fd=parent.descriptor)
     except OSError:
         # Another process may have put its own store there in the meantime: then that is the store.
         if not folder.has_store:

@@ -41,13 +41,15 @@ def inspect_data_file(
             # The holder of the barrier's lock would wait for itself.
             lock = partial(write_lock, folder, wait=True, deadline=deadline, kind=OpenBusy)
             with contextlib.nullcontext() if locked else lock():
-                _check_locked(folder.data, readonly=readonly)
+                _check_locked(folder, readonly=readonly)
     except OSError as error:
         raise StoreOpenError(
             f"the store {shown(folder.path)} could not be opened: {error}"
         ) from error
     if file is None:
-        raise StoreOpenError(f"{shown(folder.data)} is not an LMDB file, or a damaged one")
+        raise StoreOpenError(
+            f"{shown(folder.named(folder.data))} is not an LMDB file, or a damaged one"
+        )
 
 
 class _MetaPages(NamedTuple):
@@ -63,9 +65,10 @@ class _MetaPages(NamedTuple):
         return abs(self.transactions[0] - self.transactions[1]) == 1 or not any(self.transactions)
 
 
-def _check_locked(name: str, *, readonly: bool) -> None:
+def _check_locked(folder: StoreFolder, *, readonly: bool) -> None:
     """Check the file while no process writes, and raise StoreOpenError if it is damaged."""
-    file = _look_at(name)
+    name = folder.named(folder.data)
+    file = _look_at(folder.data)
     if file is None:
         return  # it was replaced since; LMDB will refuse it
     if not file.follow:
@@ -75,10 +78,10 @@ def _check_locked(name: str, *, readonly: bool) -> None:
             "not follow each other, so the last write may be missing; repair it"
         )
     if file.size < file.needed:
-        _check_short(name, file, readonly=readonly)
+        _check_short(folder, file, readonly=readonly)
 
 
-def _check_short(name: str, file: _MetaPages, *, readonly: bool) -> None:
+def _check_short(folder: StoreFolder, file: _MetaPages, *, readonly: bool) -> None:
     """Raise StoreOpenError if a file that is too short lacks more than free pages.
 
     A page at the end that was allocated and freed in one transaction (an event was saved and
@@ -87,21 +90,22 @@ def _check_short(name: str, file: _MetaPages, *, readonly: bool) -> None:
     from lmdb.verify import VerifyError, verify
 
     try:
-        whole = not verify(name, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
+        whole = not verify(folder.data, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
     except VerifyError:
         whole = False
     if not whole:
         raise StoreOpenError(
-            f"{shown(name)} is cut off: it has {file.size:,} bytes of {file.needed:,}, and reading "
-            "the rest would end the process; restore it from a backup, or repair it"
+            f"{shown(folder.named(folder.data))} is cut off: it has {file.size:,} bytes of "
+            f"{file.needed:,}, and reading the rest would end the process; restore it from a "
+            "backup, or repair it"
         )
     if not readonly:  # so that the next opening need not verify the whole file
-        os.truncate(name, file.needed)
+        os.truncate(folder.data, file.needed)
 
 
 def _look_at(name: str) -> _MetaPages | None:
     """Read the meta pages of a file; None if it is not LMDB's."""
-    with open(name, "rb") as file:
+    with open(name, "rb", buffering=0) as file:
         first = meta_at(file, 0)
         second = first and meta_at(file, first.page_size)
         if first is None or second is None:

@@ -31,7 +31,7 @@ def provide_lock_file(folder: StoreFolder, max_readers: int) -> None:
     """
     if os.path.lexists(folder.lock):
         return
-    made = temporary_name(folder.path)
+    made = temporary_name(folder.way)
     try:
         try:
             # Every user that may write events may note its reads.
@@ -45,7 +45,8 @@ def provide_lock_file(folder: StoreFolder, max_readers: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StoreOpenError(
-                f"{folder.lock!r} could not be made: {error}{advice(error, folder.path)}"
+                f"{folder.named(folder.lock)!r} could not be made: {error}"
+                f"{advice(error, folder.path)}"
             ) from error
 
 

@@ -51,7 +51,7 @@ def open_lmdb(
     while True:
         try:
             environment = lmdb.open(
-                os.fsencode(folder.path),  # as str it would have to be UTF-8
+                os.fsencode(folder.way),  # as str it would have to be UTF-8
                 map_size=size,
                 readonly=options.readonly,
                 create=False,
@@ -63,7 +63,7 @@ def open_lmdb(
         except lmdb.Error as error:
             following = next(sizes, None) if map_advice(error) else None
             if following is None:
-                raise _open_error(folder.path, options, error) from error
+                raise _open_error(folder, options, error) from error
             size = following
         else:
             _open.add(environment)
@@ -78,8 +78,9 @@ def _sizes(folder: StoreFolder) -> Iterator[int]:
     return map_sizes(used, many=len(_open) >= MANY)
 
 
-def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
-    message = f"the store {path!r} could not be opened: {error}"
+def _open_error(folder: StoreFolder, options: Options, error: lmdb.Error) -> StoreOpenError:
+    what = str(error).replace(folder.way, folder.path)
+    message = f"the store {folder.path!r} could not be opened: {what}"
     if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
         message += (
             "; a reader too must be allowed to write the store's lock.mdb, because LMDB notes its "

@@ -22,6 +22,7 @@ __all__ = [
     "checked_options",
     "checked_progress",
     "folder_of",
+    "name_of",
     "one_of",
 ]
 
@@ -95,6 +96,17 @@ def folder_of(path: object, *, links: bool = True) -> str:
         if folder and "\0" not in folder:
             return os.path.realpath(folder) if links else os.path.abspath(folder)
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
+
+
+def name_of(path: str | os.PathLike[str], folder: str) -> str:
+    """Return the path that must keep leading to the store in `folder`, which it names.
+
+    A link in `/proc` or `/dev/fd` is not a place: it was followed. Raises InvalidOption.
+    """
+    if os.fspath(path) == folder:
+        return folder
+    named = folder_of(path, links=False)
+    return folder if named.startswith(("/proc/", "/dev/fd/")) else named
 
 
 def one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:

@@ -39,6 +39,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.disk.lmdb_errors import advice
+from lmdbstore.disk.place import Identity, identity_of
 from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
@@ -72,7 +73,8 @@ def create_barrier_file(folder: StoreFolder, mode: int) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StoreOpenError(
-            f"{path!r} of the store could not be made: {error}{advice(error, folder.path)}"
+            f"{folder.named(path)!r} of the store could not be made: {error}"
+            f"{advice(error, folder.path)}"
         ) from error
 
 
@@ -101,7 +103,9 @@ def write_lock(
         yield True
         return
     except OSError as error:
-        raise StoreOpenError(f"{path!r} of the store could not be opened: {error}") from error
+        raise StoreOpenError(
+            f"{folder.named(path)!r} of the store could not be opened: {error}"
+        ) from error
     try:
         how = (fcntl.LOCK_SH, deadline) if wait else (fcntl.LOCK_EX, NOW)
         free = flock_within(descriptor, *how)
@@ -146,8 +150,8 @@ class Barrier:
         except (OSError, ValueError) as error:
             self.abandon()
             raise StoreOpenError(
-                f"{path!r} cannot be opened ({error}); it belongs to the store; open the store "
-                "with the right to write to create it"
+                f"{folder.named(path)!r} cannot be opened ({error}); it belongs to the store; "
+                "open the store with the right to write to create it"
             ) from error
         self._use_descriptors()
 
@@ -155,6 +159,11 @@ class Barrier:
         self._writer, self._reader = self._descriptors
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock: Callable[[], None] = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
+
+    @property
+    def identity(self) -> Identity:
+        """The device and the inode of the side file."""
+        return identity_of(os.fstat(self._writer))
 
     # -- the writer ---------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from lmdbstore.disk.place import Identity, identity_of
 from lmdbstore.errors import OpenBusy, StoreOpenError, shown
 from lmdbstore.threads.deadline import FOREVER, Deadline
 
@@ -32,8 +33,10 @@ __all__ = ["opening_busy", "opening_lock"]
 
 
 @contextlib.contextmanager
-def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[None]:
+def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[Identity]:
     """Wait until no other process opens the store, and keep the others from opening it.
+
+    It gives the identity of the data file that it locks.
 
     Raises:
         OpenBusy: another process opened it until the deadline.
@@ -44,13 +47,14 @@ def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[
         try:
             descriptor = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
             free = flock_within(descriptor, fcntl.LOCK_EX, deadline)
+            identity = identity_of(os.fstat(descriptor))
         except OSError as error:
             raise StoreOpenError(
                 f"the store {shown(folder.path)} could not be opened: {error}"
             ) from error
         if not free:
             raise opening_busy(folder, deadline)
-        yield
+        yield identity
     finally:
         if descriptor >= 0:  # a built-in call follows, so that no interrupt can come before it
             os.close(descriptor)

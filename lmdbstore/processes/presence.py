@@ -19,7 +19,9 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lmdbstore.errors import StoreInUse, StoreOpenError, shown
+from lmdbstore.disk.files import Directory
+from lmdbstore.disk.folder import StoreFolder
+from lmdbstore.errors import StoreClosed, StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
 from .descriptors import identity_of
@@ -27,8 +29,6 @@ from .lock_holders import described, holders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from lmdbstore.disk.folder import StoreFolder
 
 __all__ = ["Presence", "alone_in"]
 
@@ -60,6 +60,19 @@ class Presence:
         except BaseException:
             self.abandon()
             raise
+
+    @property
+    def directory(self) -> Directory:
+        """The open folder; raises StoreClosed."""
+        try:
+            return Directory(self._descriptors[0], self._folder.path)
+        except IndexError:
+            raise StoreClosed("the store is closed; open it again") from None
+
+    @property
+    def folder(self) -> StoreFolder:
+        """The folder by way of its descriptor: the one that is locked, wherever its path leads."""
+        return StoreFolder(self._folder.path, self.directory.way)
 
     def _share(self) -> None:
         self._take(fcntl.LOCK_SH, "is being compacted or repaired; open it when that is done")
@@ -111,22 +124,22 @@ class Presence:
 
 
 @contextmanager
-def alone_in(folder: StoreFolder) -> Iterator[None]:
+def alone_in(folder: StoreFolder) -> Iterator[Presence]:
     """Hold the lock of a store's folder exclusively, for a `with` block.
 
     Raises:
         StoreInUse: a process has the store open, possibly this one.
         StoreOpenError: the folder or its side file cannot be opened.
     """
-    with write_lock(folder, wait=False) as free:
-        if not free:
-            raise _in_use(folder, _OPEN)
-        presence = Presence(folder)
-        try:
+    presence = Presence(folder)
+    try:
+        with write_lock(presence.folder, wait=False) as free:
+            if not free:
+                raise _in_use(presence.folder, _OPEN)
             with presence.alone():
-                yield
-        finally:
-            presence.close()
+                yield presence
+    finally:
+        presence.close()
 
 
 def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
@@ -136,4 +149,4 @@ def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
 
 def _holders(folder: StoreFolder) -> list[int]:
     """Return the other processes that have the store open, as far as the system lists them."""
-    return sorted(holders([(folder.path, "FLOCK"), (folder.lock, "POSIX")]) - {os.getpid()})
+    return sorted(holders([(folder.way, "FLOCK"), (folder.lock, "POSIX")]) - {os.getpid()})

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lmdbstore.disk.place import Place
     from lmdbstore.errors import EventStoreException
     from lmdbstore.threads.deadline import Deadline
 
@@ -22,11 +23,12 @@ PATIENCE = 1.0
 class Job:
     """A change that waits for a leader, and its outcome."""
 
-    __slots__ = ("_latch", "_woken", "change", "done", "error", "thread", "withdrawn")
+    __slots__ = ("_latch", "_woken", "change", "done", "error", "place", "thread", "withdrawn")
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, place: Place) -> None:
         self.thread = threading.get_ident()
         self.change = change
+        self.place = place
         self.done = False
         self.withdrawn = False  # whether its caller waits no longer
         self.error: EventStoreException | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import traceback
 from bisect import bisect_left
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lmdb
 
@@ -34,7 +34,10 @@ __all__ = ["WriteTransaction"]
 # frees are used again only by the next transaction but one. Without a reserve a store that is full
 # to the last page could not be emptied.
 RESERVE = 1 << 18
+LARGEST_PAGE = 1 << 16  # bytes; LMDB's limit
 FAR = 1 << 30  # unused bytes of the map; with this many a few events need no exact check
+
+_NONE: Any = None
 
 
 class WriteTransaction:
@@ -44,7 +47,8 @@ class WriteTransaction:
         """Prepare a transaction; `begin` begins it."""
         self.databases = databases
         self._environment = environment
-        self._txn: lmdb.Transaction[bytes] | None = None
+        # A plain attribute, since it is read ten times a save. None outside of the transaction.
+        self._live: lmdb.Transaction[bytes] = _NONE
         self.number = 0  # LMDB's, of this transaction; 0 until it has begun
         self._first_local_id = self.next_local_id = 0
         self.changed = False
@@ -52,20 +56,15 @@ class WriteTransaction:
 
     def begin(self) -> None:
         """Begin; the lock of the barrier is held, so that this does not wait."""
-        self._txn = self._environment.begin(write=True)
-        self.number = self._txn.id()
-        found = next_local_id(self._txn, self.databases)
+        self._live = self._environment.begin(write=True)
+        self.number = self._live.id()
+        found = next_local_id(self._live, self.databases)
         self._first_local_id = self.next_local_id = fmt.decode_number(found)
         if not 0 < self.next_local_id < fmt.LOCAL_IDS:
             raise StoreDamaged(
                 f"the store's next local id is {self.next_local_id:,}, which is out of range; "
                 "repair it"
             )
-
-    @property
-    def _live(self) -> lmdb.Transaction[bytes]:
-        assert self._txn is not None, "a change outside of its transaction"  # noqa: S101
-        return self._txn
 
     # -- changes: each reports whether it happened, or raises if the indexes contradict each other -
 
@@ -155,7 +154,10 @@ class WriteTransaction:
 
         `many`: the changes may be more than a few events.
         """
-        info, page = self._environment.info(), self._environment.stat()["psize"]
+        info = self._environment.info()
+        if not many and info["map_size"] - info["last_pgno"] * LARGEST_PAGE >= FAR:
+            return  # a short path: far away, whatever the size of a page
+        page = self._environment.stat()["psize"]
         far = info["map_size"] - info["last_pgno"] * page >= FAR
         if not self.changed or (far and not many):
             return
@@ -200,7 +202,7 @@ class WriteTransaction:
         if self.changed:
             self._live.put(fmt.TRANSACTION, fmt.encode_checked(self.number))
             self._live.commit()
-        self._txn = None
+        self._live = _NONE
 
     def is_committed(self) -> bool:
         """Whether the commit happened, even if an interrupt struck as it returned.
@@ -222,11 +224,11 @@ class WriteTransaction:
     def settle(self) -> None:
         """Commit nothing: this completes the half-finished commit of a writer that died."""
         self._live.commit()
-        self._txn = None
+        self._live = _NONE
 
     def drop(self, error: BaseException | None = None) -> None:
         """Abandon the uncommitted changes; `error` is the reason."""
         while error is not None:
             traceback.clear_frames(error.__traceback__)
             error = error.__cause__ or error.__context__
-        self._txn = None
+        self._live = _NONE

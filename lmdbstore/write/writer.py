@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.place import Place
     from lmdbstore.processes.barrier import Barrier
     from lmdbstore.threads.gate import Gate
 
@@ -115,19 +116,20 @@ class Writer:
         self._environment = environment
         self._databases = databases
 
-    def write(self, change: Change, deadline: Deadline = FOREVER) -> None:
-        """Carry out a change; when this returns it is committed.
+    def write(self, change: Change, place: Place, deadline: Deadline = FOREVER) -> None:
+        """Carry out a change; when this returns it is committed, and its place led to the store.
 
         If Ctrl-C interrupts the wait, the change is carried out whole or not at all.
 
         Raises:
             WriteBusy: others wrote until the deadline.
             StoreClosed: the environment was closed before the change was carried out.
+            StoreMoved: the place led elsewhere when the change was committed.
             EventWriteException, EventNotFound: the change was refused, or could not be written.
         """
         if self.writing_here or self._gate.barred_here:
             raise reentry(EventWriteException, "a write")
-        job = Job(change)
+        job = Job(change, place)
         try:
             if deadline.limit != 0:  # else it leads or is refused: its outcome is always known
                 self._queue.append(job)
@@ -225,8 +227,9 @@ class Writer:
         return first.thread == job.thread or not (first.change.alone or job.change.alone)
 
     def _wake_next(self) -> None:
-        with contextlib.suppress(IndexError):
-            self._queue[0].wake()
+        if self._queue:
+            with contextlib.suppress(IndexError):  # another thread has taken it out
+                self._queue[0].wake()
 
     def _lead(self, own: Job, deadline: Deadline) -> None:
         batch: list[Job] = []
@@ -262,6 +265,8 @@ class Writer:
         """Wait a little for the callers answered last, if they are likely to write again."""
         if own.change.alone or time.monotonic() > self._answered + GATHER_WITHIN:
             return
+        if len(self._queue) == len(self._companions) == 1 and own.thread in self._companions:
+            return  # a thread that writes alone; a short path for what follows
         if self._resting:
             self._resting -= 1
             return
@@ -331,7 +336,7 @@ class Writer:
 def _commit(txn: WriteTransaction, batch: list[Job]) -> None:
     try:
         refusals = apply_all(txn, [job.change for job in batch])
-        if not all(job.change.frees for job in batch):
+        if [job for job in batch if not job.change.frees]:
             txn.check_room(many=batch[0].change.alone)
     except (EventStoreException, lmdb.Error) as error:
         raise _BrokenTransaction(error) from error
@@ -352,8 +357,14 @@ def _commit(txn: WriteTransaction, batch: list[Job]) -> None:
 
 
 def _end(batch: list[Job], refusals: list[EventStoreException | None]) -> None:
+    """Answer the callers, after the commit: only now a place can tell where the changes are."""
+    first = batch[0]
+    if len(batch) == 1 and not first.place.is_left():
+        first.end(refusals[0])
+        return
+    left = {place for place in {job.place for job in batch} if place.is_left()}
     for job, refusal in zip(batch, refusals, strict=True):
-        job.end(refusal)
+        job.end(job.place.moved(committed=refusal is None) if job.place in left else refusal)
 
 
 def _own(

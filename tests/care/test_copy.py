@@ -220,13 +220,13 @@ def test_an_interrupt_during_the_cleanup_leaves_nothing(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
-    remove, struck = files._remove_flat, list[str]()
+    remove, struck = files._remove, list[str]()
 
-    def interrupted(made: str) -> None:
+    def interrupted(name: str, *rest: Any, **how: Any) -> None:
         if stopped and not struck:  # but not while the store of the copy is made
-            struck.append(made)
+            struck.append(name)
             raise KeyboardInterrupt
-        remove(made)
+        remove(name, *rest, **how)
 
     stopped: list[int] = []
 
@@ -235,7 +235,7 @@ def test_an_interrupt_during_the_cleanup_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_remove_flat", interrupted)
+        patch.setattr(files, "_remove", interrupted)
         with pytest.raises(KeyboardInterrupt):
             store.backup(tmp_path / "copy", progress=stop)
     assert struck

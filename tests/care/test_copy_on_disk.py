@@ -24,17 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lmdbstore.disk.files import Directory
+
 pytestmark = pytest.mark.surroundings
 
 
 # -- errors of the system -------------------------------------------------------------------------
 
 
-def failing(folder: str) -> Callable[[str], None]:
+def failing(folder: Path) -> Callable[[Directory], None]:
     whole = files.flush_folder
 
-    def flush(other: str) -> None:
-        if other == folder:
+    def flush(other: Directory) -> None:
+        if os.path.samestat(os.fstat(other.descriptor), folder.stat()):
             raise OSError(5, "Input/output error")
         whole(other)
 
@@ -45,7 +47,7 @@ def test_a_backup_whose_name_cannot_be_flushed_is_removed(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
-    monkeypatch.setattr(copying, "flush_folder", failing(str(tmp_path)))
+    monkeypatch.setattr(copying, "flush_folder", failing(tmp_path))
     with pytest.raises(EventWriteException, match="Input/output error"):
         store.backup(tmp_path / "copy")
     assert os.listdir(tmp_path) == ["events"]
@@ -57,7 +59,7 @@ def test_a_store_whose_new_file_cannot_be_flushed_is_closed(
     """Otherwise events acknowledged later could be lost with the new file."""
     events = fill(store)
     with monkeypatch.context() as patch:
-        patch.setattr(files, "flush_folder", failing(str(path)))
+        patch.setattr(files, "flush_folder", failing(path))
         with pytest.raises(EventWriteException, match="old file back"):
             store.compact()
     for call in (lambda: store.save(Event()), lambda: store.get("e2999")):
@@ -75,7 +77,7 @@ def test_a_file_that_cannot_be_replaced_stays_in_use(
     events = fill(store)
     before = sorted(os.listdir(path))
 
-    def refused(*_: str) -> None:
+    def refused(*_: str, **__: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     with monkeypatch.context() as patch:

@@ -25,6 +25,7 @@ from tests.tools.purges import event, ids, in_use, names
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmdbstore.disk.place import Place
     from lmdbstore.threads.deadline import Deadline
     from lmdbstore.write.change import Change
 
@@ -142,12 +143,12 @@ def test_pieces_are_halved_if_the_store_is_too_full(
     store.save_many(event(n) for n in range(100))
     write, sizes = Environment.write, list[int]()
 
-    def full(self: Environment, change: Change, deadline: Deadline) -> None:
+    def full(self: Environment, change: Change, place: Place, deadline: Deadline) -> None:
         if isinstance(change, purging._Erase):
             sizes.append(len(change._keys))
             if len(change._keys) > 30:
                 raise StoreFull("full")
-        write(self, change, deadline)
+        write(self, change, place, deadline)
 
     monkeypatch.setattr(Environment, "write", full)
     assert store.purge(before=90.0).events == 90

@@ -329,14 +329,14 @@ def test_pages_are_checked_while_no_process_can_write(
     def look(name: str, *, subdir: bool) -> list[str]:
         with open(path / "barrier", "rb") as barrier, pytest.raises(BlockingIOError):
             fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        looked.append((name, subdir))
+        looked.append((os.path.samefile(name, path / "data.mdb"), subdir))
         return []
 
     monkeypatch.setattr(lmdb.verify, "verify", look)
     with LMDBEventStore(path) as store:
         assert store.verify(pages=True) == []
     assert verify(path, pages=True) == []
-    assert looked == [(str(path / "data.mdb"), False)] * 2
+    assert looked == [(True, False)] * 2
     with open(path / "barrier", "rb") as barrier:
         fcntl.flock(barrier, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -199,8 +199,8 @@ def test_missing_parent_folders_are_made_with_the_usual_rights(
     flushed: list[str] = []
     flush = files.flush_folder
 
-    def noted(folder: str) -> None:
-        flushed.append(folder)
+    def noted(folder: files.Directory) -> None:
+        flushed.append(folder.path)
         flush(folder)
 
     monkeypatch.setattr(files, "flush_folder", noted)
@@ -229,7 +229,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
     LMDBEventStore(path).close()
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         txn.put(fmt.FORMAT, fmt.encode_checked(99), db=databases.meta)
-    with pytest.raises(StoreOpenError, match=r"version 99.*version 4"):
+    with pytest.raises(StoreOpenError, match=r"version 99.*version 5"):
         LMDBEventStore(path)
     with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
         meta = environment.open_db(fmt.META, txn)

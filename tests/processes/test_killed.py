@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,16 @@ def waits_for_a_lock(pid: int | None) -> bool:
     )
 
 
+def has_open(process: int | None, file: Path) -> bool:
+    """Whether a process has a file open for writing."""
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed since
+            info = (descriptor.parent.parent / "fdinfo" / descriptor.name).read_text()
+            if os.readlink(descriptor) == str(file) and int(info.split()[3], 8) & os.O_RDWR:
+                return True
+    return False
+
+
 @pytest.mark.parametrize("number", [4, 5])
 def test_a_process_killed_while_opening_does_not_mislead_waiting_openers(
     path: Path, tmp_path: Path, number: int
@@ -98,11 +108,11 @@ def test_a_process_killed_while_opening_does_not_mislead_waiting_openers(
         for name in events:
             store.save(Event(name))
     log, data = tmp_path / "calls", path / "data.mdb"
-    held = ["strace", "-f", "-o", str(log), "-P", str(data), "-e", "trace=openat,pread64"]
+    held = ["strace", "-f", "-o", str(log), "-P", str(data), "-e", "trace=pread64"]
     held += ["-e", f"inject=pread64:delay_enter={LONG * 1_000_000}"]
     opening = "from lmdbstore import Event, LMDBEventStore\nstore = LMDBEventStore(sys.argv[1])"
     with program(opening, path, under=held) as first:
-        until(lambda: "O_RDWR" in log.read_text(), "the first does not come to open the data file")
+        until(lambda: has_open(first.pid, data), "the first does not come to open the data file")
         using = "store.save(Event('next'))\nprint(len(store))"
         with program(f"{opening}\n{using}", path) as second:
             until(lambda: waits_for_a_lock(second.pid), "the second does not wait for the first")

@@ -29,11 +29,13 @@ FOLDERS = "?mkdir,mkdirat,?rename,renameat,renameat2,?link,linkat,?unlink,unlink
 TRACED = f"trace={WRITES},{FLUSHES},{FILES},{FOLDERS}"
 FILTER = "--seccomp-bpf"
 WHOLE = 1 << 20  # bytes of a string that strace prints; more than any single write here
-_LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
+_LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)(?:<((?:\\x[0-9a-f]{2})*)>)?")
 _UNFINISHED = re.compile(r"(\d+) +(\w+\(.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _DESCRIPTOR = re.compile(r"(\d+)<((?:\\x[0-9a-f]{2})*)>")
+_INSIDE = re.compile(r'\d+<((?:\\x[0-9a-f]{2})*)>, "((?:\\x[0-9a-f]{2})*)"')
+_WAY = re.compile(r"/proc/self/fd/(\d+)(/.*)")
 _NEVER = sys.maxsize
 
 
@@ -102,6 +104,7 @@ def traced(trace: Path, command: list[str], *options: str) -> list[str]:
 def read_trace(trace: Path) -> list[Call]:
     """Return the calls of a trace, in the order in which they began."""
     calls: list[Call] = []
+    opened: dict[int, str] = {}  # the path of each descriptor
     begun: dict[str, tuple[int, str]] = {}  # by thread: where, and what is known of it
     with trace.open(encoding="ascii", errors="replace") as lines:
         for number, line in enumerate(lines):
@@ -114,8 +117,36 @@ def read_trace(trace: Path) -> list[Call]:
                 line = f"{found[1]} {head}{found[3]}"  # noqa: PLW2901  the line as it would be
             if found := _LINE.match(line):
                 result = -1 if found[4] == "?" else int(found[4])
-                calls.append(Call(found[2], found[3], result, first, number))
+                arguments = _with_paths(found[2], found[3], opened)
+                calls.append(Call(found[2], arguments, result, first, number))
+                if found[5]:
+                    opened[result] = os.fsdecode(_bytes(found[5]))
     for number, text in begun.values():
         name, _, arguments = text.partition("(")
-        calls.append(Call(name, arguments, -1, number, _NEVER))
+        calls.append(Call(name, _with_paths(name, arguments, opened), -1, number, _NEVER))
     return sorted(calls, key=lambda call: call.begun)
+
+
+def _with_paths(name: str, arguments: str, opened: dict[int, str]) -> str:
+    """Return the arguments of a call with each name as a path, also if it was given otherwise.
+
+    A name may be relative to a descriptor, or lead to one through `/proc`.
+    """
+    if "write" in name:  # its text is no name
+        return arguments
+
+    def joined(found: re.Match[str]) -> str:
+        folder, inside = (os.fsdecode(_bytes(text)) for text in found.groups())
+        return f'"{_hex(os.path.join(folder, inside))}"' if inside else found[0]
+
+    def led(found: re.Match[str]) -> str:
+        path = os.fsdecode(_bytes(found[1]))
+        if way := _WAY.fullmatch(path):
+            path = opened.get(int(way[1]), path.removesuffix(way[2])) + way[2]
+        return f'"{_hex(path)}"'
+
+    return _STRING.sub(led, _INSIDE.sub(joined, arguments))
+
+
+def _hex(path: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(path))

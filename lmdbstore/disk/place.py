@@ -1,0 +1,269 @@
+"""The place of an open store: whether its path still leads to the files that are open.
+
+A folder can be renamed, removed, replaced or mounted over, and a process that has a file open does
+not notice. So the identities (device and inode) of the folder and of the files in it are noted when
+a store is opened, and compared with what its path leads to.
+
+Rules:
+- A full check examines the folder and each file by its path. It is made at least once a second.
+- A quick check is one `stat` of the folder. If the folder is the same one and its ctime is that of
+  the last full check, no name in it was removed, replaced or renamed since. The system's clock is
+  coarse: a name may change after a full check while the ctime stays the same. So a quick check
+  counts only if the ctime was old when the full check was made (as Git treats its index).
+- A file that is mounted over changes no ctime; the next full check finds it.
+- overlayfs copies a file when it is first written to. A process that has the old file open for
+  reading keeps it, and the inode may stay the same. So a reader also compares the transactions: of
+  the file first, and then of its map, which may never be older.
+- A difference is not noted for good: if the folder is moved back, the store works again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from os import stat
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lmdbstore.errors import StoreMoved
+
+from . import format as fmt
+from .files import DESCRIPTORS
+from .folder import BARRIER_FILE, DATA_FILE, LOCK_FILE, StoreFolder
+from .last_state import last_state
+from .meta_page import meta_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "READ_NOTHING",
+    "Files",
+    "Identity",
+    "Known",
+    "Place",
+    "check_folder",
+    "identity_at",
+    "identity_of",
+]
+
+LONGEST = 1.0  # seconds between two full checks
+SECOND = 1_000_000_000  # nanoseconds
+# The age in nanoseconds from which a ctime tells changes apart: some file systems note seconds.
+SETTLED, SETTLED_SECONDS = SECOND // 20, 2 * SECOND + SECOND // 20
+
+READ_NOTHING = "this call has read and written nothing"
+COMMITTED = "the change of this call was committed to the store that moved"
+REFUSED = "this call has written nothing"
+
+Identity = tuple[int, int]  # device and inode
+
+
+class Files(NamedTuple):
+    """The identities of a folder, and of the files in it; None for a file that is not there."""
+
+    folder: Identity
+    data: Identity | None
+    barrier: Identity | None
+    lock: Identity | None
+
+    @classmethod
+    def of(cls, path: str, folder: os.stat_result) -> Files:
+        """Return what is at a path now, of which the folder was examined; raises OSError."""
+        names = DATA_FILE, BARRIER_FILE, LOCK_FILE
+        return cls(identity_of(folder), *(identity_at(f"{path}/{name}") for name in names))
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Return the device and the inode of a file."""
+    return status.st_dev, status.st_ino
+
+
+def identity_at(path: str) -> Identity | None:
+    """Return the identity of what is at a path, without following a link; raises OSError."""
+    try:
+        return identity_of(os.lstat(path))
+    except FileNotFoundError:
+        return None
+
+
+class Known:
+    """The files that an environment has open; several places can lead to them."""
+
+    def __init__(
+        self,
+        files: Files,
+        store: bytes | None,
+        descriptor: int,
+        settled: Callable[[Callable[[], str]], str],
+        transaction: Callable[[], int] | None,
+    ) -> None:
+        """Note the identity of the store in the files, too, and a descriptor of the folder.
+
+        `settled` runs a function while no file is being replaced by the environment itself.
+        `transaction` returns the last one in the map, for an environment that only reads.
+        """
+        self.files = files
+        self.store = store
+        self.descriptor = descriptor
+        self.settled = settled
+        self.transaction = transaction
+
+    def whereabouts(self) -> str:
+        """Return where the open folder is now, if the system knows, for a message."""
+        with suppress(OSError):
+            if identity_of(os.fstat(self.descriptor)) == self.files.folder:
+                now = os.readlink(f"{DESCRIPTORS}/{self.descriptor}")
+                return f" (the open one is {now!r} now)"
+        return ""
+
+
+class Place:
+    """A path, and the open files to which it led."""
+
+    __slots__ = ("_difference", "_known", "_path", "_quick", "_way", "deadline")
+
+    def __init__(self, path: str, known: Known) -> None:
+        """Compare `path` with the known files from now on; nothing is compared yet."""
+        self._path = path
+        self._way = os.fsencode(path)
+        self._known = known
+        self._quick: tuple[int, int, int] | None = None  # the folder, and its ctime
+        self._difference = ""
+        self.deadline = 0.0  # a call after this moment, by the monotonic clock, makes a full check
+
+    def check(self, outcome: str = READ_NOTHING) -> None:
+        """Raise StoreMoved if the path leads elsewhere; `outcome` says what the call has done."""
+        if self._look():
+            raise self._moved(outcome)
+
+    def check_same(self, before: Known) -> None:
+        """Raise StoreMoved if the store here is not the one that was known before, by a parent."""
+        known = self._known
+        if (known.files.folder, known.store) != (before.files.folder, before.store):
+            self._difference = "the parent of this process had another store open there"
+            raise self._moved(READ_NOTHING)
+
+    def is_left(self) -> bool:
+        """Whether the path leads elsewhere; by a quick check, if that is enough."""
+        try:
+            found = stat(self._way)
+            if (
+                self._quick == (found.st_dev, found.st_ino, found.st_ctime_ns)
+                and monotonic() < self.deadline
+            ):
+                return False
+        except OSError:  # the full check finds out
+            pass
+        return bool(self._look())
+
+    def moved(self, *, committed: bool) -> StoreMoved:
+        """Return the exception for a change that was committed, or refused, elsewhere."""
+        return self._moved(COMMITTED if committed else REFUSED, committed=committed)
+
+    def _moved(self, outcome: str, *, committed: bool = False) -> StoreMoved:
+        return StoreMoved(
+            f"the path {self._path!r} no longer leads to the store that was opened by it: "
+            f"{self._difference}; {outcome}; if that was not intended, put the store back in its "
+            "place, otherwise close this store object and open the path again",
+            committed=committed,
+        )
+
+    # -- the full check ---------------------------------------------------------------------------
+
+    def _look(self) -> str:
+        """Make a full check; return what is different, or an empty text."""
+        began, until = time.time_ns(), monotonic() + LONGEST
+        self._quick = None
+        found = self._compared()
+        if isinstance(found, str):
+            # A file that the environment replaces itself is not known yet.
+            found = self._known.settled(self._compare)
+        if isinstance(found, str) and found:
+            self._difference, self.deadline = found, 0.0
+            return found
+        if not isinstance(found, str) and began - found[2] > _settled_after(found[2]):
+            self._quick = found
+        self.deadline = until
+        return ""
+
+    def _compare(self) -> str:
+        found = self._compared()
+        return found if isinstance(found, str) else ""
+
+    def _compared(self) -> str | tuple[int, int, int]:
+        """Return what is different, or else the folder and its ctime before the comparison."""
+        try:
+            status = stat(self._way)
+            found = Files.of(self._path, status)
+            if found != self._known.files:
+                return self._described(found)
+            if self._known.transaction is not None and self._is_older(self._known.transaction):
+                return (
+                    f"{DATA_FILE} there is a newer copy of the one that is open (overlayfs copies "
+                    "a file when it is first written to)"
+                )
+        except FileNotFoundError:
+            return f"nothing is there{self._known.whereabouts()}"
+        except OSError as error:
+            return f"it cannot be examined ({error.strerror}){self._known.whereabouts()}"
+        return status.st_dev, status.st_ino, status.st_ctime_ns
+
+    def _is_older(self, transaction: Callable[[], int]) -> bool:
+        """Whether the map is older than the file at the path, opened now."""
+        with open(f"{self._path}/{DATA_FILE}", "rb", buffering=0) as file:
+            first = meta_at(file, 0)
+            second = first and meta_at(file, first.page_size)
+        last = max((meta.transaction for meta in (first, second) if meta), default=0)
+        return last > transaction()  # this one second: other processes may write
+
+    def _described(self, found: Files) -> str:
+        known = self._known.files
+        if found.folder != known.folder:
+            return f"{_folder_text(self._path, self._known)}{self._known.whereabouts()}"
+        for name in ("data", "barrier", "lock"):
+            was, now = getattr(known, name), getattr(found, name)
+            file = {"data": DATA_FILE, "barrier": BARRIER_FILE, "lock": LOCK_FILE}[name]
+            if now is None and was is not None:
+                return f"{file} in the folder is gone"
+            if now != was:
+                return f"{file} in the folder is another file than the one that is open"
+        return "the folder was changed while it was examined"
+
+
+def _settled_after(ctime: int) -> int:
+    return SETTLED if ctime % SECOND else SETTLED_SECONDS
+
+
+def _folder_text(path: str, known: Known) -> str:
+    """Describe another folder."""
+    try:
+        with open(StoreFolder(path).data, "rb") as file:
+            pages, trees = last_state(file, _ignored)
+            store = fmt.decode_identity(pages.lookup(trees.get(fmt.META), fmt.IDENTITY) or b"")
+    except (OSError, ValueError):
+        return "another folder is there, without a store"
+    if store is not None and store == known.store:
+        return "another folder is there, with a copy of the store"
+    return "another folder is there, with another store"
+
+
+def _ignored(_: Any) -> None:
+    """Take what cannot be read in a file that is not ours."""
+
+
+def check_folder(path: str, folder: Identity, outcome: str = READ_NOTHING) -> None:
+    """Raise StoreMoved if a path does not lead to a folder; `outcome` says what the call did."""
+    try:
+        if identity_of(stat(path)) == folder:
+            return
+        found = "another folder is there"
+    except FileNotFoundError:
+        found = "nothing is there"
+    except OSError as error:
+        found = f"it cannot be examined ({error.strerror})"
+    raise StoreMoved(
+        f"the path {path!r} no longer leads to the folder that was opened by it: {found}; "
+        f"{outcome}; find out what was moved, and call this again"
+    )
