@@ -110,8 +110,9 @@ def _wait_for_writers(environment: Environment, user: object, deadline: Deadline
         # If a snapshot of another store object reads the file, the first write reports that.
         environment.become_writer(deadline)
     except WriteBusy as error:
+        refusal = opening_busy(environment.folder, deadline)  # while the folder is open
         registry.release(environment, user)
-        raise opening_busy(environment.folder, deadline) from error
+        raise refusal from error
     except StoreClosed as error:  # it could not be opened again; its users see why
         registry.release(environment, user)
         raise StoreOpenError(str(error)) from error

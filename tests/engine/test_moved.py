@@ -23,13 +23,14 @@ from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.threads.deadline import FOREVER
 from lmdbstore.write.job import Job
 from lmdbstore.write.save import Save
-from lmdbstore.write.writer import Writer
 from tests.tools.children import in_child
 from tests.tools.moves import MOVES, OTHER, Move, aside, other_store, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from lmdbstore.write.writer import Writer
 
 EVENTS = 700  # more than a page of a search
 
