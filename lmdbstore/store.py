@@ -71,6 +71,10 @@ class LMDBEventStore(LMDBView, EventStore):
     write, which was never acknowledged; the write may appear when another process settles it. A
     read inside a write of the same thread (by a signal handler) sees the state before the write.
 
+    Found: every write, and reads at least once a second, check that the path still leads to the
+    store. If it was renamed, replaced or removed, they raise `StoreMoved`. If it is put back, the
+    store works again.
+
     A store pickles as its path and options, and opens when it is unpickled. After `fork` the child
     opens the folder for itself at its first call; the child cannot use the parent's snapshots.
     """
@@ -148,6 +152,7 @@ class LMDBEventStore(LMDBView, EventStore):
             InvalidEvent: the event cannot be stored; nothing was written.
             DuplicateEvent: its id is in the store already; the stored event is untouched.
             StoreFull: the map is full; nothing was written.
+            StoreMoved: the path leads elsewhere; `committed` says whether it was written there.
             StoreClosed, ReadOnlyStore: the store was closed, or opened with `readonly=True`.
             EventWriteException: the write failed; unless the message says otherwise, nothing was
                 written.
