@@ -35,6 +35,7 @@ from lmdbstore.errors import (
     EventWriteException,
     InvalidEvent,
     StoreDamaged,
+    StoreMoved,
     StoreOpenError,
     shown,
 )
@@ -206,7 +207,13 @@ def _repaired(presence: Presence, progress: Progress | None, *, keep_changed: bo
     with temporary_folder(directory) as made:
         with open(folder.data, "rb") as file:
             source = _Source(file, folder.named(folder.data), keep_changed=keep_changed)
-            events = _rebuild(source, StoreFolder(f"{made.way}/{NEW}"), progress)
+            try:
+                events = _rebuild(source, StoreFolder(f"{made.way}/{NEW}"), progress)
+            except StoreMoved as error:  # of the new store
+                check_folder(folder.path, identity, "nothing was repaired")
+                raise EventWriteException(
+                    "nothing was repaired: the temporary folder of the new file was removed"
+                ) from error
         check_folder(folder.path, identity, "nothing was repaired")
         kept_as = _replace(presence, made, keep=bool(source.left_out))
     check_folder(folder.path, identity, "the store that moved was repaired, and no other one")

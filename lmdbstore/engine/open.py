@@ -195,7 +195,10 @@ def _has_side_files(present: dict[str, os.stat_result]) -> bool:
 
 
 def _provide_side_files(folder: StoreFolder) -> None:
-    rights = folder.rights
+    try:
+        rights = folder.rights
+    except OSError as error:  # it was moved while it was being opened
+        raise StoreOpenError(f"the store {folder.path!r} could not be opened: {error}") from error
     create_barrier_file(folder, rights)
     create_snapshots_file(folder, rights)
 
