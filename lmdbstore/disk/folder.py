@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from lmdbstore.errors import StoreOpenError, shown
 
+from .rights import Rights, mend, rights_of
+
 __all__ = [
     "BARRIER_FILE",
     "DATA_FILE",
@@ -62,9 +64,9 @@ class StoreFolder(NamedTuple):
         return os.path.exists(self.data)
 
     @property
-    def rights(self) -> int:
+    def rights(self) -> Rights:
         """The rights of the data file, which the other files get too; raises OSError."""
-        return stat.S_IMODE(os.stat(self.data).st_mode)
+        return rights_of(os.stat(self.data))
 
     @property
     def identity(self) -> tuple[int, int] | None:
@@ -82,6 +84,17 @@ class StoreFolder(NamedTuple):
                 f"the store {shown(self.path)} could not be opened: {error}"
             ) from error
         return status.st_dev, status.st_ino
+
+    @property
+    def is_on_readonly_medium(self) -> bool:
+        """Whether nothing can be written to the folder, whatever the rights; raises OSError."""
+        return bool(os.statvfs(self.path).f_flag & os.ST_RDONLY)
+
+    def mend_rights(self) -> None:
+        """Let everyone that may use the data file use its side files, as far as possible."""
+        wanted = self.rights
+        for path in (self.lock, self.barrier):
+            mend(path, wanted)
 
     def foreign_names(self) -> list[str]:
         """Return the names in the folder, except side files and temporary names; raises OSError."""

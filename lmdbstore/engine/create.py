@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
+import stat
+from typing import TYPE_CHECKING, NamedTuple
 
 import lmdb
 
@@ -24,11 +25,15 @@ from lmdbstore.disk.folder import (
     StoreFolder,
 )
 from lmdbstore.disk.lmdb_errors import advice, map_advice
+from lmdbstore.disk.rights import give, rights_of
 from lmdbstore.errors import StoreOpenError, shown
 from lmdbstore.processes.barrier import create_barrier_file
 from lmdbstore.processes.snapshot_notes import create_snapshots_file
 
-from .lock_file import allocate_lock_file
+from .lock_file import create_lock_file
+
+if TYPE_CHECKING:
+    from lmdbstore.disk.rights import Rights
 
 __all__ = ["NewStore", "create_store"]
 
@@ -47,8 +52,9 @@ class NewStore(NamedTuple):
 def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: bool) -> None:
     """Create an empty store in a folder that holds none, if that is allowed.
 
-    Its files get the rights of `new.mode`, whatever the umask. A new folder gets the right to enter
-    it for every user that may read them.
+    Its files get the rights of `new.mode`, whatever the umask, and the owner and the group of a
+    folder that exists, if this process may give them. A new folder gets the right to enter it for
+    every user that may read them.
 
     Raises:
         StoreOpenError: something else is in the way, or the folder cannot be made.
@@ -61,8 +67,10 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
     try:
         with temporary_folder(parent) as made:
             os.mkdir(made, 0o700)
-            _fill(StoreFolder(made), new)
-            _set_rights(made, new.mode)
+            rights = rights_of(os.stat(made))  # the group may be that of the parent
+            _fill(StoreFolder(made), new, rights._replace(mode=FILE_MODE))
+            wanted = rights_of(os.stat(path)) if parent == path else rights
+            _set_rights(made, wanted._replace(mode=new.mode))
             if parent == path:
                 _move_in(made, path)
             else:
@@ -93,8 +101,8 @@ def _check_free(folder: StoreFolder, *, create: bool, readonly: bool) -> None:
         )
 
 
-def _fill(made: StoreFolder, new: NewStore) -> None:
-    allocate_lock_file(made.lock, max(new.max_readers, FIRST_READERS), FILE_MODE)
+def _fill(made: StoreFolder, new: NewStore, rights: Rights) -> None:
+    create_lock_file(made, max(new.max_readers, FIRST_READERS), rights)
     environment = lmdb.open(
         os.fsencode(made.path),  # as str it would have to be UTF-8
         map_size=max(new.map_size, FIRST_MAP),
@@ -107,15 +115,25 @@ def _fill(made: StoreFolder, new: NewStore) -> None:
         create_databases(environment)
     finally:
         environment.close()
-    create_barrier_file(made, FILE_MODE)
-    create_snapshots_file(made, FILE_MODE)
+    create_barrier_file(made, rights)
+    create_snapshots_file(made, rights)
     flush_folder(made.path)
 
 
-def _set_rights(made: str, mode: int) -> None:
-    for name in os.listdir(made):
-        os.chmod(os.path.join(made, name), mode)
-    os.chmod(made, mode | (mode & 0o444) >> 2)
+def _set_rights(made: str, wanted: Rights) -> None:
+    # Through descriptors: an owner of the folder above could put a link in the place of a name.
+    folder = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for name in os.listdir(folder):
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                give(file, wanted)
+            finally:
+                os.close(file)
+        status, mode = os.fstat(folder), wanted.mode
+        os.fchmod(folder, mode | (mode & 0o444) >> 2 | status.st_mode & stat.S_ISGID)
+    finally:
+        os.close(folder)
 
 
 def _move_in(made: str, path: str) -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.disk.folder import StoreFolder
     from lmdbstore.processes.barrier import Barrier
+    from lmdbstore.processes.marks import Marks
     from lmdbstore.processes.presence import Presence
     from lmdbstore.processes.snapshot_notes import Notes, Reader
     from lmdbstore.write.change import Change
@@ -60,6 +61,7 @@ class Opened(NamedTuple):
     """The open parts of a folder."""
 
     presence: Presence
+    marks: Marks
     lmdb: lmdb.Environment
     databases: Databases
     barrier: Barrier
@@ -76,7 +78,7 @@ class Environment:
         self.pid = os.getpid()
         self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
         self.gate = Gate()
-        self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened
+        self.presence, self.marks, self.lmdb, self.databases, self.barrier, self.notes = opened
         self._held: WeakSet[HeldTransaction] = WeakSet()
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
 
@@ -223,7 +225,8 @@ class Environment:
             ) from error
         except OSError as error:
             refusal = error
-        self.lmdb = open_lmdb(self.folder, self.options, locked=True)
+        self.marks.move()
+        self.lmdb = open_lmdb(self.folder, self.options, self.marks, locked=True)
         self.databases = open_databases(self.lmdb, self.folder.path, readonly=False)
         self.writer.use(self.lmdb, self.databases)
         return refusal
@@ -259,6 +262,7 @@ class Environment:
         self.writer.while_idle(lambda: self.gate.keep_out(self._shut))
         self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write
+        self.marks.close()
         self.presence.close()
 
     def _shut(self) -> None:
@@ -275,6 +279,7 @@ class Environment:
         self._drop_held()
         self.notes.close()
         self.barrier.abandon()
+        self.marks.abandon()
         self.presence.abandon()
         with contextlib.suppress(lmdb.Error):  # the file is the parent's; the child releases it
             self.lmdb.close()

@@ -7,7 +7,8 @@ Each step prevents one failure, and later steps rely on it:
 3. If this process has the folder open already, that environment is shared.
 4. The process is present in the folder, so that no other process replaces the data file.
 5. The file is inspected, and LMDB opens it, while no other process does the same.
-6. The file is checked to be a store; its side files are made if missing, and opened.
+6. The file is checked to be a store; its side files are made if missing, and opened. Marks exclude
+   processes that use other side files.
 7. Its databases are opened, while no other process writes.
 """
 
@@ -20,6 +21,7 @@ from lmdbstore.disk.databases import check_is_store, open_databases
 from lmdbstore.disk.folder import FILE_MODE, StoreFolder
 from lmdbstore.errors import InvalidOption, StoreOpenError, shown
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
+from lmdbstore.processes.marks import Marks
 from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
@@ -85,24 +87,29 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
         presence = Presence(folder)
         undo.callback(presence.close)
         with opening_lock(folder):
-            opened = open_lmdb(folder, options)
+            marks = Marks(folder)
+            undo.callback(marks.close)
+            folder.mend_rights()
+            opened = open_lmdb(folder, options, marks)
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
-        if not options.readonly:
-            _provide_side_files(folder)  # a bare copy of the data file has none
-        notes = Notes(folder)
-        undo.callback(notes.close)
+        _provide_side_files(folder, readonly=options.readonly)
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
+        marks.use_barrier(barrier.status)
+        notes = Notes(folder)
+        undo.callback(notes.close)
         databases = _open_databases(folder, opened, barrier, readonly=options.readonly)
         undo.pop_all()
-    return Environment(folder, options, Opened(presence, opened, databases, barrier, notes))
+    return Environment(folder, options, Opened(presence, marks, opened, databases, barrier, notes))
 
 
-def _provide_side_files(folder: StoreFolder) -> None:
+def _provide_side_files(folder: StoreFolder, *, readonly: bool) -> None:
+    """Make the side files that are missing: a bare copy of the data file has none."""
     rights = folder.rights
-    create_barrier_file(folder, rights)
-    create_snapshots_file(folder, rights)
+    create_barrier_file(folder, rights, readonly=readonly)
+    if not readonly:
+        create_snapshots_file(folder, rights)
 
 
 def _open_databases(

@@ -14,13 +14,16 @@ import lmdb
 
 from lmdbstore.disk.databases import MAX_DATABASES
 from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice
-from lmdbstore.errors import StoreOpenError
+from lmdbstore.disk.rights import trouble
+from lmdbstore.errors import StoreInUse, StoreOpenError, shown
+from lmdbstore.processes.snapshot_notes import slots_in
 
 from .inspect_file import inspect_data_file
 from .lock_file import provide_lock_file
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.processes.marks import Marks
 
     from .options import Options
 
@@ -30,14 +33,45 @@ DEFAULT_MAP_SIZE = 1 << 40  # bytes; costs address space only: no memory, and no
 LEAST_MAP_SIZE = 1 << 26  # bytes; halving stops here
 
 
-def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:
+def open_lmdb(
+    folder: StoreFolder, options: Options, marks: Marks, *, locked: bool = False
+) -> lmdb.Environment:
     """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
 
     Raises:
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
+        StoreInUse: the marks of another process exclude this one.
     """
     inspect_data_file(folder, readonly=options.readonly, locked=locked)
     provide_lock_file(folder, options.max_readers)
+    marks.use_lock_file()
+    if not options.readonly:
+        marks.write()
+    environment = _opened(folder, options)
+    try:
+        if _has_own_readers(environment):
+            environment.close()  # frees all slots of this process id
+            environment = _opened(folder, options)
+        if not environment.info()["num_readers"]:
+            marks.read_unlisted()
+    except BaseException:
+        environment.close()
+        raise
+    return environment
+
+
+def _has_own_readers(environment: lmdb.Environment) -> bool:
+    """Whether the reader table lists this process, which reads nothing yet.
+
+    The entries are of a dead process that had the same process id, in this pid namespace or in
+    another. LMDB frees the slots of a process when another one finds that it is dead, by a lock
+    for its process id. This process holds that lock from now on, so no other process would free
+    them; and none can take such a slot, because it would need the lock.
+    """
+    return any(reader.process == os.getpid() for reader in slots_in(environment.readers()))
+
+
+def _opened(folder: StoreFolder, options: Options) -> lmdb.Environment:
     size = options.map_size or DEFAULT_MAP_SIZE
     while True:
         try:
@@ -54,18 +88,23 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
             return environment
         except lmdb.Error as error:
             if not map_advice(error) or options.map_size or size <= LEAST_MAP_SIZE:
-                raise _open_error(folder.path, options, error) from error
+                raise _open_error(folder, options, error) from error
             size //= 2
 
 
-def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:
-    message = f"the store {path!r} could not be opened: {error}"
-    if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
+def _open_error(folder: StoreFolder, options: Options, error: lmdb.Error) -> StoreOpenError:
+    message = f"the store {folder.path!r} could not be opened: {error}"
+    refused = code(error) in (errno.EACCES, errno.EROFS, errno.EPERM)
+    if isinstance(error, lmdb.LockError) and code(error) == errno.EAGAIN:
+        return _taken(folder)
+    if refused and (why := trouble(folder.lock, folder.data)):
+        message += why
+    elif refused and options.readonly:
         message += (
             "; a reader too must be allowed to write the store's lock.mdb, because LMDB notes its "
             "readers there (nothing else is written)"
         )
-    elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
+    elif refused:
         message += "; to read it only, pass readonly=True"
     elif "already open" in str(error):
         message += "; this process has opened the same files with lmdb itself"
@@ -74,3 +113,13 @@ def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenErro
     else:
         message += map_advice(error)
     return StoreOpenError(message)
+
+
+def _taken(folder: StoreFolder) -> StoreInUse:
+    """Return the exception for a process id that LMDB's reader table has already."""
+    return StoreInUse(
+        f"the store {shown(folder.path)} is open in a process of another pid namespace (another "
+        f"container) that also has the process id {os.getpid()}, and LMDB tells readers apart by "
+        "process id; let both use one pid namespace (docker run --pid=host, or "
+        "--pid=container:NAME), or start one of them so that it gets another process id"
+    )

@@ -22,13 +22,15 @@ and settles the write: it takes the lock exclusively, runs an empty write transa
 completes a commit that was cut off half-way, and makes the byte even. A reader without the right to
 write continues at once: the write was never acknowledged.
 
-The side file is never removed or replaced while the store exists. Reader and writer hold separate
-descriptions of it, because `flock` belongs to the description. On processors that reorder stores,
-the locks and system calls of a commit keep the byte and the data in order.
+The side file is never removed or replaced while the store exists. On a read-only medium it may be
+missing: no process writes while the store is read there (see `processes.marks`). Reader and writer
+hold separate descriptions of it, because `flock` belongs to the description. On processors that
+reorder stores, the locks and system calls of a commit keep the byte and the data in order.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -38,7 +40,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lmdbstore.disk.files import make_file
 from lmdbstore.disk.lmdb_errors import advice
+from lmdbstore.disk.rights import trouble
 from lmdbstore.errors import StoreClosed, StoreOpenError
 from lmdbstore.threads.run_locked import run_locked
 
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.disk.rights import Rights
 
 __all__ = ["Barrier", "create_barrier_file", "write_lock"]
 
@@ -54,21 +59,29 @@ __all__ = ["Barrier", "create_barrier_file", "write_lock"]
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
 
 
-def create_barrier_file(folder: StoreFolder, mode: int) -> None:
-    """Make the side file of a store, if it is missing; raises StoreOpenError."""
+def create_barrier_file(folder: StoreFolder, rights: Rights, *, readonly: bool = False) -> None:
+    """Make the side file of a store, if it is missing.
+
+    With `readonly` it may stay missing, if this process may not write to the folder.
+
+    Raises:
+        StoreOpenError: it cannot be made.
+    """
     path = folder.barrier
+    if os.path.lexists(path):
+        return
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        try:
-            if os.fstat(descriptor).st_size == 0:
-                os.write(descriptor, b"\0")
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        make_file(path, rights, _fill)
     except OSError as error:
-        raise StoreOpenError(
-            f"{path!r} of the store could not be made: {error}{advice(error)}"
-        ) from error
+        if not readonly or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreOpenError(
+                f"{path!r} of the store could not be made: {error}{advice(error)}"
+            ) from error
+
+
+def _fill(descriptor: int) -> None:
+    os.write(descriptor, b"\0")
+    os.fsync(descriptor)
 
 
 @contextmanager
@@ -125,13 +138,20 @@ class Barrier:
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
-            raise StoreOpenError(
-                f"{path!r} cannot be opened ({error}); it belongs to the store; open the store "
-                "with the right to write to create it"
-            ) from error
-        self._writer, self._reader = self._descriptors
+            if not (readonly and _is_needless(folder, error)):
+                raise StoreOpenError(
+                    f"{path!r} cannot be opened ({error}); it belongs to the store"
+                    + (trouble(path, folder.data) or "; a process that may write there makes it")
+                ) from error
+            self.byte = mmap.mmap(-1, 1)
+        self._writer, self._reader = self._descriptors or (-1, -1)
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
+
+    @property
+    def status(self) -> os.stat_result | None:
+        """The status of the side file; None if there is none."""
+        return os.fstat(self._reader) if self._descriptors else None
 
     # -- the writer ---------------------------------------------------------------------------
 
@@ -216,6 +236,11 @@ class Barrier:
         """Close the side file in a forked child; the parent keeps the lock."""
         while self._descriptors:
             os.close(self._descriptors.pop())
+
+
+def _is_needless(folder: StoreFolder, error: Exception) -> bool:
+    """Whether a side file is missing on a read-only medium, where no process may write."""
+    return isinstance(error, FileNotFoundError) and folder.is_on_readonly_medium
 
 
 def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:

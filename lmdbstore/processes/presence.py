@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lmdbstore.errors import StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
+from .lock_list import command, is_listed, own_number, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmdbstore.disk.folder import StoreFolder
 
-__all__ = ["Presence", "alone_in", "command"]
+__all__ = ["Presence", "alone_in", "in_use"]
 
-LOCKS = "/proc/locks"  # Linux; see proc(5)
 _OPEN = "is open elsewhere; close it there first"
 
 
@@ -66,7 +66,7 @@ class Presence:
         try:
             fcntl.flock(self._descriptors[0], kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _in_use(self._folder, trouble) from error
+            raise in_use(self._folder, trouble) from error
         except OSError as error:
             raise StoreOpenError(
                 f"the folder {shown(self._folder.path)} could not be locked: {error}"
@@ -81,8 +81,8 @@ class Presence:
         """
         try:
             self._take(fcntl.LOCK_EX, _OPEN)
-            if _holders(self._folder):
-                raise _in_use(self._folder, _OPEN)
+            if users(self._folder) - {own_number()}:
+                raise in_use(self._folder, _OPEN)
             yield
         finally:
             # Also if the exclusive lock was refused, because that loses the shared one. And again
@@ -115,7 +115,7 @@ def alone_in(folder: StoreFolder) -> Iterator[None]:
     """
     with write_lock(folder, wait=False) as free:
         if not free:
-            raise _in_use(folder, _OPEN)
+            raise in_use(folder, _OPEN)
         presence = Presence(folder)
         try:
             with presence.alone():
@@ -124,40 +124,14 @@ def alone_in(folder: StoreFolder) -> Iterator[None]:
             presence.close()
 
 
-def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
-    names = [f"{command(process) or 'unknown'} (process {process})" for process in _holders(folder)]
+def in_use(folder: StoreFolder, trouble: str, *, elsewhere: bool = False) -> StoreInUse:
+    """Return the exception that names the other processes which have the store open.
+
+    `elsewhere`: it is known that another process has it open, even if this one has it open too.
+    """
+    found, own = users(folder), own_number()
+    names = [f"{command(other) or 'unknown'} (process {other})" for other in sorted(found - {own})]
+    if not names and is_listed() and (elsewhere or own not in found):
+        names = ["a process that cannot be seen here, perhaps in another container"]
     by = f": {', '.join(names)}" if names else ""
     return StoreInUse(f"the store {shown(folder.path)} {trouble}{by}")
-
-
-def _holders(folder: StoreFolder) -> list[int]:
-    """Return the other processes that have the store open, as far as the system lists them."""
-    inodes = set()
-    for path, kind in ((folder.path, "FLOCK"), (folder.lock, "POSIX")):
-        with suppress(OSError):
-            inodes.add((kind, str(os.stat(path).st_ino)))
-    try:
-        with open(LOCKS, encoding="ascii") as file:
-            lines = [line.split() for line in file]
-    except OSError:  # a system without it
-        return []
-    # 1: FLOCK  ADVISORY  READ 4711 fe:01:262146 0 EOF
-    found = [
-        (int(fields[4]), fields[5].rpartition(":")[0])
-        for fields in lines
-        if fields[1] != "->" and (fields[1], fields[5].rpartition(":")[2]) in inodes
-    ]
-    # Other file systems have the same inode numbers. The system's name of this file system (which
-    # may differ from that of `stat`) is taken from this process's own lock, if it holds one.
-    devices = {device for process, device in found if process == os.getpid()}
-    processes = {process for process, device in found if device in devices or not devices}
-    return sorted(processes - {os.getpid()})
-
-
-def command(process: int) -> str | None:
-    """Return the name of the program in a process; None if the system does not give it."""
-    try:
-        with open(f"/proc/{process}/comm", encoding="utf-8", errors="backslashreplace") as file:
-            return file.read().strip()
-    except OSError:
-        return None

@@ -29,14 +29,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.format import decode_number, encode_number
+from lmdbstore.disk.rights import give
 from lmdbstore.threads.fork_lock import ForkLock
 
-from .presence import command
+from .lock_list import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.disk.rights import Rights
 
 __all__ = [
     "Note",
@@ -45,6 +47,7 @@ __all__ = [
     "SnapshotInfo",
     "create_snapshots_file",
     "readers_in",
+    "slots_in",
     "snapshots",
 ]
 
@@ -71,18 +74,23 @@ class Reader(NamedTuple):
 
 def readers_in(table: str) -> Counter[Reader]:
     """Return the readers of LMDB's table that have a transaction open."""
+    return Counter(reader for reader in slots_in(table) if reader.transaction >= 0)
+
+
+def slots_in(table: str) -> list[Reader]:
+    """Return the slots of LMDB's table that are taken; without a transaction, its number is -1."""
     # One line for each slot, after a heading; it ends with "-" if no transaction is open.
     lines = [line.split() for line in table.splitlines()[1:]]
-    return Counter(Reader(int(pid), int(txn)) for pid, _, txn in lines if txn != "-")
+    return [Reader(int(pid), -1 if txn == "-" else int(txn)) for pid, _, txn in lines]
 
 
-def create_snapshots_file(folder: StoreFolder, mode: int) -> None:
+def create_snapshots_file(folder: StoreFolder, rights: Rights) -> None:
     """Make the side file of a store, if it is missing and can be made."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with suppress(OSError):  # then snapshots have no notes
         descriptor = os.open(folder.snapshots, flags, 0o600)
         try:
-            os.fchmod(descriptor, mode)
+            give(descriptor, rights)
         finally:
             os.close(descriptor)
 
