@@ -12,15 +12,17 @@ from typing import NamedTuple
 
 from lmdbstore.errors import StoreOpenError, shown
 
-from .rights import Rights, mend, rights_of
+from .rights import Rights, rights_of
 
 __all__ = [
     "BARRIER_FILE",
     "DATA_FILE",
     "FILE_MODE",
     "LOCK_FILE",
+    "SIDE_FILES",
     "SNAPSHOTS_FILE",
     "TEMPORARY",
+    "Files",
     "StoreFolder",
 ]
 
@@ -31,6 +33,9 @@ SNAPSHOTS_FILE = "snapshots"  # see `processes.snapshot_notes`
 SIDE_FILES = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # may be in a folder before the data file
 TEMPORARY = ".lmdbstore-"  # the start of the name of a folder in which files are being made
 FILE_MODE = 0o600  # only for their owner: events may hold secrets
+
+
+Files = dict[str, os.stat_result]
 
 
 class StoreFolder(NamedTuple):
@@ -90,32 +95,31 @@ class StoreFolder(NamedTuple):
         """Whether nothing can be written to the folder, whatever the rights; raises OSError."""
         return bool(os.statvfs(self.path).f_flag & os.ST_RDONLY)
 
-    def mend_rights(self) -> None:
-        """Let everyone that may use the data file use its side files, as far as possible."""
-        wanted = self.rights
-        for path in (self.lock, self.barrier):
-            mend(path, wanted)
-
     def foreign_names(self) -> list[str]:
         """Return the names in the folder, except side files and temporary names; raises OSError."""
         names = os.listdir(self.path)
         return [n for n in names if not n.startswith(TEMPORARY) and n not in SIDE_FILES]
 
-    def check_plain(self) -> None:
-        """Raise StoreOpenError if a file of the store is a link or a device, not a plain file.
+    def check_plain(self) -> Files:
+        """Return the files that exist, by name, if all of them are plain files.
 
         LMDB would follow a link, and write into a file that someone else chose; opening a pipe
         would never return. A process with the right to write to the folder can put a link there a
         moment later, so a folder that others can write to is not safe for a store.
+
+        Raises:
+            StoreOpenError: a file of the store is a link or a device.
         """
+        found = Files()
         for name in (DATA_FILE, *SIDE_FILES):
             try:
-                kind = os.lstat(f"{self.path}/{name}").st_mode
+                status = found[name] = os.lstat(f"{self.path}/{name}")
             except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
                 continue
-            if not stat.S_ISREG(kind):
-                what = "a symbolic link" if stat.S_ISLNK(kind) else "not a plain file"
+            if not stat.S_ISREG(status.st_mode):
+                what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a plain file"
                 raise StoreOpenError(
                     f"{name} of the store {shown(self.path)} is {what} and is not used; remove it "
                     "if it does not belong there (the store's folder itself may be a link)"
                 )
+        return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.files import make_file
@@ -22,22 +23,26 @@ __all__ = ["create_lock_file", "provide_lock_file"]
 HEAD, SLOT = 128, 64  # bytes of its head, and of each reader slot
 
 
-def provide_lock_file(folder: StoreFolder, max_readers: int) -> None:
+def provide_lock_file(folder: StoreFolder, max_readers: int) -> os.stat_result | None:
     """Make the lock file of a store, if it is missing: a bare copy of the data file has none.
+
+    Returns the status of the lock file; None if there is none.
 
     Raises:
         StoreOpenError: it cannot be made. If only the right is missing, LMDB reports that, or works
             without the file.
     """
-    if os.path.lexists(folder.lock):
-        return
+    with suppress(FileNotFoundError):
+        return os.stat(folder.lock)
     try:
         create_lock_file(folder, max_readers, folder.rights)
+        return os.stat(folder.lock)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StoreOpenError(
                 f"{folder.lock!r} could not be made: {error}{advice(error)}"
             ) from error
+        return None
 
 
 def create_lock_file(folder: StoreFolder, max_readers: int, rights: Rights) -> None:

@@ -18,7 +18,15 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.databases import check_is_store, open_databases
-from lmdbstore.disk.folder import FILE_MODE, StoreFolder
+from lmdbstore.disk.folder import (
+    BARRIER_FILE,
+    DATA_FILE,
+    FILE_MODE,
+    LOCK_FILE,
+    SIDE_FILES,
+    StoreFolder,
+)
+from lmdbstore.disk.rights import mend, rights_of
 from lmdbstore.errors import InvalidOption, StoreOpenError, shown
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.marks import Marks
@@ -37,10 +45,13 @@ if TYPE_CHECKING:
     import lmdb
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.folder import Files
 
     from .options import Options
 
 __all__ = ["open_environment"]
+
+NEEDED_FILES = {BARRIER_FILE, LOCK_FILE}  # no process can use the store without them
 
 
 def open_environment(
@@ -62,7 +73,7 @@ def _open_or_share(
     folder: StoreFolder, options: Options, user: object, create: bool, mode: int
 ) -> Environment:
     registry.release_unused()
-    folder.check_plain()
+    files = folder.check_plain()
     identity = folder.identity
     if identity is None:
         new = NewStore(mode, options.max_readers, options.map_size or 0)
@@ -72,7 +83,7 @@ def _open_or_share(
         raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
     environment = registry.find(identity)
     if environment is None:
-        environment = _open(folder, options)
+        environment = _open(folder, options, files)
         environment.add_user(user)
         # By the identity of the opened file: before that, a process might have replaced it.
         registry.add(environment, identity)
@@ -82,18 +93,19 @@ def _open_or_share(
     return environment
 
 
-def _open(folder: StoreFolder, options: Options) -> Environment:
+def _open(folder: StoreFolder, options: Options, files: Files) -> Environment:
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
+        _mend_rights(folder, files)
         with opening_lock(folder):
             marks = Marks(folder)
             undo.callback(marks.close)
-            folder.mend_rights()
             opened = open_lmdb(folder, options, marks)
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
-        _provide_side_files(folder, readonly=options.readonly)
+        if len(files) <= len(SIDE_FILES):  # something was missing, or everything
+            _provide_side_files(folder, readonly=options.readonly)
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
         marks.use_barrier(barrier.status)
@@ -102,6 +114,15 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
         databases = _open_databases(folder, opened, barrier, readonly=options.readonly)
         undo.pop_all()
     return Environment(folder, options, Opened(presence, marks, opened, databases, barrier, notes))
+
+
+def _mend_rights(folder: StoreFolder, files: Files) -> None:
+    """Let everyone that may use the data file use the side files that are needed, if possible."""
+    if DATA_FILE in files:
+        wanted = rights_of(files[DATA_FILE])
+        for name in files.keys() & NEEDED_FILES:
+            if rights_of(files[name]) != wanted:
+                mend(f"{folder.path}/{name}", wanted)
 
 
 def _provide_side_files(folder: StoreFolder, *, readonly: bool) -> None:

@@ -43,10 +43,9 @@ def open_lmdb(
         StoreInUse: the marks of another process exclude this one.
     """
     inspect_data_file(folder, readonly=options.readonly, locked=locked)
-    provide_lock_file(folder, options.max_readers)
-    marks.use_lock_file()
-    if not options.readonly:
-        marks.write()
+    status = provide_lock_file(folder, options.max_readers)
+    if status is not None:  # else LMDB works without it, or reports why it cannot be made
+        marks.use_lock_file(status, writes=not options.readonly)
     environment = _opened(folder, options)
     try:
         if _has_own_readers(environment):

@@ -7,8 +7,9 @@ exclude it:
 - The lock file and the barrier that it uses: the place is a hash of the file's device and inode. If
   one of these files is removed while a process has it open, the next process makes a new one, and
   neither sees the readers and writers of the other: half of the acknowledged writes were lost.
-- `WRITER`: it may write. `UNLISTED`: it reads through a read-only mount, where LMDB cannot list it
-  as a reader. A writer would use pages again that such a reader still reads.
+- Whether it may write: the marks of lock files have one region for writers and one for readers.
+- That it reads through a read-only mount, where LMDB cannot list it as a reader (`UNLISTED`). A
+  writer would use pages again that such a reader still reads.
 
 Rules: a mark is set before others are looked for, so of two processes that exclude each other at
 least one is refused. They are locks of the open file description: the kernel drops them with the
@@ -41,10 +42,11 @@ __all__ = ["Marks"]
 SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLK")
 WITHOUT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of some file systems
 
-REGION = 1 << 60  # bytes; for the marks of one kind of file
-LOCK_FILES, BARRIERS = 1 << 61, (1 << 61) + REGION  # where these regions begin
-WRITER, UNLISTED = 1 << 62, (1 << 62) + 1
+REGION = 1 << 60  # bytes; for the marks of one kind
+# Where the regions begin. The first two are of lock files.
+WRITERS, READERS, UNLISTED, BARRIERS = (REGION * (2 + number) for number in range(4))
 
+FLOCK = "@hhqqi"  # C's `struct flock`: kind, whence, place, length, process
 FACTOR, PRIME = 0x9E3779B97F4A7C15, (1 << 61) - 1  # of the hash
 
 _OTHER_FILE = (
@@ -77,19 +79,17 @@ class Marks:
         if SUPPORTED:
             self._descriptors.append(_opened(folder))
 
-    def use_lock_file(self) -> None:
-        """Mark the lock file in the folder, if there is one, as the one in use.
+    def use_lock_file(self, status: os.stat_result, *, writes: bool) -> None:
+        """Mark the lock file of this status as the one in use, by a process that writes or not.
 
         Raises:
-            StoreInUse: another process has the store open with another lock file.
+            StoreInUse: another process has the store open with another lock file; or it reads the
+                store through a read-only mount, and this one writes.
         """
-        try:
-            status = os.stat(self._folder.lock)
-        except FileNotFoundError:  # on a read-only medium; or LMDB reports why it cannot be made
-            return
-        except OSError as error:
-            raise StoreOpenError(f"{shown(self._folder.lock)} cannot be used: {error}") from error
-        self._use(LOCK_FILES, status, "lock.mdb")
+        place = _place(status)
+        self._set(place + (WRITERS if writes else READERS))
+        end = UNLISTED + 1 if writes else UNLISTED
+        self._refuse_others(WRITERS, end, (WRITERS + place, READERS + place))
 
     def use_barrier(self, status: os.stat_result | None) -> None:
         """Mark the barrier of this status, if there is one, as the one in use.
@@ -98,22 +98,9 @@ class Marks:
             StoreInUse: another process has the store open with another barrier.
         """
         if status is not None:
-            self._use(BARRIERS, status, "barrier")
-
-    def _use(self, region: int, status: os.stat_result, name: str) -> None:
-        place = (status.st_dev * FACTOR + status.st_ino) % PRIME % REGION
-        self._set(region + place)
-        self._refuse(region, place, _OTHER_FILE.format(name))
-        self._refuse(region + place + 1, REGION - place - 1, _OTHER_FILE.format(name))
-
-    def write(self) -> None:
-        """Mark that this process may write.
-
-        Raises:
-            StoreInUse: a process reads the store through a read-only mount.
-        """
-        self._set(WRITER)
-        self._refuse(UNLISTED, 1, _UNLISTED_READER)
+            place = BARRIERS + _place(status)
+            self._set(place)
+            self._refuse_others(BARRIERS, BARRIERS + REGION, (place,))
 
     def read_unlisted(self) -> None:
         """Mark that this process reads, and is not in LMDB's list of readers.
@@ -122,7 +109,7 @@ class Marks:
             StoreInUse: a process may write to the store.
         """
         self._set(UNLISTED)
-        self._refuse(WRITER, 1, _WRITER_BESIDE)
+        self._refuse_others(WRITERS, READERS, (), _WRITER_BESIDE)
 
     def move(self) -> None:
         """Set the same marks on the file that is the data file now; no other process is present.
@@ -154,13 +141,25 @@ class Marks:
                 ) from error
             self.abandon()
 
-    def _refuse(self, place: int, length: int, trouble: str) -> None:
-        """Raise StoreInUse if another process has set a mark at one of these places."""
-        if self._descriptors and length:
-            asked = _lock_of(fcntl.F_WRLCK, place, length)
-            found = fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_GETLK, asked)
-            if struct.unpack_from("h", found)[0] != fcntl.F_UNLCK:
-                raise in_use(self._folder, trouble, elsewhere=True)
+    def _refuse_others(
+        self, first: int, end: int, allowed: tuple[int, ...], trouble: str | None = None
+    ) -> None:
+        """Raise StoreInUse if other processes have set marks in a range, except at some places."""
+        found = self._mark_in(first, end)
+        if found in allowed:  # the system returns any mark of the range, not the first
+            self._refuse_others(first, found, allowed, trouble)
+            self._refuse_others(found + 1, end, allowed, trouble)
+        elif found:
+            raise in_use(self._folder, trouble or _trouble(found), elsewhere=True)
+
+    def _mark_in(self, first: int, end: int) -> int:
+        """Return the place of a mark of another process in a range; 0 if there is none."""
+        if not self._descriptors or first >= end:
+            return 0
+        asked = _lock_of(fcntl.F_WRLCK, first, end - first)
+        found = fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_GETLK, asked)
+        kind, _, place, _, _ = struct.unpack(FLOCK, found)
+        return 0 if kind == fcntl.F_UNLCK else int(place)
 
     def close(self) -> None:
         """Remove the marks, even if a forked child still has the descriptor."""
@@ -184,5 +183,17 @@ def _opened(folder: StoreFolder) -> int:
 
 
 def _lock_of(kind: int, place: int, length: int) -> bytes:
-    """Return C's `struct flock`, whose offsets have 64 bits; a length of 0 is: to the end."""
-    return struct.pack("@hhqqi", kind, os.SEEK_SET, place, length, 0)
+    """Return a lock for `fcntl`; a length of 0 is: to the end."""
+    return struct.pack(FLOCK, kind, os.SEEK_SET, place, length, 0)
+
+
+def _place(status: os.stat_result) -> int:
+    """Return the place of a file's mark in its region."""
+    return (status.st_dev * FACTOR + status.st_ino) % PRIME % REGION
+
+
+def _trouble(place: int) -> str:
+    """Return what a mark at this place means for a process that it excludes."""
+    if place == UNLISTED:
+        return _UNLISTED_READER
+    return _OTHER_FILE.format("barrier" if place >= BARRIERS else "lock.mdb")
