@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from typing import NamedTuple
 
-__all__ = ["Rights", "excluded", "give", "mend", "rights_of", "trouble"]
+__all__ = ["Rights", "excluded", "give", "mend", "rights_of", "same_rights", "trouble"]
 
 READ_WRITE = 0o6
 
@@ -30,6 +30,11 @@ class Rights(NamedTuple):
 def rights_of(status: os.stat_result) -> Rights:
     """Return the rights in a status."""
     return Rights(status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+
+
+def same_rights(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two files have the same owner, group, mode and kind."""
+    return one.st_mode == other.st_mode and (one.st_uid, one.st_gid) == (other.st_uid, other.st_gid)
 
 
 def give(descriptor: int, wanted: Rights) -> None:

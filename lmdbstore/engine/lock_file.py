@@ -26,7 +26,7 @@ HEAD, SLOT = 128, 64  # bytes of its head, and of each reader slot
 def provide_lock_file(folder: StoreFolder, max_readers: int) -> os.stat_result | None:
     """Make the lock file of a store, if it is missing: a bare copy of the data file has none.
 
-    Returns the status of the lock file; None if there is none.
+    Returns the status of the lock file; None if there is none, on a read-only medium.
 
     Raises:
         StoreOpenError: it cannot be made. If only the right is missing, LMDB reports that, or works

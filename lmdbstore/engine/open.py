@@ -23,10 +23,10 @@ from lmdbstore.disk.folder import (
     DATA_FILE,
     FILE_MODE,
     LOCK_FILE,
-    SIDE_FILES,
+    SNAPSHOTS_FILE,
     StoreFolder,
 )
-from lmdbstore.disk.rights import mend, rights_of
+from lmdbstore.disk.rights import mend, rights_of, same_rights
 from lmdbstore.errors import InvalidOption, StoreOpenError, shown
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.marks import Marks
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_environment"]
 
-NEEDED_FILES = {BARRIER_FILE, LOCK_FILE}  # no process can use the store without them
+NEEDED_FILES = BARRIER_FILE, LOCK_FILE  # no process can use the store without them
 
 
 def open_environment(
@@ -74,7 +74,8 @@ def _open_or_share(
 ) -> Environment:
     registry.release_unused()
     files = folder.check_plain()
-    identity = folder.identity
+    data = files.get(DATA_FILE)
+    identity = (data.st_dev, data.st_ino) if data else folder.identity
     if identity is None:
         new = NewStore(mode, options.max_readers, options.map_size or 0)
         create_store(folder, new, create=create, readonly=options.readonly)
@@ -98,17 +99,18 @@ def _open(folder: StoreFolder, options: Options, files: Files) -> Environment:
         presence = Presence(folder)
         undo.callback(presence.close)
         _mend_rights(folder, files)
-        with opening_lock(folder):
-            marks = Marks(folder)
-            undo.callback(marks.close)
+        marks = Marks(folder)
+        undo.callback(marks.close)
+        with opening_lock(folder, marks.descriptor):
             opened = open_lmdb(folder, options, marks)
-        undo.callback(opened.close)
+            undo.callback(opened.close)
+            if not marks.complete or SNAPSHOTS_FILE not in files:  # as in a copy of the data file
+                check_is_store(opened, folder.path)
+                _provide_side_files(folder, readonly=options.readonly)
+                marks.use_barrier()
         check_is_store(opened, folder.path)
-        if len(files) <= len(SIDE_FILES):  # something was missing, or everything
-            _provide_side_files(folder, readonly=options.readonly)
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
-        marks.use_barrier(barrier.status)
         notes = Notes(folder)
         undo.callback(notes.close)
         databases = _open_databases(folder, opened, barrier, readonly=options.readonly)
@@ -118,11 +120,11 @@ def _open(folder: StoreFolder, options: Options, files: Files) -> Environment:
 
 def _mend_rights(folder: StoreFolder, files: Files) -> None:
     """Let everyone that may use the data file use the side files that are needed, if possible."""
-    if DATA_FILE in files:
-        wanted = rights_of(files[DATA_FILE])
-        for name in files.keys() & NEEDED_FILES:
-            if rights_of(files[name]) != wanted:
-                mend(f"{folder.path}/{name}", wanted)
+    data = files.get(DATA_FILE)
+    for name in NEEDED_FILES:
+        side = files.get(name)
+        if data and side and not same_rights(side, data):
+            mend(f"{folder.path}/{name}", rights_of(data))
 
 
 def _provide_side_files(folder: StoreFolder, *, readonly: bool) -> None:

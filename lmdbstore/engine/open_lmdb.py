@@ -43,15 +43,14 @@ def open_lmdb(
         StoreInUse: the marks of another process exclude this one.
     """
     inspect_data_file(folder, readonly=options.readonly, locked=locked)
-    status = provide_lock_file(folder, options.max_readers)
-    if status is not None:  # else LMDB works without it, or reports why it cannot be made
-        marks.use_lock_file(status, writes=not options.readonly)
+    lock = provide_lock_file(folder, options.max_readers)
+    marks.use_files(lock, writes=not options.readonly)
     environment = _opened(folder, options)
     try:
         if _has_own_readers(environment):
             environment.close()  # frees all slots of this process id
             environment = _opened(folder, options)
-        if not environment.info()["num_readers"]:
+        if options.readonly and not environment.info()["num_readers"]:
             marks.read_unlisted()
     except BaseException:
         environment.close()
@@ -67,7 +66,7 @@ def _has_own_readers(environment: lmdb.Environment) -> bool:
     for its process id. This process holds that lock from now on, so no other process would free
     them; and none can take such a slot, because it would need the lock.
     """
-    return any(reader.process == os.getpid() for reader in slots_in(environment.readers()))
+    return any(slot.process == os.getpid() for slot in slots_in(environment.readers()))
 
 
 def _opened(folder: StoreFolder, options: Options) -> lmdb.Environment:

@@ -148,11 +148,6 @@ class Barrier:
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
 
-    @property
-    def status(self) -> os.stat_result | None:
-        """The status of the side file; None if there is none."""
-        return os.fstat(self._reader) if self._descriptors else None
-
     # -- the writer ---------------------------------------------------------------------------
 
     def lock(self) -> None:

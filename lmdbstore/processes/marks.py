@@ -4,10 +4,10 @@ A mark is a shared lock on one byte of the data file, far beyond the end of any 
 the byte is the fact. A process that opens the store sets its marks, and looks for marks that
 exclude it:
 
-- The lock file and the barrier that it uses: the place is a hash of the file's device and inode. If
+- The lock file and the barrier that it uses: the place is a hash of their devices and inodes. If
   one of these files is removed while a process has it open, the next process makes a new one, and
   neither sees the readers and writers of the other: half of the acknowledged writes were lost.
-- Whether it may write: the marks of lock files have one region for writers and one for readers.
+- Whether it may write: there is one region of such places for writers, and one for readers.
 - That it reads through a read-only mount, where LMDB cannot list it as a reader (`UNLISTED`). A
   writer would use pages again that such a reader still reads.
 
@@ -43,15 +43,15 @@ SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLK")
 WITHOUT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of some file systems
 
 REGION = 1 << 60  # bytes; for the marks of one kind
-# Where the regions begin. The first two are of lock files.
-WRITERS, READERS, UNLISTED, BARRIERS = (REGION * (2 + number) for number in range(4))
+WRITERS, READERS = 2 * REGION, 3 * REGION  # where the regions begin
+UNLISTED = 4 * REGION
 
 FLOCK = "@hhqqi"  # C's `struct flock`: kind, whence, place, length, process
 FACTOR, PRIME = 0x9E3779B97F4A7C15, (1 << 61) - 1  # of the hash
 
-_OTHER_FILE = (
-    "is open in another process that uses a {0} which was removed or replaced since; close it "
-    "there, and open it again: it then uses the {0} that is in the folder now"
+_OTHER_FILES = (
+    "is open in another process, with a lock.mdb or a barrier that was removed or replaced since; "
+    "close it there, and open it again: it then uses the files that are in the folder now"
 )
 _UNLISTED_READER = (
     "is read through a read-only mount, where LMDB cannot list its readers, so no process may "
@@ -75,32 +75,53 @@ class Marks:
         """
         self._folder = folder
         self._places: list[int] = []
-        self._descriptors: list[int] = []
-        if SUPPORTED:
-            self._descriptors.append(_opened(folder))
+        self._supported = SUPPORTED
+        self._descriptors = [_opened(folder)]
+        self._files: tuple[os.stat_result | None, bool] = None, False  # see `use_files`
+        self.complete = False  # whether the barrier exists, and is marked
 
-    def use_lock_file(self, status: os.stat_result, *, writes: bool) -> None:
-        """Mark the lock file of this status as the one in use, by a process that writes or not.
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the data file."""
+        return self._descriptors[0]
+
+    def use_files(self, lock: os.stat_result | None, *, writes: bool) -> None:
+        """Mark the lock file of this status, and the barrier in the folder, as those in use.
+
+        `writes`: this process may write. If there is no barrier yet, `use_barrier` is called when
+        there is one; no other process opens the store in between.
 
         Raises:
-            StoreInUse: another process has the store open with another lock file; or it reads the
-                store through a read-only mount, and this one writes.
+            StoreInUse: another process has the store open with other files; or it reads the store
+                through a read-only mount, and this one writes.
         """
-        place = _place(status)
+        self._files = lock, writes
+        place = self._place(lock)
+        before = self._places[:1]
         self._set(place + (WRITERS if writes else READERS))
         end = UNLISTED + 1 if writes else UNLISTED
         self._refuse_others(WRITERS, end, (WRITERS + place, READERS + place))
+        if before and before != self._places:
+            del self._places[0]
+            self._lock(fcntl.F_UNLCK, before[0], 1)
 
-    def use_barrier(self, status: os.stat_result | None) -> None:
-        """Mark the barrier of this status, if there is one, as the one in use.
+    def use_barrier(self) -> None:
+        """Mark the barrier that was missing; raises as `use_files` does."""
+        lock, writes = self._files
+        self.use_files(lock, writes=writes)
 
-        Raises:
-            StoreInUse: another process has the store open with another barrier.
-        """
-        if status is not None:
-            place = BARRIERS + _place(status)
-            self._set(place)
-            self._refuse_others(BARRIERS, BARRIERS + REGION, (place,))
+    def _place(self, lock: os.stat_result | None) -> int:
+        numbers = [0, 0] if lock is None else [lock.st_dev, lock.st_ino]
+        try:
+            barrier = os.stat(self._folder.barrier)
+            numbers += barrier.st_dev, barrier.st_ino
+            self.complete = True
+        except OSError:  # it is missing; or an error is raised when it is opened
+            self.complete = False
+        place = 0
+        for number in numbers:
+            place = (place * FACTOR + number) % PRIME
+        return place % REGION
 
     def read_unlisted(self) -> None:
         """Mark that this process reads, and is not in LMDB's list of readers.
@@ -117,29 +138,27 @@ class Marks:
         Raises:
             StoreOpenError: it cannot be opened or marked.
         """
-        if self._descriptors:
-            self._descriptors.append(_opened(self._folder))
-            os.close(self._descriptors.pop(0))
-            for place in self._places:
-                self._lock(place)
+        self._descriptors.append(_opened(self._folder))
+        os.close(self._descriptors.pop(0))
+        for place in self._places:
+            self._lock(fcntl.F_RDLCK, place, 1)
 
     def _set(self, place: int) -> None:
         if place not in self._places:
             self._places.append(place)
-        self._lock(place)
+        self._lock(fcntl.F_RDLCK, place, 1)
 
-    def _lock(self, place: int) -> None:
-        if not self._descriptors:
-            return
-        wanted = _lock_of(fcntl.F_RDLCK, place, 1)
-        try:
-            fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_SETLK, wanted)
-        except OSError as error:
-            if error.errno not in WITHOUT:
-                raise StoreOpenError(
-                    f"{shown(self._folder.data)} could not be marked as open: {error}"
-                ) from error
-            self.abandon()
+    def _lock(self, kind: int, place: int, length: int) -> None:
+        if self._supported:
+            wanted = struct.pack(FLOCK, kind, os.SEEK_SET, place, length, 0)
+            try:
+                fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_SETLK, wanted)
+            except OSError as error:
+                if error.errno not in WITHOUT:
+                    raise StoreOpenError(
+                        f"{shown(self._folder.data)} could not be marked as open: {error}"
+                    ) from error
+                self._supported = False
 
     def _refuse_others(
         self, first: int, end: int, allowed: tuple[int, ...], trouble: str | None = None
@@ -150,21 +169,22 @@ class Marks:
             self._refuse_others(first, found, allowed, trouble)
             self._refuse_others(found + 1, end, allowed, trouble)
         elif found:
-            raise in_use(self._folder, trouble or _trouble(found), elsewhere=True)
+            why = trouble or (_UNLISTED_READER if found == UNLISTED else _OTHER_FILES)
+            raise in_use(self._folder, why, elsewhere=True)
 
     def _mark_in(self, first: int, end: int) -> int:
         """Return the place of a mark of another process in a range; 0 if there is none."""
-        if not self._descriptors or first >= end:
+        if not self._supported or first >= end:
             return 0
-        asked = _lock_of(fcntl.F_WRLCK, first, end - first)
+        asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, first, end - first, 0)
         found = fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_GETLK, asked)
         kind, _, place, _, _ = struct.unpack(FLOCK, found)
         return 0 if kind == fcntl.F_UNLCK else int(place)
 
     def close(self) -> None:
         """Remove the marks, even if a forked child still has the descriptor."""
-        for descriptor in self._descriptors:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _lock_of(fcntl.F_UNLCK, 0, 0))
+        if self._descriptors:
+            self._lock(fcntl.F_UNLCK, 0, 0)  # to the end
         self.abandon()
 
     def abandon(self) -> None:
@@ -180,20 +200,3 @@ def _opened(folder: StoreFolder) -> int:
         raise StoreOpenError(
             f"the store {shown(folder.path)} could not be opened: {error}"
         ) from error
-
-
-def _lock_of(kind: int, place: int, length: int) -> bytes:
-    """Return a lock for `fcntl`; a length of 0 is: to the end."""
-    return struct.pack(FLOCK, kind, os.SEEK_SET, place, length, 0)
-
-
-def _place(status: os.stat_result) -> int:
-    """Return the place of a file's mark in its region."""
-    return (status.st_dev * FACTOR + status.st_ino) % PRIME % REGION
-
-
-def _trouble(place: int) -> str:
-    """Return what a mark at this place means for a process that it excludes."""
-    if place == UNLISTED:
-        return _UNLISTED_READER
-    return _OTHER_FILE.format("barrier" if place >= BARRIERS else "lock.mdb")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from typing import TYPE_CHECKING
 
 from lmdbstore.errors import StoreOpenError, shown
@@ -29,19 +28,21 @@ __all__ = ["opening_lock"]
 
 
 @contextlib.contextmanager
-def opening_lock(folder: StoreFolder) -> Iterator[None]:
+def opening_lock(folder: StoreFolder, descriptor: int) -> Iterator[None]:
     """Wait until no other process opens the store, and keep the others from opening it.
+
+    `descriptor` is one of the data file, which only this call locks.
 
     Raises:
         StoreOpenError: the data file cannot be locked.
     """
-    with contextlib.ExitStack() as undo:
+    try:
         try:
-            descriptor = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
-            undo.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
             raise StoreOpenError(
                 f"the store {shown(folder.path)} could not be opened: {error}"
             ) from error
         yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
