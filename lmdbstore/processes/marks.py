@@ -97,18 +97,16 @@ class Marks:
         """
         self._files = lock, writes
         place = self._place(lock)
-        before = self._places[:1]
         self._set(place + (WRITERS if writes else READERS))
         end = UNLISTED + 1 if writes else UNLISTED
         self._refuse_others(WRITERS, end, (WRITERS + place, READERS + place))
-        if before and before != self._places:
-            del self._places[0]
-            self._lock(fcntl.F_UNLCK, before[0], 1)
+        self._keep_last()
 
     def use_barrier(self) -> None:
         """Mark the barrier that was missing; raises as `use_files` does."""
-        lock, writes = self._files
-        self.use_files(lock, writes=writes)
+        if UNLISTED not in self._places:
+            lock, writes = self._files
+            self.use_files(lock, writes=writes)
 
     def _place(self, lock: os.stat_result | None) -> int:
         numbers = [0, 0] if lock is None else [lock.st_dev, lock.st_ino]
@@ -124,13 +122,14 @@ class Marks:
         return place % REGION
 
     def read_unlisted(self) -> None:
-        """Mark that this process reads, and is not in LMDB's list of readers.
+        """Mark that this process reads, and uses no lock file: LMDB does not list it as a reader.
 
         Raises:
             StoreInUse: a process may write to the store.
         """
         self._set(UNLISTED)
         self._refuse_others(WRITERS, READERS, (), _WRITER_BESIDE)
+        self._keep_last()
 
     def move(self) -> None:
         """Set the same marks on the file that is the data file now; no other process is present.
@@ -142,6 +141,12 @@ class Marks:
         os.close(self._descriptors.pop(0))
         for place in self._places:
             self._lock(fcntl.F_RDLCK, place, 1)
+
+    def _keep_last(self) -> None:
+        """Remove a mark that another one has replaced."""
+        for place in self._places[:-1]:
+            self._places.remove(place)
+            self._lock(fcntl.F_UNLCK, place, 1)
 
     def _set(self, place: int) -> None:
         if place not in self._places:
