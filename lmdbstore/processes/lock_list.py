@@ -61,10 +61,13 @@ def pid_namespace() -> int:
     return 0
 
 
-def users(folder: StoreFolder) -> set[int]:
-    """Return the processes that have the store open, as far as the system lists them."""
+def users(folder: StoreFolder, *, ours: bool = False) -> set[int]:
+    """Return the processes that have the store open, as far as the system lists them.
+
+    With `ours` only those that hold the lock of the folder: programs that use LMDB itself do not.
+    """
     inodes = set()
-    for path, kind in ((folder.path, "FLOCK"), (folder.lock, "POSIX")):
+    for path, kind in ((folder.path, "FLOCK"), (folder.lock, "POSIX"))[: 1 if ours else 2]:
         with suppress(OSError):
             inodes.add((kind, str(os.stat(path).st_ino)))
     found = [lock for lock in _listed() if (lock.kind, lock.inode) in inodes]

@@ -131,7 +131,7 @@ def in_use(folder: StoreFolder, trouble: str, *, elsewhere: bool = False) -> Sto
     """
     found, own = users(folder), own_number()
     names = [f"{command(other) or 'unknown'} (process {other})" for other in sorted(found - {own})]
-    if not names and is_listed() and (elsewhere or own not in found):
+    if not names and is_listed() and (elsewhere or own not in users(folder, ours=True)):
         names = ["a process that cannot be seen here, perhaps in another container"]
     by = f": {', '.join(names)}" if names else ""
     return StoreInUse(f"the store {shown(folder.path)} {trouble}{by}")
