@@ -93,7 +93,9 @@ class LMDBEventStore(LMDBView, EventStore):
             path: The folder. Creating a store makes it, for its owner alone (mode 0700); its
                 parent must exist.
             create: Create a store if there is none.
-            readonly: Open without the right to write; the store must exist.
+            readonly: Open without the right to write; the store must exist. On a read-only medium
+                or mount this keeps out processes that may write, because LMDB cannot list its
+                readers there.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
             signatures: Whether pattern searches skip runs that their signatures exclude, and
@@ -106,11 +108,16 @@ class LMDBEventStore(LMDBView, EventStore):
             mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
                 its owner alone. Every user with the right to read may also enter a new folder. To
                 read a store takes the right to write too (`0o660`), because LMDB notes readers in a
-                file.
+                file. In a folder that exists they get its owner and group, if this process may give
+                files to them.
 
         Raises:
             InvalidOption: an option has an invalid value, or differs from the one with which this
                 process has the store open already (`consistency` and `signatures` may differ).
+            StoreInUse: the store is being compacted or repaired; or a process has it open that this
+                one would damage: its `lock.mdb` or `barrier` was removed since, or one of the two
+                writes and the other one reads on a read-only mount; or it has the same process id,
+                in another pid namespace. The message names the processes and the remedy.
             StoreOpenError: the folder does not exist, is not a store, has another format version,
                 or the operating system refuses.
         """

@@ -178,13 +178,16 @@ class Marks:
             raise in_use(self._folder, why, elsewhere=True)
 
     def _mark_in(self, first: int, end: int) -> int:
-        """Return the place of a mark of another process in a range; 0 if there is none."""
+        """Return the place of a mark of another process in a range; 0 if there is none.
+
+        A lock that begins before the range is not ours: another program has locked the whole file.
+        """
         if not self._supported or first >= end:
             return 0
         asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, first, end - first, 0)
         found = fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_GETLK, asked)
         kind, _, place, _, _ = struct.unpack(FLOCK, found)
-        return 0 if kind == fcntl.F_UNLCK else int(place)
+        return 0 if kind == fcntl.F_UNLCK or place < first else int(place)
 
     def close(self) -> None:
         """Remove the marks, even if a forked child still has the descriptor."""

@@ -154,7 +154,6 @@ class Notes:
         """Open the file, if it exists and can be opened."""
         self._file: _File | None = None
         self._choosing = ForkLock()
-        self._namespace = pid_namespace()
         with suppress(OSError):
             self._file = _File(folder.snapshots)
 
@@ -164,7 +163,7 @@ class Notes:
         Returns None if that fails. `readers` returns the contents of the reader table.
         """
         began = time.monotonic_ns()
-        data = b"".join(map(encode_number, (os.getpid(), transaction, began, self._namespace)))
+        data = b"".join(map(encode_number, (os.getpid(), transaction, began, pid_namespace())))
         with suppress(OSError):
             return self._choosing.run(self._write, data, readers)
         return None

@@ -76,6 +76,16 @@ def test_root_makes_side_files_for_the_owner_of_the_data_file(
     run_as(ALICE, [GROUP], save(path, "b"))
 
 
+def test_root_makes_a_store_for_the_owner_of_the_folder(place: Path) -> None:
+    path = place / "events"
+    path.mkdir(mode=0o700)
+    os.chown(path, ALICE, GROUP)
+    LMDBEventStore(path).close()
+    assert {owned(path / name) for name in FILES} == {(ALICE, GROUP, 0o600)}
+    assert owned(path) == (ALICE, GROUP, 0o700)
+    run_as(ALICE, [], save(path, "a"))
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 @pytest.mark.parametrize("setgid", [0, stat.S_ISGID])
 def test_members_of_a_group_share_a_store_in_its_folder(

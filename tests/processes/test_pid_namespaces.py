@@ -129,6 +129,20 @@ def test_a_snapshot_of_another_namespace_is_shown_with_the_process_here(path: Pa
             store.compact()
 
 
+def test_a_process_with_a_list_of_another_namespace_is_not_named_itself(path: Path) -> None:
+    """The ids in the system's lists are then not those that the process knows."""
+    needs_pid_namespaces()
+    with LMDBEventStore(path) as store, contained(proc=False) as inside:
+        store.save(Event("a"))
+        assert inside.do(opening(path)) == "done"
+        refusal = inside.do("store.compact()")
+        assert f"(process {os.getpid()})" in refusal
+        assert str(inside.pid) not in refusal
+        assert inside.do("view = store.snapshot()") == "done"
+        assert f"process={inside.pid}, " in inside.do("answer = store.stats().snapshots")
+        assert inside.do("view.close(); store.close()") == "done"
+
+
 def test_a_snapshot_of_a_process_that_cannot_be_seen_has_its_namespace(path: Path) -> None:
     """Its id is that of another process here, whose name would be wrong."""
     needs_pid_namespaces()

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Contained", "contained", "needs_pid_namespaces"]
 
-UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+UNSHARE = ["unshare", "--pid", "--fork", "--kill-child"]
+PROC = "--mount-proc"
 
 
 @functools.cache
 def _why_not() -> str:
     if not shutil.which(UNSHARE[0]):
         return "unshare is not installed"
-    command = [*UNSHARE, sys.executable, "-c", "import os; assert os.getpid() == 1"]
+    command = [*UNSHARE, PROC, sys.executable, "-c", "import os; assert os.getpid() == 1"]
     tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG)
     return f"a pid namespace needs root: {tried.stderr[-200:]}" if tried.returncode else ""
 
@@ -79,9 +80,9 @@ for line in sys.stdin:
 
 
 @contextmanager
-def contained() -> Iterator[Contained]:
-    """Start such a process; it is killed in the end."""
-    command = [*UNSHARE, sys.executable, "-c", CODE]
+def contained(*, proc: bool = True) -> Iterator[Contained]:
+    """Start such a process, with a `/proc` of its own; it is killed in the end."""
+    command = [*UNSHARE, *([PROC] if proc else []), sys.executable, "-c", CODE]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
