@@ -195,8 +195,9 @@ def test_a_side_file_is_never_made_less_open(path: Path) -> None:
     """An administrator may have let more users read than may write."""
     LMDBEventStore(path, mode=0o644).close()
     (path / "lock.mdb").chmod(0o666)
+    (path / "barrier").chmod(0o606)  # not for the group: this is mended
     LMDBEventStore(path).close()
-    assert (rights(path / "lock.mdb"), rights(path / "barrier")) == (0o666, 0o644)
+    assert (rights(path / "lock.mdb"), rights(path / "barrier")) == (0o666, 0o646)
 
 
 def test_any_user_that_may_write_may_compact(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -20,6 +21,7 @@ from tests.tools.children import LONG, ROOT, in_child, opened_elsewhere, output_
 from tests.tools.mounts import mounted, needs_mounts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [
@@ -153,16 +155,24 @@ with lmdbstore.LMDBEventStore({str(path)!r}, readonly=bool(int(sys.argv[1]))) as
     assert (lines, [child.returncode for child in children]) == (["open\n"] * 6, [0] * 6)
 
 
-def test_a_forked_child_does_not_keep_the_marks(path: Path) -> None:
+def raw_fork() -> int:
+    """Fork as a library in C does, which runs no hooks of Python."""
+    pid: int = ctypes.PyDLL(None).fork()
+    return pid
+
+
+@pytest.mark.parametrize("fork", [os.fork, raw_fork])
+def test_a_forked_child_does_not_keep_the_marks(path: Path, fork: Callable[[], int]) -> None:
     ready, go = os.pipe()
     with LMDBEventStore(path):
-        pid = os.fork()
+        pid = fork()
         if not pid:
             os.close(go)
             os.read(ready, 1)
             os._exit(0)
     try:
         assert not marked(path)
+        LMDBEventStore(path).close()
     finally:
         os.close(ready)
         os.close(go)
