@@ -97,7 +97,9 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
             create: Create a store if there is none.
             readonly: Open without the right to write; the store must exist. Stores of one process
                 that only read, and others, may be open at once; the first that writes opens the
-                file again, and is refused while a snapshot of the process is open.
+                file again, and is refused while a snapshot of the process is open. On a
+                read-only medium or mount this keeps out processes that may write, because LMDB
+                cannot list its readers there.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
             signatures: Whether pattern searches skip runs that their signatures exclude, and
@@ -111,13 +113,18 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
             mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
                 its owner alone. Every user with the right to read may also enter a new folder. To
                 read a store takes the right to write too (`0o660`), because LMDB notes readers in a
-                file.
+                file. In a folder that exists they get its owner and group, if this process may give
+                files to them.
             timeout: Seconds that this and every call may wait for others; see the class.
 
         Raises:
             OpenBusy: others opened the store, or wrote to it, until the time limit.
             InvalidOption: an option has an invalid value, or this process has the store open with
                 another durability, or another map_size or max_readers than the given one.
+            StoreInUse: the store is being compacted or repaired; or a process has it open that this
+                one would damage: its `lock.mdb` or `barrier` was removed since, or one of the two
+                writes and the other one reads on a read-only mount; or it has the same process id,
+                in another pid namespace. The message names the processes and the remedy.
             StoreOpenError: the folder does not exist, is not a store, has another format version,
                 or the operating system refuses.
         """

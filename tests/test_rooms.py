@@ -63,10 +63,11 @@ LIBRARIES = {
         "write.writer",
     },
     "orjson": {"disk.format", "ingest.importer", "cli.search", "cli.stats"},
-    "struct": {"disk.keys", "disk.format"},
+    "struct": {"disk.keys", "disk.format", "processes.marks"},
     "re2": {"patterns.pattern"},
     "fcntl": {
         "processes.barrier",
+        "processes.marks",
         "processes.opening_lock",
         "processes.presence",
         "processes.snapshot_notes",

@@ -104,7 +104,9 @@ def back_up(
         with open_directory(os.path.dirname(target)) as parent:
             check_space(parent, needed(session))
             with temporary_folder(parent) as made:
-                rights = environment.folder.rights & 0o666 | FILE_MODE if mode is None else mode
+                rights = (
+                    environment.folder.rights.mode & 0o666 | FILE_MODE if mode is None else mode
+                )
                 size = copy_verified(session, made, progress, same=False, mode=rights)
                 session.place.check("no backup was made")
                 _put_in_place(made, parent, target)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use
 from lmdbstore.errors import EventReadException
+from lmdbstore.processes.lock_list import processes_by_id
 from lmdbstore.processes.snapshot_notes import SnapshotInfo, readers_in, snapshots
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ def statistics(environment: Environment) -> StoreStatistics:
         map_used=(info["last_pgno"] + 1) * page,
         readers=after.total(),
         max_readers=info["max_readers"],
-        snapshots=snapshots(environment.notes.began(), before, after, info["last_txnid"]),
+        snapshots=snapshots(
+            environment.notes.began(),
+            before,
+            after,
+            info["last_txnid"],
+            processes_by_id(environment.folder) if after else None,
+        ),
     )
 
 

@@ -72,7 +72,10 @@ def _held(snapshot: SnapshotInfo) -> str:
     if snapshot.age is not None:
         age = number.format(int(snapshot.age)) + " s old"
     commits = "1 commit" if snapshot.behind == 1 else number.format(snapshot.behind) + " commits"
-    return f"{_one_line(snapshot.command or 'unknown')}, {age}, {commits} behind"
+    command = snapshot.command or "unknown"
+    if snapshot.namespace is not None:
+        command = f"in pid namespace {snapshot.namespace or 'unknown'}"
+    return f"{_one_line(command)}, {age}, {commits} behind"
 
 
 def _one_line(text: str) -> str:

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from lmdbstore.errors import EventWriteException, shown
 
 from .folder import TEMPORARY
+from .rights import excluded, give, rights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from .rights import Rights
 
 __all__ = [
     "DESCRIPTORS",
@@ -29,6 +32,7 @@ __all__ = [
     "check_space",
     "exchange",
     "flush_folder",
+    "make_file",
     "missing_folders",
     "open_directory",
     "remove_temporary",
@@ -169,12 +173,49 @@ def missing_folders(folder: str) -> Iterator[None]:
         raise
 
 
+def make_file(path: str, rights: Rights, fill: Callable[[int], object]) -> None:
+    """Make a file with these rights, and let `fill` write to its descriptor; raises OSError.
+
+    It is complete as soon as it has its name. A file that exists is left as it is.
+    """
+    made = temporary_name(os.path.dirname(path))
+    try:
+        descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            give(descriptor, rights)
+            fill(descriptor)
+        finally:
+            os.close(descriptor)
+        with contextlib.suppress(FileExistsError):
+            _put(made, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(made)
+
+
+def _put(made: str, path: str) -> None:
+    try:
+        os.link(made, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP) or os.path.lexists(path):
+            raise
+        os.rename(made, path)  # a file system without links
+
+
 def adopt_rights(new: str, old: str) -> None:
-    """Give the file `new` the rights and the owner of the file `old`; raises OSError."""
-    status = os.stat(old)
-    os.chmod(new, status.st_mode & 0o7777)
-    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-        os.chown(new, status.st_uid, status.st_gid)
+    """Give the file `new` the owner, the group and the mode of the file `old`; raises OSError.
+
+    Only root may give a file away. So the owner may change, if the old one may still use the file.
+    """
+    descriptor = os.open(new, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        wanted = rights_of(os.stat(old))
+        give(descriptor, wanted)
+        if who := excluded(rights_of(os.fstat(descriptor)), wanted):
+            trouble = f"the {who} of the file could not use a new one made by this process"
+            raise PermissionError(errno.EPERM, trouble)
+    finally:
+        os.close(descriptor)
 
 
 def exchange(made: Directory, new: str, folder: Directory, old: str) -> None:

@@ -13,13 +13,17 @@ from typing import NamedTuple
 
 from lmdbstore.errors import StoreOpenError, shown
 
+from .rights import Rights, rights_of
+
 __all__ = [
     "BARRIER_FILE",
     "DATA_FILE",
     "FILE_MODE",
     "LOCK_FILE",
+    "SIDE_FILES",
     "SNAPSHOTS_FILE",
     "TEMPORARY",
+    "Present",
     "StoreFolder",
 ]
 
@@ -30,6 +34,9 @@ SNAPSHOTS_FILE = "snapshots"  # see `processes.snapshot_notes`
 SIDE_FILES = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # may be in a folder before the data file
 TEMPORARY = ".lmdbstore-"  # the start of the name of a folder in which files are being made
 FILE_MODE = 0o600  # only for their owner: events may hold secrets
+
+
+Present = dict[str, os.stat_result]  # the files that exist, by name
 
 
 class StoreFolder(NamedTuple):
@@ -73,9 +80,9 @@ class StoreFolder(NamedTuple):
         return os.path.exists(self.data)
 
     @property
-    def rights(self) -> int:
+    def rights(self) -> Rights:
         """The rights of the data file, which the other files get too; raises OSError."""
-        return stat.S_IMODE(os.stat(self.data).st_mode)
+        return rights_of(os.stat(self.data))
 
     @property
     def identity(self) -> tuple[int, int] | None:
@@ -94,29 +101,34 @@ class StoreFolder(NamedTuple):
             ) from error
         return status.st_dev, status.st_ino
 
+    @property
+    def is_on_readonly_medium(self) -> bool:
+        """Whether nothing can be written to the folder, whatever the rights; raises OSError."""
+        return bool(os.statvfs(self.way).f_flag & os.ST_RDONLY)
+
     def foreign_names(self) -> list[str]:
         """Return the names in the folder, except side files and temporary names; raises OSError."""
         names = os.listdir(self.way)
         return [n for n in names if not n.startswith(TEMPORARY) and n not in SIDE_FILES]
 
-    def check_plain(self) -> dict[str, os.stat_result]:
-        """Raise StoreOpenError if a file of the store is a link or a device, not a plain file.
-
-        Returns the status of each file that is there, by its name.
+    def check_plain(self) -> Present:
+        """Return the files that exist, by name, if all of them are plain files.
 
         LMDB would follow a link, and write into a file that someone else chose; opening a pipe
         would never return. A process with the right to write to the folder can put a link there a
         moment later, so a folder that others can write to is not safe for a store.
+
+        Raises:
+            StoreOpenError: a file of the store is a link or a device.
         """
-        found = {}
+        found = Present()
         for name in (DATA_FILE, *SIDE_FILES):
             try:
-                found[name] = os.lstat(f"{self.way}/{name}")
+                status = found[name] = os.lstat(f"{self.way}/{name}")
             except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
                 continue
-            kind = found[name].st_mode
-            if not stat.S_ISREG(kind):
-                what = "a symbolic link" if stat.S_ISLNK(kind) else "not a plain file"
+            if not stat.S_ISREG(status.st_mode):
+                what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a plain file"
                 raise StoreOpenError(
                     f"{name} of the store {shown(self.path)} is {what} and is not used; remove it "
                     "if it does not belong there (the store's folder itself may be a link)"

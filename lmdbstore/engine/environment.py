@@ -198,6 +198,8 @@ class Environment(OpenFile):
         self.writer.while_idle(lambda: self.gate.keep_out(self._shut))
         self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write
+        self.marks.close()
+        self.marks.close()
         self.presence.close()
 
     def _shut(self) -> None:
@@ -217,6 +219,8 @@ class Environment(OpenFile):
         self._drop_held()
         self.notes.close()
         self.barrier.abandon()
+        self.marks.abandon()
+        self.marks.abandon()
         self.presence.abandon()
         with contextlib.suppress(lmdb.Error):  # the file is the parent's; the child releases it
             self.lmdb.close()

@@ -8,7 +8,8 @@ Each step prevents one failure, and later steps rely on it:
    becomes a writer if this store writes.
 4. The process is present in the folder, so that no other process replaces the data file.
 5. The file is inspected, and LMDB opens it, while no other process does the same.
-6. The file is checked to be a store; its side files are made if missing, and opened.
+6. The file is checked to be a store; its side files are made if missing, and opened. Marks exclude
+   processes that use other side files.
 7. Its databases are opened for writing, while no other process writes.
 
 No other thread can open a store, and the process cannot fork, until that is done: so it does not
@@ -33,6 +34,7 @@ from lmdbstore.disk.folder import (
     StoreFolder,
 )
 from lmdbstore.disk.place import Files, identity_at, identity_of
+from lmdbstore.disk.rights import mend, rights_of, same_rights
 from lmdbstore.errors import (
     EventWriteException,
     InvalidOption,
@@ -44,6 +46,7 @@ from lmdbstore.errors import (
 from lmdbstore.opening.create import NewStore, create_store
 from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
+from lmdbstore.processes.marks import Marks
 from lmdbstore.processes.opening_lock import opening_busy, opening_lock
 from lmdbstore.processes.presence import Presence
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
@@ -56,16 +59,17 @@ from .environment import Environment
 from .open_file import Opened
 
 if TYPE_CHECKING:
-    import os
-
     import lmdb
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.folder import Present
     from lmdbstore.opening.options import Options
 
 __all__ = ["Wait", "open_environment"]
 
 MOMENT = 0.05  # seconds; almost every write ends sooner, and then the file is opened once
+
+NEEDED_FILES = BARRIER_FILE, LOCK_FILE  # no process can use the store without them
 
 
 class Wait(NamedTuple):
@@ -146,61 +150,75 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     else:
         _check_agreement(folder.path, environment.options, options)
         if environment.options.readonly and not options.readonly:
-            _provide_side_files(folder)
+            _provide_side_files(folder, readonly=False)
             environment.allow_writing(options)
         environment.add_user(user)
     return environment
 
 
-def _open(
-    folder: StoreFolder, options: Options, wait: Wait, present: dict[str, os.stat_result]
-) -> Environment:
+def _open(folder: StoreFolder, options: Options, wait: Wait, present: Present) -> Environment:
     """Open the store in a folder, in which some files were present before."""
     with contextlib.ExitStack() as undo:
         presence = Presence(folder)
         undo.callback(presence.close)
-        with opening_lock(folder, wait.deadline) as data:
-            opened = open_lmdb(folder, options, deadline=wait.deadline)
+        _mend_rights(folder, present)
+        marks = Marks(folder)
+        undo.callback(marks.close)
+        with opening_lock(folder, marks.descriptor, wait.deadline) as data:
+            opened = open_lmdb(folder, options, marks, deadline=wait.deadline)
+            undo.callback(opened.close)
             found = present.get(LOCK_FILE)
             lock = identity_at(folder.lock) if found is None else identity_of(found)
-        undo.callback(opened.close)
+            if not (marks.complete and _has_side_files(present)):  # as in a copy of the data file
+                check_is_store(opened, folder.path)
+                _provide_side_files(folder, readonly=options.readonly)
+                marks.use_barrier()
         check_is_store(opened, folder.path)
-        if not options.readonly and not _has_side_files(present):
-            _provide_side_files(folder)  # a bare copy of the data file has none
-        notes = Notes(folder)
-        undo.callback(notes.close)
         barrier = Barrier(folder, readonly=options.readonly)
         undo.callback(barrier.close)
+        notes = Notes(folder)
+        undo.callback(notes.close)
         found_in = None if options.readonly else _writable(folder, opened, barrier, wait)
         reads_only = found_in is None
         if reads_only and not options.readonly:
             opened.close()
-            with opening_lock(folder, wait.deadline):
+            with opening_lock(folder, marks.descriptor, wait.deadline):
                 reading = options._replace(readonly=True)
-                opened = open_lmdb(folder, reading, deadline=wait.deadline)
+                opened = open_lmdb(folder, reading, marks, deadline=wait.deadline)
             undo.callback(opened.close)
         databases, identity = found_in or open_databases(opened, folder.path, readonly=True)
         # What was opened; the session checks that the path leads to it.
         files = Files(presence.directory.identity, data, barrier.identity, lock)
         undo.pop_all()
-    parts = Opened(presence, opened, databases, barrier, notes, reads_only, files, identity)
+    parts = Opened(presence, marks, opened, databases, barrier, notes, reads_only, files, identity)
     return Environment(folder.path, options, parts)
 
 
-def _has_side_files(present: dict[str, os.stat_result]) -> bool:
+def _has_side_files(present: Present) -> bool:
     """Whether no side file needs to be made; the file of a barrier may have been left empty."""
     return (
         SNAPSHOTS_FILE in present and BARRIER_FILE in present and present[BARRIER_FILE].st_size > 0
     )
 
 
-def _provide_side_files(folder: StoreFolder) -> None:
+def _mend_rights(folder: StoreFolder, present: Present) -> None:
+    """Let everyone that may use the data file use the side files that are needed, if possible."""
+    data = present.get(DATA_FILE)
+    for name in NEEDED_FILES:
+        side = present.get(name)
+        if data and side and not same_rights(side, data):
+            mend(f"{folder.way}/{name}", rights_of(data))
+
+
+def _provide_side_files(folder: StoreFolder, *, readonly: bool) -> None:
+    """Make the side files that are missing: a bare copy of the data file has none."""
     try:
         rights = folder.rights
     except OSError as error:  # it was moved while it was being opened
         raise StoreOpenError(f"the store {folder.path!r} could not be opened: {error}") from error
-    create_barrier_file(folder, rights)
-    create_snapshots_file(folder, rights)
+    create_barrier_file(folder, rights, readonly=readonly)
+    if not readonly:
+        create_snapshots_file(folder, rights)
 
 
 def _writable(

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.opening.options import Options
+    from lmdbstore.processes.marks import Marks
     from lmdbstore.processes.presence import Presence
     from lmdbstore.processes.snapshot_notes import Notes
 
@@ -62,6 +63,7 @@ class Opened(NamedTuple):
     """The open parts of a folder."""
 
     presence: Presence
+    marks: Marks
     lmdb: lmdb.Environment
     databases: Databases
     barrier: Barrier
@@ -81,7 +83,7 @@ class OpenFile:
         self.pid = os.getpid()
         self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
         self.gate = Gate()
-        self.presence, self.lmdb, self.databases, self.barrier, self.notes = opened[:5]
+        self.presence, self.marks, self.lmdb, self.databases, self.barrier, self.notes = opened[:6]
         self.reads_only = opened.reads_only
         self.known = Known(
             opened.files,
@@ -249,7 +251,10 @@ class OpenFile:
         if not self.reads_only or self.holds_transactions():
             return
         try:
-            with contextlib.suppress(OpenBusy), opening_lock(self.folder, NOW):
+            with (
+                contextlib.suppress(OpenBusy),
+                opening_lock(self.folder, self.marks.descriptor, NOW),
+            ):
                 self._or_close(self._open_or_stay)
         except StoreOpenError as error:
             closed = ", and the store was closed" if self.gate.closed else ""
@@ -278,7 +283,7 @@ class OpenFile:
 
     def _open(self, *, readonly: bool) -> None:
         options = self.options._replace(readonly=readonly)
-        self.lmdb = open_lmdb(self.folder, options, locked=True)
+        self.lmdb = open_lmdb(self.folder, options, self.marks, locked=True)
         self.databases, _ = open_databases(self.lmdb, self.path, readonly=readonly)
         self.writer.use(self.lmdb, self.databases)
         self.reads_only = readonly
@@ -319,5 +324,6 @@ class OpenFile:
             refusal = error
         finally:
             self.known.files = self.known.files._replace(data=self.folder.identity)
+        self.marks.move()
         self._open(readonly=False)
         return refusal

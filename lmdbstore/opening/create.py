@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
+import stat
+from typing import TYPE_CHECKING, NamedTuple
 
 import lmdb
 
@@ -30,11 +31,15 @@ from lmdbstore.disk.folder import (
     StoreFolder,
 )
 from lmdbstore.disk.lmdb_errors import advice, map_advice
+from lmdbstore.disk.rights import give, rights_of
 from lmdbstore.errors import StoreOpenError, shown
 from lmdbstore.processes.barrier import create_barrier_file
 from lmdbstore.processes.snapshot_notes import create_snapshots_file
 
-from .lock_file import allocate_lock_file
+from .lock_file import create_lock_file
+
+if TYPE_CHECKING:
+    from lmdbstore.disk.rights import Rights
 
 __all__ = ["NewStore", "create_store"]
 
@@ -53,8 +58,9 @@ class NewStore(NamedTuple):
 def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: bool) -> None:
     """Create an empty store in a folder that holds none, if that is allowed.
 
-    Its files get the rights of `new.mode`, whatever the umask. A new folder gets the right to enter
-    it for every user that may read them. Missing parent folders get the usual rights.
+    Its files get the rights of `new.mode`, whatever the umask, and the owner and the group of a
+    folder that exists, if this process may give them. A new folder gets the right to enter it for
+    every user that may read them. Missing parent folders get the usual rights.
 
     Raises:
         StoreOpenError: something else is in the way, or the folder cannot be made.
@@ -73,8 +79,10 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
         ):
             if exists:  # what is open may be another folder than the one that was checked
                 _check_empty(StoreFolder(path, parent.way))
-            _fill(StoreFolder(path, made.way), made, new)
-            _set_rights(made, new.mode)
+            rights = rights_of(os.fstat(made.descriptor))  # the group may be that of the parent
+            _fill(StoreFolder(path, made.way), made, new, rights._replace(mode=FILE_MODE))
+            wanted = rights_of(os.fstat(parent.descriptor)) if exists else rights
+            _set_rights(made, wanted._replace(mode=new.mode))
             if exists:
                 _move_in(made, parent)
             else:
@@ -105,8 +113,8 @@ def _check_empty(folder: StoreFolder) -> None:
         )
 
 
-def _fill(made: StoreFolder, directory: Directory, new: NewStore) -> None:
-    allocate_lock_file(made.lock, max(new.max_readers, FIRST_READERS), FILE_MODE)
+def _fill(made: StoreFolder, directory: Directory, new: NewStore, rights: Rights) -> None:
+    create_lock_file(made, max(new.max_readers, FIRST_READERS), rights)
     environment = lmdb.open(
         os.fsencode(made.way),  # as str it would have to be UTF-8
         map_size=max(new.map_size, FIRST_MAP),
@@ -119,15 +127,22 @@ def _fill(made: StoreFolder, directory: Directory, new: NewStore) -> None:
         create_databases(environment)
     finally:
         environment.close()
-    create_barrier_file(made, FILE_MODE)
-    create_snapshots_file(made, FILE_MODE)
+    create_barrier_file(made, rights)
+    create_snapshots_file(made, rights)
     flush_folder(directory)
 
 
-def _set_rights(made: Directory, mode: int) -> None:
+def _set_rights(made: Directory, wanted: Rights) -> None:
+    # Through descriptors: an owner of the folder above could put a link in the place of a name.
     for name in os.listdir(made.descriptor):
-        os.chmod(name, mode, dir_fd=made.descriptor)
-    os.fchmod(made.descriptor, mode | (mode & 0o444) >> 2)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(name, flags, dir_fd=made.descriptor)
+        try:
+            give(file, wanted)
+        finally:
+            os.close(file)
+    status, mode = os.fstat(made.descriptor), wanted.mode
+    os.fchmod(made.descriptor, mode | (mode & 0o444) >> 2 | status.st_mode & stat.S_ISGID)
 
 
 def _move_in(made: Directory, folder: Directory) -> None:

@@ -15,7 +15,9 @@ import lmdb
 from lmdbstore.disk.databases import MAX_DATABASES
 from lmdbstore.disk.lmdb_errors import TOO_MANY_READERS, code, map_advice
 from lmdbstore.disk.map_size import map_sizes, short_of_space
-from lmdbstore.errors import StoreOpenError
+from lmdbstore.disk.rights import trouble
+from lmdbstore.errors import StoreInUse, StoreOpenError, shown
+from lmdbstore.processes.snapshot_notes import slots_in
 from lmdbstore.threads.deadline import FOREVER, Deadline
 
 from .inspect_file import inspect_data_file
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.processes.marks import Marks
 
     from .options import Options
 
@@ -36,16 +39,48 @@ _open: WeakSet[lmdb.Environment] = WeakSet()  # the environments of this process
 
 
 def open_lmdb(
-    folder: StoreFolder, options: Options, *, locked: bool = False, deadline: Deadline = FOREVER
+    folder: StoreFolder,
+    options: Options,
+    marks: Marks,
+    *,
+    locked: bool = False,
+    deadline: Deadline = FOREVER,
 ) -> lmdb.Environment:
     """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
 
     Raises:
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
+        StoreInUse: the marks of another process exclude this one.
         OpenBusy: it seems damaged, and another process wrote until the deadline.
     """
     inspect_data_file(folder, readonly=options.readonly, locked=locked, deadline=deadline)
-    provide_lock_file(folder, options.slots)
+    lock = provide_lock_file(folder, options.slots)
+    marks.use_files(lock, writes=not options.readonly)
+    environment = _opened(folder, options)
+    try:
+        if _has_own_readers(environment):
+            environment.close()  # frees all slots of this process id
+            environment = _opened(folder, options)
+        if options.readonly and not environment.info()["num_readers"]:
+            marks.read_unlisted()
+    except BaseException:
+        environment.close()
+        raise
+    return environment
+
+
+def _has_own_readers(environment: lmdb.Environment) -> bool:
+    """Whether the reader table lists this process, which reads nothing yet.
+
+    The entries are of a dead process that had the same process id, in this pid namespace or in
+    another. LMDB frees the slots of a process when another one finds that it is dead, by a lock
+    for its process id. This process holds that lock from now on, so no other process would free
+    them; and none can take such a slot, because it would need the lock.
+    """
+    return any(slot.process == os.getpid() for slot in slots_in(environment.readers()))
+
+
+def _opened(folder: StoreFolder, options: Options) -> lmdb.Environment:
     sizes = iter((options.map_size,)) if options.map_size else _sizes(folder)
     size = next(sizes)
     while True:
@@ -81,12 +116,17 @@ def _sizes(folder: StoreFolder) -> Iterator[int]:
 def _open_error(folder: StoreFolder, options: Options, error: lmdb.Error) -> StoreOpenError:
     what = str(error).replace(folder.way, folder.path)
     message = f"the store {folder.path!r} could not be opened: {what}"
-    if code(error) in (errno.EACCES, errno.EROFS, errno.EPERM) and options.readonly:
+    refused = code(error) in (errno.EACCES, errno.EROFS, errno.EPERM)
+    if isinstance(error, lmdb.LockError) and code(error) == errno.EAGAIN:
+        return _taken(folder)
+    if refused and (why := trouble(folder.lock, folder.data)):
+        message += why
+    elif refused and options.readonly:
         message += (
             "; a reader too must be allowed to write the store's lock.mdb, because LMDB notes its "
             "readers there (nothing else is written)"
         )
-    elif code(error) in (errno.EACCES, errno.EROFS, errno.EPERM):
+    elif refused:
         message += "; to read it only, pass readonly=True"
     elif "already open" in str(error):
         message += (
@@ -100,3 +140,13 @@ def _open_error(folder: StoreFolder, options: Options, error: lmdb.Error) -> Sto
     else:
         message += map_advice(error)
     return StoreOpenError(message)
+
+
+def _taken(folder: StoreFolder) -> StoreInUse:
+    """Return the exception for a process id that LMDB's reader table has already."""
+    return StoreInUse(
+        f"the store {shown(folder.path)} is open in a process of another pid namespace (another "
+        f"container) that also has the process id {os.getpid()}, and LMDB tells readers apart by "
+        "process id; let both use one pid namespace (docker run --pid=host, or "
+        "--pid=container:NAME), or start one of them so that it gets another process id"
+    )

@@ -22,13 +22,15 @@ and settles the write: it takes the lock exclusively, runs an empty write transa
 completes a commit that was cut off half-way, and makes the byte even. A reader without the right to
 write continues at once: the write was never acknowledged.
 
-The side file is never removed or replaced while the store exists. Reader and writer hold separate
-descriptions of it, because `flock` belongs to the description. On processors that reorder stores,
-the locks and system calls of a commit keep the byte and the data in order.
+The side file is never removed or replaced while the store exists. On a read-only medium it may be
+missing: no process writes while the store is read there (see `processes.marks`). Reader and writer
+hold separate descriptions of it, because `flock` belongs to the description. On processors that
+reorder stores, the locks and system calls of a commit keep the byte and the data in order.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -38,8 +40,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from lmdbstore.disk.files import make_file
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.disk.place import Identity, identity_of
+from lmdbstore.disk.rights import trouble
 from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.disk.rights import Rights
 
 __all__ = ["Barrier", "create_barrier_file", "write_lock"]
 
@@ -60,22 +65,30 @@ B = TypeVar("B", bound="StoreBusy")
 _lost: list[mmap.mmap] = []  # kept for good
 
 
-def create_barrier_file(folder: StoreFolder, mode: int) -> None:
-    """Make the side file of a store, if it is missing; raises StoreOpenError."""
+def create_barrier_file(folder: StoreFolder, rights: Rights, *, readonly: bool = False) -> None:
+    """Make the side file of a store, if it is missing.
+
+    With `readonly` it may stay missing, if this process may not write to the folder.
+
+    Raises:
+        StoreOpenError: it cannot be made.
+    """
     path = folder.barrier
+    if os.path.lexists(path):
+        return
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        try:
-            if os.fstat(descriptor).st_size == 0:
-                os.write(descriptor, b"\0")
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        make_file(path, rights, _fill)
     except OSError as error:
-        raise StoreOpenError(
-            f"{folder.named(path)!r} of the store could not be made: {error}"
-            f"{advice(error, folder.path)}"
-        ) from error
+        if not readonly or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreOpenError(
+                f"{folder.named(path)!r} of the store could not be made: {error}"
+                f"{advice(error, folder.path)}"
+            ) from error
+
+
+def _fill(descriptor: int) -> None:
+    os.write(descriptor, b"\0")
+    os.fsync(descriptor)
 
 
 @contextmanager
@@ -149,21 +162,23 @@ class Barrier:
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
-            raise StoreOpenError(
-                f"{folder.named(path)!r} cannot be opened ({error}); it belongs to the store; "
-                "open the store with the right to write to create it"
-            ) from error
+            if not (readonly and _is_needless(folder, error)):
+                raise StoreOpenError(
+                    f"{folder.named(path)!r} cannot be opened ({error}); it belongs to the store"
+                    + (trouble(path, folder.data) or "; a process that may write there makes it")
+                ) from error
+            self.byte = mmap.mmap(-1, 1)
         self._use_descriptors()
 
     def _use_descriptors(self) -> None:
-        self._writer, self._reader = self._descriptors
+        self._writer, self._reader = self._descriptors or (-1, -1)  # without: see `_is_needless`
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock: Callable[[], None] = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
 
     @property
-    def identity(self) -> Identity:
-        """The device and the inode of the side file."""
-        return identity_of(os.fstat(self._writer))
+    def identity(self) -> Identity | None:
+        """The device and the inode of the side file; None if there is none."""
+        return identity_of(os.fstat(self._writer)) if self._descriptors else None
 
     # -- the writer ---------------------------------------------------------------------------
 
@@ -196,14 +211,14 @@ class Barrier:
 
     def check_ours(self) -> None:
         """Raise StoreClosed if the descriptors of the store were closed by someone else."""
-        if not is_ours(self._writer):
+        if not self.is_ours:
             self.unlock = _nothing  # it is not ours to unlock
             raise StoreClosed(LOST)
 
     @property
     def is_ours(self) -> bool:
         """Whether the descriptors of the store are still open, and those of this store."""
-        return is_ours(self._writer)
+        return self._writer < 0 or is_ours(self._writer)
 
     @property
     def may_harm(self) -> bool:
@@ -314,6 +329,11 @@ class Barrier:
 
 def _nothing() -> None:
     pass
+
+
+def _is_needless(folder: StoreFolder, error: Exception) -> bool:
+    """Whether a side file is missing on a read-only medium, where no process may write."""
+    return isinstance(error, FileNotFoundError) and folder.is_on_readonly_medium
 
 
 def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:

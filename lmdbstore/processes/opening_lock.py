@@ -33,19 +33,20 @@ __all__ = ["opening_busy", "opening_lock"]
 
 
 @contextlib.contextmanager
-def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[Identity]:
+def opening_lock(
+    folder: StoreFolder, descriptor: int, deadline: Deadline = FOREVER
+) -> Iterator[Identity]:
     """Wait until no other process opens the store, and keep the others from opening it.
 
-    It gives the identity of the data file that it locks.
+    `descriptor` is one of the data file, which only this call locks. It gives the identity of that
+    file.
 
     Raises:
         OpenBusy: another process opened it until the deadline.
         StoreOpenError: the data file cannot be locked.
     """
-    descriptor = -1
     try:
         try:
-            descriptor = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
             free = flock_within(descriptor, fcntl.LOCK_EX, deadline)
             identity = identity_of(os.fstat(descriptor))
         except OSError as error:
@@ -56,8 +57,7 @@ def opening_lock(folder: StoreFolder, deadline: Deadline = FOREVER) -> Iterator[
             raise opening_busy(folder, deadline)
         yield identity
     finally:
-        if descriptor >= 0:  # a built-in call follows, so that no interrupt can come before it
-            os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def opening_busy(folder: StoreFolder, deadline: Deadline, *, in_process: bool = False) -> OpenBusy:

@@ -25,12 +25,12 @@ from lmdbstore.errors import StoreClosed, StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
 from .descriptors import identity_of
-from .lock_holders import described, holders
+from .lock_list import described, is_listed, own_number, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Presence", "alone_in"]
+__all__ = ["Presence", "alone_in", "in_use"]
 
 _OPEN = "is open elsewhere; close it there first"
 
@@ -81,7 +81,7 @@ class Presence:
         try:
             fcntl.flock(self._descriptors[0], kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _in_use(self._folder, trouble) from error
+            raise in_use(self._folder, trouble) from error
         except OSError as error:
             raise StoreOpenError(
                 f"the folder {shown(self._folder.path)} could not be locked: {error}"
@@ -96,8 +96,8 @@ class Presence:
         """
         try:
             self._take(fcntl.LOCK_EX, _OPEN)
-            if _holders(self._folder):
-                raise _in_use(self._folder, _OPEN)
+            if users(self._folder) - {own_number()}:
+                raise in_use(self._folder, _OPEN)
             yield
         finally:
             # Also if the exclusive lock was refused, because that loses the shared one. And again
@@ -135,18 +135,21 @@ def alone_in(folder: StoreFolder) -> Iterator[Presence]:
     try:
         with write_lock(presence.folder, wait=False) as free:
             if not free:
-                raise _in_use(presence.folder, _OPEN)
+                raise in_use(presence.folder, _OPEN)
             with presence.alone():
                 yield presence
     finally:
         presence.close()
 
 
-def _in_use(folder: StoreFolder, trouble: str) -> StoreInUse:
-    by = ", ".join(map(described, _holders(folder)))
-    return StoreInUse(f"the store {shown(folder.path)} {trouble}{f': {by}' if by else ''}")
+def in_use(folder: StoreFolder, trouble: str, *, elsewhere: bool = False) -> StoreInUse:
+    """Return the exception that names the other processes which have the store open.
 
-
-def _holders(folder: StoreFolder) -> list[int]:
-    """Return the other processes that have the store open, as far as the system lists them."""
-    return sorted(holders([(folder.way, "FLOCK"), (folder.lock, "POSIX")]) - {os.getpid()})
+    `elsewhere`: it is known that another process has it open, even if this one has it open too.
+    """
+    found, own = users(folder), own_number()
+    names = [described(other) for other in sorted(found - {own})]
+    if not names and is_listed() and (elsewhere or own not in users(folder, ours=True)):
+        names = ["a process that cannot be seen here, perhaps in another container"]
+    by = f": {', '.join(names)}" if names else ""
+    return StoreInUse(f"the store {shown(folder.path)} {trouble}{by}")

@@ -1,9 +1,10 @@
 """The processes that hold snapshots, and since when: notes in a side file, `snapshots`.
 
 LMDB's reader table shows which process reads which state, but not since when. So each snapshot
-leaves a note in the file: a slot of 24 bytes with three numbers (as in `disk.format`). They are the
-process id, LMDB's number of the transaction whose state the snapshot holds, and the nanoseconds of
-the machine's monotonic clock when it was taken. A free slot is all zeros.
+leaves a note in the file: a slot of 32 bytes with four numbers (as in `disk.format`). They are the
+process id, LMDB's number of the transaction whose state the snapshot holds, the nanoseconds of the
+machine's monotonic clock when it was taken, and the number of the process's pid namespace (0 if the
+system has none). A free slot is all zeros.
 
 Rules:
 - The reader table decides. A note without a reader in the table is of a snapshot that has ended,
@@ -29,15 +30,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.format import decode_number, encode_number
+from lmdbstore.disk.rights import give
 from lmdbstore.threads.fork_lock import ForkLock
 
 from .descriptors import close_ours, is_ours, mark
-from .lock_holders import command
+from .lock_list import command, pid_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.disk.rights import Rights
 
 __all__ = [
     "Note",
@@ -46,21 +49,34 @@ __all__ = [
     "SnapshotInfo",
     "create_snapshots_file",
     "readers_in",
+    "slots_in",
     "snapshots",
 ]
 
-NUMBER, SLOT = 8, 24  # bytes
+NUMBER, SLOT = 8, 32  # bytes
 MOST = 1 << 16  # slots; bytes after them are not ours
 PATIENCE, PAUSE = 0.5, 0.0005  # seconds
 
 
 class SnapshotInfo(NamedTuple):
-    """An open snapshot, in this process or another."""
+    """An open snapshot, in this process or another.
+
+    A process of another pid namespace (of another container) has its id there, if it cannot be seen
+    from here.
+    """
 
     process: int
     command: str | None  # the name of the program; None if the system does not give it
     age: float | None  # seconds; None if it could not be noted
     behind: int  # commits since then; the space they freed cannot be used again yet
+    namespace: int | None = None  # that of the id, as in `lsns`; 0: unknown; None: this one
+
+
+class Noted(NamedTuple):
+    """What a note says of a snapshot."""
+
+    began: int  # nanoseconds of the monotonic clock
+    namespace: int  # of the process id
 
 
 class Reader(NamedTuple):
@@ -72,18 +88,23 @@ class Reader(NamedTuple):
 
 def readers_in(table: str) -> Counter[Reader]:
     """Return the readers of LMDB's table that have a transaction open."""
+    return Counter(reader for reader in slots_in(table) if reader.transaction >= 0)
+
+
+def slots_in(table: str) -> list[Reader]:
+    """Return the slots of LMDB's table that are taken; without a transaction, its number is -1."""
     # One line for each slot, after a heading; it ends with "-" if no transaction is open.
     lines = [line.split() for line in table.splitlines()[1:]]
-    return Counter(Reader(int(pid), int(txn)) for pid, _, txn in lines if txn != "-")
+    return [Reader(int(pid), -1 if txn == "-" else int(txn)) for pid, _, txn in lines]
 
 
-def create_snapshots_file(folder: StoreFolder, mode: int) -> None:
+def create_snapshots_file(folder: StoreFolder, rights: Rights) -> None:
     """Make the side file of a store, if it is missing and can be made."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with suppress(OSError):  # then snapshots have no notes
         descriptor = os.open(folder.snapshots, flags, 0o600)
         try:
-            os.fchmod(descriptor, mode)
+            give(descriptor, rights)
         finally:
             os.close(descriptor)
 
@@ -144,7 +165,7 @@ class Notes:
         Returns None if that fails. `readers` returns the contents of the reader table.
         """
         began = time.monotonic_ns()
-        data = b"".join(map(encode_number, (os.getpid(), transaction, began)))
+        data = b"".join(map(encode_number, (os.getpid(), transaction, began, pid_namespace())))
         with suppress(OSError):
             return self._choosing.run(self._write, data, readers)
         return None
@@ -162,14 +183,14 @@ class Notes:
             fcntl.flock(file.descriptor, fcntl.LOCK_UN)
         return None
 
-    def began(self) -> dict[Reader, list[int]]:
+    def began(self) -> dict[Reader, list[Noted]]:
         """Return when the snapshots of each reader began, as far as that was noted."""
-        found: dict[Reader, list[int]] = {}
+        found: dict[Reader, list[Noted]] = {}
         file = self._file
         with suppress(OSError):
             for slot in _slots(file.descriptor) if file and is_ours(file.descriptor) else ():
-                reader, moment = _decoded(slot)
-                found.setdefault(reader, []).append(moment)
+                reader, noted = _decoded(slot)
+                found.setdefault(reader, []).append(noted)
         return found
 
     def close(self) -> None:
@@ -207,30 +228,48 @@ def _free_place(slots: list[bytes], readers: Callable[[], Counter[Reader]]) -> i
     return len(slots)
 
 
-def _decoded(slot: bytes) -> tuple[Reader, int]:
-    process, transaction, began = (
+def _decoded(slot: bytes) -> tuple[Reader, Noted]:
+    process, transaction, began, namespace = (
         decode_number(slot[at : at + NUMBER]) for at in range(0, SLOT, NUMBER)
     )
-    return Reader(process, transaction), began
+    return Reader(process, transaction), Noted(began, namespace)
 
 
 def snapshots(
-    began: dict[Reader, list[int]], before: Counter[Reader], after: Counter[Reader], last: int
+    began: dict[Reader, list[Noted]],
+    before: Counter[Reader],
+    after: Counter[Reader],
+    last: int,
+    processes: dict[int, int] | None = None,
 ) -> tuple[SnapshotInfo, ...]:
     """Return the snapshots that are open, the oldest state first.
 
-    `began` holds the notes, `before` and `after` hold the reader table at two moments, and `last`
-    is the number of the last commit. A reader without a note counts as a snapshot if it was in the
-    table at both moments and something was committed since it began: other reads are short.
+    `began` holds the notes, `before` and `after` hold the reader table at two moments, `last` is
+    the number of the last commit, and `processes` is as in `lock_list.processes_by_id`. A reader
+    without a note counts as a snapshot if it was in the table at both moments and something was
+    committed since it began: other reads are short.
     """
     now, found = time.monotonic_ns(), list[SnapshotInfo]()
     for reader, number in sorted(after.items(), key=lambda item: item[0][::-1]):
         behind = max(0, last - reader.transaction)
         # If there are more notes than readers, some have ended: more likely the older ones.
         noted = sorted(began.get(reader, ()))[-number:]
-        ages: list[float | None] = [max(0, now - moment) / 1e9 for moment in noted]
+        ages: list[float | None] = [max(0, now - note.began) / 1e9 for note in noted]
         if behind:
             ages += [None] * (min(number, before[reader]) - len(noted))
-        name = command(reader.process) if ages else None
-        found += [SnapshotInfo(reader.process, name, age, behind) for age in ages]
+        if ages:
+            process, name, namespace = _who(reader.process, noted, processes)
+            found += [SnapshotInfo(process, name, age, behind, namespace) for age in ages]
     return tuple(found)
+
+
+def _who(
+    number: int, noted: list[Noted], processes: dict[int, int] | None
+) -> tuple[int, str | None, int | None]:
+    """Return a reader's process id, its program, and the pid namespace of the id: None is here."""
+    namespace = noted[-1].namespace if noted else 0
+    if processes is not None and number in processes:
+        return processes[number], command(processes[number]), None
+    if namespace == pid_namespace() or (processes is None and not namespace):
+        return number, command(number), None
+    return number, None, namespace

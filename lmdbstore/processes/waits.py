@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.errors import StoreBusy, shown
 
-from .lock_holders import held_up_by
+from .lock_list import held_up_by
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder

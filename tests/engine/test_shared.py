@@ -129,10 +129,10 @@ def test_a_reader_continues_if_it_cannot_become_a_writer(
 ) -> None:
     opening = open_lmdb
 
-    def refused(folder: Any, options: Any, *, locked: bool = False) -> Any:
+    def refused(folder: Any, options: Any, marks: Any, *, locked: bool = False) -> Any:
         if not options.readonly:
             raise StoreOpenError("refused")
-        return opening(folder, options, locked=locked)
+        return opening(folder, options, marks, locked=locked)
 
     with LMDBEventStore(filled, readonly=True) as reader:
         with monkeypatch.context() as patch:

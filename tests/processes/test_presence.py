@@ -11,7 +11,7 @@ import pytest
 
 from lmdbstore import LMDBEventStore, StoreInUse
 from lmdbstore.disk.folder import StoreFolder
-from lmdbstore.processes.lock_holders import LOCKS
+from lmdbstore.processes.lock_list import LOCKS
 from lmdbstore.processes.presence import alone_in
 from tests.tools.children import opened_elsewhere
 
@@ -98,7 +98,7 @@ def test_locks_on_other_file_systems_do_not_count(
             f"3: POSIX  ADVISORY  READ 1 {device}:{lock} 0 0\n"
         )
 
-    monkeypatch.setattr("lmdbstore.processes.lock_holders.LOCKS", str(locks))
+    monkeypatch.setattr("lmdbstore.processes.lock_list.LOCKS", str(locks))
     locks.write_text(listed("00:28"))
     with alone_in(StoreFolder(str(path))):
         pass

@@ -20,7 +20,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, SnapshotInfo
 from lmdbstore.processes import snapshot_notes as holders
-from lmdbstore.processes.snapshot_notes import SLOT, Reader, readers_in, snapshots
+from lmdbstore.processes.snapshot_notes import SLOT, Noted, Reader, readers_in, snapshots
 from tests.tools.commands import on_terminal, process
 from tests.tools.stores import rights
 from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
@@ -368,7 +368,8 @@ def test_short_reads_are_not_shown() -> None:
     table = Counter([a, a, b, c])
 
     def found(before: Counter[Reader]) -> list[tuple[int, bool]]:
-        all_ = snapshots({a: [0], b: [0, 0]}, before, table, 10)
+        note = Noted(0, 0)
+        all_ = snapshots({a: [note], b: [note, note]}, before, table, 10)
         return [(one.process, one.age is not None) for one in all_]
 
     assert found(Counter()) == [(2, True), (1, True)]

@@ -23,7 +23,7 @@ from lmdbstore import (
     WriteBusy,
     verify,
 )
-from lmdbstore.processes.lock_holders import described, held_up_by
+from lmdbstore.processes.lock_list import described, held_up_by
 from tests.tools.held_writer import LONG, NEW, threads, waiting
 from tests.tools.stopped import THEIRS, stopped
 from tests.tools.waits import (
@@ -162,6 +162,6 @@ def test_the_exceptions_are_of_the_kinds_that_callers_catch() -> None:
 def test_a_process_is_named_by_what_the_system_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lmdbstore.processes.lock_holders.LOCKS", str(tmp_path / "absent"))
+    monkeypatch.setattr("lmdbstore.processes.lock_list.LOCKS", str(tmp_path / "absent"))
     assert held_up_by(str(tmp_path)) is None
     assert described(1 << 30) == f"unknown (process {1 << 30})"

@@ -24,7 +24,7 @@ from tests.tools.children import LONG
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BECOME_ANOTHER", "folder_for_all", "needs_another_user"]
+__all__ = ["BECOME_ANOTHER", "folder_for_all", "needs_another_user", "needs_root", "run_as"]
 
 OTHER = 65534  # the number of the user and of the group: `nobody`, and no file is theirs
 PLACES = "/tmp", "/var/tmp", "/dev/shm"
@@ -40,7 +40,7 @@ if os.getuid() == 0:
 NOT_IMPORTED = "lmdbstore.testing", "lmdb.tool", "lmdb.__main__"
 IMPORT_ALL = f"""
 import importlib, pkgutil
-import hashlib, shutil, traceback
+import encodings.ascii, hashlib, shlex, shutil, traceback
 import lmdb, lmdbstore
 import rich.console, rich.progress, rich.table
 for package in (lmdb, lmdbstore):
@@ -52,6 +52,35 @@ for package in (lmdb, lmdbstore):
                 pass
 """
 BECOME_ANOTHER = IMPORT_ALL + CHANGE  # what a child runs first; nothing changes if it is not root
+
+
+def run_as(user: int, groups: list[int], code: str, umask: int = 0o022) -> str:
+    """Run code as a user whose first group has the user's number; return what it printed."""
+    lines = [
+        IMPORT_ALL,
+        "from lmdbstore import *",
+        f"os.umask({umask})",
+        f"os.setgroups({groups})",
+        f"os.setgid({user})",
+        f"os.setuid({user})",
+        code,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "import os\n" + "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONG,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def needs_root() -> None:
+    """Skip the test where this process may not become any user."""
+    if os.geteuid():
+        pytest.skip("only root may become other users, and give files away")
+    needs_another_user()
 
 
 @functools.cache

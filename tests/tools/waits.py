@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreBusy
-from lmdbstore.processes.lock_holders import LOCKS
+from lmdbstore.processes.lock_list import LOCKS
 from tests.tools.held_writer import LONG, threads
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from lmdbstore import (
     ReadBusy,
     WriteBusy,
 )
-from lmdbstore.processes.lock_holders import LOCKS
+from lmdbstore.processes.lock_list import LOCKS
 from lmdbstore.threads.deadline import Deadline
 from lmdbstore.write.save import Save
 from tests.tools.held_writer import LONG, NEW, HeldWriter, threads, waiting

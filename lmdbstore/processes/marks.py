@@ -1,0 +1,210 @@
+"""Marks: facts about the processes that have a store open, as locks on its data file.
+
+A mark is a shared lock on one byte of the data file, far beyond the end of any file; the place of
+the byte is the fact. A process that opens the store sets its marks, and looks for marks that
+exclude it:
+
+- The lock file and the barrier that it uses: the place is a hash of their devices and inodes. If
+  one of these files is removed while a process has it open, the next process makes a new one, and
+  neither sees the readers and writers of the other: half of the acknowledged writes were lost.
+- Whether it may write: there is one region of such places for writers, and one for readers.
+- That it reads through a read-only mount, where LMDB cannot list it as a reader (`UNLISTED`). A
+  writer would use pages again that such a reader still reads.
+
+Rules: a mark is set before others are looked for, so of two processes that exclude each other at
+least one is refused. They are locks of the open file description: the kernel drops them with the
+process, nobody can remove them, and closing another descriptor of the file does not drop them. A
+descriptor that may only read is enough. Nothing else locks these bytes. If another file becomes the
+data file, the marks move to it (`move`) while no other process can open the store.
+
+Linux has such locks. On other systems, and on file systems without them, nothing is marked and no
+process is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+from lmdbstore.errors import StoreOpenError, shown
+
+from .descriptors import close_ours, is_ours, mark
+from .presence import in_use
+
+if TYPE_CHECKING:
+    from lmdbstore.disk.folder import StoreFolder
+
+__all__ = ["Marks"]
+
+SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLK")
+WITHOUT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of some file systems
+
+REGION = 1 << 60  # bytes; for the marks of one kind
+WRITERS, READERS = 2 * REGION, 3 * REGION  # where the regions begin
+UNLISTED = 4 * REGION
+
+FLOCK = "@hhqqi"  # C's `struct flock`: kind, whence, place, length, process
+FACTOR, PRIME = 0x9E3779B97F4A7C15, (1 << 61) - 1  # of the hash
+
+_OTHER_FILES = (
+    "is open in another process, with a lock.mdb or a barrier that was removed or replaced since; "
+    "close it there, and open it again: it then uses the files that are in the folder now"
+)
+_UNLISTED_READER = (
+    "is read through a read-only mount, where LMDB cannot list its readers, so no process may "
+    "write at the same time; close it there, or let that process read through a writable mount"
+)
+_WRITER_BESIDE = (
+    "is open for writing, and this process sees it through a read-only mount, where LMDB cannot "
+    "list its readers; mount it writable (with readonly=True only the list of readers is written), "
+    "or close it in the processes that write"
+)
+
+
+class Marks:
+    """The marks of this process on one open store."""
+
+    def __init__(self, folder: StoreFolder) -> None:
+        """Open the data file; nothing is marked yet.
+
+        Raises:
+            StoreOpenError: it cannot be opened.
+        """
+        self._folder = folder
+        self._places: list[int] = []
+        self._supported = SUPPORTED
+        self._descriptors = [_opened(folder)]
+        self._files: tuple[os.stat_result | None, bool] = None, False  # see `use_files`
+        self.complete = False  # whether the barrier exists, and is marked
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the data file."""
+        return self._descriptors[0]
+
+    def use_files(self, lock: os.stat_result | None, *, writes: bool) -> None:
+        """Mark the lock file of this status, and the barrier in the folder, as those in use.
+
+        `writes`: this process may write. If there is no barrier yet, `use_barrier` is called when
+        there is one; no other process opens the store in between.
+
+        Raises:
+            StoreInUse: another process has the store open with other files; or it reads the store
+                through a read-only mount, and this one writes.
+        """
+        self._files = lock, writes
+        place = self._place(lock)
+        self._set(place + (WRITERS if writes else READERS))
+        end = UNLISTED + 1 if writes else UNLISTED
+        self._refuse_others(WRITERS, end, (WRITERS + place, READERS + place))
+        self._keep_last()
+
+    def use_barrier(self) -> None:
+        """Mark the barrier that was missing; raises as `use_files` does."""
+        if UNLISTED not in self._places:
+            lock, writes = self._files
+            self.use_files(lock, writes=writes)
+
+    def _place(self, lock: os.stat_result | None) -> int:
+        numbers = [0, 0] if lock is None else [lock.st_dev, lock.st_ino]
+        try:
+            barrier = os.stat(self._folder.barrier)
+            numbers += barrier.st_dev, barrier.st_ino
+            self.complete = True
+        except OSError:  # it is missing; or an error is raised when it is opened
+            self.complete = False
+        place = 0
+        for number in numbers:
+            place = (place * FACTOR + number) % PRIME
+        return place % REGION
+
+    def read_unlisted(self) -> None:
+        """Mark that this process reads, and uses no lock file: LMDB does not list it as a reader.
+
+        Raises:
+            StoreInUse: a process may write to the store.
+        """
+        self._set(UNLISTED)
+        self._refuse_others(WRITERS, READERS, (), _WRITER_BESIDE)
+        self._keep_last()
+
+    def move(self) -> None:
+        """Set the same marks on the file that is the data file now; no other process is present.
+
+        Raises:
+            StoreOpenError: it cannot be opened or marked.
+        """
+        self._descriptors.append(_opened(self._folder))
+        close_ours([self._descriptors.pop(0)])
+        for place in self._places:
+            self._lock(fcntl.F_RDLCK, place, 1)
+
+    def _keep_last(self) -> None:
+        """Remove a mark that another one has replaced."""
+        for place in self._places[:-1]:
+            self._places.remove(place)
+            self._lock(fcntl.F_UNLCK, place, 1)
+
+    def _set(self, place: int) -> None:
+        if place not in self._places:
+            self._places.append(place)
+        self._lock(fcntl.F_RDLCK, place, 1)
+
+    def _lock(self, kind: int, place: int, length: int) -> None:
+        if self._supported:
+            wanted = struct.pack(FLOCK, kind, os.SEEK_SET, place, length, 0)
+            try:
+                fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_SETLK, wanted)
+            except OSError as error:
+                if error.errno not in WITHOUT:
+                    raise StoreOpenError(
+                        f"{shown(self._folder.data)} could not be marked as open: {error}"
+                    ) from error
+                self._supported = False
+
+    def _refuse_others(
+        self, first: int, end: int, allowed: tuple[int, ...], trouble: str | None = None
+    ) -> None:
+        """Raise StoreInUse if other processes have set marks in a range, except at some places."""
+        found = self._mark_in(first, end)
+        if found in allowed:  # the system returns any mark of the range, not the first
+            self._refuse_others(first, found, allowed, trouble)
+            self._refuse_others(found + 1, end, allowed, trouble)
+        elif found:
+            why = trouble or (_UNLISTED_READER if found == UNLISTED else _OTHER_FILES)
+            raise in_use(self._folder, why, elsewhere=True)
+
+    def _mark_in(self, first: int, end: int) -> int:
+        """Return the place of a mark of another process in a range; 0 if there is none.
+
+        A lock that begins before the range is not ours: another program has locked the whole file.
+        """
+        if not self._supported or first >= end:
+            return 0
+        asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, first, end - first, 0)
+        found = fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_GETLK, asked)
+        kind, _, place, _, _ = struct.unpack(FLOCK, found)
+        return 0 if kind == fcntl.F_UNLCK or place < first else int(place)
+
+    def close(self) -> None:
+        """Remove the marks, even if a forked child still has the descriptor."""
+        if self._descriptors and is_ours(self.descriptor):
+            self._lock(fcntl.F_UNLCK, 0, 0)  # to the end
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the descriptor in a forked child; the parent keeps the marks."""
+        close_ours(self._descriptors)
+
+
+def _opened(folder: StoreFolder) -> int:
+    try:
+        return mark(os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+    except OSError as error:
+        raise StoreOpenError(
+            f"the store {shown(folder.path)} could not be opened: {error}"
+        ) from error
