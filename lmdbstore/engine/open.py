@@ -162,7 +162,7 @@ def _open(folder: StoreFolder, options: Options, wait: Wait, present: Present) -
         presence = Presence(folder)
         undo.callback(presence.close)
         _mend_rights(folder, present)
-        marks = Marks(folder)
+        marks = Marks(presence.folder)
         undo.callback(marks.close)
         with opening_lock(folder, marks.descriptor, wait.deadline) as data:
             opened = open_lmdb(folder, options, marks, deadline=wait.deadline)

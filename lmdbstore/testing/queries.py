@@ -83,6 +83,8 @@ INVALID = {
     "after-rubbish": ("after", "rubbish"),
     "after-an-id": ("after", "1"),
     "after-surrogate": ("after", LONE),
+}
+INVALID_LIMITS = {
     "timeout-negative": ("timeout", -0.5),
     "timeout-nan": ("timeout", math.nan),
     "timeout-boolean": ("timeout", True),
@@ -241,7 +243,11 @@ class QueryContract:
             next(store.search(limit=0))
         assert store.count(limit=0) == 0
 
-    @pytest.mark.parametrize(("name", "value"), INVALID.values(), ids=INVALID.keys())
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [*INVALID.values(), *INVALID_LIMITS.values()],
+        ids=[*INVALID, *INVALID_LIMITS],
+    )
     def test_a_bad_argument_is_refused_at_the_call(
         self, store: EventStore, name: str, value: Any
     ) -> None:

@@ -25,8 +25,6 @@ from tests.tools.purges import event, ids, in_use, names
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore.disk.place import Place
-    from lmdbstore.threads.deadline import Deadline
     from lmdbstore.write.change import Change
 
 
@@ -74,12 +72,12 @@ def test_events_deleted_by_others_during_a_purge_are_skipped(
     store.save_many(event(n, "f") for n in range(20))
     write, deleted = store._session.write_freeing, list[str]()
 
-    def late(change: Change, deadline: Deadline | None = None) -> None:
+    def late(change: Change, *deadline: Any) -> None:
         if isinstance(change, purging._Erase) and not deleted:
             deleted.extend(names([1, 3, 4, 12]))
             for name in deleted:
                 store.delete(name)
-        write(change, deadline)
+        write(change, *deadline)
 
     monkeypatch.setattr(store._session, "write_freeing", late)
     assert store.purge(before=15.0, flags=["f"]).events == 15 - 4
@@ -143,12 +141,12 @@ def test_pieces_are_halved_if_the_store_is_too_full(
     store.save_many(event(n) for n in range(100))
     write, sizes = Environment.write, list[int]()
 
-    def full(self: Environment, change: Change, place: Place, deadline: Deadline) -> None:
+    def full(self: Environment, change: Change, *rest: Any) -> None:
         if isinstance(change, purging._Erase):
             sizes.append(len(change._keys))
             if len(change._keys) > 30:
                 raise StoreFull("full")
-        write(self, change, place, deadline)
+        write(self, change, *rest)
 
     monkeypatch.setattr(Environment, "write", full)
     assert store.purge(before=90.0).events == 90
