@@ -91,8 +91,10 @@ def map_sizes(used: int, *, many: bool = True) -> Iterator[int]:
 
 
 def _note_failure(size: int) -> None:
-    """Note that a map of this size did not fit, which shows how large the address space is."""
+    """Note how large the address space is, if a map failed because it did not fit."""
     global _all_bytes  # noqa: PLW0603  it is one for the process
+    if _fits(size, 0):  # it failed for another reason: LMDB has one error for several
+        return
     _all_bytes = min(_all_bytes, _in_use() + size)
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lmdbstore.threads.deadline import Deadline
+
 
 LIMIT = 60  # seconds; ends a hang, decides nothing
 # In small pieces, so that there is more to copy when the first one is reported.
@@ -183,8 +185,8 @@ def test_an_interrupt_while_the_lock_is_taken_releases_it(
     fill(store)
     lock = Barrier.lock
 
-    def interrupted(barrier: Barrier, *deadline: Any) -> None:
-        lock(barrier, *deadline)
+    def interrupted(barrier: Barrier, deadline: Deadline) -> None:
+        lock(barrier, deadline)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -218,13 +220,13 @@ def test_an_interrupt_during_the_cleanup_leaves_nothing(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
-    remove, struck = files._remove_flat, list[str]()
+    remove, struck = files._remove, list[str]()
 
-    def interrupted(made: str) -> None:
+    def interrupted(name: str, *rest: Any, **how: Any) -> None:
         if stopped and not struck:  # but not while the store of the copy is made
-            struck.append(made)
+            struck.append(name)
             raise KeyboardInterrupt
-        remove(made)
+        remove(name, *rest, **how)
 
     stopped: list[int] = []
 
@@ -233,7 +235,7 @@ def test_an_interrupt_during_the_cleanup_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_remove_flat", interrupted)
+        patch.setattr(files, "_remove", interrupted)
         with pytest.raises(KeyboardInterrupt):
             store.backup(tmp_path / "copy", progress=stop)
     assert struck

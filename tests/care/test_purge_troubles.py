@@ -25,6 +25,8 @@ from tests.tools.purges import event, ids, in_use, names
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmdbstore.disk.place import Place
+    from lmdbstore.threads.deadline import Deadline
     from lmdbstore.write.change import Change
 
 
@@ -72,12 +74,12 @@ def test_events_deleted_by_others_during_a_purge_are_skipped(
     store.save_many(event(n, "f") for n in range(20))
     write, deleted = store._session.write_freeing, list[str]()
 
-    def late(change: Change, *deadline: Any) -> None:
+    def late(change: Change, deadline: Deadline | None = None) -> None:
         if isinstance(change, purging._Erase) and not deleted:
             deleted.extend(names([1, 3, 4, 12]))
             for name in deleted:
                 store.delete(name)
-        write(change, *deadline)
+        write(change, deadline)
 
     monkeypatch.setattr(store._session, "write_freeing", late)
     assert store.purge(before=15.0, flags=["f"]).events == 15 - 4
@@ -141,12 +143,12 @@ def test_pieces_are_halved_if_the_store_is_too_full(
     store.save_many(event(n) for n in range(100))
     write, sizes = Environment.write, list[int]()
 
-    def full(self: Environment, change: Change, *rest: Any) -> None:
+    def full(self: Environment, change: Change, place: Place, deadline: Deadline) -> None:
         if isinstance(change, purging._Erase):
             sizes.append(len(change._keys))
             if len(change._keys) > 30:
                 raise StoreFull("full")
-        write(self, change, *rest)
+        write(self, change, place, deadline)
 
     monkeypatch.setattr(Environment, "write", full)
     assert store.purge(before=90.0).events == 90
