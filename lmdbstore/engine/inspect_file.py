@@ -22,10 +22,13 @@ __all__ = ["inspect_data_file"]
 LOOKS = 4  # checks of a data file that seems damaged, before one that makes writers wait
 
 
-def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = False) -> None:
-    """Raise StoreOpenError if the data file in a folder is not LMDB's, is cut off, or damaged.
+def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = False) -> int:
+    """Return the bytes that the data file in a folder needs.
 
     `locked`: the caller holds the lock of the barrier.
+
+    Raises:
+        StoreOpenError: the file is not LMDB's, is cut off, or damaged.
     """
     try:
         for _ in range(LOOKS):  # another process may write at the same time
@@ -42,6 +45,7 @@ def inspect_data_file(folder: StoreFolder, *, readonly: bool, locked: bool = Fal
         ) from error
     if file is None:
         raise StoreOpenError(f"{shown(folder.data)} is not an LMDB file, or a damaged one")
+    return max(file.size, file.needed)
 
 
 class _MetaPages(NamedTuple):

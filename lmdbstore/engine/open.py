@@ -89,7 +89,7 @@ def _open(folder: StoreFolder, options: Options) -> Environment:
         presence = Presence(folder)
         undo.callback(presence.close)
         with opening_lock(folder):
-            opened = open_lmdb(folder, options)
+            opened = open_lmdb(folder, options, many=registry.are_many())
         undo.callback(opened.close)
         check_is_store(opened, folder.path)
         if not options.readonly:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import lmdb
 
@@ -21,28 +20,26 @@ from .inspect_file import inspect_data_file
 from .lock_file import provide_lock_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lmdbstore.disk.folder import StoreFolder
 
     from .options import Options
 
 __all__ = ["open_lmdb"]
 
-MANY = 16  # environments; fewer need not know how much address space is left
 
-_open: WeakSet[lmdb.Environment] = WeakSet()  # the environments of this process, not yet garbage
-
-
-def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) -> lmdb.Environment:
+def open_lmdb(
+    folder: StoreFolder, options: Options, *, locked: bool = False, many: bool = True
+) -> lmdb.Environment:
     """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
+
+    `many`: this process may have many stores open.
 
     Raises:
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
     """
-    inspect_data_file(folder, readonly=options.readonly, locked=locked)
+    used = inspect_data_file(folder, readonly=options.readonly, locked=locked)
     provide_lock_file(folder, options.slots)
-    sizes = iter((options.map_size,)) if options.map_size else _sizes(folder)
+    sizes = iter((options.map_size,)) if options.map_size else map_sizes(used, many=many)
     size = next(sizes)
     while True:
         try:
@@ -62,16 +59,7 @@ def open_lmdb(folder: StoreFolder, options: Options, *, locked: bool = False) ->
                 raise _open_error(folder.path, options, error) from error
             size = following
         else:
-            _open.add(environment)
             return environment
-
-
-def _sizes(folder: StoreFolder) -> Iterator[int]:
-    try:
-        used = os.stat(folder.data).st_size
-    except OSError as error:
-        raise StoreOpenError(f"the store {folder.path!r} could not be opened: {error}") from error
-    return map_sizes(used, many=len(_open) >= MANY)
 
 
 def _open_error(path: str, options: Options, error: lmdb.Error) -> StoreOpenError:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add",
+    "are_many",
     "find",
     "release",
     "release_unused",
@@ -30,16 +31,23 @@ __all__ = [
 ]
 
 
+MANY = 16  # environments
+
 _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
 
 
 def find(identity: tuple[int, int]) -> Environment | None:
     """Return the environment that has the data file of this identity open; the lock is held."""
     environment = _registry.get(identity)
-    if environment is not None and (environment.gate.closed or not environment.barrier.is_ours):
+    if environment is not None and (environment.gate.closed or environment.barrier.is_lost):
         environment.close()  # an interrupt struck its closing, or its descriptors were closed
         return None
     return environment
+
+
+def are_many() -> bool:
+    """Whether this process has so many stores open that their maps may fill the address space."""
+    return len(_registry) >= MANY
 
 
 def add(environment: Environment, identity: tuple[int, int]) -> None:

@@ -42,7 +42,7 @@ from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.errors import StoreClosed, StoreOpenError
 from lmdbstore.threads.run_locked import run_locked
 
-from .descriptors import LOST, close_ours, is_ours, mark, others_are_open
+from .descriptors import LOST, is_ours, mark, others_are_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,9 +126,7 @@ class Barrier:
         self._closed = False
         self._readonly = readonly
         try:
-            for _ in "writer", "reader":
-                self._descriptors.append(os.open(path, flags))
-                mark(self._descriptors[-1])
+            self._descriptors += [mark(os.open(path, flags)), os.open(path, flags)]
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
@@ -161,14 +159,14 @@ class Barrier:
             raise StoreClosed(LOST)
 
     @property
-    def is_ours(self) -> bool:
-        """Whether the descriptors of the store are still open, and those of this store."""
-        return is_ours(self._writer)
+    def is_lost(self) -> bool:
+        """Whether someone else has closed the descriptors of the store."""
+        return bool(self._descriptors) and not is_ours(self._writer)
 
     @property
     def may_harm(self) -> bool:
-        """Whether closing what the store has open may close the descriptors of someone else."""
-        return not self.is_ours and others_are_open(self._writer)
+        """Whether closing what a lost store has open may close the descriptors of someone else."""
+        return others_are_open(self._writer)
 
     def raised(self, begin: Callable[[], None]) -> None:
         """Make readers wait from now on, and begin the transaction; the lock is held.
@@ -246,7 +244,8 @@ class Barrier:
         old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
         self._use_descriptors()
         self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
-        close_ours(old)
+        while old:
+            os.close(old.pop())
 
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""
@@ -254,15 +253,24 @@ class Barrier:
         run_locked(self._waiting, self._close)
 
     def _close(self) -> None:
-        if self.may_harm:
-            _lost.append(self.byte)  # it has a descriptor of its own, and would close its number
-        else:
-            self.byte.close()
+        if self.is_lost:
+            self._descriptors.clear()
+            if self.may_harm:
+                _lost.append(self.byte)  # it has a descriptor of its own, and would close that
+                return
+        self.byte.close()
         self.abandon()
 
-    def abandon(self) -> None:
-        """Close the side file in a forked child; the parent keeps the lock."""
-        close_ours(self._descriptors)
+    def abandon(self, *, lost: bool = False) -> None:
+        """Close the side file in a forked child; the parent keeps the lock.
+
+        `lost`: someone else has closed it.
+        """
+        if lost:
+            self._descriptors.clear()
+            _lost.append(self.byte)
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
 
 def _nothing() -> None:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from lmdbstore.errors import StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
-from .descriptors import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +49,6 @@ class Presence:
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self._descriptors.append(os.open(folder.path, flags))
-            self._identity = identity_of(self._descriptors[0])
         except OSError as error:
             raise StoreOpenError(
                 f"the folder {shown(folder.path)} could not be opened: {error}"
@@ -98,16 +96,19 @@ class Presence:
     def close(self) -> None:
         """Release the lock, even if a forked child still has its descriptor."""
         for descriptor in self._descriptors:
-            if identity_of(descriptor) == self._identity:
+            with suppress(OSError):  # someone else has closed it, and the lock is gone
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor in a forked child; the parent keeps the lock."""
         while self._descriptors:
-            descriptor = self._descriptors.pop()
-            if identity_of(descriptor) == self._identity:  # else someone else has closed it
-                os.close(descriptor)
+            with suppress(OSError):
+                os.close(self._descriptors.pop())
+
+    def forget(self) -> None:
+        """Leave the descriptor alone: someone else has closed it."""
+        self._descriptors.clear()
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from lmdbstore.disk.format import decode_number, encode_number
 from lmdbstore.threads.fork_lock import ForkLock
 
-from .descriptors import close_ours, is_ours, mark
 from .presence import command
 
 if TYPE_CHECKING:
@@ -101,11 +100,10 @@ class _File:
             self.descriptor = os.open(path, flags | os.O_RDWR)
         except OSError:
             self.descriptor = os.open(path, flags | os.O_RDONLY)
-        mark(self.descriptor)
 
-    def __del__(self, close: Callable[[list[int]], None] = close_ours) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self.descriptor >= 0:
-            close([self.descriptor])
+            close(self.descriptor)
 
 
 class Note:
@@ -151,7 +149,7 @@ class Notes:
 
     def _write(self, data: bytes, readers: Callable[[], Counter[Reader]]) -> Note | None:
         file = self._file
-        if file is None or not is_ours(file.descriptor):
+        if file is None:
             return None
         try:
             if _lock(file.descriptor):
@@ -167,7 +165,7 @@ class Notes:
         found: dict[Reader, list[int]] = {}
         file = self._file
         with suppress(OSError):
-            for slot in _slots(file.descriptor) if file and is_ours(file.descriptor) else ():
+            for slot in _slots(file.descriptor) if file else ():
                 reader, moment = _decoded(slot)
                 found.setdefault(reader, []).append(moment)
         return found
@@ -175,6 +173,11 @@ class Notes:
     def close(self) -> None:
         """Release the file."""
         self._file = None
+
+    def forget(self) -> None:
+        """Leave the descriptor alone: someone else has closed it."""
+        if self._file is not None:
+            self._file.descriptor = -1
 
 
 def _lock(descriptor: int) -> bool:
