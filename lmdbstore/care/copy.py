@@ -26,7 +26,6 @@ from lmdbstore.disk.files import (
 )
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, FILE_MODE, StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
-from lmdbstore.disk.place import check_folder
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
     EventStoreException,
@@ -36,6 +35,7 @@ from lmdbstore.errors import (
     shown,
 )
 from lmdbstore.opening.options import Options
+from lmdbstore.opening.place import check_folder
 from lmdbstore.write.change import Change
 
 from .statistics import statistics

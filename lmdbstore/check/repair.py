@@ -28,7 +28,6 @@ from lmdbstore.disk.files import (
 )
 from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.last_state import last_state
-from lmdbstore.disk.place import check_folder
 from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
     EventStoreException,
@@ -40,6 +39,7 @@ from lmdbstore.errors import (
     shown,
 )
 from lmdbstore.opening.options import Options, checked_progress, folder_of, one_of
+from lmdbstore.opening.place import check_folder
 from lmdbstore.processes.presence import alone_in
 from lmdbstore.write.change import Change
 from lmdbstore.write.save import Batch

@@ -23,8 +23,11 @@ __all__ = [
     "SIDE_FILES",
     "SNAPSHOTS_FILE",
     "TEMPORARY",
+    "Identity",
     "Present",
     "StoreFolder",
+    "identity_at",
+    "identity_of",
 ]
 
 DATA_FILE = "data.mdb"  # LMDB's; a folder that has it holds a store
@@ -37,6 +40,22 @@ FILE_MODE = 0o600  # only for their owner: events may hold secrets
 
 
 Present = dict[str, os.stat_result]  # the files that exist, by name
+
+
+Identity = tuple[int, int]  # device and inode
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Return the device and the inode of a file."""
+    return status.st_dev, status.st_ino
+
+
+def identity_at(path: str) -> Identity | None:
+    """Return the identity of what is at a path, without following a link; raises OSError."""
+    try:
+        return identity_of(os.lstat(path))
+    except FileNotFoundError:
+        return None
 
 
 class StoreFolder(NamedTuple):

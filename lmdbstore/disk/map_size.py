@@ -78,7 +78,13 @@ def map_sizes(used: int, *, many: bool = True) -> Iterator[int]:
     `many`: the process may have many maps. Without it and without a limit there is surely room.
     """
     limit = _limit()
-    share = _share(limit) if many or limit is not None else DEFAULT_MAP_SIZE
+    share = DEFAULT_MAP_SIZE
+    if many or limit is not None:
+        share = _share(limit)
+    elif used < DEFAULT_MAP_SIZE // 2:  # the short path of almost every opening
+        yield DEFAULT_MAP_SIZE
+        _note_failure(DEFAULT_MAP_SIZE)
+        share = _share(limit)
     least = _rounded(used + LEAST_ROOM)
     size = max(_rounded(min(share, DEFAULT_MAP_SIZE)), _rounded(used + used // 8 + ROOM))
     while size > least:

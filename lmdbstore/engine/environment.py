@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
-    from lmdbstore.disk.place import Place
+    from lmdbstore.opening.place import Place
     from lmdbstore.processes.snapshot_notes import Reader
     from lmdbstore.write.change import Change
 
@@ -96,7 +96,9 @@ class Environment(OpenFile):
             with contextlib.suppress(EventWriteException):
                 self.become_writer(deadline)
         held = HeldTransaction(self.gate, place, self.path)
-        held.note = self.notes.note(self._begun(self._begin_held, held), self.readers)
+        number = self._begun(self._begin_held, held)
+        if not self.barrier.is_lost:  # else another file may have the number of that of the notes
+            held.note = self.notes.note(number, self.readers)
         return held
 
     def _begin_held(self, held: HeldTransaction) -> int:
@@ -195,20 +197,32 @@ class Environment(OpenFile):
         """
         if self.writer.writing_here:
             raise reentry(EventStoreException, "closing a store")
-        self.writer.while_idle(lambda: self.gate.keep_out(self._shut))
+        lost = self._forget_lost()
+        self.writer.while_idle(lambda: self.gate.keep_out(lambda: self._shut(lost=lost)))
         self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write
         self.marks.close()
-        self.marks.close()
         self.presence.close()
 
-    def _shut(self) -> None:
+    def _shut(self, *, lost: bool) -> None:
         self.gate.close()
         self._drop_held()
-        if self.barrier.may_harm:
+        self._close_lmdb(lost=lost)
+
+    def _close_lmdb(self, *, lost: bool) -> None:
+        if lost and self.barrier.may_harm:
             _lost.append(self.lmdb)  # it would close descriptors that may belong to someone else
         else:
             self.lmdb.close()
+
+    def _forget_lost(self) -> bool:
+        """Forget the descriptors if someone else has closed them; return whether that is so."""
+        lost = self.barrier.is_lost
+        if lost:
+            self.notes.forget()
+            self.marks.forget()
+            self.presence.forget()
+        return lost
 
     def abandon(self) -> None:
         """Release, in a forked child, everything that belongs to the parent.
@@ -216,11 +230,11 @@ class Environment(OpenFile):
         Closing an environment ends its read transactions in the reader table, which the parent
         shares. So the child drops them first: py-lmdb does not end a parent's transaction.
         """
+        lost = self._forget_lost()
         self._drop_held()
         self.notes.close()
-        self.barrier.abandon()
-        self.marks.abandon()
+        self.barrier.abandon(lost=lost)
         self.marks.abandon()
         self.presence.abandon()
         with contextlib.suppress(lmdb.Error):  # the file is the parent's; the child releases it
-            self.lmdb.close()
+            self._close_lmdb(lost=lost)

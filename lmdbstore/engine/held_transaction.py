@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
-    from lmdbstore.disk.place import Place
+    from lmdbstore.opening.place import Place
     from lmdbstore.processes.snapshot_notes import Note
     from lmdbstore.threads.deadline import Deadline
     from lmdbstore.threads.gate import Gate

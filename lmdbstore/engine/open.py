@@ -32,8 +32,9 @@ from lmdbstore.disk.folder import (
     LOCK_FILE,
     SNAPSHOTS_FILE,
     StoreFolder,
+    identity_at,
+    identity_of,
 )
-from lmdbstore.disk.place import Files, identity_at, identity_of
 from lmdbstore.disk.rights import mend, rights_of, same_rights
 from lmdbstore.errors import (
     EventWriteException,
@@ -45,6 +46,7 @@ from lmdbstore.errors import (
 )
 from lmdbstore.opening.create import NewStore, create_store
 from lmdbstore.opening.open_lmdb import open_lmdb
+from lmdbstore.opening.place import Files
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.marks import Marks
 from lmdbstore.processes.opening_lock import opening_busy, opening_lock
@@ -165,7 +167,9 @@ def _open(folder: StoreFolder, options: Options, wait: Wait, present: Present) -
         marks = Marks(presence.folder)
         undo.callback(marks.close)
         with opening_lock(folder, marks.descriptor, wait.deadline) as data:
-            opened = open_lmdb(folder, options, marks, deadline=wait.deadline)
+            opened = open_lmdb(
+                folder, options, marks, deadline=wait.deadline, many=registry.are_many()
+            )
             undo.callback(opened.close)
             found = present.get(LOCK_FILE)
             lock = identity_at(folder.lock) if found is None else identity_of(found)

@@ -28,7 +28,6 @@ from lmdbstore.disk.files import Directory, NotFlushedError, adopt_rights, excha
 from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.disk.lmdb_errors import read_error
 from lmdbstore.disk.map_size import LARGER, adopt_map, make_room
-from lmdbstore.disk.place import Files, Known
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
@@ -38,6 +37,7 @@ from lmdbstore.errors import (
     shown,
 )
 from lmdbstore.opening.open_lmdb import open_lmdb
+from lmdbstore.opening.place import Files, Known
 from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.waits import FIRST_WAIT

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from lmdbstore.disk.place import identity_of
+from lmdbstore.disk.folder import identity_of
 from lmdbstore.errors import StoreMoved
 from lmdbstore.threads.forking import at_fork, process_lock
 from lmdbstore.threads.run_locked import run_locked
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add",
+    "are_many",
     "check_free",
     "find",
     "release",
@@ -34,16 +35,23 @@ __all__ = [
 ]
 
 
+MANY = 16  # environments
+
 _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
 
 
 def find(identity: tuple[int, int]) -> Environment | None:
     """Return the environment that has the data file of this identity open; the lock is held."""
     environment = _registry.get(identity)
-    if environment is not None and (environment.gate.closed or not environment.barrier.is_ours):
+    if environment is not None and (environment.gate.closed or environment.barrier.is_lost):
         environment.close()  # an interrupt struck its closing, or its descriptors were closed
         return None
     return environment
+
+
+def are_many() -> bool:
+    """Whether this process has so many stores open that their maps may fill the address space."""
+    return len(_registry) >= MANY
 
 
 def add(environment: Environment) -> None:

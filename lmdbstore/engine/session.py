@@ -17,8 +17,8 @@ from weakref import ref
 from lmdbstore.contract.closing import Closable
 from lmdbstore.contract.query import checked_timeout
 from lmdbstore.disk.folder import FILE_MODE
-from lmdbstore.disk.place import Place, check_folder
 from lmdbstore.errors import ReadOnlyStore, StoreClosed
+from lmdbstore.opening.place import Place, check_folder
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 
 from .open import Wait, open_environment

@@ -26,11 +26,14 @@ LOOKS = 4  # checks of a data file that seems damaged, before one that makes wri
 
 def inspect_data_file(
     folder: StoreFolder, *, readonly: bool, locked: bool = False, deadline: Deadline = FOREVER
-) -> None:
-    """Raise StoreOpenError if the data file in a folder is not LMDB's, is cut off, or damaged.
+) -> int:
+    """Return the bytes that the data file in a folder needs.
 
     `locked`: the caller holds the lock of the barrier. Otherwise this waits for a write to end if
     the file seems damaged, and raises OpenBusy at the deadline.
+
+    Raises:
+        StoreOpenError: the file is not LMDB's, is cut off, or damaged.
     """
     try:
         for _ in range(LOOKS):  # another process may write at the same time
@@ -50,6 +53,7 @@ def inspect_data_file(
         raise StoreOpenError(
             f"{shown(folder.named(folder.data))} is not an LMDB file, or a damaged one"
         )
+    return max(file.size, file.needed)
 
 
 class _MetaPages(NamedTuple):

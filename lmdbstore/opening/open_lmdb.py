@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import lmdb
 
@@ -24,8 +23,6 @@ from .inspect_file import inspect_data_file
 from .lock_file import provide_lock_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lmdbstore.disk.folder import StoreFolder
     from lmdbstore.processes.marks import Marks
 
@@ -33,34 +30,33 @@ if TYPE_CHECKING:
 
 __all__ = ["open_lmdb"]
 
-MANY = 16  # environments; fewer need not know how much address space is left
 
-_open: WeakSet[lmdb.Environment] = WeakSet()  # the environments of this process, not yet garbage
-
-
-def open_lmdb(
+def open_lmdb(  # noqa: PLR0913  the parts of an opening
     folder: StoreFolder,
     options: Options,
     marks: Marks,
     *,
     locked: bool = False,
     deadline: Deadline = FOREVER,
+    many: bool = True,
 ) -> lmdb.Environment:
     """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
+
+    `many`: this process may have many stores open.
 
     Raises:
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
         StoreInUse: the marks of another process exclude this one.
         OpenBusy: it seems damaged, and another process wrote until the deadline.
     """
-    inspect_data_file(folder, readonly=options.readonly, locked=locked, deadline=deadline)
+    used = inspect_data_file(folder, readonly=options.readonly, locked=locked, deadline=deadline)
     lock = provide_lock_file(folder, options.slots)
     marks.use_files(lock, writes=not options.readonly)
-    environment = _opened(folder, options)
+    environment = _opened(folder, options, used, many=many)
     try:
         if _has_own_readers(environment):
             environment.close()  # frees all slots of this process id
-            environment = _opened(folder, options)
+            environment = _opened(folder, options, used, many=many)
         if options.readonly and not environment.info()["num_readers"]:
             marks.read_unlisted()
     except BaseException:
@@ -80,8 +76,8 @@ def _has_own_readers(environment: lmdb.Environment) -> bool:
     return any(slot.process == os.getpid() for slot in slots_in(environment.readers()))
 
 
-def _opened(folder: StoreFolder, options: Options) -> lmdb.Environment:
-    sizes = iter((options.map_size,)) if options.map_size else _sizes(folder)
+def _opened(folder: StoreFolder, options: Options, used: int, *, many: bool) -> lmdb.Environment:
+    sizes = iter((options.map_size,)) if options.map_size else map_sizes(used, many=many)
     size = next(sizes)
     while True:
         try:
@@ -101,16 +97,7 @@ def _opened(folder: StoreFolder, options: Options) -> lmdb.Environment:
                 raise _open_error(folder, options, error) from error
             size = following
         else:
-            _open.add(environment)
             return environment
-
-
-def _sizes(folder: StoreFolder) -> Iterator[int]:
-    try:
-        used = os.stat(folder.data).st_size
-    except OSError as error:
-        raise StoreOpenError(f"the store {folder.path!r} could not be opened: {error}") from error
-    return map_sizes(used, many=len(_open) >= MANY)
 
 
 def _open_error(folder: StoreFolder, options: Options, error: lmdb.Error) -> StoreOpenError:

@@ -41,14 +41,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.disk.files import make_file
+from lmdbstore.disk.folder import Identity, identity_of
 from lmdbstore.disk.lmdb_errors import advice
-from lmdbstore.disk.place import Identity, identity_of
 from lmdbstore.disk.rights import trouble
 from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
-from .descriptors import LOST, close_ours, is_ours, mark, others_are_open
+from .descriptors import LOST, is_ours, mark, others_are_open
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
 
 if TYPE_CHECKING:
@@ -156,9 +156,7 @@ class Barrier:
         self._closed = False
         self._readonly = readonly
         try:
-            for _ in "writer", "reader":
-                self._descriptors.append(os.open(path, flags))
-                mark(self._descriptors[-1])
+            self._descriptors += [mark(os.open(path, flags)), os.open(path, flags)]
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
@@ -211,19 +209,19 @@ class Barrier:
 
     def check_ours(self) -> None:
         """Raise StoreClosed if the descriptors of the store were closed by someone else."""
-        if not self.is_ours:
+        if self._writer >= 0 and not is_ours(self._writer):
             self.unlock = _nothing  # it is not ours to unlock
             raise StoreClosed(LOST)
 
     @property
-    def is_ours(self) -> bool:
-        """Whether the descriptors of the store are still open, and those of this store."""
-        return self._writer < 0 or is_ours(self._writer)
+    def is_lost(self) -> bool:
+        """Whether someone else has closed the descriptors of the store."""
+        return bool(self._descriptors) and not is_ours(self._writer)
 
     @property
     def may_harm(self) -> bool:
-        """Whether closing what the store has open may close the descriptors of someone else."""
-        return not self.is_ours and others_are_open(self._writer)
+        """Whether closing what a lost store has open may close the descriptors of someone else."""
+        return others_are_open(self._writer)
 
     def raised(self, begin: Callable[[], None]) -> None:
         """Make readers wait from now on, and begin the transaction; the lock is held.
@@ -308,7 +306,8 @@ class Barrier:
         old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
         self._use_descriptors()
         self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
-        close_ours(old)
+        while old:
+            os.close(old.pop())
 
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""
@@ -316,15 +315,24 @@ class Barrier:
         run_locked(self._waiting, self._close)
 
     def _close(self) -> None:
-        if self.may_harm:
-            _lost.append(self.byte)  # it has a descriptor of its own, and would close its number
-        else:
-            self.byte.close()
+        if self.is_lost:
+            self._descriptors.clear()
+            if self.may_harm:
+                _lost.append(self.byte)  # it has a descriptor of its own, and would close that
+                return
+        self.byte.close()
         self.abandon()
 
-    def abandon(self) -> None:
-        """Close the side file in a forked child; the parent keeps the lock."""
-        close_ours(self._descriptors)
+    def abandon(self, *, lost: bool = False) -> None:
+        """Close the side file in a forked child; the parent keeps the lock.
+
+        `lost`: someone else has closed it.
+        """
+        if lost:
+            self._descriptors.clear()
+            _lost.append(self.byte)
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
 
 def _nothing() -> None:

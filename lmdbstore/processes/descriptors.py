@@ -1,16 +1,16 @@
 """Descriptors that another part of the program may have closed, as daemons do (`os.closerange`).
 
 The system gives the number of a closed descriptor to the next file that is opened. Then a lock, a
-write or a close by that number harms a file that is not ours. So each descriptor of a plain file
-has a mark, its file position, which nothing else uses: a descriptor of the same number that someone
-else opened has another position.
+write or a close by that number harms a file that is not ours. So one of the
+descriptors of a store has a mark, its file position, which nothing else uses: a descriptor of the
+same number that someone else opened has another position. The others are lost with it.
 """
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["LOST", "close_ours", "identity_of", "is_ours", "mark", "others_are_open"]
+__all__ = ["LOST", "is_ours", "mark", "others_are_open"]
 
 LOST = (
     "another part of this program has closed the file descriptors of the store (as os.closerange "
@@ -35,21 +35,12 @@ def is_ours(descriptor: int) -> bool:
         return False
 
 
-def close_ours(descriptors: list[int]) -> None:
-    """Close the marked descriptors that are still ours, and empty the list."""
-    while descriptors:
-        descriptor = descriptors.pop()
-        if is_ours(descriptor):
-            os.close(descriptor)
-
-
-def identity_of(descriptor: int) -> tuple[int, int] | None:
-    """Return the device and the inode of an open file; None if the descriptor is closed."""
+def _is_open(descriptor: int) -> bool:
     try:
-        status = os.fstat(descriptor)
+        os.fstat(descriptor)
     except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return False
+    return True
 
 
 def others_are_open(near: int) -> bool:
@@ -62,4 +53,4 @@ def others_are_open(near: int) -> bool:
     except OSError:
         return True
     # That of the list itself is closed by now.
-    return any(STANDARD < n <= near + NEAR and identity_of(n) is not None for n in numbers)
+    return any(STANDARD < n <= near + NEAR and _is_open(n) for n in numbers)

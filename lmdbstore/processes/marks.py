@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.errors import StoreOpenError, shown
 
-from .descriptors import close_ours, is_ours, mark
 from .presence import in_use
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class Marks:
             StoreOpenError: it cannot be opened or marked.
         """
         self._descriptors.append(_opened(self._folder))
-        close_ours([self._descriptors.pop(0)])
+        os.close(self._descriptors.pop(0))
         for place in self._places:
             self._lock(fcntl.F_RDLCK, place, 1)
 
@@ -192,18 +191,23 @@ class Marks:
 
     def close(self) -> None:
         """Remove the marks, even if a forked child still has the descriptor."""
-        if self._descriptors and is_ours(self.descriptor):
+        if self._descriptors:
             self._lock(fcntl.F_UNLCK, 0, 0)  # to the end
         self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor in a forked child; the parent keeps the marks."""
-        close_ours(self._descriptors)
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def forget(self) -> None:
+        """Leave the descriptor alone: someone else has closed it."""
+        self._descriptors.clear()
 
 
 def _opened(folder: StoreFolder) -> int:
     try:
-        return mark(os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        return os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         raise StoreOpenError(
             f"the store {shown(folder.path)} could not be opened: {error}"

@@ -18,7 +18,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from lmdbstore.disk.place import Identity, identity_of
+from lmdbstore.disk.folder import Identity, identity_of
 from lmdbstore.errors import OpenBusy, StoreOpenError, shown
 from lmdbstore.threads.deadline import FOREVER, Deadline
 

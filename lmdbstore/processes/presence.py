@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.files import Directory
@@ -24,7 +24,6 @@ from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.errors import StoreClosed, StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
-from .descriptors import identity_of
 from .lock_list import described, is_listed, own_number, users
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ class Presence:
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self._descriptors.append(os.open(folder.path, flags))
-            self._identity = identity_of(self._descriptors[0])
         except OSError as error:
             raise StoreOpenError(
                 f"the folder {shown(folder.path)} could not be opened: {error}"
@@ -111,16 +109,19 @@ class Presence:
     def close(self) -> None:
         """Release the lock, even if a forked child still has its descriptor."""
         for descriptor in self._descriptors:
-            if identity_of(descriptor) == self._identity:
+            with suppress(OSError):  # someone else has closed it, and the lock is gone
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor in a forked child; the parent keeps the lock."""
         while self._descriptors:
-            descriptor = self._descriptors.pop()
-            if identity_of(descriptor) == self._identity:  # else someone else has closed it
-                os.close(descriptor)
+            with suppress(OSError):
+                os.close(self._descriptors.pop())
+
+    def forget(self) -> None:
+        """Leave the descriptor alone: someone else has closed it."""
+        self._descriptors.clear()
 
 
 @contextmanager

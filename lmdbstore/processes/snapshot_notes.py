@@ -33,7 +33,6 @@ from lmdbstore.disk.format import decode_number, encode_number
 from lmdbstore.disk.rights import give
 from lmdbstore.threads.fork_lock import ForkLock
 
-from .descriptors import close_ours, is_ours, mark
 from .lock_list import command, pid_namespace
 
 if TYPE_CHECKING:
@@ -122,11 +121,10 @@ class _File:
             self.descriptor = os.open(path, flags | os.O_RDWR)
         except OSError:
             self.descriptor = os.open(path, flags | os.O_RDONLY)
-        mark(self.descriptor)
 
-    def __del__(self, close: Callable[[list[int]], None] = close_ours) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self.descriptor >= 0:
-            close([self.descriptor])
+            close(self.descriptor)
 
 
 class Note:
@@ -172,7 +170,7 @@ class Notes:
 
     def _write(self, data: bytes, readers: Callable[[], Counter[Reader]]) -> Note | None:
         file = self._file
-        if file is None or not is_ours(file.descriptor):
+        if file is None:
             return None
         try:
             if _lock(file.descriptor):
@@ -188,7 +186,7 @@ class Notes:
         found: dict[Reader, list[Noted]] = {}
         file = self._file
         with suppress(OSError):
-            for slot in _slots(file.descriptor) if file and is_ours(file.descriptor) else ():
+            for slot in _slots(file.descriptor) if file else ():
                 reader, noted = _decoded(slot)
                 found.setdefault(reader, []).append(noted)
         return found
@@ -196,6 +194,11 @@ class Notes:
     def close(self) -> None:
         """Release the file."""
         self._file = None
+
+    def forget(self) -> None:
+        """Leave the descriptor alone: someone else has closed it."""
+        if self._file is not None:
+            self._file.descriptor = -1
 
 
 def _lock(descriptor: int) -> bool:

@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lmdbstore.disk.place import Place
     from lmdbstore.errors import EventStoreException
+    from lmdbstore.opening.place import Place
     from lmdbstore.threads.deadline import Deadline
 
     from .change import Change

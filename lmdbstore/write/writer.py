@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.disk.databases import Databases
-    from lmdbstore.disk.place import Place
+    from lmdbstore.opening.place import Place
     from lmdbstore.processes.barrier import Barrier
     from lmdbstore.threads.gate import Gate
 

@@ -25,7 +25,7 @@ from tests.tools.purges import event, ids, in_use, names
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore.disk.place import Place
+    from lmdbstore.opening.place import Place
     from lmdbstore.threads.deadline import Deadline
     from lmdbstore.write.change import Change
 

@@ -76,6 +76,24 @@ def check(said):
     output_of(mounted(tmp_path, python(code), size=12 << 20))
 
 
+@pytest.mark.surroundings
+@pytest.mark.parametrize("size", [3 << 20, 5 << 20])
+def test_every_delete_succeeds_on_a_disk_that_single_saves_filled(
+    tmp_path: Path, size: int
+) -> None:
+    """Such saves leave few free pages: those of a delete can be used after an empty commit."""
+    needs_mounts()
+    code = f"""
+with LMDBEventStore({str(tmp_path / "events")!r}, durability="none") as store:
+    fill(store, 1, random.Random(1))
+    for number, event in enumerate(list(store.search(limit=1000))):
+        store.delete(event.id)
+    assert number == 999
+    store.save(Event("after", content="x" * 3000))
+"""
+    output_of(mounted(tmp_path, python(code), size=size))
+
+
 def test_a_purge_of_a_file_that_may_not_grow_deletes_everything(path: Path) -> None:
     code = f"""
 path = {str(path)!r}

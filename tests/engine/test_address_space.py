@@ -13,7 +13,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore
 from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
-from lmdbstore.opening.open_lmdb import MANY
+from lmdbstore.engine.registry import MANY
 from tests.tools.children import output_of
 
 if TYPE_CHECKING:

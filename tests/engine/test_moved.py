@@ -16,9 +16,9 @@ from lmdbstore import (
     LMDBEventStore,
     StoreMoved,
 )
-from lmdbstore.disk import place
 from lmdbstore.disk.files import DESCRIPTORS
 from lmdbstore.engine import open as opening
+from lmdbstore.opening import place
 from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.threads.deadline import FOREVER
 from lmdbstore.write.job import Job

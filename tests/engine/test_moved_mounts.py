@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreMoved
-from lmdbstore.disk import place
 from lmdbstore.disk.meta_page import meta_at
+from lmdbstore.opening import place
 from tests.tools.children import output_of
 from tests.tools.mounts import in_namespace, needs_mounts, needs_overlay
 from tests.tools.moves import other_store

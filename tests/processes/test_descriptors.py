@@ -141,6 +141,25 @@ check(found)
     child(path, code)
 
 
+def test_a_child_of_a_process_that_lost_its_descriptors_does_no_harm(path: Path) -> None:
+    code = """
+store = LMDBEventStore(path)
+store.save(Event("a"))
+found = lose(30)
+if (child := os.fork()) == 0:
+    status = 1
+    try:
+        for n, descriptor in enumerate(found):
+            assert os.pread(descriptor, 20_000, 0) == b"foreign" * 2000, n
+        status = 0
+    finally:
+        os._exit(status)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+check(found)
+"""
+    child(path, code)
+
+
 def test_the_last_lock_on_another_process_is_not_lost(path: Path) -> None:
     """A store that was lost in one process is in use in another one as before."""
     with LMDBEventStore(path) as store:

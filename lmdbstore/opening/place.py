@@ -26,13 +26,20 @@ from os import stat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.files import DESCRIPTORS
+from lmdbstore.disk.folder import (
+    BARRIER_FILE,
+    DATA_FILE,
+    LOCK_FILE,
+    Identity,
+    StoreFolder,
+    identity_at,
+    identity_of,
+)
+from lmdbstore.disk.last_state import last_state
+from lmdbstore.disk.meta_page import meta_at
 from lmdbstore.errors import StoreMoved
-
-from . import format as fmt
-from .files import DESCRIPTORS
-from .folder import BARRIER_FILE, DATA_FILE, LOCK_FILE, StoreFolder
-from .last_state import last_state
-from .meta_page import meta_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +47,9 @@ if TYPE_CHECKING:
 __all__ = [
     "READ_NOTHING",
     "Files",
-    "Identity",
     "Known",
     "Place",
     "check_folder",
-    "identity_at",
-    "identity_of",
 ]
 
 LONGEST = 1.0  # seconds between two full checks
@@ -56,8 +60,6 @@ SETTLED, SETTLED_SECONDS = SECOND // 20, 2 * SECOND + SECOND // 20
 READ_NOTHING = "this call has read and written nothing"
 COMMITTED = "the change of this call was committed to the store that moved"
 REFUSED = "this call has written nothing"
-
-Identity = tuple[int, int]  # device and inode
 
 
 class Files(NamedTuple):
@@ -73,19 +75,6 @@ class Files(NamedTuple):
         """Return what is at a path now, of which the folder was examined; raises OSError."""
         names = DATA_FILE, BARRIER_FILE, LOCK_FILE
         return cls(identity_of(folder), *(identity_at(f"{path}/{name}") for name in names))
-
-
-def identity_of(status: os.stat_result) -> Identity:
-    """Return the device and the inode of a file."""
-    return status.st_dev, status.st_ino
-
-
-def identity_at(path: str) -> Identity | None:
-    """Return the identity of what is at a path, without following a link; raises OSError."""
-    try:
-        return identity_of(os.lstat(path))
-    except FileNotFoundError:
-        return None
 
 
 class Known:
