@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -274,6 +275,16 @@ def test_a_read_is_refused_after_a_second(
     assert store._session._environment.readers().total() == 0
 
 
+def test_a_flush_is_not_acknowledged(
+    store: LMDBEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "LONGEST", 3600.0)
+    store._session.place.check()
+    path.rename(aside(path))
+    with pytest.raises(StoreMoved, match="were flushed in the store that moved"):
+        store.flush()
+
+
 def test_what_is_under_way_is_refused_at_its_next_page(
     store: LMDBEventStore, path: Path, move: Move
 ) -> None:
@@ -433,9 +444,10 @@ def test_a_child_of_a_store_that_stays_opens_it(store: LMDBEventStore) -> None:
 def test_care_is_refused(store: LMDBEventStore, path: Path, move: Move) -> None:
     move.make(path)
     before = contents(path) if path.is_dir() else {}
-    for call in (store.compact, lambda: store.backup(path.with_name("another"))):
+    store._session.place.deadline = time.monotonic() + 3600.0
+    for call in (store.compact, partial(store.backup, path.with_name("another"))):
         with pytest.raises(StoreMoved, match=move.says):
-            call()
+            call(progress=lambda *_: pytest.fail("it has begun"))
     assert (contents(path) if path.is_dir() else {}) == before
     assert not path.with_name("another").exists()
     if move.is_back:
