@@ -99,7 +99,7 @@ def _check_short(name: str, file: _MetaPages, *, readonly: bool) -> None:
 
 def _look_at(name: str) -> _MetaPages | None:
     """Read the meta pages of a file; None if it is not LMDB's."""
-    with open(name, "rb") as file:
+    with open(name, "rb", buffering=0) as file:
         first = meta_at(file, 0)
         second = first and meta_at(file, first.page_size)
         if first is None or second is None:
