@@ -40,7 +40,7 @@ def test_help_and_the_version_are_printed() -> None:
         (["sign", "--db", "good", "more"], "more"),
         (["search", "--db", "empty"], "there is no store in"),
         (["import", "--db", "a-file", str(LOG)], ""),
-        (["import", "--db", "no/such/place", str(LOG)], ""),
+        (["import", "--db", f"{LOG}/place", str(LOG)], ""),
         (["import", "--db", "new", "none.log"], "none.log"),
         (["import", "--db", "new", "empty"], "empty"),
         (["import", "--db", "new", "--format", "xml", str(LOG)], "xml"),
