@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Outcome = EventWriteException | None
 
 STEPS = 50  # operations of a child whose system calls fail
+CAUSES = "disk", "limit", "space"
 FULL = 3  # how often the disk gets full
 FAILURES = 3  # before the disk is freed again
 AT_ONCE = 4  # threads that save at the same time
@@ -118,7 +119,7 @@ class Tester:
         return self._stays(error, "repairs")
 
     def _stays(self, error: Outcome, what: str) -> bool:
-        assert error is None or "disk" in str(error) or "limit" in str(error), error
+        assert error is None or any(word in str(error) for word in CAUSES), error
         self.counts[f"{what} tried" if error is None else f"{what} refused"] += 1
         self._check()
         return error is None
@@ -140,7 +141,7 @@ class Tester:
                 unknown.append(change)
             else:
                 assert "nothing was written" in str(error), error
-                assert "disk" in str(error) or "limit" in str(error), f"what to do? {error}"
+                assert any(word in str(error) for word in CAUSES), f"what to do? {error}"
                 self.counts["writes refused"] += 1
         if unknown:
             self._look(unknown)
