@@ -48,7 +48,7 @@ from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, W
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
-from .descriptors import LOST, is_ours, mark, others_are_open
+from .descriptors import LOST, is_ours, marked, others_are_open
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
 
 if TYPE_CHECKING:
@@ -155,8 +155,10 @@ class Barrier:
         self._waiting = threading.RLock()
         self._closed = False
         self._readonly = readonly
+        self._mark = 0  # of the first descriptor
         try:
-            self._descriptors += [mark(os.open(path, flags)), os.open(path, flags)]
+            self._descriptors += [os.open(path, flags), os.open(path, flags)]
+            self._mark = marked(self._descriptors[0])
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
@@ -209,14 +211,14 @@ class Barrier:
 
     def check_ours(self) -> None:
         """Raise StoreClosed if the descriptors of the store were closed by someone else."""
-        if self._writer >= 0 and not is_ours(self._writer):
+        if self._writer >= 0 and not is_ours(self._writer, self._mark):
             self.unlock = _nothing  # it is not ours to unlock
             raise StoreClosed(LOST)
 
     @property
     def is_lost(self) -> bool:
         """Whether someone else has closed the descriptors of the store."""
-        return bool(self._descriptors) and not is_ours(self._writer)
+        return bool(self._descriptors) and not is_ours(self._writer, self._mark)
 
     @property
     def may_harm(self) -> bool:
@@ -304,6 +306,7 @@ class Barrier:
 
     def _take_over(self, writing: Barrier) -> None:
         old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
+        self._mark = writing._mark
         self._use_descriptors()
         self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
         while old:

@@ -1,36 +1,38 @@
 """Descriptors that another part of the program may have closed, as daemons do (`os.closerange`).
 
 The system gives the number of a closed descriptor to the next file that is opened. Then a lock, a
-write or a close by that number harms a file that is not ours. So one of the
-descriptors of a store has a mark, its file position, which nothing else uses: a descriptor of the
-same number that someone else opened has another position. The others are lost with it.
+write or a close by that number harms a file that is not ours. So one of the descriptors of a store
+has a mark, its file position, which nothing else uses: a descriptor of the same number that someone
+else opened has another position, and so has one that the same store opened later. The others are
+lost with it.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 
-__all__ = ["LOST", "is_ours", "mark", "others_are_open"]
+__all__ = ["LOST", "is_ours", "marked", "others_are_open"]
 
 LOST = (
     "another part of this program has closed the file descriptors of the store (as os.closerange "
     "does), so it cannot be used any more; close it, and open it after that"
 )
-MARK = 1 << 40 | int.from_bytes(os.urandom(4), "little")  # no file of ours is read or written there
+# The next mark. No file of ours is read or written there.
+_marks = itertools.count(1 << 40 | int.from_bytes(os.urandom(4), "little"))
 NEAR = 8
 STANDARD = 2  # input, output and errors: descriptors 0 to 2
 
 
-def mark(descriptor: int) -> int:
-    """Mark a descriptor as ours, and return it; raises OSError."""
-    os.lseek(descriptor, MARK, os.SEEK_SET)
-    return descriptor
+def marked(descriptor: int) -> int:
+    """Mark a descriptor as ours, and return the mark; raises OSError."""
+    return os.lseek(descriptor, next(_marks), os.SEEK_SET)
 
 
-def is_ours(descriptor: int) -> bool:
-    """Whether a marked descriptor is still open, and not one of somebody else."""
+def is_ours(descriptor: int, mark: int) -> bool:
+    """Whether a descriptor with this mark is still open, and not one of somebody else."""
     try:
-        return os.lseek(descriptor, 0, os.SEEK_CUR) == MARK
+        return os.lseek(descriptor, 0, os.SEEK_CUR) == mark
     except OSError:
         return False
 
