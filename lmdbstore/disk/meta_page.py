@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from io import FileIO
 
-__all__ = ["META_PAGES", "Meta", "map_size_of", "meta_at", "number_at"]
+__all__ = ["META_BYTES", "META_PAGES", "Meta", "map_size_of", "meta_at", "meta_in", "number_at"]
 
 MAGIC = 0xBEEFC0DE
-MAGIC_AT, MAP_AT, SIZE_AT, ROOT_AT, LAST_AT, TRANSACTION_AT, END = 16, 32, 40, 128, 136, 144, 152
+MAGIC_AT, MAP_AT, SIZE_AT, ROOT_AT, LAST_AT, TRANSACTION_AT = 16, 32, 40, 128, 136, 144
+META_BYTES = 152  # of a page
 META_PAGES = 2
 
 
@@ -39,8 +40,12 @@ def number_at(data: bytes, at: int, size: int) -> int:
 def meta_at(file: BinaryIO | FileIO, at: int) -> Meta | None:
     """Return the contents of the meta page at this place; None if there is none."""
     file.seek(at)
-    page = file.read(END)
-    if len(page) < END or number_at(page, MAGIC_AT, 4) != MAGIC:
+    return meta_in(file.read(META_BYTES))
+
+
+def meta_in(page: bytes) -> Meta | None:
+    """Return the contents of a meta page, of its first META_BYTES; None if it is none."""
+    if len(page) < META_BYTES or number_at(page, MAGIC_AT, 4) != MAGIC:
         return None
     transaction, root, last = (number_at(page, n, 8) for n in (TRANSACTION_AT, ROOT_AT, LAST_AT))
     return Meta(transaction, root, last, number_at(page, SIZE_AT, 4))

@@ -21,6 +21,8 @@ opening returns, and otherwise at the first write.
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +48,7 @@ from lmdbstore.errors import (
 )
 from lmdbstore.opening.create import NewStore, create_store
 from lmdbstore.opening.open_lmdb import open_lmdb
-from lmdbstore.opening.place import Files
+from lmdbstore.opening.place import Files, Quick, quick_of
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.marks import Marks
 from lmdbstore.processes.opening_lock import opening_busy, opening_lock
@@ -61,6 +63,8 @@ from .environment import Environment
 from .open_file import Opened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import lmdb
 
     from lmdbstore.disk.databases import Databases
@@ -79,6 +83,37 @@ class Wait(NamedTuple):
 
     for_writers: bool = True  # otherwise only for a process that opens the same store
     deadline: Deadline = FOREVER
+
+
+class _Found(NamedTuple):
+    """What is in a folder before it is opened."""
+
+    files: Present
+    folder: os.stat_result | None  # before its files were examined; None if there is none
+    began: int  # nanoseconds of the clock, before that
+
+    @classmethod
+    def of(cls, folder: StoreFolder) -> _Found:
+        """Examine the folder and its files; raises StoreOpenError for a link or a device."""
+        began = time.time_ns()
+        try:
+            status = os.stat(folder.path)
+        except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
+            status = None
+        return cls(folder.check_plain(), status, began)
+
+    @property
+    def identities(self) -> Files | None:
+        """Return the identities of the folder and the files."""
+        names = DATA_FILE, BARRIER_FILE, LOCK_FILE
+        if self.folder is None or not all(name in self.files for name in names):
+            return None
+        return Files(identity_of(self.folder), *(identity_of(self.files[name]) for name in names))
+
+    @property
+    def quick(self) -> Quick | None:
+        """What a quick check compares, if it can tell later changes of the folder."""
+        return None if self.folder is None else quick_of(self.folder, self.began)
 
 
 def open_environment(  # noqa: PLR0913
@@ -133,8 +168,8 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     folder: StoreFolder, options: Options, user: object, wait: Wait, create: bool, mode: int
 ) -> Environment:
     registry.release_unused()
-    present = folder.check_plain()
-    data = present.get(DATA_FILE)
+    found = _Found.of(folder)
+    data = found.files.get(DATA_FILE)
     identity = folder.identity if data is None else identity_of(data)
     if identity is None or registry.find(identity) is None:
         registry.check_free(folder)
@@ -146,7 +181,7 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
         raise StoreOpenError(f"the store {folder.path!r} was removed while it was being opened")
     environment = registry.find(identity)
     if environment is None:
-        environment = _open(folder, options, wait, present)
+        environment = _open(folder, options, wait, found)
         environment.add_user(user)
         registry.add(environment)
     else:
@@ -158,43 +193,67 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     return environment
 
 
-def _open(folder: StoreFolder, options: Options, wait: Wait, present: Present) -> Environment:
-    """Open the store in a folder, in which some files were present before."""
-    with contextlib.ExitStack() as undo:
-        presence = Presence(folder)
-        undo.callback(presence.close)
-        _mend_rights(folder, present)
-        marks = Marks(presence.folder)
-        undo.callback(marks.close)
-        with opening_lock(folder, marks.descriptor, wait.deadline) as data:
-            opened = open_lmdb(
-                folder, options, marks, deadline=wait.deadline, many=registry.are_many()
-            )
-            undo.callback(opened.close)
-            found = present.get(LOCK_FILE)
-            lock = identity_at(folder.lock) if found is None else identity_of(found)
-            if not (marks.complete and _has_side_files(present)):  # as in a copy of the data file
-                check_is_store(opened, folder.path)
-                _provide_side_files(folder, readonly=options.readonly)
-                marks.use_barrier()
-        check_is_store(opened, folder.path)
-        barrier = Barrier(folder, readonly=options.readonly)
-        undo.callback(barrier.close)
-        notes = Notes(folder)
-        undo.callback(notes.close)
-        found_in = None if options.readonly else _writable(folder, opened, barrier, wait)
-        reads_only = found_in is None
-        if reads_only and not options.readonly:
-            opened.close()
-            with opening_lock(folder, marks.descriptor, wait.deadline):
-                reading = options._replace(readonly=True)
-                opened = open_lmdb(folder, reading, marks, deadline=wait.deadline)
-            undo.callback(opened.close)
-        databases, identity = found_in or open_databases(opened, folder.path, readonly=True)
-        # What was opened; the session checks that the path leads to it.
-        files = Files(presence.directory.identity, data, barrier.identity, lock)
-        undo.pop_all()
-    parts = Opened(presence, marks, opened, databases, barrier, notes, reads_only, files, identity)
+def _open(folder: StoreFolder, options: Options, wait: Wait, found: _Found) -> Environment:
+    """Open the store in a folder; `found` is what was in it before."""
+    closers: list[Callable[[], None]] = []
+    try:
+        return _opened(folder, options, wait, found, closers)
+    except BaseException:
+        with contextlib.ExitStack() as undo:
+            for close in closers:
+                undo.callback(close)
+        raise
+
+
+def _opened(
+    folder: StoreFolder,
+    options: Options,
+    wait: Wait,
+    found: _Found,
+    closers: list[Callable[[], None]],
+) -> Environment:
+    """Open the parts one after the other, and note how each is closed."""
+    present = found.files
+    presence = Presence(folder)
+    closers.append(presence.close)
+    _mend_rights(folder, present)
+    marks = Marks(presence.directory)
+    closers.append(marks.close)
+    with opening_lock(folder, marks.descriptor, wait.deadline) as data:
+        opened = open_lmdb(
+            folder,
+            options,
+            marks,
+            lock=present.get(LOCK_FILE),
+            deadline=wait.deadline,
+            many=registry.are_many(),
+        )
+        closers.append(opened.close)
+        lock = identity_of(present[LOCK_FILE]) if LOCK_FILE in present else identity_at(folder.lock)
+        if not (marks.complete and _has_side_files(present)):  # as in a copy of the data file
+            check_is_store(opened, folder.path)
+            _provide_side_files(folder, readonly=options.readonly)
+            marks.use_barrier()
+    check_is_store(opened, folder.path)
+    barrier = Barrier(folder, readonly=options.readonly)
+    closers.append(barrier.close)
+    notes = Notes(folder)
+    closers.append(notes.close)
+    writable = None if options.readonly else _writable(folder, opened, barrier, wait)
+    reads_only = writable is None
+    if reads_only and not options.readonly:
+        opened.close()
+        with opening_lock(folder, marks.descriptor, wait.deadline):
+            reading = options._replace(readonly=True)
+            opened = open_lmdb(folder, reading, marks, deadline=wait.deadline)
+        closers.append(opened.close)
+    databases, identity = writable or open_databases(opened, folder.path, readonly=True)
+    # What was opened; the session checks that the path leads to it.
+    files = Files(presence.directory.identity, data, barrier.identity, lock)
+    quick = found.quick if files == found.identities else None
+    parts = Opened(
+        presence, marks, opened, databases, barrier, notes, reads_only, files, identity, quick
+    )
     return Environment(folder.path, options, parts)
 
 

@@ -37,7 +37,7 @@ from lmdbstore.errors import (
     shown,
 )
 from lmdbstore.opening.open_lmdb import open_lmdb
-from lmdbstore.opening.place import Files, Known
+from lmdbstore.opening.place import Files, Known, Quick
 from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.waits import FIRST_WAIT
@@ -71,6 +71,7 @@ class Opened(NamedTuple):
     reads_only: bool  # whether the file is open for reading only
     files: Files
     identity: bytes | None  # of the store
+    quick: Quick | None  # of the folder, if the files in it are those that were opened
 
 
 class OpenFile:
@@ -91,6 +92,7 @@ class OpenFile:
             opened.presence.directory.descriptor,
             self.gate.run,
             self._last_transaction if self.reads_only else None,
+            quick=opened.quick,
         )
         self._held: WeakSet[HeldTransaction] = WeakSet()
         self._grown = 0  # how often the map was made larger

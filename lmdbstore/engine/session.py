@@ -98,7 +98,7 @@ class Session(Closable):
         """Return the place of a new environment, which this session releases if that was left."""
         try:
             place = Place(self._named, environment.known)
-            place.check()
+            place.check_opened()
         except BaseException:
             release(environment, self)
             raise

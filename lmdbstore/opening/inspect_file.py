@@ -11,7 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmdbstore.disk.meta_page import meta_at
+from lmdbstore.disk.meta_page import META_BYTES, meta_in
 from lmdbstore.errors import OpenBusy, StoreOpenError, shown
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.threads.deadline import FOREVER, Deadline
@@ -25,9 +25,14 @@ LOOKS = 4  # checks of a data file that seems damaged, before one that makes wri
 
 
 def inspect_data_file(
-    folder: StoreFolder, *, readonly: bool, locked: bool = False, deadline: Deadline = FOREVER
+    folder: StoreFolder,
+    descriptor: int,
+    *,
+    readonly: bool,
+    locked: bool = False,
+    deadline: Deadline = FOREVER,
 ) -> int:
-    """Return the bytes that the data file in a folder needs.
+    """Return the bytes that the data file in a folder needs; `descriptor` is one of that file.
 
     `locked`: the caller holds the lock of the barrier. Otherwise this waits for a write to end if
     the file seems damaged, and raises OpenBusy at the deadline.
@@ -37,14 +42,14 @@ def inspect_data_file(
     """
     try:
         for _ in range(LOOKS):  # another process may write at the same time
-            file = _look_at(folder.data)
+            file = _look_at(descriptor)
             if file is None or (file.follow and file.size >= file.needed):
                 break
         else:
             # The holder of the barrier's lock would wait for itself.
             lock = partial(write_lock, folder, wait=True, deadline=deadline, kind=OpenBusy)
             with contextlib.nullcontext() if locked else lock():
-                _check_locked(folder, readonly=readonly)
+                _check_locked(folder, descriptor, readonly=readonly)
     except OSError as error:
         raise StoreOpenError(
             f"the store {shown(folder.path)} could not be opened: {error}"
@@ -69,10 +74,10 @@ class _MetaPages(NamedTuple):
         return abs(self.transactions[0] - self.transactions[1]) == 1 or not any(self.transactions)
 
 
-def _check_locked(folder: StoreFolder, *, readonly: bool) -> None:
+def _check_locked(folder: StoreFolder, descriptor: int, *, readonly: bool) -> None:
     """Check the file while no process writes, and raise StoreOpenError if it is damaged."""
     name = folder.named(folder.data)
-    file = _look_at(folder.data)
+    file = _look_at(descriptor)
     if file is None:
         return  # it was replaced since; LMDB will refuse it
     if not file.follow:
@@ -107,16 +112,15 @@ def _check_short(folder: StoreFolder, file: _MetaPages, *, readonly: bool) -> No
         os.truncate(folder.data, file.needed)
 
 
-def _look_at(name: str) -> _MetaPages | None:
+def _look_at(descriptor: int) -> _MetaPages | None:
     """Read the meta pages of a file; None if it is not LMDB's."""
-    with open(name, "rb", buffering=0) as file:
-        first = meta_at(file, 0)
-        second = first and meta_at(file, first.page_size)
-        if first is None or second is None:
-            return None
-        later = max(first, second)
-        return _MetaPages(
-            os.fstat(file.fileno()).st_size,
-            (later.last_page + 1) * later.page_size,
-            [first.transaction, second.transaction],
-        )
+    first = meta_in(os.pread(descriptor, META_BYTES, 0))
+    second = first and meta_in(os.pread(descriptor, META_BYTES, first.page_size))
+    if first is None or second is None:
+        return None
+    later = max(first, second)
+    return _MetaPages(
+        os.fstat(descriptor).st_size,
+        (later.last_page + 1) * later.page_size,
+        [first.transaction, second.transaction],
+    )

@@ -36,21 +36,25 @@ def open_lmdb(  # noqa: PLR0913  the parts of an opening
     options: Options,
     marks: Marks,
     *,
+    lock: os.stat_result | None = None,
     locked: bool = False,
     deadline: Deadline = FOREVER,
     many: bool = True,
 ) -> lmdb.Environment:
     """Open the data file of a store; `locked`: the caller holds the lock of the barrier.
 
-    `many`: this process may have many stores open.
+    `many`: this process may have many stores open. `lock` is the status of the lock file, if it is
+    known.
 
     Raises:
         StoreOpenError: it is not LMDB's, is damaged, or cannot be opened.
         StoreInUse: the marks of another process exclude this one.
         OpenBusy: it seems damaged, and another process wrote until the deadline.
     """
-    used = inspect_data_file(folder, readonly=options.readonly, locked=locked, deadline=deadline)
-    lock = provide_lock_file(folder, options.slots)
+    used = inspect_data_file(
+        folder, marks.descriptor, readonly=options.readonly, locked=locked, deadline=deadline
+    )
+    lock = lock or provide_lock_file(folder, options.slots)
     marks.use_files(lock, writes=not options.readonly)
     environment = _opened(folder, options, used, many=many)
     try:

@@ -49,13 +49,17 @@ __all__ = [
     "Files",
     "Known",
     "Place",
+    "Quick",
     "check_folder",
+    "quick_of",
 ]
 
 LONGEST = 1.0  # seconds between two full checks
 SECOND = 1_000_000_000  # nanoseconds
 # The age in nanoseconds from which a ctime tells changes apart: some file systems note seconds.
 SETTLED, SETTLED_SECONDS = SECOND // 20, 2 * SECOND + SECOND // 20
+
+Quick = tuple[int, int, int]  # the device and the inode of a folder, and its ctime
 
 READ_NOTHING = "this call has read and written nothing"
 COMMITTED = "the change of this call was committed to the store that moved"
@@ -80,24 +84,28 @@ class Files(NamedTuple):
 class Known:
     """The files that an environment has open; several places can lead to them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         files: Files,
         store: bytes | None,
         descriptor: int,
         settled: Callable[[Callable[[], str]], str],
         transaction: Callable[[], int] | None,
+        *,
+        quick: Quick | None = None,
     ) -> None:
         """Note the identity of the store in the files, too, and a descriptor of the folder.
 
         `settled` runs a function while no file is being replaced by the environment itself.
-        `transaction` returns the last one in the map, for an environment that only reads.
+        `transaction` returns the last one in the map, for an environment that only reads. `quick`
+        is what the folder was like before its files were examined and opened.
         """
         self.files = files
         self.store = store
         self.descriptor = descriptor
         self.settled = settled
         self.transaction = transaction
+        self.quick = quick
 
     def whereabouts(self) -> str:
         """Return where the open folder is now, if the system knows, for a message."""
@@ -118,9 +126,15 @@ class Place:
         self._path = path
         self._way = os.fsencode(path)
         self._known = known
-        self._quick: tuple[int, int, int] | None = None  # the folder, and its ctime
+        self._quick = known.quick
         self._difference = ""
-        self.deadline = 0.0  # a call after this moment, by the monotonic clock, makes a full check
+        # A call after this moment, by the monotonic clock, makes a full check.
+        self.deadline = monotonic() + LONGEST
+
+    def check_opened(self) -> None:
+        """Raise StoreMoved if the path does not lead to the files that were just opened."""
+        if self.is_left():
+            raise self._moved(READ_NOTHING)
 
     def check(self, outcome: str = READ_NOTHING) -> None:
         """Raise StoreMoved if the path leads elsewhere; `outcome` says what the call has done."""
@@ -172,8 +186,8 @@ class Place:
         if isinstance(found, str) and found:
             self._difference, self.deadline = found, 0.0
             return found
-        if not isinstance(found, str) and began - found[2] > _settled_after(found[2]):
-            self._quick = found
+        if not isinstance(found, str):
+            self._quick = quick_of(found, began)
         self.deadline = until
         return ""
 
@@ -181,8 +195,8 @@ class Place:
         found = self._compared()
         return found if isinstance(found, str) else ""
 
-    def _compared(self) -> str | tuple[int, int, int]:
-        """Return what is different, or else the folder and its ctime before the comparison."""
+    def _compared(self) -> str | os.stat_result:
+        """Return what is different, or else the status of the folder before the comparison."""
         try:
             status = stat(self._way)
             found = Files.of(self._path, status)
@@ -197,7 +211,7 @@ class Place:
             return f"nothing is there{self._known.whereabouts()}"
         except OSError as error:
             return f"it cannot be examined ({error.strerror}){self._known.whereabouts()}"
-        return status.st_dev, status.st_ino, status.st_ctime_ns
+        return status
 
     def _is_older(self, transaction: Callable[[], int]) -> bool:
         """Whether the map is older than the file at the path, opened now."""
@@ -219,6 +233,17 @@ class Place:
             if now != was:
                 return f"{file} in the folder is another file than the one that is open"
         return "the folder was changed while it was examined"
+
+
+def quick_of(folder: os.stat_result, began: int) -> Quick | None:
+    """Return what a quick check compares, or None if it could not tell later changes.
+
+    `began` is the time in nanoseconds before the folder and the files in it were examined.
+    """
+    ctime = folder.st_ctime_ns
+    if began - ctime <= _settled_after(ctime):
+        return None
+    return folder.st_dev, folder.st_ino, ctime
 
 
 def _settled_after(ctime: int) -> int:

@@ -30,12 +30,13 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
+from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
 from lmdbstore.errors import StoreOpenError, shown
 
 from .presence import in_use
 
 if TYPE_CHECKING:
-    from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.disk.files import Directory
 
 __all__ = ["Marks"]
 
@@ -67,16 +68,16 @@ _WRITER_BESIDE = (
 class Marks:
     """The marks of this process on one open store."""
 
-    def __init__(self, folder: StoreFolder) -> None:
-        """Open the data file; nothing is marked yet.
+    def __init__(self, directory: Directory) -> None:
+        """Open the data file in the folder of a store; nothing is marked yet.
 
         Raises:
             StoreOpenError: it cannot be opened.
         """
-        self._folder = folder
+        self._directory = directory
         self._places: list[int] = []
         self._supported = SUPPORTED
-        self._descriptors = [_opened(folder)]
+        self._descriptors = [_opened(directory)]
         self._files: tuple[os.stat_result | None, bool] = None, False  # see `use_files`
         self.complete = False  # whether the barrier exists, and is marked
 
@@ -111,7 +112,7 @@ class Marks:
     def _place(self, lock: os.stat_result | None) -> int:
         numbers = [0, 0] if lock is None else [lock.st_dev, lock.st_ino]
         try:
-            barrier = os.stat(self._folder.barrier)
+            barrier = os.stat(BARRIER_FILE, dir_fd=self._directory.descriptor)
             numbers += barrier.st_dev, barrier.st_ino
             self.complete = True
         except OSError:  # it is missing; or an error is raised when it is opened
@@ -137,7 +138,7 @@ class Marks:
         Raises:
             StoreOpenError: it cannot be opened or marked.
         """
-        self._descriptors.append(_opened(self._folder))
+        self._descriptors.append(_opened(self._directory))
         os.close(self._descriptors.pop(0))
         for place in self._places:
             self._lock(fcntl.F_RDLCK, place, 1)
@@ -161,7 +162,8 @@ class Marks:
             except OSError as error:
                 if error.errno not in WITHOUT:
                     raise StoreOpenError(
-                        f"{shown(self._folder.data)} could not be marked as open: {error}"
+                        f"the store {shown(self._directory.path)} could not be marked as open: "
+                        f"{error}"
                     ) from error
                 self._supported = False
 
@@ -175,7 +177,7 @@ class Marks:
             self._refuse_others(found + 1, end, allowed, trouble)
         elif found:
             why = trouble or (_UNLISTED_READER if found == UNLISTED else _OTHER_FILES)
-            raise in_use(self._folder, why, elsewhere=True)
+            raise in_use(StoreFolder(self._directory.path), why, elsewhere=True)
 
     def _mark_in(self, first: int, end: int) -> int:
         """Return the place of a mark of another process in a range; 0 if there is none.
@@ -205,10 +207,11 @@ class Marks:
         self._descriptors.clear()
 
 
-def _opened(folder: StoreFolder) -> int:
+def _opened(directory: Directory) -> int:
     try:
-        return os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(DATA_FILE, flags, dir_fd=directory.descriptor)
     except OSError as error:
         raise StoreOpenError(
-            f"the store {shown(folder.path)} could not be opened: {error}"
+            f"the store {shown(directory.path)} could not be opened: {error}"
         ) from error

@@ -168,8 +168,8 @@ def test_a_file_without_its_last_free_pages_is_opened_again(
     events = fill(store)
     look = inspect_file._look_at
 
-    def short(name: str) -> Any:
-        found = look(name)
+    def short(descriptor: int) -> Any:
+        found = look(descriptor)
         return found and found._replace(size=found.needed - 1)
 
     monkeypatch.setattr(inspect_file, "_look_at", short)

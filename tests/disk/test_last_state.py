@@ -330,12 +330,12 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
 ) -> None:
     """The last attempt holds the write lock, as the meta pages are read one after the other."""
     look = inspect_file._look_at
-    looks: list[str] = []
+    looks: list[int] = []
     locks: list[str] = []
 
-    def torn(name: str) -> Any:
-        looks.append(name)
-        found = look(name)
+    def torn(descriptor: int) -> Any:
+        looks.append(descriptor)
+        found = look(descriptor)
         assert found is not None
         is_last = bool(locks) or len(looks) > seen
         return found if is_last else found._replace(transactions=[7, 12])

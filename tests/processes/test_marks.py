@@ -8,13 +8,13 @@ import fcntl
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreInUse, verify
-from lmdbstore.disk.folder import StoreFolder
+from lmdbstore.disk.files import open_directory
 from lmdbstore.processes import marks
 from lmdbstore.processes.marks import READERS, REGION, UNLISTED, WRITERS, Marks
 from tests.tools.children import LONG, ROOT, in_child, opened_elsewhere, output_of
@@ -34,11 +34,8 @@ END = REGION * 5  # behind all marks
 
 def marked(path: Path) -> int:
     """Return the place of any mark that another description has set; 0 if there is none."""
-    seen = Marks(StoreFolder(str(path)))
-    try:
+    with open_directory(str(path)) as folder, closing(Marks(folder)) as seen:
         return seen._mark_in(WRITERS, END)
-    finally:
-        seen.close()
 
 
 # -- side files that were removed ------------------------------------------------------------------
