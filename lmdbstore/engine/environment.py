@@ -210,19 +210,19 @@ class Environment(OpenFile):
         self._close_lmdb(lost=lost)
 
     def _close_lmdb(self, *, lost: bool) -> None:
-        if lost and self.barrier.may_harm:
+        if lost and (self.lmdb in _lost or self.barrier.may_harm):
             _lost.append(self.lmdb)  # it would close descriptors that may belong to someone else
         else:
             self.lmdb.close()
 
     def _forget_lost(self) -> bool:
         """Forget the descriptors if someone else has closed them; return whether that is so."""
-        lost = self.barrier.is_lost
-        if lost:
+        if self.barrier.is_lost:
+            self.is_lost = True
             self.notes.forget()
             self.marks.forget()
             self.presence.forget()
-        return lost
+        return self.is_lost
 
     def abandon(self) -> None:
         """Release, in a forked child, everything that belongs to the parent.

@@ -96,6 +96,7 @@ class OpenFile:
         )
         self._held: WeakSet[HeldTransaction] = WeakSet()
         self._grown = 0  # how often the map was made larger
+        self.is_lost = False  # whether someone else has closed the descriptors, once it is noticed
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
 
     @property
