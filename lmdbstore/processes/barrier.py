@@ -322,8 +322,8 @@ class Barrier:
             self._descriptors.clear()
             if self.may_harm:
                 _lost.append(self.byte)  # it has a descriptor of its own, and would close that
-                return
-        self.byte.close()
+        if self.byte not in _lost:
+            self.byte.close()
         self.abandon()
 
     def abandon(self, *, lost: bool = False) -> None:
