@@ -63,7 +63,7 @@ LIBRARIES = {
         "write.writer",
     },
     "orjson": {"disk.format", "ingest.importer", "cli.search", "cli.stats"},
-    "struct": {"disk.keys", "disk.format", "processes.marks"},
+    "struct": {"disk.keys", "disk.format", "disk.meta_page", "processes.marks"},
     "re2": {"patterns.pattern"},
     "fcntl": {
         "processes.barrier",

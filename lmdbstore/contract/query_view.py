@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
 from lmdbstore.errors import StoreClosed
 from lmdbstore.threads.deadline import Deadline
@@ -48,7 +48,8 @@ class QueryView(EventView, Closable):
         """Make an open view."""
         self._closed = False
         self._opening = ForkLock()
-        self._opened: WeakSet[Search | QueryView] = WeakSet()
+        # Changed and listed in built-in calls: what is garbage leaves by itself.
+        self._opened: set[ref[Search | QueryView]] = set()
 
     def _track(self, opened: Opened) -> Opened:
         """Register what must end with this view."""
@@ -56,7 +57,7 @@ class QueryView(EventView, Closable):
 
     def _add_opened(self, opened: Opened) -> Opened:
         self._check_open()
-        self._opened.add(opened)
+        self._opened.add(ref(opened, self._opened.discard))
         return opened
 
     def _end(self) -> bool:
@@ -74,7 +75,7 @@ class QueryView(EventView, Closable):
         if self._closed:
             return None
         self._closed = True
-        return list(self._opened)
+        return [item for found in list(self._opened) if (item := found()) is not None]
 
     def close(self) -> None:
         """Close the view. Closing again does nothing."""

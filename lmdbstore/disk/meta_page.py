@@ -9,6 +9,7 @@ the machine's byte order.
 
 from __future__ import annotations
 
+import struct
 import sys
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["META_BYTES", "META_PAGES", "Meta", "map_size_of", "meta_at", "meta_in", "number_at"]
 
 MAGIC = 0xBEEFC0DE
-MAGIC_AT, MAP_AT, SIZE_AT, ROOT_AT, LAST_AT, TRANSACTION_AT = 16, 32, 40, 128, 136, 144
-META_BYTES = 152  # of a page
+# From byte 16 on: the magic number; the size of pages; the root, the last page, the transaction.
+_META = struct.Struct("=16xI20xI84xQQQ")
+META_BYTES = _META.size
+MAP_AT = 32
 META_PAGES = 2
 
 
@@ -45,10 +48,10 @@ def meta_at(file: BinaryIO | FileIO, at: int) -> Meta | None:
 
 def meta_in(page: bytes) -> Meta | None:
     """Return the contents of a meta page, of its first META_BYTES; None if it is none."""
-    if len(page) < META_BYTES or number_at(page, MAGIC_AT, 4) != MAGIC:
+    if len(page) < META_BYTES:
         return None
-    transaction, root, last = (number_at(page, n, 8) for n in (TRANSACTION_AT, ROOT_AT, LAST_AT))
-    return Meta(transaction, root, last, number_at(page, SIZE_AT, 4))
+    magic, size, root, last, transaction = _META.unpack_from(page)
+    return Meta(transaction, root, last, size) if magic == MAGIC else None
 
 
 def map_size_of(path: str) -> int:

@@ -19,7 +19,6 @@ import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakSet, ref
 
 import lmdb
 
@@ -48,6 +47,7 @@ from lmdbstore.write.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from weakref import ref
 
     from lmdbstore.opening.options import Options
     from lmdbstore.processes.marks import Marks
@@ -94,7 +94,7 @@ class OpenFile:
             self._last_transaction if self.reads_only else None,
             quick=opened.quick,
         )
-        self._held: WeakSet[HeldTransaction] = WeakSet()
+        self._held: set[ref[HeldTransaction]] = set()  # the same
         self._grown = 0  # how often the map was made larger
         self.is_lost = False  # whether someone else has closed the descriptors, once it is noticed
         self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
@@ -153,10 +153,13 @@ class OpenFile:
 
     @property
     def _any_held(self) -> bool:
-        return any(held.txn is not None for held in list(self._held))
+        return any(held.txn is not None for held in self._all_held())
+
+    def _all_held(self) -> list[HeldTransaction]:
+        return [held for found in list(self._held) if (held := found()) is not None]
 
     def _drop_held(self) -> None:
-        for held in list(self._held):
+        for held in self._all_held():
             held.drop()
 
     # -- a larger map -----------------------------------------------------------------------------
