@@ -109,7 +109,8 @@ def test_a_process_killed_while_opening_does_not_mislead_waiting_openers(
             store.save(Event(name))
     log, data = tmp_path / "calls", path / "data.mdb"
     held = ["strace", "-f", "-o", str(log), "-P", str(data), "-e", "trace=pread64"]
-    held += ["-e", f"inject=pread64:delay_enter={LONG * 1_000_000}"]
+    # The first two are of the inspection of the file; LMDB's come after them.
+    held += ["-e", f"inject=pread64:delay_enter={LONG * 1_000_000}:when=3+"]
     opening = "from lmdbstore import Event, LMDBEventStore\nstore = LMDBEventStore(sys.argv[1])"
     with program(opening, path, under=held) as first:
         until(lambda: has_open(first.pid, data), "the first does not come to open the data file")

@@ -336,10 +336,10 @@ def test_a_store_opens_if_the_file_of_notes_cannot_be_made(
     (path / "snapshots").unlink()
     opened = os.open
 
-    def refusing(name: str, flags: int, *rest: int) -> int:
+    def refusing(name: str, flags: int, *rest: int, **where: int) -> int:
         if str(name).endswith("snapshots"):
             raise PermissionError(13, "no", name)
-        return opened(name, flags, *rest)
+        return opened(name, flags, *rest, **where)
 
     monkeypatch.setattr(os, "open", refusing)
     with LMDBEventStore(path) as store, store.snapshot() as view:
