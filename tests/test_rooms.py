@@ -63,11 +63,11 @@ LIBRARIES = {
         "write.writer",
     },
     "orjson": {"disk.format", "ingest.importer", "cli.search", "cli.stats"},
-    "struct": {"disk.keys", "disk.format", "disk.meta_page", "processes.marks"},
+    "struct": {"disk.keys", "disk.format", "disk.meta_page", "processes.ofd_locks"},
     "re2": {"patterns.pattern"},
     "fcntl": {
         "processes.barrier",
-        "processes.marks",
+        "processes.ofd_locks",
         "processes.opening_lock",
         "processes.presence",
         "processes.snapshot_notes",

@@ -52,7 +52,7 @@ from lmdbstore.opening.place import Files, Quick, quick_of
 from lmdbstore.processes.barrier import Barrier, create_barrier_file
 from lmdbstore.processes.marks import Marks
 from lmdbstore.processes.opening_lock import opening_busy, opening_lock
-from lmdbstore.processes.presence import Presence
+from lmdbstore.processes.presence import Presence, in_use
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
 from lmdbstore.threads import forking
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
@@ -75,6 +75,10 @@ __all__ = ["Wait", "open_environment"]
 
 MOMENT = 0.05  # seconds; almost every write ends sooner, and then the file is opened once
 
+OTHER_DATA = (
+    "is open in another process, whose data.mdb was removed or replaced since; close it there, and "
+    "open it again: it then uses the file that is in the folder now"
+)
 NEEDED_FILES = BARRIER_FILE, LOCK_FILE  # no process can use the store without them
 
 
@@ -237,6 +241,8 @@ def _opened(
     check_is_store(opened, folder.path)
     barrier = Barrier(folder, readonly=options.readonly)
     closers.append(barrier.close)
+    if not barrier.use_data(data):
+        raise in_use(folder, OTHER_DATA, elsewhere=True)
     notes = Notes(folder)
     closers.append(notes.close)
     writable = None if options.readonly else _writable(folder, opened, barrier, wait)

@@ -331,5 +331,7 @@ class OpenFile:
         finally:
             self.known.files = self.known.files._replace(data=self.folder.identity)
         self.marks.move()
+        if self.known.files.data is not None:
+            self.barrier.use_data(self.known.files.data)
         self._open(readonly=False)
         return refusal

@@ -49,6 +49,7 @@ from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
 from .descriptors import LOST, is_ours, marked, others_are_open
+from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ B = TypeVar("B", bound="StoreBusy")
 
 
 _lost: list[mmap.mmap] = []  # kept for good
+DATA = REGION  # where the places of locks that tell data files begin
 
 
 def create_barrier_file(folder: StoreFolder, rights: Rights, *, readonly: bool = False) -> None:
@@ -156,6 +158,7 @@ class Barrier:
         self._closed = False
         self._readonly = readonly
         self._mark = 0  # of the first descriptor
+        self._data = 0  # the place of the lock that tells the data file
         try:
             self._descriptors += [os.open(path, flags), os.open(path, flags)]
             self._mark = marked(self._descriptors[0])
@@ -174,6 +177,24 @@ class Barrier:
         self._writer, self._reader = self._descriptors or (-1, -1)  # without: see `_is_needless`
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock: Callable[[], None] = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
+
+    def use_data(self, data: Identity) -> bool:
+        """Mark the data file with which this side file is used, by a lock on it; see `ofd_locks`.
+
+        Returns False if another process uses it with another data file: that one was removed or
+        replaced. Then the two would share the lock file of LMDB, and lose writes.
+        """
+        if not self._descriptors or not SUPPORTED:
+            return True
+        before, self._data = self._data, DATA + place_of(*data)
+        if not share(self._writer, self._data):
+            return True  # the file system has no such locks
+        if before not in (0, self._data):
+            unlock(self._writer, before, 1)
+        for first, end in ((DATA, self._data), (self._data + 1, DATA + REGION)):
+            if locked_in(self._writer, first, end):
+                return False
+        return True
 
     @property
     def identity(self) -> Identity | None:
@@ -308,6 +329,8 @@ class Barrier:
         old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
         self._mark = writing._mark
         self._use_descriptors()
+        if self._data:
+            share(self._writer, self._data)
         self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
         while old:
             os.close(old.pop())
@@ -324,6 +347,8 @@ class Barrier:
                 _lost.append(self.byte)  # it has a descriptor of its own, and would close that
         if self.byte not in _lost:
             self.byte.close()
+        if self._descriptors and self._data:
+            unlock(self._writer, 0, 0)  # even if a forked child still has the descriptor
         self.abandon()
 
     def abandon(self, *, lost: bool = False) -> None:

@@ -23,16 +23,13 @@ process is refused.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import struct
-import sys
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
 from lmdbstore.errors import StoreOpenError, shown
 
+from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
 from .presence import in_use
 
 if TYPE_CHECKING:
@@ -40,15 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Marks"]
 
-SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLK")
-WITHOUT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of some file systems
-
-REGION = 1 << 60  # bytes; for the marks of one kind
-WRITERS, READERS = 2 * REGION, 3 * REGION  # where the regions begin
+WRITERS, READERS = 2 * REGION, 3 * REGION  # where the regions of marks begin
 UNLISTED = 4 * REGION
-
-FLOCK = "@hhqqi"  # C's `struct flock`: kind, whence, place, length, process
-FACTOR, PRIME = 0x9E3779B97F4A7C15, (1 << 61) - 1  # of the hash
 
 _OTHER_FILES = (
     "is open in another process, with a lock.mdb or a barrier that was removed or replaced since; "
@@ -117,10 +107,7 @@ class Marks:
             self.complete = True
         except OSError:  # it is missing; or an error is raised when it is opened
             self.complete = False
-        place = 0
-        for number in numbers:
-            place = (place * FACTOR + number) % PRIME
-        return place % REGION
+        return place_of(*numbers)
 
     def read_unlisted(self) -> None:
         """Mark that this process reads, and uses no lock file: LMDB does not list it as a reader.
@@ -141,31 +128,27 @@ class Marks:
         self._descriptors.append(_opened(self._directory))
         os.close(self._descriptors.pop(0))
         for place in self._places:
-            self._lock(fcntl.F_RDLCK, place, 1)
+            self._share(place)
 
     def _keep_last(self) -> None:
         """Remove a mark that another one has replaced."""
         for place in self._places[:-1]:
             self._places.remove(place)
-            self._lock(fcntl.F_UNLCK, place, 1)
+            unlock(self._descriptors[0], place, 1)
 
     def _set(self, place: int) -> None:
         if place not in self._places:
             self._places.append(place)
-        self._lock(fcntl.F_RDLCK, place, 1)
+        self._share(place)
 
-    def _lock(self, kind: int, place: int, length: int) -> None:
+    def _share(self, place: int) -> None:
         if self._supported:
-            wanted = struct.pack(FLOCK, kind, os.SEEK_SET, place, length, 0)
             try:
-                fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_SETLK, wanted)
+                self._supported = share(self._descriptors[0], place)
             except OSError as error:
-                if error.errno not in WITHOUT:
-                    raise StoreOpenError(
-                        f"the store {shown(self._directory.path)} could not be marked as open: "
-                        f"{error}"
-                    ) from error
-                self._supported = False
+                raise StoreOpenError(
+                    f"the store {shown(self._directory.path)} could not be marked as open: {error}"
+                ) from error
 
     def _refuse_others(
         self, first: int, end: int, allowed: tuple[int, ...], trouble: str | None = None
@@ -180,21 +163,12 @@ class Marks:
             raise in_use(StoreFolder(self._directory.path), why, elsewhere=True)
 
     def _mark_in(self, first: int, end: int) -> int:
-        """Return the place of a mark of another process in a range; 0 if there is none.
-
-        A lock that begins before the range is not ours: another program has locked the whole file.
-        """
-        if not self._supported or first >= end:
-            return 0
-        asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, first, end - first, 0)
-        found = fcntl.fcntl(self._descriptors[0], fcntl.F_OFD_GETLK, asked)
-        kind, _, place, _, _ = struct.unpack(FLOCK, found)
-        return 0 if kind == fcntl.F_UNLCK or place < first else int(place)
+        return locked_in(self._descriptors[0], first, end) if self._supported else 0
 
     def close(self) -> None:
         """Remove the marks, even if a forked child still has the descriptor."""
-        if self._descriptors:
-            self._lock(fcntl.F_UNLCK, 0, 0)  # to the end
+        if self._descriptors and self._supported:
+            unlock(self._descriptors[0], 0, 0)
         self.abandon()
 
     def abandon(self) -> None:

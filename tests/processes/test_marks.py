@@ -15,8 +15,8 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreInUse, verify
 from lmdbstore.disk.files import open_directory
-from lmdbstore.processes import marks
-from lmdbstore.processes.marks import READERS, REGION, UNLISTED, WRITERS, Marks
+from lmdbstore.processes.marks import READERS, UNLISTED, WRITERS, Marks
+from lmdbstore.processes.ofd_locks import REGION, SUPPORTED
 from tests.tools.children import LONG, ROOT, in_child, opened_elsewhere, output_of
 from tests.tools.mounts import mounted, needs_mounts
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.surroundings,
-    pytest.mark.skipif(not marks.SUPPORTED, reason="the system has no locks of open descriptions"),
+    pytest.mark.skipif(not SUPPORTED, reason="the system has no locks of open descriptions"),
 ]
 
 END = REGION * 5  # behind all marks
@@ -106,6 +106,32 @@ def test_no_acknowledged_write_is_lost_when_a_lock_file_was_removed(path: Path) 
     saved = sum(int(output.split()[-1]) for output in outputs)
     with LMDBEventStore(path) as store:
         assert len(store) == saved
+
+
+@pytest.mark.parametrize("restored", [True, False])
+@pytest.mark.parametrize("present", ["", ", readonly=True"])
+def test_a_process_with_another_data_file_is_refused(
+    path: Path, present: str, *, restored: bool
+) -> None:
+    """It would share LMDB's lock file, and with it the number of the last transaction."""
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+        store.backup(path.with_name("backup"))
+        store.save(Event("b"))
+    with opened_elsewhere(path, present) as process:
+        if restored:
+            path.with_name("backup").joinpath("data.mdb").replace(path / "data.mdb")
+        else:
+            (path / "data.mdb").unlink()
+        for _ in range(2):
+            with pytest.raises(StoreInUse, match=rf"data.mdb was removed.*process {process}"):
+                LMDBEventStore(path)
+    with LMDBEventStore(path) as store:
+        store.save(Event("c"))
+        assert {event.id for event in store.search()} == ({"a", "c"} if restored else {"c"})
+        store.compact()  # the locks follow the file
+        with opened_elsewhere(path):
+            assert len(store) == 1 + restored
 
 
 def test_processes_with_the_same_side_files_open_the_store(path: Path) -> None:
