@@ -106,13 +106,13 @@ class _Found(NamedTuple):
             status = None
         return cls(folder.check_plain(), status, began)
 
-    @property
-    def identities(self) -> Files | None:
-        """Return the identities of the folder and the files."""
-        names = DATA_FILE, BARRIER_FILE, LOCK_FILE
-        if self.folder is None or not all(name in self.files for name in names):
-            return None
-        return Files(identity_of(self.folder), *(identity_of(self.files[name]) for name in names))
+    def has(self, files: Files) -> bool:
+        """Whether these files were in the folder."""
+        folder, found = self.folder, self.files
+        if folder is None or not (DATA_FILE in found and BARRIER_FILE in found):
+            return False
+        data, barrier = identity_of(found[DATA_FILE]), identity_of(found[BARRIER_FILE])
+        return LOCK_FILE in found and files[:3] == (identity_of(folder), data, barrier)
 
     @property
     def quick(self) -> Quick | None:
@@ -256,7 +256,7 @@ def _opened(
     databases, identity = writable or open_databases(opened, folder.path, readonly=True)
     # What was opened; the session checks that the path leads to it.
     files = Files(presence.directory.identity, data, barrier.identity, lock)
-    quick = found.quick if files == found.identities else None
+    quick = found.quick if found.has(files) else None  # the lock file's is from there
     parts = Opened(
         presence, marks, opened, databases, barrier, notes, reads_only, files, identity, quick
     )

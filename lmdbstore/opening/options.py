@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lmdbstore.contract.query import whole
+from lmdbstore.disk.files import DESCRIPTORS
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import InvalidOption, shown
 from lmdbstore.threads.deadline import limit_of
@@ -94,8 +95,25 @@ def folder_of(path: object, *, links: bool = True) -> str:
         folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # else refused
         os.fsencode(folder)  # raises for a text that no file name can be
         if folder and "\0" not in folder:
-            return os.path.realpath(folder) if links else os.path.abspath(folder)
+            return _resolved(folder) if links else os.path.abspath(folder)
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
+
+
+def _resolved(folder: str) -> str:
+    """Return a path without links. Linux knows that of a folder in one step."""
+    try:
+        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, AttributeError):  # there is none; or another system
+        return os.path.realpath(folder)
+    try:
+        found = os.readlink(f"{DESCRIPTORS}/{descriptor}")
+    except OSError:  # a system without `/proc`
+        found = ""
+    finally:
+        os.close(descriptor)
+    # Another text is a remark about a folder that has no path here.
+    is_path = found.startswith("/") and not found.endswith(" (deleted)")
+    return found if is_path else os.path.realpath(folder)
 
 
 def name_of(path: str | os.PathLike[str], folder: str) -> str:

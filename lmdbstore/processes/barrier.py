@@ -191,10 +191,12 @@ class Barrier:
             return True  # the file system has no such locks
         if before not in (0, self._data):
             unlock(self._writer, before, 1)
-        for first, end in ((DATA, self._data), (self._data + 1, DATA + REGION)):
-            if locked_in(self._writer, first, end):
-                return False
-        return True
+        found = locked_in(self._writer, DATA, DATA + REGION)
+        if found == self._data:  # the system returns any lock of the range
+            found = locked_in(self._writer, DATA, found) or locked_in(
+                self._writer, found + 1, DATA + REGION
+            )
+        return not found
 
     @property
     def identity(self) -> Identity | None:
@@ -347,8 +349,6 @@ class Barrier:
                 _lost.append(self.byte)  # it has a descriptor of its own, and would close that
         if self.byte not in _lost:
             self.byte.close()
-        if self._descriptors and self._data:
-            unlock(self._writer, 0, 0)  # even if a forked child still has the descriptor
         self.abandon()
 
     def abandon(self, *, lost: bool = False) -> None:

@@ -13,12 +13,14 @@ import stat
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+import traceback
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import lmdbstore
 from tests.tools.children import LONG
 
 if TYPE_CHECKING:
@@ -55,25 +57,39 @@ BECOME_ANOTHER = IMPORT_ALL + CHANGE  # what a child runs first; nothing changes
 
 
 def run_as(user: int, groups: list[int], code: str, umask: int = 0o022) -> str:
-    """Run code as a user whose first group has the user's number; return what it printed."""
-    lines = [
-        IMPORT_ALL,
-        "from lmdbstore import *",
-        f"os.umask({umask})",
-        f"os.setgroups({groups})",
-        f"os.setgid({user})",
-        f"os.setuid({user})",
-        code,
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", "import os\n" + "\n".join(lines)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LONG,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    """Run code as a user whose first group has the user's number; return what it printed.
+
+    It runs in a forked child, which has all modules: the user may be unable to read them.
+    """
+    _import_all()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            with open(writing, "w", encoding="utf-8") as out, redirect_stdout(out):
+                try:
+                    os.umask(umask)
+                    os.setgroups(groups)
+                    os.setgid(user)
+                    os.setuid(user)
+                    exec(code, dict(vars(lmdbstore)))
+                    status = 0
+                except BaseException:
+                    traceback.print_exc(file=out)
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as printed:
+        output = printed.read()
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, output[-4000:]
+    return output
+
+
+@functools.cache
+def _import_all() -> None:
+    exec(IMPORT_ALL, {})
 
 
 def needs_root() -> None:
