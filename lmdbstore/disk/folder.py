@@ -122,8 +122,11 @@ class StoreFolder(NamedTuple):
 
     @property
     def is_on_readonly_medium(self) -> bool:
-        """Whether nothing can be written to the folder, whatever the rights; raises OSError."""
-        return bool(os.statvfs(self.way).f_flag & os.ST_RDONLY)
+        """Whether nothing can be written to the folder, whatever the rights."""
+        try:
+            return bool(os.statvfs(self.way).f_flag & os.ST_RDONLY)
+        except OSError:  # it is gone
+            return False
 
     def foreign_names(self) -> list[str]:
         """Return the names in the folder, except side files and temporary names; raises OSError."""

@@ -29,7 +29,7 @@ from lmdbstore.threads.reentry import reentry
 from lmdbstore.write.change import EmptyCommit
 
 from .held_transaction import HeldTransaction
-from .open_file import OpenFile
+from .open_file import OpenFile, User
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -54,7 +54,7 @@ _lost: list[lmdb.Environment] = []  # kept for good
 class Environment(OpenFile):
     """One open LMDB folder."""
 
-    def add_user(self, user: object) -> None:
+    def add_user(self, user: User) -> None:
         """Add a user, which leaves by itself when it is garbage."""
         self.users.add(ref(user, self.users.discard))
 
@@ -181,7 +181,7 @@ class Environment(OpenFile):
     def flush(self) -> None:
         """Flush all writes to disk; raises EventWriteException or StoreClosed."""
         self.barrier.check_ours()
-        if self.reads_only:
+        if self.lmdb.flags()["readonly"]:
             return  # this process has written nothing
         try:
             self.gate.run(lambda: self.lmdb.sync(True))

@@ -60,7 +60,7 @@ from lmdbstore.threads.run_locked import run_within
 
 from . import registry
 from .environment import Environment
-from .open_file import Opened
+from .open_file import Opened, User
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ class _Found(NamedTuple):
 
 
 def open_environment(  # noqa: PLR0913
-    path: str, options: Options, user: object, wait: Wait, *, create: bool, mode: int = FILE_MODE
+    path: str, options: Options, user: User, wait: Wait, *, create: bool, mode: int = FILE_MODE
 ) -> Environment:
     """Return the environment on `path`, opened or shared, with one more user.
 
@@ -150,7 +150,7 @@ def open_environment(  # noqa: PLR0913
     return environment
 
 
-def _wait_for_writers(environment: Environment, user: object, deadline: Deadline) -> None:
+def _wait_for_writers(environment: Environment, user: User, deadline: Deadline) -> None:
     try:
         # If a snapshot of another store object reads the file, the first write reports that.
         environment.become_writer(deadline)
@@ -169,7 +169,7 @@ def _wait_for_writers(environment: Environment, user: object, deadline: Deadline
 
 
 def _open_or_share(  # noqa: PLR0913, PLR0917
-    folder: StoreFolder, options: Options, user: object, wait: Wait, create: bool, mode: int
+    folder: StoreFolder, options: Options, user: User, wait: Wait, create: bool, mode: int
 ) -> Environment:
     registry.release_unused()
     found = _Found.of(folder)
@@ -191,7 +191,7 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     else:
         _check_agreement(folder.path, environment.options, options)
         if environment.options.readonly and not options.readonly:
-            _provide_side_files(folder, readonly=False)
+            _provide_side_files(environment.folder, readonly=False)
             environment.allow_writing(options)
         environment.add_user(user)
     return environment
@@ -236,7 +236,7 @@ def _opened(
         lock = identity_of(present[LOCK_FILE]) if LOCK_FILE in present else identity_at(folder.lock)
         if not (marks.complete and _has_side_files(present)):  # as in a copy of the data file
             check_is_store(opened, folder.path)
-            _provide_side_files(folder, readonly=options.readonly)
+            _provide_side_files(presence.folder, readonly=options.readonly)
             marks.use_barrier()
     check_is_store(opened, folder.path)
     barrier = Barrier(folder, readonly=options.readonly)

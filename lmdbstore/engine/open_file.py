@@ -18,7 +18,7 @@ import gc
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import lmdb
 
@@ -56,7 +56,13 @@ if TYPE_CHECKING:
 
     from .held_transaction import HeldTransaction
 
-__all__ = ["OpenFile", "Opened"]
+__all__ = ["OpenFile", "Opened", "User"]
+
+
+class User(Protocol):
+    """A user of an environment: the session of a store."""
+
+    options: Options
 
 
 class Opened(NamedTuple):
@@ -82,7 +88,7 @@ class OpenFile:
         self.path = path
         self.options = options
         self.pid = os.getpid()
-        self.users: set[ref[object]] = set()  # changed in built-in calls, so that it needs no lock
+        self.users: set[ref[User]] = set()  # changed in built-in calls, so that it needs no lock
         self.gate = Gate()
         self.presence, self.marks, self.lmdb, self.databases, self.barrier, self.notes = opened[:6]
         self.reads_only = opened.reads_only
@@ -219,6 +225,16 @@ class OpenFile:
             self.options = options  # last: until then the next store repeats all of this
         finally:
             writing.abandon()
+
+    def forget_writers(self) -> None:
+        """If all stores that are left only read, let the next that writes choose the options.
+
+        It opens the file again.
+        """
+        users = [user for found in list(self.users) if (user := found()) is not None]
+        if users and all(user.options.readonly for user in users) and not self.options.readonly:
+            self.options = self.options._replace(readonly=True)
+            self.reads_only = True
 
     def become_writer(self, deadline: Deadline = FOREVER) -> bool:
         """Open the file for writing; False if a snapshot of this process reads it.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lmdbstore.threads.gate import Gate
 
     from .environment import Environment
+    from .open_file import User
 
 __all__ = [
     "add",
@@ -90,7 +91,7 @@ def renamed(environment: Environment) -> None:
             del _registry[other]
 
 
-def release(environment: Environment, user: object) -> None:
+def release(environment: Environment, user: User) -> None:
     """Take away a user; the last one closes the environment.
 
     After an interrupt the user may still be there; then the call can be repeated.
@@ -98,10 +99,11 @@ def release(environment: Environment, user: object) -> None:
     run_locked(process_lock(), _release, environment, user)
 
 
-def _release(environment: Environment, user: object) -> None:
+def _release(environment: Environment, user: User) -> None:
     if environment.users <= {ref(user)}:
         _close(environment)
     environment.users.discard(ref(user))
+    environment.forget_writers()
 
 
 def _close(environment: Environment) -> None:
@@ -116,6 +118,8 @@ def release_unused() -> None:
     for environment in list(_registry.values()):
         if not environment.users:
             _close(environment)
+        else:
+            environment.forget_writers()
 
 
 def writing_here(folder: StoreFolder) -> bool:

@@ -191,7 +191,7 @@ class Session(Closable):
         if self._closed:
             raise StoreClosed(f"the store {self.path!r} is closed; open it again")
 
-    def current(self, deadline: Deadline = FOREVER) -> Environment:
+    def current(self, deadline: Deadline | None = None) -> Environment:
         """Return the environment of this process, opened again after a fork.
 
         At least once a second it is checked to be the one to which the path leads.
@@ -203,7 +203,7 @@ class Session(Closable):
         self._check_open()
         environment = self._environment
         if environment.pid != os.getpid():
-            environment = self._reopened(deadline)
+            environment = self._reopened(deadline or self.deadline())
         if monotonic() >= self.place.deadline:
             self.place.check()
         return environment

@@ -11,6 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.disk.files import DESCRIPTORS
 from lmdbstore.disk.meta_page import META_BYTES, meta_in
 from lmdbstore.errors import OpenBusy, StoreOpenError, shown
 from lmdbstore.processes.barrier import write_lock
@@ -87,10 +88,10 @@ def _check_locked(folder: StoreFolder, descriptor: int, *, readonly: bool) -> No
             "not follow each other, so the last write may be missing; repair it"
         )
     if file.size < file.needed:
-        _check_short(folder, file, readonly=readonly)
+        _check_short(folder, descriptor, file, readonly=readonly)
 
 
-def _check_short(folder: StoreFolder, file: _MetaPages, *, readonly: bool) -> None:
+def _check_short(folder: StoreFolder, descriptor: int, file: _MetaPages, *, readonly: bool) -> None:
     """Raise StoreOpenError if a file that is too short lacks more than free pages.
 
     A page at the end that was allocated and freed in one transaction (an event was saved and
@@ -98,8 +99,10 @@ def _check_short(folder: StoreFolder, file: _MetaPages, *, readonly: bool) -> No
     """
     from lmdb.verify import VerifyError, verify
 
+    way = f"{DESCRIPTORS}/{descriptor}"  # whatever is put at the path
+    name = way if os.path.exists(way) else folder.data
     try:
-        whole = not verify(folder.data, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
+        whole = not verify(name, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
     except VerifyError:
         whole = False
     if not whole:
@@ -109,7 +112,7 @@ def _check_short(folder: StoreFolder, file: _MetaPages, *, readonly: bool) -> No
             "backup, or repair it"
         )
     if not readonly:  # so that the next opening need not verify the whole file
-        os.truncate(folder.data, file.needed)
+        os.truncate(name, file.needed)
 
 
 def _look_at(descriptor: int) -> _MetaPages | None:

@@ -54,7 +54,7 @@ def open_lmdb(  # noqa: PLR0913  the parts of an opening
     used = inspect_data_file(
         folder, marks.descriptor, readonly=options.readonly, locked=locked, deadline=deadline
     )
-    lock = lock or provide_lock_file(folder, options.slots)
+    lock = lock or provide_lock_file(marks.folder, options.slots)
     marks.use_files(lock, writes=not options.readonly)
     environment = _opened(folder, options, used, many=many)
     try:

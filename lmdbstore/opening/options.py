@@ -66,7 +66,8 @@ class Options(NamedTuple):
         """
         if self.durability != wanted.durability and not (self.readonly or wanted.readonly):
             return "durability", self.durability, wanted.durability
-        if wanted.map_size not in (None, self.map_size):
+        may_choose = self.readonly and not wanted.readonly and self.map_size is None
+        if wanted.map_size not in (None, self.map_size) and not may_choose:
             return "map_size", self.map_size, wanted.map_size
         if wanted.max_readers not in (None, self.slots):
             return "max_readers", self.slots, wanted.max_readers

@@ -44,7 +44,7 @@ from lmdbstore.disk.files import make_file
 from lmdbstore.disk.folder import Identity, identity_of
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.disk.rights import trouble
-from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy
+from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy, shown
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
@@ -174,7 +174,11 @@ class Barrier:
         self._use_descriptors()
 
     def _use_descriptors(self) -> None:
-        self._writer, self._reader = self._descriptors or (-1, -1)  # without: see `_is_needless`
+        self._writer, self._reader = self._descriptors[:2] or (
+            -1,
+            -1,
+        )  # without: see `_is_needless`
+        self._own = self._writer, self._mark
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock: Callable[[], None] = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
 
@@ -187,8 +191,13 @@ class Barrier:
         if not self._descriptors or not SUPPORTED:
             return True
         before, self._data = self._data, DATA + place_of(*data)
-        if not share(self._writer, self._data):
-            return True  # the file system has no such locks
+        try:
+            if not share(self._writer, self._data):
+                return True  # the file system has no such locks
+        except OSError as error:
+            raise StoreOpenError(
+                f"the store {shown(self._folder.path)} could not be marked as open: {error}"
+            ) from error
         if before not in (0, self._data):
             unlock(self._writer, before, 1)
         found = locked_in(self._writer, DATA, DATA + REGION)
@@ -234,14 +243,15 @@ class Barrier:
 
     def check_ours(self) -> None:
         """Raise StoreClosed if the descriptors of the store were closed by someone else."""
-        if self._writer >= 0 and not is_ours(self._writer, self._mark):
+        writer, mark = self._own
+        if writer >= 0 and not is_ours(writer, mark):
             self.unlock = _nothing  # it is not ours to unlock
             raise StoreClosed(LOST)
 
     @property
     def is_lost(self) -> bool:
         """Whether someone else has closed the descriptors of the store."""
-        return bool(self._descriptors) and not is_ours(self._writer, self._mark)
+        return bool(self._descriptors) and not is_ours(*self._own)
 
     @property
     def may_harm(self) -> bool:
@@ -311,31 +321,31 @@ class Barrier:
 
     def _writer_died(self, seen: int) -> bool:
         self.check_ours()
+        reader = self._reader  # `take_over` may put another one in its place
         try:
-            fcntl.flock(self._reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         try:
             return self.byte[0] == seen
         finally:
-            fcntl.flock(self._reader, fcntl.LOCK_UN)
+            fcntl.flock(reader, fcntl.LOCK_UN)
 
     def take_over(self, writing: Barrier) -> None:
         """Take what another barrier of this process has open with the right to write.
 
         The other one must not be used any more. A thread that waits here continues with it.
         """
-        run_locked(self._waiting, self._take_over, writing)
-
-    def _take_over(self, writing: Barrier) -> None:
-        old, self._descriptors, writing._descriptors = self._descriptors, writing._descriptors, []
+        # Without waiting for that thread, which may wait for ever: the old ones stay open.
+        old = self._writer
+        self._descriptors, writing._descriptors = writing._descriptors + self._descriptors, []
         self._mark = writing._mark
         self._use_descriptors()
         if self._data:
             share(self._writer, self._data)
+            if old >= 0:
+                unlock(old, self._data, 1)
         self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
-        while old:
-            os.close(old.pop())
 
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""

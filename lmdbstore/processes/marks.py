@@ -24,6 +24,7 @@ process is refused.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
@@ -70,6 +71,11 @@ class Marks:
         self._descriptors = [_opened(directory)]
         self._files: tuple[os.stat_result | None, bool] = None, False  # see `use_files`
         self.complete = False  # whether the barrier exists, and is marked
+
+    @property
+    def folder(self) -> StoreFolder:
+        """The folder that is open, whatever is put at its path."""
+        return StoreFolder(self._directory.path, self._directory.way)
 
     @property
     def descriptor(self) -> int:
@@ -137,8 +143,9 @@ class Marks:
             unlock(self._descriptors[0], place, 1)
 
     def _set(self, place: int) -> None:
-        if place not in self._places:
-            self._places.append(place)
+        if place in self._places:
+            self._places.remove(place)
+        self._places.append(place)  # the last one stays: see `_keep_last`
         self._share(place)
 
     def _share(self, place: int) -> None:
@@ -168,13 +175,15 @@ class Marks:
     def close(self) -> None:
         """Remove the marks, even if a forked child still has the descriptor."""
         if self._descriptors and self._supported:
-            unlock(self._descriptors[0], 0, 0)
+            with suppress(OSError):
+                unlock(self._descriptors[0], 0, 0)
         self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor in a forked child; the parent keeps the marks."""
         while self._descriptors:
-            os.close(self._descriptors.pop())
+            with suppress(OSError):
+                os.close(self._descriptors.pop())
 
     def forget(self) -> None:
         """Leave the descriptor alone: someone else has closed it."""

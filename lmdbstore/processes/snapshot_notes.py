@@ -124,7 +124,8 @@ class _File:
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self.descriptor >= 0:
-            close(self.descriptor)
+            with suppress(OSError):  # someone else has closed it
+                close(self.descriptor)
 
 
 class Note:

@@ -227,3 +227,25 @@ def test_a_forked_child_opens_both_in_either_order(filled: Path) -> None:
         in_child(work)
         assert "of the child" in reader
         store.save(Event("of the parent"))
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_the_options_of_a_writer_that_is_gone_do_not_conflict(
+    filled: Path, *, dropped: bool
+) -> None:
+    """As in a notebook, whose cell is run again with another option."""
+    with LMDBEventStore(filled, readonly=True) as reader:
+        store = LMDBEventStore(filled, durability="none", map_size=1 << 30)
+        store.save(Event("a"))
+        if not dropped:
+            store.close()
+        del store
+        with LMDBEventStore(filled) as again:
+            again.save(Event("b"))
+            assert again._session._environment is reader._session._environment
+            assert again._session._environment.options.durability == "full"
+            with pytest.raises(InvalidOption, match="durability"):
+                LMDBEventStore(filled, durability="none")
+        assert "a" in reader
+        assert "b" in reader
+        reader.flush()

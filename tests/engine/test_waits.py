@@ -39,6 +39,7 @@ from tests.tools.waits import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -289,3 +290,44 @@ def test_a_writer_that_cannot_be_opened_closes_the_store_and_says_so(
             store.get("old")
     with LMDBEventStore(filled) as again:
         assert len(again) == 2
+
+
+CHILDS: dict[str, Callable[[LMDBEventStore, Iterator[Event]], object]] = {
+    "compact": lambda store, _: store.compact(),
+    "backup": lambda store, _: store.backup(f"{store._path}-copy"),
+    "pages": lambda store, _: store.verify(pages=True),
+    "next event": lambda _, search: next(search),
+}
+
+
+@pytest.mark.parametrize("call", CHILDS.values(), ids=CHILDS)
+def test_every_call_of_a_child_waits_for_a_stopped_opening_until_its_limit(
+    filled: Path, call: Callable[[LMDBEventStore, Iterator[Event]], object]
+) -> None:
+    with LMDBEventStore(filled, timeout=LIMIT) as store:
+        search = store.search()
+
+        def child() -> None:
+            busy(OpenBusy, lambda: call(store, search), named(other.pid))
+
+        with stopped(filled, "opening") as other:
+            in_child(child)
+            other.go()
+
+
+def test_a_writer_opens_beside_a_reader_of_its_process_that_waits(filled: Path) -> None:
+    """It would wait for the reader, and all openings and forks for it."""
+    with (
+        LMDBEventStore(filled, readonly=True) as reader,
+        threads() as pool,
+        stopped(filled, "write") as other,
+    ):
+        read = pool.submit(reader.get, "old")
+        assert waiting(read)
+        with LMDBEventStore(filled, consistency="snapshot", timeout=0) as store:
+            assert "old" in store
+            assert waiting(read)
+            other.go()
+            assert read.result(LONG).id == "old"
+            store.save(NEW, timeout=None)
+        assert "new" in reader

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, StoreInUse, verify
+from lmdbstore import (
+    Event,
+    EventWriteException,
+    LMDBEventStore,
+    StoreInUse,
+    StoreOpenError,
+    verify,
+)
 from lmdbstore.disk.files import open_directory
 from lmdbstore.processes.marks import READERS, UNLISTED, WRITERS, Marks
 from lmdbstore.processes.ofd_locks import REGION, SUPPORTED
@@ -330,3 +337,57 @@ def test_a_reader_with_a_slot_does_not_exclude_one_on_a_read_only_mount(
         command = read_only(path, mount, [sys.executable, "-c", OPEN, str(mount), "reader"])
         assert "open ['a']" in output_of(command)
         assert "a" in store
+
+
+# -- other programs, and refusals ------------------------------------------------------------------
+
+
+LOCKS = """
+import fcntl, sys
+file = open(sys.argv[1], "r+b")
+fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name", ["barrier", "data.mdb"])
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_file_that_another_program_locks_is_an_error_of_the_package(
+    path: Path, name: str, *, readonly: bool
+) -> None:
+    LMDBEventStore(path).close()
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCKS, str(path / name)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(StoreOpenError, match="could not be marked as open"):
+            LMDBEventStore(path, readonly=readonly)
+        other.communicate(timeout=LONG)
+    LMDBEventStore(path).close()
+
+
+def test_a_refused_writer_is_marked_as_a_reader_again(path: Path) -> None:
+    LMDBEventStore(path).close()
+    with LMDBEventStore(path, readonly=True) as reader:
+        places = reader._session._environment.marks._places
+        with LMDBEventStore(path, consistency="snapshot") as store:
+            with open_directory(str(path)) as folder, closing(Marks(folder)) as unlisted:
+                unlisted.read_unlisted()
+                with pytest.raises(EventWriteException, match="read-only mount"):
+                    store.save(Event("a"))
+            assert [READERS <= place < UNLISTED for place in places] == [True]
+            store.save(Event("a"))
+            assert [WRITERS <= place < READERS for place in places] == [True]
+
+
+def test_a_store_that_lost_the_descriptor_of_its_marks_can_be_closed(path: Path) -> None:
+    store = LMDBEventStore(path)
+    os.close(store._session._environment.marks.descriptor)
+    store.close()
+    with LMDBEventStore(path) as again:
+        again.save(Event("a"))
