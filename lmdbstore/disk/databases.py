@@ -58,6 +58,7 @@ class Databases(NamedTuple):
 NAMES = frozenset(name.encode() for name in Databases._fields)
 MAX_DATABASES = 16  # more than exist, for later versions
 DUPLICATES = frozenset([fmt.FLAGS])  # databases of pairs of one size: DUPSORT and DUPFIXED
+KINDS = [(name.encode(), name.encode() in DUPLICATES) for name in Databases._fields]
 
 
 class Reads(Protocol):
@@ -187,16 +188,10 @@ def _handles(
     environment: lmdb.Environment, txn: Transaction[bytes] | None, *, create: bool = False
 ) -> Databases:
     return Databases(
-        *(
-            environment.open_db(
-                name,
-                txn=txn,
-                create=create,
-                dupsort=name in DUPLICATES,
-                dupfixed=name in DUPLICATES,
-            )
-            for name in map(str.encode, Databases._fields)
-        )
+        *[
+            environment.open_db(name, txn=txn, create=create, dupsort=pairs, dupfixed=pairs)
+            for name, pairs in KINDS
+        ]
     )
 
 

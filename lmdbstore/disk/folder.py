@@ -143,10 +143,10 @@ class StoreFolder(NamedTuple):
         Raises:
             StoreOpenError: a file of the store is a link or a device.
         """
-        found = Present()
+        found, way = Present(), self.way
         for name in (DATA_FILE, *SIDE_FILES):
             try:
-                status = found[name] = os.lstat(f"{self.way}/{name}")
+                status = found[name] = os.lstat(f"{way}/{name}")
             except (OSError, ValueError):  # it is missing, or the error is raised when it is opened
                 continue
             if not stat.S_ISREG(status.st_mode):

@@ -221,7 +221,8 @@ def _opened(
     presence = Presence(folder)
     closers.append(presence.close)
     _mend_rights(folder, present)
-    marks = Marks(presence.directory)
+    directory = presence.directory
+    marks = Marks(directory)
     closers.append(marks.close)
     with opening_lock(folder, marks.descriptor, wait.deadline) as data:
         opened = open_lmdb(
@@ -255,7 +256,7 @@ def _opened(
         closers.append(opened.close)
     databases, identity = writable or open_databases(opened, folder.path, readonly=True)
     # What was opened; the session checks that the path leads to it.
-    files = Files(presence.directory.identity, data, barrier.identity, lock)
+    files = Files(directory.identity, data, barrier.identity, lock)
     quick = found.quick if found.has(files) else None  # the lock file's is from there
     parts = Opened(
         presence, marks, opened, databases, barrier, notes, reads_only, files, identity, quick

@@ -103,7 +103,8 @@ def _release(environment: Environment, user: User) -> None:
     if environment.users <= {ref(user)}:
         _close(environment)
     environment.users.discard(ref(user))
-    environment.forget_writers()
+    if environment.users:
+        environment.forget_writers()
 
 
 def _close(environment: Environment) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 
-__all__ = ["LOST", "is_ours", "marked", "others_are_open"]
+__all__ = ["LOST", "close_quietly", "is_ours", "marked", "others_are_open"]
 
 LOST = (
     "another part of this program has closed the file descriptors of the store (as os.closerange "
@@ -27,6 +27,14 @@ STANDARD = 2  # input, output and errors: descriptors 0 to 2
 def marked(descriptor: int) -> int:
     """Mark a descriptor as ours, and return the mark; raises OSError."""
     return os.lseek(descriptor, next(_marks), os.SEEK_SET)
+
+
+def close_quietly(descriptor: int) -> None:
+    """Close a descriptor that someone else may have closed."""
+    try:  # noqa: SIM105  at each closing: `suppress` takes longer than the call
+        os.close(descriptor)
+    except OSError:
+        pass
 
 
 def is_ours(descriptor: int, mark: int) -> bool:

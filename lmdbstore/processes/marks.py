@@ -24,12 +24,12 @@ process is refused.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
 from lmdbstore.errors import StoreOpenError, shown
 
+from .descriptors import close_quietly
 from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
 from .presence import in_use
 
@@ -174,16 +174,17 @@ class Marks:
 
     def close(self) -> None:
         """Remove the marks, even if a forked child still has the descriptor."""
-        if self._descriptors and self._supported:
-            with suppress(OSError):
+        try:
+            if self._descriptors and self._supported:
                 unlock(self._descriptors[0], 0, 0)
+        except OSError:  # someone else has closed it, and the marks are gone
+            pass
         self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor in a forked child; the parent keeps the marks."""
         while self._descriptors:
-            with suppress(OSError):
-                os.close(self._descriptors.pop())
+            close_quietly(self._descriptors.pop())
 
     def forget(self) -> None:
         """Leave the descriptor alone: someone else has closed it."""

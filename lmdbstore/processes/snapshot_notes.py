@@ -33,6 +33,7 @@ from lmdbstore.disk.format import decode_number, encode_number
 from lmdbstore.disk.rights import give
 from lmdbstore.threads.fork_lock import ForkLock
 
+from .descriptors import close_quietly
 from .lock_list import command, pid_namespace
 
 if TYPE_CHECKING:
@@ -122,10 +123,9 @@ class _File:
         except OSError:
             self.descriptor = os.open(path, flags | os.O_RDONLY)
 
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+    def __del__(self, close: Callable[[int], None] = close_quietly) -> None:
         if self.descriptor >= 0:
-            with suppress(OSError):  # someone else has closed it
-                close(self.descriptor)
+            close(self.descriptor)
 
 
 class Note:
