@@ -26,7 +26,7 @@ from lmdbstore import (
 from lmdbstore.engine import open_file
 from lmdbstore.opening import inspect_file
 from tests.tools.beside import beside
-from tests.tools.children import opened_elsewhere
+from tests.tools.children import needs_semaphores, opened_elsewhere
 from tests.tools.stores import fill
 
 if TYPE_CHECKING:
@@ -199,6 +199,7 @@ def test_a_file_that_cannot_be_opened_again_closes_the_store(
 
 
 def test_a_forked_child_can_use_a_compacted_store(store: LMDBEventStore) -> None:
+    needs_semaphores()
     events = fill(store)
     store.compact()
     context = multiprocessing.get_context("fork")

@@ -14,7 +14,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreClosed
 from tests.tools.beside import beside
-from tests.tools.children import in_child
+from tests.tools.children import in_child, needs_semaphores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,6 +150,7 @@ def save_in_worker(store: LMDBEventStore, name: str) -> int:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_multiprocessing_share_a_store(store: LMDBEventStore, method: str) -> None:
+    needs_semaphores()
     context = multiprocessing.get_context(method)
     with context.Pool(3) as pool:
         counts = pool.starmap(save_in_worker, [(store, name) for name in "abc"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,10 +17,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["LONG", "ROOT", "in_child", "opened_elsewhere", "output_of", "until"]
+__all__ = [
+    "LONG",
+    "ROOT",
+    "in_child",
+    "needs_semaphores",
+    "opened_elsewhere",
+    "output_of",
+    "until",
+]
 
 LONG = 120  # seconds; ends a hang, decides nothing
 ROOT = Path(__file__).parents[2]
+
+
+@functools.cache
+def _why_not() -> str:
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except OSError as error:
+        return f"this user gets no semaphores: {error}"
+    return ""
+
+
+def needs_semaphores() -> None:
+    """Skip the test where pools of multiprocessing cannot be made: `/dev/shm` may be closed."""
+    import pytest  # not in the children that import this module
+
+    if why := _why_not():
+        pytest.skip(why)
 
 
 def in_child(work: Callable[[], None]) -> None:

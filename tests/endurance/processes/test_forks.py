@@ -20,7 +20,7 @@ import pytest
 
 from lmdbstore import DuplicateEvent, Event, LMDBEventStore
 from tests.tools.beside import beside
-from tests.tools.children import in_child
+from tests.tools.children import in_child, needs_semaphores
 from tests.tools.indexes import assert_indexes_agree
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def use_by_pickle(store: LMDBEventStore, name: str) -> bool:
 def test_the_three_methods_of_multiprocessing_work_at_once(
     path: Path, tmp_path: Path, rounds: Rounds
 ) -> None:
+    needs_semaphores()
     methods, tasks = ("fork", "forkserver", "spawn"), 10
     try:
         with LMDBEventStore(path) as store:
