@@ -68,7 +68,7 @@ DATA = REGION  # where the places of locks that tell data files begin
 
 
 def create_barrier_file(folder: StoreFolder, rights: Rights, *, readonly: bool = False) -> None:
-    """Make the side file of a store, if it is missing.
+    """Make the side file of a store, if it is missing; fill it, if it is empty.
 
     With `readonly` it may stay missing, if this process may not write to the folder.
 
@@ -76,10 +76,12 @@ def create_barrier_file(folder: StoreFolder, rights: Rights, *, readonly: bool =
         StoreOpenError: it cannot be made.
     """
     path = folder.barrier
-    if os.path.lexists(path):
-        return
     try:
-        make_file(path, rights, _fill)
+        if not os.path.lexists(path):
+            make_file(path, rights, _fill)
+        elif not os.lstat(path).st_size:  # others may have it open: it is not replaced
+            with open(path, "r+b", buffering=0) as file:  # no link: see `check_plain`
+                _fill(file.fileno())
     except OSError as error:
         if not readonly or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StoreOpenError(

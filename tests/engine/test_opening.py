@@ -404,6 +404,15 @@ def test_a_failed_creation_leaves_no_files(path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("readonly", [False, True])
+def test_an_empty_barrier_is_filled(path: Path, *, readonly: bool) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+    (path / "barrier").write_bytes(b"")
+    with LMDBEventStore(path, readonly=readonly) as store:
+        assert "a" in store
+
+
+@pytest.mark.parametrize("readonly", [False, True])
 def test_a_missing_side_file_is_recreated(path: Path, *, readonly: bool) -> None:
     with LMDBEventStore(path) as store:
         store.save(Event("a"))
