@@ -45,8 +45,13 @@ class Batch:
         # places of the events by id and by time, what is written in these orders, and for each flag
         # the places of the events that carry it. Local ids rise, so they change no order.
         self._by_id = sorted(range(len(rows.times)), key=rows.id_keys.__getitem__)
-        self._by_time = sorted(range(len(rows.times)), key=rows.times.__getitem__)
         self._ids = list(map(rows.id_keys.__getitem__, self._by_id))
+        self._sort(rows.times)
+
+    def _sort(self, keys: Sequence[bytes]) -> None:
+        """Put records and postings into the order of the keys."""
+        rows = self.rows
+        self._by_time = sorted(range(len(keys)), key=keys.__getitem__)
         self._records = list(map(rows.records.__getitem__, self._by_time))
         self._postings: defaultdict[bytes, list[int]] = defaultdict(list)
         for place in self._by_time:
@@ -87,6 +92,8 @@ class Batch:
 
     def index(self, txn: WriteTransaction, keys: list[bytes], *, append: bool) -> None:
         """Write everything except the ids, which are written already."""
+        if not append:  # local ids in any order decide between events of one time
+            self._sort(keys)
         timeline = txn.databases.timeline
         in_order = map(keys.__getitem__, self._by_time)
         records = list(zip(in_order, self._records, strict=True))

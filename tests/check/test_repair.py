@@ -27,6 +27,7 @@ from lmdbstore.disk import raw_pages as salvage
 from lmdbstore.engine.environment import Environment
 from lmdbstore.engine.session import Session
 from lmdbstore.opening.options import Options
+from lmdbstore.write.change import Change
 from lmdbstore.write.save import Batch
 from tests.tools.damages import (
     DAMAGES,
@@ -45,6 +46,8 @@ from tests.tools.planting import writing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from lmdbstore.write.transaction import WriteTransaction
 
 LEFT_OUT = {FindingKind.RECORD_UNREADABLE, FindingKind.RECORD_CHANGED, FindingKind.ID_TWICE}
 
@@ -444,3 +447,25 @@ def test_a_record_that_is_left_out_takes_no_local_id(path: Path) -> None:
         assert (change.unplaced, change.next_local_id, same.next_local_id) == ([], 3, 701)
     with LMDBEventStore(path) as store:
         assert [event.id for event in store.search()] == ["a", "b", "c"]
+
+
+def test_records_of_one_time_whose_local_ids_fall_are_written_in_order(
+    store: LMDBEventStore,
+) -> None:
+    """Repair writes records at the keys that they had, in whatever order it finds them."""
+    environment = store._session._environment
+    events = [Event(f"e{n}", timestamp=7.0, tags=["f"]) for n in range(50)]
+    rows = [fmt.encode(event, fmt.TextKeys()) for event in events]
+    keys = [fmt.encode_time(7.0) + fmt.encode_number(100 - n) for n in range(50)]
+
+    class AtKeys(Change):
+        alone = True
+
+        def apply(self, txn: WriteTransaction) -> None:
+            Batch(fmt.Rows.of(rows)).write(txn, keys, append=False)
+            txn.next_local_id = 101
+            txn.changed = True
+
+    environment.write(AtKeys(), store._session.place)
+    assert [event.id for event in store.search(flags=["f"])] == [f"e{n}" for n in range(49, -1, -1)]
+    assert store.verify(pages=True) == []
