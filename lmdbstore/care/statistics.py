@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use
-from lmdbstore.errors import EventReadException
+from lmdbstore.errors import EventReadException, StoreClosed
 from lmdbstore.processes.lock_list import processes_by_id
 from lmdbstore.processes.snapshot_notes import SnapshotInfo, readers_in, snapshots
 
@@ -52,6 +52,8 @@ def statistics(environment: Environment) -> StoreStatistics:
     try:
         size = os.stat(environment.folder.data).st_size
     except OSError as error:
+        if environment.gate.closed:  # in the meantime, and so was the descriptor of the folder
+            raise StoreClosed("the store is closed; open it again") from error
         raise EventReadException(f"the size of the store's file cannot be read: {error}") from error
     return figures._replace(
         file_bytes=size,
