@@ -219,6 +219,9 @@ class OpenFile:
             StoreOpenError: the barrier cannot be opened for writing.
         """
         options = self.options.with_writing(wanted)
+        if not self.barrier.readonly:  # a store that is gone by now wrote
+            self.options = options
+            return
         writing = Barrier(self.folder, readonly=False)
         try:
             self.barrier.take_over(writing)

@@ -158,7 +158,7 @@ class Barrier:
         # One thread of the process watches the byte; its signal handlers may watch it too.
         self._waiting = threading.RLock()
         self._closed = False
-        self._readonly = readonly
+        self.readonly = readonly
         self._mark = 0  # of the first descriptor
         self._data = 0  # the place of the lock that tells the data file
         try:
@@ -176,10 +176,8 @@ class Barrier:
         self._use_descriptors()
 
     def _use_descriptors(self) -> None:
-        self._writer, self._reader = self._descriptors[:2] or (
-            -1,
-            -1,
-        )  # without: see `_is_needless`
+        # There are none if the side file is missing; see `_is_needless`.
+        self._writer, self._reader = self._descriptors[:2] or (-1, -1)
         self._own = self._writer, self._mark
         # Let other processes write. A built-in call, so that no interrupt can come before it.
         self.unlock: Callable[[], None] = partial(fcntl.flock, self._writer, fcntl.LOCK_UN)
@@ -312,7 +310,7 @@ class Barrier:
             if self._closed:
                 raise StoreClosed("the store is closed; open it again")
             if self._writer_died(seen):
-                if self._readonly or not settle(deadline):
+                if self.readonly or not settle(deadline):
                     return
                 continue
             left = deadline.left
@@ -347,7 +345,7 @@ class Barrier:
             share(self._writer, self._data)
             if old >= 0:
                 unlock(old, self._data, 1)
-        self.byte, self._readonly = writing.byte, False  # the old map ends with its last reader
+        self.byte, self.readonly = writing.byte, False  # the old map ends with its last reader
 
     def close(self) -> None:
         """Close the side file; no thread writes. Readers that wait raise StoreClosed."""

@@ -249,3 +249,13 @@ def test_the_options_of_a_writer_that_is_gone_do_not_conflict(
         assert "a" in reader
         assert "b" in reader
         reader.flush()
+
+
+def test_writers_that_come_and_go_beside_a_reader_leave_no_descriptor(filled: Path) -> None:
+    with LMDBEventStore(filled, readonly=True) as reader:
+        for number in range(4):
+            with LMDBEventStore(filled, durability="none") as store:
+                store.save(Event(f"new {number}"))
+            opened = len(reader._session._environment.barrier._descriptors)
+            assert opened == 4  # of the reader, and of the first writer
+        assert len(reader) == 3004
