@@ -8,8 +8,8 @@ Each step prevents one failure, and later steps rely on it:
    becomes a writer if this store writes.
 4. The process is present in the folder, so that no other process replaces the data file.
 5. The file is inspected, and LMDB opens it, while no other process does the same.
-6. The file is checked to be a store; its side files are made if missing, and opened. Marks exclude
-   processes that use other side files.
+6. The file is checked to be a store; its side files are made if missing, and opened. Marks, and
+   a lock on the barrier, exclude processes that use other files.
 7. Its databases are opened for writing, while no other process writes.
 
 No other thread can open a store, and the process cannot fork, until that is done: so it does not

@@ -12,10 +12,10 @@ exclude it:
   writer would use pages again that such a reader still reads.
 
 Rules: a mark is set before others are looked for, so of two processes that exclude each other at
-least one is refused. They are locks of the open file description: the kernel drops them with the
-process, nobody can remove them, and closing another descriptor of the file does not drop them. A
-descriptor that may only read is enough. Nothing else locks these bytes. If another file becomes the
-data file, the marks move to it (`move`) while no other process can open the store.
+least one is refused. Nothing else locks these bytes; see `ofd_locks` for the kind of lock. If
+another file becomes the data file, the marks move to it (`move`) while no other process can open
+the store. That a data file was removed or replaced is told by a lock on the barrier
+(`Barrier.use_data`).
 
 Linux has such locks. On other systems, and on file systems without them, nothing is marked and no
 process is refused.

@@ -85,12 +85,8 @@ def test_a_compaction_never_lands_on_another_store(path: Path) -> None:
     assert_untouched(path)
 
 
-def test_a_compaction_of_a_store_that_moves_at_the_last_moment(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its new file is in its own folder, wherever that is."""
-    made(path)
-    other_store(path.with_name("other"))
+def moved_first(path: Path) -> Callable[..., None]:
+    """Return `os.replace`, but so that another store is put at the path before."""
     exchange = os.replace
 
     def late(new: str, old: str, **folders: int) -> None:
@@ -98,9 +94,18 @@ def test_a_compaction_of_a_store_that_moves_at_the_last_moment(
         path.with_name("other").rename(path)
         exchange(new, old, **folders)
 
+    return late
+
+
+def test_a_compaction_of_a_store_that_moves_at_the_last_moment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new file is in its own folder, wherever that is."""
+    made(path)
+    other_store(path.with_name("other"))
     size = (path / "data.mdb").stat().st_size
     with LMDBEventStore(path) as store:
-        monkeypatch.setattr(os, "replace", late)
+        monkeypatch.setattr(os, "replace", moved_first(path))
         with pytest.raises(StoreMoved, match="the store that moved was compacted"):
             store.compact()
     assert_untouched(path)
@@ -121,14 +126,7 @@ def test_a_repair_of_a_store_that_moves_at_the_last_moment(
 ) -> None:
     made(path)
     other_store(path.with_name("other"))
-    exchange = os.replace
-
-    def late(new: str, old: str, **folders: int) -> None:
-        path.rename(aside(path))
-        path.with_name("other").rename(path)
-        exchange(new, old, **folders)
-
-    monkeypatch.setattr(os, "replace", late)
+    monkeypatch.setattr(os, "replace", moved_first(path))
     with pytest.raises(StoreMoved, match="the store that moved was repaired"):
         repair(path)
     assert_untouched(path)
