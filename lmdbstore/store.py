@@ -63,8 +63,10 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
     Waits: a call may have to wait for other threads and processes, for a stopped one without end.
     `timeout`, in seconds, bounds this: that of the call, or else that of the store; None is no
     limit, and 0 does not wait. The call then raises `StoreBusy`, which names the process. It does
-    not bound the call's own work, such as the flush. With `"snapshot"` only writes wait for a
-    writer. If another process is writing when such a store is opened, its file is opened for
+    not bound the call's own work, such as the flush. `close` has it too, and the end of a `with`
+    block that of the store. A fork cannot be refused, so it has none: it waits until no thread of
+    the process is inside LMDB, or opens or compacts a store. With `"snapshot"` only writes wait for
+    a writer. If another process is writing when such a store is opened, its file is opened for
     reading only until the first write; that is refused while a snapshot of this process is open.
 
     Found: every write, and reads at least once a second, check that the path still leads to the
@@ -227,19 +229,29 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
 
     # -- closing and pickling ---------------------------------------------------------------------
 
-    def close(self) -> None:
+    def close(self, *, timeout: Timeout = ...) -> None:
         """Close the store, after the operations under way in other threads have ended.
 
         Every later call raises `StoreClosed`, and so does a search that has not reported its end.
         Closing again does nothing. Nothing remains to be flushed. The last store of the process on
-        this folder closes the environment.
+        this folder closes the environment, and only that one waits for other threads.
+
+        If an operation is still under way at the time limit, `StoreBusy` is raised. It goes on and
+        its outcome counts; a write that waits for another process may still be written. The store
+        does not become usable again: later calls raise `StoreClosed` all the same. But its files
+        stay open until `close` is called again, or until the object is garbage and the process
+        opens a store. The end of a `with` block closes with the limit of the store, and raises the
+        same.
 
         Raises:
+            StoreBusy: another thread of this process was at work until the time limit.
+            InvalidQuery: the timeout is invalid; the store is still open.
             EventStoreException: a signal handler interrupts a write of the same thread.
         """
+        deadline = self._session.deadline(timeout)
         self._session.end()  # first: what is under way then ends at its next page
-        self._end()
-        self._session.close()
+        self._end(deadline)
+        self._session.close(deadline)
 
     def __repr__(self) -> str:
         """Show the path, and whether the store is closed."""

@@ -242,8 +242,17 @@ class EventStore(EventView, Closable):
         """
 
     @abstractmethod
-    def close(self) -> None:
+    def close(self, *, timeout: Timeout = ...) -> None:
         """Close the store. Every later call raises `StoreClosed`; closing again does nothing.
 
-        A search that has not reported its end then raises `StoreClosed`.
+        A search that has not reported its end then raises `StoreClosed`. The end of a `with` block
+        closes the store, with the limit of the store.
+
+        Args:
+            timeout: Seconds to wait for calls that other threads have under way; as in `save`.
+
+        Raises:
+            InvalidQuery: the timeout is invalid; the store is still open.
+            StoreBusy: such a call was under way until the time limit. Later calls raise
+                `StoreClosed` all the same; close it again to release what it has open.
         """

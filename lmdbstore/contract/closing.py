@@ -1,14 +1,18 @@
-"""What is closed at the end of a `with` block."""
+"""What is closed at the end of a `with` block, and what is said if it cannot be closed yet."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
+from lmdbstore.errors import StoreBusy
+
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Closable"]
+    from lmdbstore.threads.deadline import Deadline
+
+__all__ = ["Closable", "closing_busy"]
 
 
 class Closable(ABC):
@@ -30,3 +34,12 @@ class Closable(ABC):
     ) -> None:
         """Close it."""
         self.close()
+
+
+def closing_busy(what: str, deadline: Deadline, holder: str) -> StoreBusy:
+    """Return the exception for a closing that waited until its deadline."""
+    return StoreBusy(
+        f"{what} is busy: waited {deadline.limit or 0:.3g} s for {holder}; it refuses all further "
+        "calls, but its files are still open; let that end, or wait longer (timeout=), and close "
+        "it again"
+    )

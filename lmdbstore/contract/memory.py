@@ -153,6 +153,10 @@ class MemoryEventStore(_MemoryView, EventStore):
         self._deadline(timeout)
         return self._track(_MemoryView(self._all()))
 
+    def close(self, *, timeout: Timeout = ...) -> None:
+        self._deadline(timeout)
+        super().close()
+
     def __repr__(self) -> str:
         """The class, and whether it is closed."""
         return f"<MemoryEventStore{', closed' if self._closed else ''}>"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
 from lmdbstore.errors import StoreClosed
-from lmdbstore.threads.deadline import Deadline
+from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
@@ -60,20 +60,20 @@ class QueryView(EventView, Closable):
         self._opened.add(ref(opened, self._opened.discard))
         return opened
 
-    def _end(self) -> bool:
-        """Close the view and what was opened on it; False if it was closed before."""
-        opened = self._opening.run(self._close_to_new)
-        for item in opened or ():
-            if isinstance(item, Search):
-                item.stop(self._no_page)
-            else:
-                item._end()  # noqa: SLF001  a view of this class
-        return opened is not None
+    def _end(self, deadline: Deadline = FOREVER) -> None:
+        """Close the view and what was opened on it.
 
-    def _close_to_new(self) -> list[Search | QueryView] | None:
-        """Refuse to open more on this view; return what is open, None if it was closed before."""
-        if self._closed:
-            return None
+        Raises:
+            StoreBusy: another thread used what was opened until the deadline; call it again.
+        """
+        for item in self._opening.run(self._close_to_new):
+            if isinstance(item, Search):
+                item.stop(self._no_page, deadline)
+            else:
+                item._end(deadline)  # noqa: SLF001  a view of this class
+
+    def _close_to_new(self) -> list[Search | QueryView]:
+        """Refuse to open more on this view; return what is open."""
         self._closed = True
         return [item for found in list(self._opened) if (item := found()) is not None]
 

@@ -14,10 +14,11 @@ from operator import length_hint
 from typing import TYPE_CHECKING, NoReturn
 
 from lmdbstore.errors import EventReadException
+from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.fork_lock import ForkLock
 from lmdbstore.threads.reentry import reentry
 
-from .closing import Closable
+from .closing import Closable, closing_busy
 
 if TYPE_CHECKING:
     from .event import Event
@@ -112,12 +113,18 @@ class Search(Iterator["Event"], Closable):
         """Give no more events. Calling it again does nothing."""
         self.stop(None)
 
-    def stop(self, next_page: Callable[[], Page | None] | None) -> None:
+    def stop(
+        self, next_page: Callable[[], Page | None] | None, deadline: Deadline = FOREVER
+    ) -> None:
         """Drop the events that were not given, and continue with `next_page` (for stores).
 
         A search that is at its end stays there.
+
+        Raises:
+            StoreBusy: another thread opened a page until the deadline.
         """
-        self._opening.run(self._stop, next_page)
+        refusal = partial(closing_busy, "a search", deadline, "another thread that reads it")
+        self._opening.run_within(deadline, refusal, self._stop, next_page)
 
     def _stop(self, next_page: Callable[[], Page | None] | None) -> None:
         if self._next_page is None:

@@ -10,6 +10,7 @@ Rules, each because of a trap of LMDB:
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 from weakref import ref
 
@@ -190,19 +191,26 @@ class Environment(OpenFile):
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    def close(self, deadline: Deadline = FOREVER) -> bool:
         """Wait for every operation to end, and close. Called under `forking.process_lock`.
 
-        After an interrupt it can be called again.
+        After an interrupt it can be called again, and so if it returns False: then other threads
+        were at work until the deadline, and nothing was closed.
         """
         if self.writer.writing_here:
             raise reentry(EventStoreException, "closing a store")
         lost = self._forget_lost()
-        self.writer.while_idle(lambda: self.gate.keep_out(lambda: self._shut(lost=lost)))
+        shut = partial(self.gate.keep_out_within, deadline, partial(self._shut, lost=lost))
+        try:
+            if not self.writer.while_idle(shut, deadline):
+                return False
+        except WriteBusy:
+            return False
         self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write
         self.marks.close()
         self.presence.close()
+        return True
 
     def _shut(self, *, lost: bool) -> None:
         self.gate.close()

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
-from lmdbstore.contract.closing import Closable
+from lmdbstore.contract.closing import Closable, closing_busy
 from lmdbstore.disk.lmdb_errors import read_error
 from lmdbstore.errors import EventReadException, StoreClosed
-from lmdbstore.threads.run_locked import run_locked
+from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.run_locked import run_locked, run_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from lmdbstore.disk.databases import Databases
     from lmdbstore.opening.place import Place
     from lmdbstore.processes.snapshot_notes import Note
-    from lmdbstore.threads.deadline import Deadline
     from lmdbstore.threads.gate import Gate
 
 __all__ = ["HeldTransaction"]
@@ -107,12 +108,18 @@ class HeldTransaction(Closable):
         """Let every later read raise StoreClosed."""
         self._ended = True
 
-    def close(self) -> None:
-        """End the transaction, so that its pages may be used again. A second call does nothing."""
+    def close(self, deadline: Deadline = FOREVER) -> None:
+        """End the transaction, so that its pages may be used again. A second call does nothing.
+
+        Raises:
+            StoreBusy: another thread read it until the deadline.
+        """
         self.end()
         if self._pid == os.getpid():
+            what = f"a snapshot of {self._path!r}"
+            refusal = partial(closing_busy, what, deadline, "another thread that reads it")
             with suppress(StoreClosed):
-                self._gate.run(run_locked, self._using, self.drop)
+                self._gate.run(run_within, self._using, deadline, refusal, self.drop)
 
     def drop(self) -> None:
         """Drop the transaction; all other threads are kept out of LMDB."""

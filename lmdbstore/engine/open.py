@@ -175,7 +175,7 @@ def _open_or_share(  # noqa: PLR0913, PLR0917
     found = _Found.of(folder)
     data = found.files.get(DATA_FILE)
     identity = folder.identity if data is None else identity_of(data)
-    if identity is None or registry.find(identity) is None:
+    if identity is None or registry.find(identity, wait.deadline) is None:
         registry.check_free(folder)
     if identity is None:
         new = NewStore(mode, options.slots, options.map_size or 0)

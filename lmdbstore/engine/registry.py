@@ -9,13 +9,21 @@ drops the inherited environments, and opens a store for itself when it first use
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from lmdbstore.contract.closing import closing_busy
 from lmdbstore.disk.folder import identity_of
-from lmdbstore.errors import StoreMoved
+from lmdbstore.errors import StoreBusy, StoreMoved, WriteBusy, shown
+from lmdbstore.processes.lock_list import held_up_by
+from lmdbstore.processes.opening_lock import opening_busy
+from lmdbstore.processes.waits import FIRST_WAIT, THREAD
+from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.forking import at_fork, process_lock
-from lmdbstore.threads.run_locked import run_locked
+from lmdbstore.threads.run_locked import run_within
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
@@ -37,15 +45,22 @@ __all__ = [
 
 
 MANY = 16  # environments
+MOMENT = 0.02  # seconds; almost every call ends sooner
 
 _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
 
 
-def find(identity: tuple[int, int]) -> Environment | None:
-    """Return the environment that has the data file of this identity open; the lock is held."""
+def find(identity: tuple[int, int], deadline: Deadline = FOREVER) -> Environment | None:
+    """Return the environment that has the data file of this identity open; the lock is held.
+
+    Raises:
+        OpenBusy: it is lost, and a thread was at work in it until the deadline.
+    """
     environment = _registry.get(identity)
     if environment is not None and (environment.gate.closed or environment.barrier.is_lost):
-        environment.close()  # an interrupt struck its closing, or its descriptors were closed
+        # An interrupt struck its closing, or its descriptors were closed.
+        if not environment.close(deadline):
+            raise opening_busy(environment.folder, deadline, in_process=True)
         return None
     return environment
 
@@ -91,34 +106,64 @@ def renamed(environment: Environment) -> None:
             del _registry[other]
 
 
-def release(environment: Environment, user: User) -> None:
-    """Take away a user; the last one closes the environment.
+def release(environment: Environment, user: User, deadline: Deadline = FOREVER) -> None:
+    """Take away a user; the last one closes the environment when no thread is at work in it.
+
+    The other threads of the process can open stores, and fork, while this waits for one of them:
+    that one may wait for another process.
 
     After an interrupt the user may still be there; then the call can be repeated.
+
+    Raises:
+        StoreBusy: a thread was at work until the deadline; the user is still there.
     """
-    run_locked(process_lock(), _release, environment, user)
+    refusal = partial(_closing_busy, environment, deadline)
+    while not run_within(process_lock(), deadline, refusal, _release, environment, user, deadline):
+        with suppress(WriteBusy):  # then nothing is left
+            environment.writer.while_idle(_nothing, deadline)
+        if not deadline.left:
+            raise refusal()
+        time.sleep(FIRST_WAIT)
 
 
-def _release(environment: Environment, user: User) -> None:
+def _closing_busy(environment: Environment, deadline: Deadline) -> StoreBusy:
+    folder, holder = environment.folder, THREAD
+    by = held_up_by(folder.data, folder.barrier)
+    if by not in (None, THREAD):
+        holder += f", which may wait for {by}"
+    return closing_busy(f"the store {shown(environment.path)}", deadline, holder)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _release(environment: Environment, user: User, deadline: Deadline) -> bool:
+    """Release it if no thread is at work in it, or not for long; return whether it was."""
     if environment.users <= {ref(user)}:
-        _close(environment)
+        patience = deadline if deadline.left < MOMENT else Deadline(MOMENT)
+        if not _close(environment, patience):
+            return False
     environment.users.discard(ref(user))
     if environment.users:
         environment.forget_writers()
+    return True
 
 
-def _close(environment: Environment) -> None:
-    environment.close()
+def _close(environment: Environment, patience: Deadline) -> bool:
+    if not environment.close(patience):
+        return False
     for identity, known in list(_registry.items()):
         if known is environment:
             del _registry[identity]
+    return True
 
 
 def release_unused() -> None:
     """Close the environments whose users were all dropped; the lock is held."""
     for environment in list(_registry.values()):
         if not environment.users:
-            _close(environment)
+            _close(environment, Deadline(MOMENT))
         else:
             environment.forget_writers()
 

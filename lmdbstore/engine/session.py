@@ -238,10 +238,14 @@ class Session(Closable):
     def _all_held(self) -> list[HeldTransaction]:
         return [held for found in list(self._held) if (held := found()) is not None]
 
-    def close(self) -> None:
-        """Release the environment; its last user closes it. A second call does nothing."""
+    def close(self, deadline: Deadline = FOREVER) -> None:
+        """Release the environment; its last user closes it. A second call does nothing.
+
+        Raises:
+            StoreBusy: another thread was at work until the deadline; call it again.
+        """
         self.end()
         for held in self._all_held():
-            held.close()
+            held.close(deadline)
         if self._environment.pid == os.getpid():
-            release(self._environment, self)
+            release(self._environment, self, deadline)

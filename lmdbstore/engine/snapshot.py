@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmdbstore.read.lmdb_view import LMDBView
+from lmdbstore.threads.deadline import FOREVER, Deadline
 
 if TYPE_CHECKING:
-    from lmdbstore.threads.deadline import Deadline
-
     from .session import Session
 
 __all__ = ["Snapshot"]
@@ -30,13 +29,11 @@ class Snapshot(LMDBView):
         super()._check_open()
         self._held.check_held()
 
-    def _end(self) -> bool:
-        """End the snapshot, and let its pages be used again."""
+    def _end(self, deadline: Deadline = FOREVER) -> None:
+        """End the snapshot, and let its pages be used again; raises as `QueryView._end` does."""
         self._held.end()  # first: what is under way then ends at its next page
-        ended = super()._end()
-        if ended:
-            self._held.close()
-        return ended
+        super()._end(deadline)
+        self._held.close(deadline)
 
     def __repr__(self) -> str:
         """Show the path of the store, and whether the snapshot has ended."""

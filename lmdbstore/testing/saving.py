@@ -15,6 +15,7 @@ from lmdbstore.errors import (
     EventReadException,
     InvalidEvent,
     InvalidQuery,
+    StoreClosed,
 )
 
 from .helpers import LONE, assert_empty, ids, like
@@ -79,6 +80,10 @@ class SavingContract:
         assert store.flags(timeout=timeout) == {"x": 1, "y": 1}
         with store.snapshot(timeout=timeout) as view:
             assert view.get("first", timeout=timeout) == FIRST
+        for _ in range(2):
+            store.close(timeout=timeout)
+        with pytest.raises(StoreClosed):
+            store.get("first", timeout=timeout)
 
     @pytest.mark.parametrize("timeout", [-1, -1e-9, math.nan, True, "1", b"1", [1.0]])
     def test_what_is_no_time_limit_is_refused(self, store: EventStore, timeout: Any) -> None:
@@ -95,6 +100,7 @@ class SavingContract:
             lambda: store.get("first", timeout=timeout),
             lambda: store.flags(timeout=timeout),
             lambda: store.snapshot(timeout=timeout).__enter__(),
+            lambda: store.close(timeout=timeout),
         ]
         store.save(FIRST)
         for call in calls:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 from .forking import at_fork
-from .run_locked import run_locked
+from .run_locked import run_locked, run_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .deadline import Deadline
 
 __all__ = ["ForkLock"]
 
@@ -36,6 +38,16 @@ class ForkLock:
     def run(self, work: Callable[[*A], T], *arguments: *A) -> T:
         """Run `work` with these arguments while this thread holds the lock."""
         return run_locked(self._lock, work, *arguments)
+
+    def run_within(
+        self,
+        deadline: Deadline,
+        refusal: Callable[[], Exception],
+        work: Callable[[*A], T],
+        *arguments: *A,
+    ) -> T:
+        """Do the same, or raise what `refusal` returns; see `run_locked.run_within`."""
+        return run_within(self._lock, deadline, refusal, work, *arguments)
 
     def renew(self) -> None:
         """Make it a free lock, in a forked child."""

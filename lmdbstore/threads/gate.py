@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from lmdbstore.errors import EventStoreException, StoreClosed
 
+from .deadline import FOREVER, Deadline
 from .reentry import reentry
 from .run_locked import run_locked
 
@@ -87,8 +88,10 @@ class Gate:
         while self._barred and not self._closed:
             self._changed.wait(RECHECK)
 
-    def bar(self, *, forking: bool = False) -> None:
+    def bar(self, deadline: Deadline = FOREVER, *, forking: bool = False) -> bool:
         """Keep all other threads out, and return when none is inside.
+
+        Returns False, and lets them in again, if one is still inside at the deadline.
 
         Raises:
             EventStoreException: this thread is inside itself: a signal handler made the call, and
@@ -99,17 +102,24 @@ class Gate:
         if thread in self._inside and not forking:
             raise reentry(EventStoreException, "this call")
         try:
-            self._barring.acquire()
-            self._barring_thread = thread
-            run_locked(self._mutex, self._keep_others_out, thread)
+            if self._barring.acquire(timeout=deadline.for_lock):
+                self._barring_thread = thread
+                if run_locked(self._mutex, self._keep_others_out, thread, deadline):
+                    return True
+            self.unbar()
+            return False
         except BaseException:
             self.unbar()
             raise
 
-    def _keep_others_out(self, thread: int) -> None:
+    def _keep_others_out(self, thread: int, deadline: Deadline) -> bool:
         self._barred = True
         while any(other != thread for other in self._inside):
-            self._changed.wait(RECHECK)
+            left = deadline.left
+            if not left:
+                return False
+            self._changed.wait(min(RECHECK, left))
+        return True
 
     def unbar(self) -> None:
         """Let all threads in again; called by the thread that barred the gate."""
@@ -129,6 +139,16 @@ class Gate:
         An interrupt that strikes in `unbar` does not leave the gate barred for ever.
         """
         self.bar()
+        return self._while_barred(work)
+
+    def keep_out_within(self, deadline: Deadline, work: Callable[[], object]) -> bool:
+        """Do the same, unless a thread is inside until the deadline; return whether `work` ran."""
+        if not self.bar(deadline):
+            return False
+        self._while_barred(work)
+        return True
+
+    def _while_barred(self, work: Callable[[], T]) -> T:
         try:
             return work()
         finally:

@@ -24,7 +24,7 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from .change import Change
 
 __all__ = ["Writer"]
+
+T = TypeVar("T")
 
 LONGEST_BATCH = 1024  # changes; bounds a caller's waiting time and the dirty pages of a commit
 
@@ -147,7 +149,7 @@ class Writer:
         """Whether this thread is inside a write: then the caller is a signal handler."""
         return self._leader == threading.get_ident()
 
-    def while_idle(self, work: Callable[[], None], deadline: Deadline = FOREVER) -> None:
+    def while_idle(self, work: Callable[[], T], deadline: Deadline = FOREVER) -> T:
         """Run `work` while no thread of this process writes, and then wake the next writer.
 
         Raises:
@@ -155,14 +157,14 @@ class Writer:
         """
         refusal = partial(self._barrier.write_busy, deadline, NOTHING_WRITTEN)
         try:
-            run_within(self._leading, deadline, refusal, self._while_leading, work)
+            return run_within(self._leading, deadline, refusal, self._while_leading, work)
         finally:
             self._wake_next()
 
-    def _while_leading(self, work: Callable[[], None]) -> None:
+    def _while_leading(self, work: Callable[[], T]) -> T:
         try:
             self._leader = threading.get_ident()
-            work()
+            return work()
         finally:
             self._leader = 0
 

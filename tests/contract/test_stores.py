@@ -100,5 +100,5 @@ class MinimalStore(MinimalView, EventStore):
         with self._view.snapshot(timeout=timeout) as view:
             yield MinimalView(view)
 
-    def close(self) -> None:
-        self._view.close()
+    def close(self, *, timeout: Timeout = ...) -> None:
+        self._view.close(timeout=timeout)

@@ -59,10 +59,10 @@ def test_closing_ends_a_search_at_its_next_page(
     monkeypatch.setattr(Executor, "_next_chunk", noted)
     end = view._end
 
-    def noted_end() -> bool:
+    def noted_end(*arguments: Any) -> None:
         view._closed = False
         closing.set()
-        return end()
+        end(*arguments)
 
     monkeypatch.setattr(view, "_end", noted_end)
     thread = threading.Thread(target=search)
@@ -81,7 +81,7 @@ def test_an_interrupt_as_a_store_is_closed_leaves_no_call_that_works(
     search = filled.search()
     next(search)
 
-    def interrupted() -> bool:
+    def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
