@@ -185,6 +185,15 @@ def test_a_store_whose_snapshot_is_read_by_another_thread(filled: Path) -> None:
         view.get("old")
 
 
+def test_a_store_that_another_thread_verifies_or_copies(filled: Path) -> None:
+    """They hold a transaction, too."""
+    store = LMDBEventStore(filled)
+    held = store._session.hold()
+    with beside(lambda stay: held.read(lambda *_: stay())):
+        busy(StoreBusy, partial(store.close, timeout=LIMIT), "snapshot", "another thread")
+    store.close(timeout=LONG)
+
+
 def test_a_store_whose_search_is_read_by_another_thread(filled: Path) -> None:
     store = LMDBEventStore(filled)
     search = store.search()
