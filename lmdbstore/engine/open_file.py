@@ -97,7 +97,7 @@ class OpenFile:
             opened.identity,
             opened.presence.directory.descriptor,
             self.gate.run,
-            self._last_transaction if self.reads_only else None,
+            self._last_transaction,
             quick=opened.quick,
         )
         self._held: set[ref[HeldTransaction]] = set()  # the same
@@ -312,7 +312,7 @@ class OpenFile:
         self.databases, _ = open_databases(self.lmdb, self.path, readonly=readonly)
         self.writer.use(self.lmdb, self.databases)
         self.reads_only = readonly
-        self.known.transaction = self._last_transaction if readonly else None
+        self.known.expect_commit()
 
     # -- another file -----------------------------------------------------------------------------
 

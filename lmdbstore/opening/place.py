@@ -11,9 +11,13 @@ Rules:
   coarse: a name may change after a full check while the ctime stays the same. So a quick check
   counts only if the ctime was old when the full check was made (as Git treats its index).
 - A file that is mounted over changes no ctime; the next full check finds it.
-- overlayfs copies a file when it is first written to. A process that has the old file open for
-  reading keeps it, and the inode may stay the same. So a reader also compares the transactions: of
-  the file first, and then of its map, which may never be older.
+- LMDB opens the file by its path, and does not say which file it has. If a folder or the file is
+  exchanged at that moment, and then back again, the identities are right and the map is of another
+  file. And overlayfs copies a file when it is first written to: a process that has the old one open
+  for reading keeps it, and the inode may stay the same. So a full check also compares the
+  transactions: of the file, of the map, which may not be older, and of the file again, which may
+  not be older than that. The first commit proves for good which file it is, since it must be in the
+  file afterwards, and was not before; it is made under the lock of the barrier.
 - A difference is not noted for good: if the folder is moved back, the store works again.
 """
 
@@ -90,15 +94,15 @@ class Known:
         store: bytes | None,
         descriptor: int,
         settled: Callable[[Callable[[], str]], str],
-        transaction: Callable[[], int] | None,
+        transaction: Callable[[], int],
         *,
         quick: Quick | None = None,
     ) -> None:
         """Note the identity of the store in the files, too, and a descriptor of the folder.
 
         `settled` runs a function while no file is being replaced by the environment itself.
-        `transaction` returns the last one in the map, for an environment that only reads. `quick`
-        is what the folder was like before its files were examined and opened.
+        `transaction` returns the last one in the map. `quick` is what the folder was like before
+        its files were examined and opened.
         """
         self.files = files
         self.store = store
@@ -106,6 +110,32 @@ class Known:
         self.settled = settled
         self.transaction = transaction
         self.quick = quick
+        self.expect_commit()
+
+    def expect_commit(self) -> None:
+        """Note that LMDB has opened the file, and that no commit has proved which one it has."""
+        self.proved = self.elsewhere = False
+
+    def last(self) -> int | None:
+        """Return the last transaction of the noted data file; None if it is not in the folder."""
+        # Opened each time: overlayfs may have copied it.
+        try:
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(DATA_FILE, flags, dir_fd=self.descriptor)
+            with open(descriptor, "rb", buffering=0) as file:
+                first = meta_at(file, 0)
+                second = first and meta_at(file, first.page_size)
+                if identity_of(os.fstat(descriptor)) != self.files.data:
+                    return None
+        except OSError:
+            return None
+        return max((meta.transaction for meta in (first, second) if meta), default=None)
+
+    def prove(self, before: int) -> None:
+        """Examine the file after a commit; `before` is its last transaction before that."""
+        after = self.last()
+        self.proved = before != after == self.transaction()
+        self.elsewhere = before == after
 
     def whereabouts(self) -> str:
         """Return where the open folder is now, if the system knows, for a message."""
@@ -161,6 +191,15 @@ class Place:
             pass
         return bool(self._look())
 
+    def unproved(self) -> int | None:
+        """Before a commit, return what `prove` takes after it; None if that is not needed."""
+        return None if self._known.proved else self._known.last()
+
+    def prove(self, before: int) -> None:
+        """Find out whether a commit is in the file that was noted; a full check reports it."""
+        self._known.prove(before)
+        self.deadline = 0.0
+
     def moved(self, *, committed: bool) -> StoreMoved:
         """Return the exception for a change that was committed, or refused, elsewhere."""
         return self._moved(COMMITTED if committed else REFUSED, committed=committed)
@@ -202,24 +241,31 @@ class Place:
             found = Files.of(self._path, status)
             if found != self._known.files:
                 return self._described(found)
-            if self._known.transaction is not None and self._is_older(self._known.transaction):
-                return (
-                    f"{DATA_FILE} there is a newer copy of the one that is open (overlayfs copies "
-                    "a file when it is first written to)"
-                )
+            if not self._known.proved and (other := self._another_file()):
+                return other
         except FileNotFoundError:
             return f"nothing is there{self._known.whereabouts()}"
         except OSError as error:
             return f"it cannot be examined ({error.strerror}){self._known.whereabouts()}"
         return status
 
-    def _is_older(self, transaction: Callable[[], int]) -> bool:
-        """Whether the map is older than the file at the path, opened now."""
-        with open(f"{self._path}/{DATA_FILE}", "rb", buffering=0) as file:
-            first = meta_at(file, 0)
-            second = first and meta_at(file, first.page_size)
-        last = max((meta.transaction for meta in (first, second) if meta), default=0)
-        return last > transaction()  # this one second: other processes may write
+    def _another_file(self) -> str:
+        """Return a text if the map is not of the file at the path."""
+        known = self._known
+        # In this order, since other processes may write.
+        before, mapped = known.last(), known.transaction()
+        if before is not None and before > mapped:
+            return (
+                f"{DATA_FILE} there is a newer copy of the one that is open (overlayfs copies "
+                "a file when it is first written to)"
+            )
+        after = known.last()
+        if known.elsewhere or (after is not None and mapped > after):
+            return (
+                f"{DATA_FILE} there is not the one that is open: it was exchanged, or its folder, "
+                "while it was opened"
+            )
+        return ""
 
     def _described(self, found: Files) -> str:
         known = self._known.files

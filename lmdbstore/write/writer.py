@@ -342,9 +342,10 @@ def _commit(txn: WriteTransaction, batch: list[Job]) -> None:
             txn.check_room(many=batch[0].change.alone)
     except (EventStoreException, lmdb.Error) as error:
         raise _BrokenTransaction(error) from error
+    before = batch[0].place.unproved()
     try:
         txn.commit()
-        _end(batch, refusals)
+        _end(batch, refusals, before if txn.changed else None)
     except lmdb.Error as error:
         if txn.outcome_is_unknown():
             raise EventWriteException(
@@ -354,13 +355,18 @@ def _commit(txn: WriteTransaction, batch: list[Job]) -> None:
         raise
     except BaseException:
         if txn.is_committed():  # an interrupt struck as the commit returned
-            _end(batch, refusals)
+            _end(batch, refusals, before)
         raise
 
 
-def _end(batch: list[Job], refusals: list[EventStoreException | None]) -> None:
+def _end(
+    batch: list[Job], refusals: list[EventStoreException | None], unproved: int | None
+) -> None:
     """Answer the callers, after the commit: only now a place can tell where the changes are."""
     first = batch[0]
+    if unproved is not None:
+        for place in {job.place for job in batch}:
+            place.prove(unproved)
     if len(batch) == 1 and not first.place.is_left():
         first.end(refusals[0])
         return

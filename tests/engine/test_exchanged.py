@@ -1,0 +1,163 @@
+"""A folder or a file that is exchanged at the moment when LMDB opens it, and then back again."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import pytest
+
+from lmdbstore import Event, LMDBEventStore, StoreMoved
+from lmdbstore.opening import place
+from tests.tools.moves import OTHER, other_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TAKEN = "exchanged, or its folder, while it was opened"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return the path of a store with another one beside it, made in the same way."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        other_store(tmp_path / name / "events")
+    return tmp_path / "one" / "events"
+
+
+def other(path: Path) -> Path:
+    return path.parent.with_name("other") / path.name
+
+
+def swap(one: Path, two: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    two.rename(one)
+    aside.rename(two)
+
+
+SWAPS: dict[str, Callable[[Path], None]] = {
+    "the folder": lambda path: swap(path, other(path)),
+    "its parent": lambda path: swap(path.parent, other(path).parent),
+    "the file": lambda path: swap(path / "data.mdb", other(path) / "data.mdb"),
+}
+
+
+def exchange(path: Path, patch: pytest.MonkeyPatch, name: str) -> None:
+    """Let LMDB open the other store instead, once."""
+    opened = lmdb.open
+
+    def exchanged(*arguments: Any, **options: Any) -> Any:
+        patch.setattr(lmdb, "open", opened)
+        SWAPS[name](path)
+        try:
+            return opened(*arguments, **options)
+        finally:
+            SWAPS[name](path)
+
+    patch.setattr(lmdb, "open", exchanged)
+
+
+def events(path: Path) -> list[str]:
+    with LMDBEventStore(path) as store:
+        assert store.verify(pages=True) == []
+        return [event.id for event in store.search()]
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_the_first_commit_in_another_file_is_not_acknowledged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also if nothing else tells the two apart, and in every store object that shares the file."""
+    exchange(path, monkeypatch, name)
+    with LMDBEventStore(path) as store, LMDBEventStore(path) as sharing:
+        with pytest.raises(StoreMoved, match=TAKEN) as caught:
+            store.save(Event("lost"))
+        assert caught.value.committed
+        for call in (lambda: store.save(Event("a")), lambda: store.get(OTHER)):
+            with pytest.raises(StoreMoved, match=f"{TAKEN}.*nothing"):
+                call()
+        with pytest.raises(StoreMoved, match=TAKEN):
+            sharing.save(Event("too"))
+    assert events(path) == [OTHER]
+    assert events(other(path))[:2] == [OTHER, "lost"]
+    with LMDBEventStore(path) as again:
+        again.save(Event("kept"))
+    assert events(path) == [OTHER, "kept"]
+
+
+@pytest.mark.parametrize("name", SWAPS)
+@pytest.mark.parametrize("newer", ["this one", "the other one"])
+@pytest.mark.parametrize("readonly", [True, False])
+def test_a_file_of_another_age_is_noticed_by_a_full_check(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str, newer: str, *, readonly: bool
+) -> None:
+    """At the opening, if a ctime has changed; otherwise by the first read after a second."""
+    with LMDBEventStore(path if newer == "this one" else other(path)) as store:
+        store.save(Event("newer"))
+    exchange(path, monkeypatch, name)
+    with pytest.raises(StoreMoved, match="newer copy" if newer == "this one" else TAKEN):
+        read_later(path, readonly=readonly)
+    assert set(events(path)) == {OTHER, *(["newer"] if newer == "this one" else [])}
+
+
+def read_later(path: Path, *, readonly: bool) -> None:
+    with LMDBEventStore(path, readonly=readonly) as store:
+        store._session.place.deadline = 0.0  # as if a second had passed
+        store.get(OTHER)
+
+
+def test_another_process_that_writes_is_not_taken_for_an_exchange(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may commit between any two steps of the comparison; a commit here ends that."""
+    with LMDBEventStore(path) as store:
+        known = store._session.place._known
+        for transactions in ([7, 7], [7, 8], [8, 9]):
+            numbers = iter(transactions)
+            monkeypatch.setattr(known, "last", lambda numbers=numbers: next(numbers))
+            monkeypatch.setattr(known, "transaction", lambda last=transactions[-1]: last)
+            store._session.place.check()
+        monkeypatch.undo()
+        assert not known.proved
+        store.save(Event())
+        assert known.proved
+        monkeypatch.setattr(known, "last", lambda: pytest.fail("it is proved"))
+        store._session.place.check()
+        store.save(Event())
+
+
+def test_a_commit_proves_nothing_if_the_file_cannot_be_found_or_nothing_was_changed(
+    path: Path,
+) -> None:
+    with LMDBEventStore(path) as store:
+        known = store._session.place._known
+        with pytest.raises(Exception, match="in the store already"):
+            store.save(Event(OTHER))
+        assert not known.proved
+        assert not known.elsewhere
+        os.rename(path / "data.mdb", path / "moved")
+        with pytest.raises(StoreMoved, match="gone"):
+            store.save(Event("a"))
+        assert not known.proved
+        os.rename(path / "moved", path / "data.mdb")
+        store.save(Event("b"))
+        assert known.proved
+        store.compact()
+        assert not known.proved, "another file was opened"
+        store.save(Event("c"))
+        assert known.proved
+    assert events(path) == [OTHER, "a", "b", "c"]
+
+
+def test_an_opening_makes_no_proof(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs nothing where the ctime of the folder tells that no name was exchanged."""
+    with LMDBEventStore(path):
+        pass
+    monkeypatch.setattr(place, "SETTLED", -place.SECOND)
+    monkeypatch.setattr(place.Known, "last", lambda _: pytest.fail("it is made"))
+    with LMDBEventStore(path) as store:
+        assert OTHER in store
