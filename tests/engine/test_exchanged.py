@@ -89,6 +89,19 @@ def test_the_first_commit_in_another_file_is_not_acknowledged(
     assert events(path) == [OTHER, "kept"]
 
 
+def test_a_commit_that_brings_another_file_level_proves_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then both files have the number of the commit, but this one had it before."""
+    with LMDBEventStore(path) as store:
+        store.save(Event("newer"))
+    monkeypatch.setattr(place, "SETTLED", -place.SECOND)  # no full check at the opening
+    exchange(path, monkeypatch, "its parent")
+    with LMDBEventStore(path) as store, pytest.raises(StoreMoved, match=TAKEN):
+        store.save(Event("lost"))
+    assert events(path) == [OTHER, "newer"]
+
+
 @pytest.mark.parametrize("name", SWAPS)
 @pytest.mark.parametrize("newer", ["this one", "the other one"])
 @pytest.mark.parametrize("readonly", [True, False])
