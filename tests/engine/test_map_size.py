@@ -7,12 +7,17 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
+import lmdb.verify
 import pytest
 
-from lmdbstore import Event, EventReadException, LMDBEventStore, StoreFull
+from lmdbstore import Event, EventReadException, LMDBEventStore, StoreFull, StoreOpenError
+from lmdbstore.disk.files import DESCRIPTORS
+from lmdbstore.disk.folder import StoreFolder
+from lmdbstore.opening.inspect_file import inspect_data_file
 from tests.tools.stores import grow
 
 SMALL = 1 << 20  # bytes of map: full after a few hundred events
@@ -150,8 +155,11 @@ except EventReadException:
         assert "a" in store
 
 
-def test_a_file_whose_last_pages_were_never_written_is_sound(path: Path) -> None:
-    """An event saved and deleted in one group commit leaves pages that were never written."""
+def unwritten(path: Path) -> int:
+    """Make a store whose last pages were never written; return the length that it needs.
+
+    An event saved and deleted in one group commit leaves such pages.
+    """
     with LMDBEventStore(path) as store:
         for name in "abc":
             store.save(Event(name, content=TEXT))
@@ -170,12 +178,51 @@ def test_a_file_whose_last_pages_were_never_written_is_sound(path: Path) -> None
             thread.join()
         used = store.stats().map_used
         assert (path / "data.mdb").stat().st_size < used
+    return used
+
+
+def test_a_file_whose_last_pages_were_never_written_is_sound(path: Path) -> None:
+    used = unwritten(path)
     for readonly in (True, False):
         with LMDBEventStore(path, readonly=readonly) as store:
             assert [event.id for event in store.search()] == ["b", "c"]
     assert (path / "data.mdb").stat().st_size == used, "every opening would look through all of it"
     with LMDBEventStore(path) as store:
         store.save(Event("after", content=TEXT * 1000))
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_check_of_a_short_file_is_of_the_open_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, sound: bool
+) -> None:
+    """Whatever is put at its path in the meantime is neither judged nor made longer."""
+    if not os.path.exists(DESCRIPTORS):
+        pytest.skip("the system has no /proc/self/fd")
+    used = unwritten(path)
+    data, short, cut = path / "data.mdb", path / "short", path / "cut"
+    whole = data.read_bytes()
+    short.write_bytes(whole)
+    cut.write_bytes(whole[: 3 * 4096])
+    opened, put = (short, cut) if sound else (cut, short)
+    os.replace(opened, data)
+
+    def exchanged(*arguments: Any, **options: Any) -> Any:
+        data.rename(opened)
+        put.rename(data)
+        return verify(*arguments, **options)
+
+    verify: Any = lmdb.verify.verify
+    monkeypatch.setattr(lmdb.verify, "verify", exchanged)
+    before = put.read_bytes()
+    descriptor = os.open(data, os.O_RDONLY)
+    try:
+        with nullcontext() if sound else pytest.raises(StoreOpenError, match="cut off"):
+            inspect_data_file(StoreFolder(str(path)), descriptor, readonly=False)
+    finally:
+        os.close(descriptor)
+    assert data.read_bytes() == before
+    assert opened.stat().st_size == (used if sound else 3 * 4096)
+    data.write_bytes(whole)
 
 
 def test_a_file_that_may_not_grow_is_an_error_and_does_not_end_the_process(path: Path) -> None:
