@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from lmdbstore import FindingKind, repair, verify
 from lmdbstore.disk.files import NotFlushedError
-from lmdbstore.errors import EventStoreException
+from lmdbstore.errors import EventStoreException, InvalidOption
+from lmdbstore.opening.options import checked_mode
 
 from .opening import open_to_read, open_to_write
 from .progress import counted, pulse
@@ -34,6 +35,7 @@ __all__ = [
     "Conditions",
     "backup_store",
     "compact_store",
+    "file_mode",
     "purge_store",
     "repair_store",
     "sign_store",
@@ -45,6 +47,7 @@ SOUND, FOUND = 0, 1  # exit status
 _UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 # The digits are limited because `int` refuses thousands of them with an error of its own.
 _is_size = re.compile(rf"(\d{{1,30}}) ?({'|'.join(filter(None, _UNITS))})?", re.ASCII).fullmatch
+_is_mode = re.compile("(?:0o)?([0-7]{1,6})", re.ASCII).fullmatch
 
 
 def verify_store(db: Path, timeout: float | None = None, *, pages: bool) -> int:
@@ -90,7 +93,22 @@ def repair_store(db: Path, *, keep_changed: bool) -> int:
     return FOUND if repaired.left_out else SOUND
 
 
-def backup_store(db: Path, target: Path, timeout: float | None = None) -> None:
+def file_mode(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Return the rights of an option such as 660; raise BadParameter if it is no such mode."""
+    if text is None:
+        return None
+    if found := _is_mode(text.strip()):
+        with suppress(InvalidOption):
+            return checked_mode(int(found[1], 8))
+    raise click.BadParameter(
+        f"{text!r} is not the mode of a file that its owner may read and write; give it in octal, "
+        "such as 600, 640 or 660"
+    )
+
+
+def backup_store(
+    db: Path, target: Path, timeout: float | None = None, *, mode: int | None = None
+) -> None:
     """Make a verified copy of the store in `db` at `target`, and print a summary."""
     started = time.perf_counter()
     with (
@@ -98,7 +116,7 @@ def backup_store(db: Path, target: Path, timeout: float | None = None) -> None:
         _on_failure("no backup was made"),
         counted("copying", "entries") as update,
     ):
-        size = store.backup(target, progress=update)
+        size = store.backup(target, mode=mode, progress=update)
         events = len(store)
     seconds = time.perf_counter() - started
     _print(f"{events:,} events copied and verified, {size:,} bytes; {seconds:.2f} s")

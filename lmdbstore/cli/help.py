@@ -158,11 +158,15 @@ Other processes may use the store while the command runs. The copy is one state 
 without its free pages. It is a store like any other. It is verified before it gets its name, and it
 never replaces something else: at TARGET there is a complete backup or none.
 
+The files of the copy have the mode of the store. With --mode they have another one: 600 is for
+their owner alone, 660 also for the group. Who may read them may also enter the folder.
+
 Exit status: 0 the backup is made, 2 the backup failed.
 
 \b
 Example:
   lmdbstore backup --db events events-$(date +%F)
+  lmdbstore backup --db events --mode 640 events-for-the-group
 """
 
 COMPACT_HELP = """Give the free pages of a store back to the disk.

@@ -22,6 +22,7 @@ from .care import (
     Conditions,
     backup_store,
     compact_store,
+    file_mode,
     purge_store,
     repair_store,
     sign_store,
@@ -302,10 +303,16 @@ def _repair(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
 
 @cli.command("backup", help=BACKUP_HELP)
 @_db("The store's folder.")
+@click.option(
+    "--mode",
+    callback=file_mode,
+    metavar="OCTAL",
+    help="Rights of the copy's files, such as 660; otherwise those of the store.",
+)
 @_timeout
 @click.argument("target", type=click.Path(path_type=Path))
-def _backup(db: Path, target: Path, timeout: float | None) -> None:
-    backup_store(db, target, timeout)
+def _backup(db: Path, target: Path, timeout: float | None, mode: int | None) -> None:
+    backup_store(db, target, timeout, mode=mode)
 
 
 @cli.command("compact", help=COMPACT_HELP)

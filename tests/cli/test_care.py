@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -111,6 +112,28 @@ def test_backup_copies_the_store_and_overwrites_nothing(db: Path, tmp_path: Path
     assert "no backup was made" in error
     assert "never overwrites" in error
     assert run("backup", "--db", db)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "rights"), [("660", 0o660), ("0640", 0o640), ("0o600", 0o600), (None, 0o600)]
+)
+def test_backup_sets_the_rights_of_the_copy(
+    db: Path, tmp_path: Path, mode: str | None, rights: int
+) -> None:
+    chosen = [] if mode is None else ["--mode", mode]
+    assert run("backup", "--db", db, *chosen, tmp_path / "copy")[::2] == (0, "")
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "copy").iterdir()} == {rights}
+
+
+@pytest.mark.parametrize(
+    "mode", ["", "777", "u+rw", "0x1b0", "-600", "400", "8", "٦٠٠", "6" * 5000]
+)
+def test_backup_refuses_what_is_no_mode(db: Path, tmp_path: Path, mode: str) -> None:
+    status, out, error = run("backup", "--db", db, f"--mode={mode}", tmp_path / "copy")
+    assert (status, out) == (2, "")
+    assert "--mode" in error
+    assert "such as 600, 640 or 660" in error
+    assert not (tmp_path / "copy").exists()
 
 
 def test_compact_shrinks_the_file_and_names_the_process_that_uses_it(db: Path) -> None:
