@@ -21,7 +21,7 @@ from lmdbstore.errors import StoreBusy, StoreMoved, WriteBusy, shown
 from lmdbstore.processes.lock_list import held_up_by
 from lmdbstore.processes.opening_lock import opening_busy
 from lmdbstore.processes.waits import FIRST_WAIT, THREAD
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.forking import at_fork, process_lock
 from lmdbstore.threads.run_locked import run_within
 
@@ -118,12 +118,14 @@ def release(environment: Environment, user: User, deadline: Deadline = FOREVER) 
         StoreBusy: a thread was at work until the deadline; the user is still there.
     """
     refusal = partial(_closing_busy, environment, deadline)
-    while not run_within(process_lock(), deadline, refusal, _release, environment, user, deadline):
+    patience = NOW
+    while not run_within(process_lock(), deadline, refusal, _release, environment, user, patience):
         with suppress(WriteBusy):  # then nothing is left
             environment.writer.while_idle(_nothing, deadline)
         if not deadline.left:
             raise refusal()
         time.sleep(FIRST_WAIT)
+        patience = Deadline(min(MOMENT, deadline.left))
 
 
 def _closing_busy(environment: Environment, deadline: Deadline) -> StoreBusy:
@@ -138,12 +140,10 @@ def _nothing() -> None:
     pass
 
 
-def _release(environment: Environment, user: User, deadline: Deadline) -> bool:
-    """Release it if no thread is at work in it, or not for long; return whether it was."""
-    if environment.users <= {ref(user)}:
-        patience = deadline if deadline.left < MOMENT else Deadline(MOMENT)
-        if not _close(environment, patience):
-            return False
+def _release(environment: Environment, user: User, patience: Deadline) -> bool:
+    """Take away a user; False if it is the last one, and a thread was at work all the time."""
+    if environment.users <= {ref(user)} and not _close(environment, patience):
+        return False
     environment.users.discard(ref(user))
     if environment.users:
         environment.forget_writers()

@@ -27,7 +27,10 @@ class Deadline:
     @property
     def left(self) -> float:
         """Return the seconds that are left: 0 if it is over, infinity without a limit."""
-        return math.inf if self.limit is None else max(0.0, self.limit - self.waited)
+        limit = self.limit
+        if not limit:
+            return math.inf if limit is None else 0.0
+        return max(0.0, limit - self.waited)
 
     @property
     def waited(self) -> float:
