@@ -26,6 +26,7 @@ from lmdbstore.errors import (
 )
 from lmdbstore.processes.snapshot_notes import readers_in
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
+from lmdbstore.threads.gate import StillInside
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.write.change import EmptyCommit
 
@@ -200,11 +201,10 @@ class Environment(OpenFile):
         if self.writer.writing_here:
             raise reentry(EventStoreException, "closing a store")
         lost = self._forget_lost()
-        shut = partial(self.gate.keep_out_within, deadline, partial(self._shut, lost=lost))
+        shut = partial(self.gate.keep_out, partial(self._shut, lost=lost), deadline)
         try:
-            if not self.writer.while_idle(shut, deadline):
-                return False
-        except WriteBusy:
+            self.writer.while_idle(shut, deadline)
+        except (WriteBusy, StillInside):
             return False
         self.notes.close()
         self.barrier.close()  # a reader at the barrier may wait to settle a write

@@ -26,7 +26,7 @@ from .run_locked import run_locked
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "StillInside"]
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -34,6 +34,10 @@ A = TypeVarTuple("A")
 # Seconds. A waiter is notified of every change. It checks again after this time only in case an
 # interrupt struck between the change and the notification.
 RECHECK = 0.1
+
+
+class StillInside(Exception):
+    """Threads were inside the gate until the deadline, so it was not barred."""
 
 
 class Gate:
@@ -88,12 +92,11 @@ class Gate:
         while self._barred and not self._closed:
             self._changed.wait(RECHECK)
 
-    def bar(self, deadline: Deadline = FOREVER, *, forking: bool = False) -> bool:
+    def bar(self, deadline: Deadline = FOREVER, *, forking: bool = False) -> None:
         """Keep all other threads out, and return when none is inside.
 
-        Returns False, and lets them in again, if one is still inside at the deadline.
-
         Raises:
+            StillInside: one was inside until the deadline, and all are let in again.
             EventStoreException: this thread is inside itself: a signal handler made the call, and
                 would wait for the operation that it interrupted. A fork does not wait for its own
                 thread.
@@ -105,9 +108,8 @@ class Gate:
             if self._barring.acquire(timeout=deadline.for_lock):
                 self._barring_thread = thread
                 if run_locked(self._mutex, self._keep_others_out, thread, deadline):
-                    return True
-            self.unbar()
-            return False
+                    return
+            raise StillInside  # noqa: TRY301  then the gate is opened again
         except BaseException:
             self.unbar()
             raise
@@ -133,22 +135,12 @@ class Gate:
         self._changed.notify_all()
         self._barring_thread = 0  # last: until then an interrupted `unbar` can be repeated
 
-    def keep_out(self, work: Callable[[], T]) -> T:
+    def keep_out(self, work: Callable[[], T], deadline: Deadline = FOREVER) -> T:
         """Run `work` while the gate is barred; raises what `bar` raises.
 
         An interrupt that strikes in `unbar` does not leave the gate barred for ever.
         """
-        self.bar()
-        return self._while_barred(work)
-
-    def keep_out_within(self, deadline: Deadline, work: Callable[[], object]) -> bool:
-        """Do the same, unless a thread is inside until the deadline; return whether `work` ran."""
-        if not self.bar(deadline):
-            return False
-        self._while_barred(work)
-        return True
-
-    def _while_barred(self, work: Callable[[], T]) -> T:
+        self.bar(deadline)
         try:
             return work()
         finally:

@@ -24,7 +24,7 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import lmdb
 
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from .change import Change
 
 __all__ = ["Writer"]
-
-T = TypeVar("T")
 
 LONGEST_BATCH = 1024  # changes; bounds a caller's waiting time and the dirty pages of a commit
 
@@ -149,7 +147,7 @@ class Writer:
         """Whether this thread is inside a write: then the caller is a signal handler."""
         return self._leader == threading.get_ident()
 
-    def while_idle(self, work: Callable[[], T], deadline: Deadline = FOREVER) -> T:
+    def while_idle(self, work: Callable[[], None], deadline: Deadline = FOREVER) -> None:
         """Run `work` while no thread of this process writes, and then wake the next writer.
 
         Raises:
@@ -157,14 +155,14 @@ class Writer:
         """
         refusal = partial(self._barrier.write_busy, deadline, NOTHING_WRITTEN)
         try:
-            return run_within(self._leading, deadline, refusal, self._while_leading, work)
+            run_within(self._leading, deadline, refusal, self._while_leading, work)
         finally:
             self._wake_next()
 
-    def _while_leading(self, work: Callable[[], T]) -> T:
+    def _while_leading(self, work: Callable[[], None]) -> None:
         try:
             self._leader = threading.get_ident()
-            return work()
+            work()
         finally:
             self._leader = 0
 
