@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -127,12 +128,27 @@ class Mover:
         self._end(kept)
         self.deletions.append(Stay(begun, self._since, kept))
 
-    def remove_file(self) -> None:
-        """Remove a side file; or all of them."""
-        for name in self.chance.choice([["lock.mdb"], ["barrier"], ["lock.mdb", "barrier"]]):
+    def remove_files(self) -> None:
+        """Remove side files."""
+        for name in self._side_files():
             (self.path / name).unlink(missing_ok=True)
 
+    def replace_files(self) -> None:
+        """Put copies of side files in their place, or empty files."""
+        for name in self._side_files():
+            new = self.new("file")
+            with suppress(FileNotFoundError):  # it was removed, or the folder was
+                if self.chance.random() < 0.5:
+                    shutil.copy2(self.path / name, new)
+                else:
+                    new.touch(0o600)
+                new.replace(self.path / name)
 
+    def _side_files(self) -> list[str]:
+        return self.chance.sample(SIDE_FILES, self.chance.randint(1, len(SIDE_FILES)))
+
+
+SIDE_FILES = ["lock.mdb", "barrier", "snapshots"]
 FOLDERS = Mover.leave, Mover.there_and_back, Mover.replace, Mover.restore, Mover.delete
 
 
@@ -146,14 +162,21 @@ def test_folders_that_are_moved_under_load(tmp_path: Path, rounds: Rounds) -> No
         shutil.rmtree(mover.path.parent)
 
 
-@pytest.mark.endurance("Side files are removed under load, and the folder moved", rounds=1)
+@pytest.mark.endurance(
+    "Side files are removed and replaced under load, and the folder moved", rounds=2
+)
 def test_side_files_that_are_removed_under_load(tmp_path: Path, rounds: Rounds) -> None:
-    """By one process: the other ones would be refused until it has closed the store."""
+    """By one process with many threads, and by several, of which the others are refused.
+
+    A process that notices it closes the store. When all have, the next one makes new files.
+    """
+    files = Mover.remove_files, Mover.replace_files
     for number in rounds:
         mover = Mover(tmp_path / str(number) / "events", rounds)
         mover.path.parent.mkdir()
-        moves = Mover.remove_file, Mover.remove_file, Mover.leave, Mover.there_and_back
-        answers = under_load(mover, moves, processes=1, threads=4)
+        moves = files * 2 + (Mover.leave, Mover.there_and_back)
+        processes = 1 if number % 3 == 1 else 3
+        answers = under_load(mover, moves, processes=processes, threads=5 - processes)
         check(mover, answers, rounds)
         shutil.rmtree(mover.path.parent)
 
