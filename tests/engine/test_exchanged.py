@@ -108,7 +108,7 @@ def test_a_commit_that_brings_another_file_level_proves_nothing(
 def test_a_file_of_another_age_is_noticed_by_a_full_check(
     path: Path, monkeypatch: pytest.MonkeyPatch, name: str, newer: str, *, readonly: bool
 ) -> None:
-    """At the opening, if a ctime has changed; otherwise by the first read after a second."""
+    """By the first read after a second."""
     with LMDBEventStore(path if newer == "this one" else other(path)) as store:
         store.save(Event("newer"))
     exchange(path, monkeypatch, name)
@@ -166,11 +166,14 @@ def test_a_commit_proves_nothing_if_the_file_cannot_be_found_or_nothing_was_chan
     assert events(path) == [OTHER, "a", "b", "c"]
 
 
-def test_an_opening_makes_no_proof(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It costs nothing where the ctime of the folder tells that no name was exchanged."""
+@pytest.mark.parametrize("age", [-place.SECOND, 3600 * place.SECOND])
+def test_an_opening_compares_no_transactions(
+    path: Path, monkeypatch: pytest.MonkeyPatch, age: int
+) -> None:
+    """With a quick check, and with a full one."""
     with LMDBEventStore(path):
         pass
-    monkeypatch.setattr(place, "SETTLED", -place.SECOND)
+    monkeypatch.setattr(place, "SETTLED", age)
     monkeypatch.setattr(place.Known, "last", lambda _: pytest.fail("it is made"))
     with LMDBEventStore(path) as store:
         assert OTHER in store
