@@ -44,8 +44,8 @@ from .help import (
 from .import_files import import_files
 from .search import Sought, run_search
 from .stats import print_stats
-from .terminal import complain, discard_output, is_terminal, prepare_output
-from .times import TimeError, instant
+from .terminal import complain, discard_output, in_options, is_terminal, prepare_output
+from .times import TimeError, instant, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class _Commands(click.Group):
         try:
             return _flushed(super().invoke, ctx)
         except EventStoreException as error:
-            complain(str(error))
+            complain(in_options(str(error)))
         except KeyboardInterrupt:
             status = INTERRUPTED
         except OSError as error:
@@ -135,9 +135,9 @@ def _db(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 _timeout = click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    callback=seconds,
     metavar="SECONDS",
-    help="Wait for other processes no longer than this.",
+    help="Wait for other processes no longer than this; 0: not at all. Without it, for ever.",
 )
 
 

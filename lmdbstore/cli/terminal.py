@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lmdbstore.processes.waits import LONGER, NEVER_WAIT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TextIO
@@ -26,6 +28,7 @@ __all__ = [
     "complain",
     "discard_output",
     "highlighted",
+    "in_options",
     "is_terminal",
     "prepare_output",
     "visible",
@@ -93,6 +96,11 @@ def discard_output() -> None:
             os.dup2(null, sys.stdout.fileno())
         finally:
             os.close(null)
+
+
+def in_options(message: str) -> str:
+    """Return the message of an error with the option of the commands as the remedy."""
+    return message.replace(LONGER, "(--timeout)").replace(NEVER_WAIT, "")
 
 
 def complain(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The times of `--since`, `--until` and `--before`: which texts are accepted, and what they mean.
+"""The times of `--since`, `--until`, `--before` and `--timeout`: which texts are accepted.
 
 Rules: a text that is none of the accepted kinds of time is refused, with a list of these. So is a
 number that looks like a year, a day or milliseconds: taken as seconds, it would silently select the
@@ -11,7 +11,11 @@ import math
 import re
 from datetime import date, datetime, timedelta
 
-__all__ = ["ACCEPTED", "TimeError", "instant"]
+import click
+
+from lmdbstore.threads.deadline import limit_of
+
+__all__ = ["ACCEPTED", "TimeError", "instant", "seconds"]
 
 ACCEPTED = (
     "a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), "
@@ -69,3 +73,13 @@ def _midnight(text: str, *, end: bool) -> float:
         day += timedelta(days=1)
     midnight = datetime(day.year, day.month, day.day).astimezone().timestamp()
     return math.nextafter(midnight, -math.inf) if end else midnight
+
+
+def seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Return the time limit of an option in seconds, or None; raises BadParameter if it is none."""
+    try:
+        return None if text is None else limit_of(float(text))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time limit; give seconds, 0 or more, such as 2.5"
+        ) from None

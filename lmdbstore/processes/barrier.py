@@ -50,7 +50,7 @@ from lmdbstore.threads.run_locked import run_locked, run_within
 
 from .descriptors import LOST, is_ours, marked, others_are_open
 from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
-from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
+from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, NEVER_WAIT, busy, flock_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,8 +238,7 @@ class Barrier:
 
     def read_busy(self, deadline: Deadline) -> ReadBusy:
         """Return the exception for a read that waited until its deadline."""
-        remedy = ", or open the store with consistency='snapshot', whose reads never wait"
-        return _held_up(ReadBusy, self._folder, deadline, "nothing was read", remedy)
+        return _held_up(ReadBusy, self._folder, deadline, "nothing was read", NEVER_WAIT)
 
     def check_ours(self) -> None:
         """Raise StoreClosed if the descriptors of the store were closed by someone else."""

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
     from lmdbstore.threads.deadline import Deadline
 
-__all__ = ["FIRST_WAIT", "GROWTH", "LONGEST_WAIT", "THREAD", "UNNAMED", "busy", "flock_within"]
+__all__ = [
+    "FIRST_WAIT",
+    "GROWTH",
+    "LONGER",
+    "LONGEST_WAIT",
+    "NEVER_WAIT",
+    "THREAD",
+    "UNNAMED",
+    "busy",
+    "flock_within",
+]
 
 B = TypeVar("B", bound="StoreBusy")
 
@@ -28,6 +38,9 @@ B = TypeVar("B", bound="StoreBusy")
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.0001, 0.005, 1.5
 UNNAMED = "a process that the system does not name"
 THREAD = "another thread of this process"
+# Remedies in messages, which the command line gives in its own words.
+LONGER = "(timeout=)"
+NEVER_WAIT = ", or open the store with consistency='snapshot', whose reads never wait"
 
 
 def flock_within(descriptor: int, kind: int, deadline: Deadline) -> bool:
@@ -68,5 +81,5 @@ def busy(  # noqa: PLR0913  the parts of a message
     by = held_up_by(*locks) or unknown
     return kind(
         f"the store {shown(folder.path)} is busy: waited {deadline.limit or 0:.3g} s for {work} of "
-        f"{by}; {outcome}; let that end, or wait longer (timeout=){remedy}"
+        f"{by}; {outcome}; let that end, or wait longer {LONGER}{remedy}"
     )

@@ -57,5 +57,22 @@ def test_a_command_says_in_one_line_what_holds_it_up(filled: Path, command: list
         assert done.returncode == 2, done
         (line,) = (line for line in done.stderr.splitlines() if "is busy" in line)
         assert f"waited {LIMIT} s" in line
+        assert "or wait longer (--timeout)" in line
+        assert "timeout=" not in line
+        assert "consistency" not in line
         assert named(other.pid) in line
         other.go()
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "", "nan", "5s", "-inf", "0x1"])
+def test_what_is_no_time_limit_is_refused_in_words(filled: Path, text: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lmdbstore", "stats", "--db", filled, f"--timeout={text}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONG,
+        cwd=ROOT,
+    )
+    assert done.returncode == 2
+    assert f"'--timeout': {text!r} is no time limit; give seconds, 0 or more" in done.stderr
