@@ -214,7 +214,8 @@ class Environment(OpenFile):
 
     def _shut(self, *, lost: bool) -> None:
         self.gate.close()
-        self._drop_held()
+        if self._held:
+            self._drop_held()
         self._close_lmdb(lost=lost)
 
     def _close_lmdb(self, *, lost: bool) -> None:

@@ -235,7 +235,9 @@ class Session(Closable):
         for held in self._all_held():
             held.end()
 
-    def _all_held(self) -> list[HeldTransaction]:
+    def _all_held(self) -> list[HeldTransaction] | tuple[()]:
+        if not self._held:  # almost always
+            return ()
         return [held for found in list(self._held) if (held := found()) is not None]
 
     def close(self, deadline: Deadline = FOREVER) -> None:
@@ -244,7 +246,8 @@ class Session(Closable):
         Raises:
             StoreBusy: another thread was at work until the deadline; call it again.
         """
-        self.end()
+        if not self._closed:
+            self.end()
         for held in self._all_held():
             held.close(deadline)
         if self._environment.pid == os.getpid():

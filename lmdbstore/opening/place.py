@@ -111,10 +111,11 @@ class Known:
         self.settled = settled
         self.transaction = transaction
         self.quick = quick
-        self.expect_commit()
+        # Whether a commit has proved which file LMDB has: the noted one, or another one.
+        self.proved = self.elsewhere = False
 
     def expect_commit(self) -> None:
-        """Note that LMDB has opened the file, and that no commit has proved which one it has."""
+        """Note that LMDB has opened the file again."""
         self.proved = self.elsewhere = False
 
     def last(self) -> int | None:

@@ -40,7 +40,10 @@ class Deadline:
     @property
     def for_lock(self) -> float:
         """Return what is left as `acquire` of a lock takes it: -1 without a limit."""
-        return -1 if self.limit is None else self.left
+        limit = self.limit
+        if not limit:
+            return -1 if limit is None else 0
+        return self.left
 
 
 FOREVER, NOW = Deadline(None), Deadline(0)
