@@ -38,6 +38,7 @@ from lmdbstore.errors import (
 from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.opening.place import Files, Known, Quick
 from lmdbstore.processes.barrier import Barrier
+from lmdbstore.processes.descriptors import is_open_here
 from lmdbstore.processes.opening_lock import opening_lock
 from lmdbstore.processes.waits import FIRST_WAIT
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
@@ -98,6 +99,7 @@ class OpenFile:
             opened.presence.directory.descriptor,
             self.gate.run,
             self._last_transaction,
+            has_lock=self._has_lock,
             quick=opened.quick,
         )
         self._held: set[ref[HeldTransaction]] = set()  # the same
@@ -125,6 +127,11 @@ class OpenFile:
             f"this program has closed descriptors that the store {self.path!r} has open; "
             "close the store, and open it again"
         )
+
+    def _has_lock(self) -> bool:
+        """Whether the lock file that was noted is open; LMDB opens it by its path."""
+        lock = self.known.files.lock
+        return lock is None or self.marks.is_unlisted or is_open_here(lock, self.marks.descriptor)
 
     def _last_transaction(self) -> int:
         """Return LMDB's number of the last transaction in the map."""

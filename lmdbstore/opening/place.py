@@ -18,7 +18,9 @@ Rules:
   transactions: of the file, of the map, which may not be older, and of the file again, which may
   not be older than that. (Not at the opening itself: it would take a tenth longer.) The first
   commit proves for good which file it is, since it must be in the file afterwards, and was not
-  before; it is made under the lock of the barrier.
+  before; it is made under the lock of the barrier. And an opening in which the ctime of the folder
+  changed looks whether the process has the noted lock file open. An inode is given to a new file
+  soon, so this is also the case if the lock file was replaced twice.
 - A difference is not noted for good: if the folder is moved back, the store works again.
 """
 
@@ -97,12 +99,14 @@ class Known:
         settled: Callable[[Callable[[], str]], str],
         transaction: Callable[[], int],
         *,
+        has_lock: Callable[[], bool],
         quick: Quick | None = None,
     ) -> None:
         """Note the identity of the store in the files, too, and a descriptor of the folder.
 
         `settled` runs a function while no file is being replaced by the environment itself.
-        `transaction` returns the last one in the map. `quick` is what the folder was like before
+        `transaction` returns the last one in the map. `has_lock` tells whether the noted lock file
+        is open. `quick` is what the folder was like before
         its files were examined and opened.
         """
         self.files = files
@@ -110,6 +114,7 @@ class Known:
         self.descriptor = descriptor
         self.settled = settled
         self.transaction = transaction
+        self.has_lock = has_lock
         self.quick = quick
         # Whether a commit has proved which file LMDB has: the noted one, or another one.
         self.proved = self.elsewhere = False
@@ -166,7 +171,12 @@ class Place:
 
     def check_opened(self) -> None:
         """Raise StoreMoved if the path does not lead to the files that were just opened."""
-        if self.is_left():
+        if self._is_quick():
+            self._opened = True
+            return
+        if not self._look() and not self._known.has_lock():
+            self._difference = f"{LOCK_FILE} was exchanged while it was opened"
+        if self._difference:
             raise self._moved(READ_NOTHING)
         self._opened = True
 
@@ -184,16 +194,20 @@ class Place:
 
     def is_left(self) -> bool:
         """Whether the path leads elsewhere; by a quick check, if that is enough."""
+        return not self._is_quick() and bool(self._look())
+
+    def _is_quick(self) -> bool:
+        """Whether a quick check is enough, and finds no difference."""
         try:
             found = stat(self._way)
             if (
                 self._quick == (found.st_dev, found.st_ino, found.st_ctime_ns)
                 and monotonic() < self.deadline
             ):
-                return False
+                return True
         except OSError:  # the full check finds out
             pass
-        return bool(self._look())
+        return False
 
     def unproved(self) -> int | None:
         """Before a commit, return what `prove` takes after it; None if that is not needed."""

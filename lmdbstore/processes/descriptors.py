@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 
-__all__ = ["LOST", "close_quietly", "is_ours", "marked", "others_are_open"]
+__all__ = ["LOST", "close_quietly", "is_open_here", "is_ours", "marked", "others_are_open"]
 
 LOST = (
     "another part of this program has closed the file descriptors of the store (as os.closerange "
@@ -51,6 +51,27 @@ def _is_open(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_open_here(identity: tuple[int, int], near: int) -> bool:
+    """Whether this process has a file of this device and inode open; True if that is unknown.
+
+    The descriptor is probably one of those after `near`.
+    """
+    if any(_identity(n) == identity for n in range(near + 1, near + 1 + NEAR)):
+        return True
+    try:
+        return any(_identity(int(name)) == identity for name in os.listdir("/dev/fd"))
+    except OSError:
+        return True
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def others_are_open(near: int) -> bool:

@@ -115,6 +115,11 @@ class Marks:
             self.complete = False
         return place_of(*numbers)
 
+    @property
+    def is_unlisted(self) -> bool:
+        """Whether this process uses no lock file; see `read_unlisted`."""
+        return UNLISTED in self._places
+
     def read_unlisted(self) -> None:
         """Mark that this process reads, and uses no lock file: LMDB does not list it as a reader.
 

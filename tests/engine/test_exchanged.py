@@ -9,6 +9,7 @@ import lmdb
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreMoved
+from lmdbstore.engine import open_file
 from lmdbstore.opening import place
 from tests.tools.moves import OTHER, other_store
 
@@ -47,7 +48,8 @@ SWAPS: dict[str, Callable[[Path], None]] = {
 
 
 def exchange(path: Path, patch: pytest.MonkeyPatch, name: str) -> None:
-    """Let LMDB open the other store instead, once."""
+    """Let LMDB open the other store instead, once, but its lock file is not noticed."""
+    patch.setattr(open_file, "is_open_here", lambda *_: True)
     opened = lmdb.open
 
     def exchanged(*arguments: Any, **options: Any) -> Any:
@@ -121,6 +123,27 @@ def read_later(path: Path, *, readonly: bool) -> None:
     with LMDBEventStore(path, readonly=readonly) as store:
         store._session.place.deadline = 0.0  # as if a second had passed
         store.get(OTHER)
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+def test_a_lock_file_that_was_exchanged_while_it_was_opened_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, readonly: bool
+) -> None:
+    """Two processes with different lock files would both write; the inode may be used again."""
+    opened, lock = lmdb.open, path / "lock.mdb"
+
+    def exchanged(*arguments: Any, **options: Any) -> Any:
+        lock.rename(path / "aside")
+        try:
+            return opened(*arguments, **options)
+        finally:
+            (path / "aside").replace(lock)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lmdb, "open", exchanged)
+        with pytest.raises(StoreMoved, match=r"lock.mdb was exchanged while it was opened"):
+            LMDBEventStore(path, readonly=readonly)
+    assert events(path) == [OTHER]
 
 
 def test_another_process_that_writes_is_not_taken_for_an_exchange(
