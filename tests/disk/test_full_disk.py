@@ -73,7 +73,7 @@ def check(said):
     free = os.statvfs(path).f_bfree * os.statvfs(path).f_frsize
     assert "the disk is full" in said and "has 0 bytes free" in said and path[:40] in said, said
 {PURGE}"""
-    output_of(mounted(tmp_path, python(code), size=8 << 20))
+    output_of(mounted(tmp_path, python(code), size=5 << 20))
 
 
 @pytest.mark.surroundings
@@ -98,9 +98,9 @@ def test_a_purge_of_a_file_that_may_not_grow_deletes_everything(path: Path) -> N
     code = f"""
 path = {str(path)!r}
 def prepare():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5 << 20, resource.RLIM_INFINITY))
 def check(said):
-    assert "may not grow beyond 8,388,608 bytes" in said and "ulimit -f" in said, said
+    assert "may not grow beyond 5,242,880 bytes" in said and "ulimit -f" in said, said
 {PURGE}"""
     output_of(python(code))
 

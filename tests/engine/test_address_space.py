@@ -29,8 +29,8 @@ from lmdbstore import Event, EventStoreException, LMDBEventStore, StoreFull, Sto
 def limit(size={LIMIT}):
     resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
 
-def events(number, first=0):
-    return [Event(f"e{{n}}", content="x" * 10_000) for n in range(first, first + number)]
+def events(number, first=0, size=10_000):
+    return [Event(f"e{{n}}", content="x" * size) for n in range(first, first + number)]
 
 def fill(store):
     number = len(store)
@@ -172,7 +172,7 @@ def test_a_limited_process_adopts_a_larger_file_of_another_process(path: Path) -
     """LMDB noted the map of 1 TiB of the other process, which does not fit here."""
     code = """
 with LMDBEventStore(sys.argv[1], durability="none") as store:
-    store.save_many(events(int(sys.argv[3]), int(sys.argv[2])))
+    store.save_many(events(int(sys.argv[3]), int(sys.argv[2]), 1_000_000))
 """
     child(
         path,
@@ -187,12 +187,12 @@ limit()
 with LMDBEventStore(path, durability="none") as store:
     store.save(Event("first"))
     small = store.stats().map_bytes
-    number = small // 10_000
+    number = small // 1_000_000 + 1
     elsewhere(0, number)
     assert len(store) == number + 1
     store.save(Event("last"))
     assert small < store.stats().map_bytes < {LIMIT}
-    elsewhere(number, 60_000 - number)  # more than the whole address space
+    elsewhere(number, 600 - number)  # more than the whole address space
     try:
         len(store)
     except EventStoreException as error:
@@ -211,7 +211,7 @@ else:
 
 def test_hundreds_of_stores_are_open_in_one_process(path: Path) -> None:
     """Without a limit; the first ones get maps of 1 TiB."""
-    number = 320
+    number = 200
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number * DESCRIPTORS + 100
     if hard != resource.RLIM_INFINITY and hard < wanted:
