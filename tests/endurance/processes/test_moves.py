@@ -175,7 +175,7 @@ def test_side_files_that_are_removed_under_load(tmp_path: Path, rounds: Rounds) 
         mover = Mover(tmp_path / str(number) / "events", rounds)
         mover.path.parent.mkdir()
         moves = files * 2 + (Mover.leave, Mover.there_and_back)
-        # Several only with --minutes: about one such round in forty still fails, see RESULTS.md.
+        # Several only with --minutes: about one such round in seventy failed, see RESULTS.md.
         processes = 3 if rounds.left() > 0 and number % 3 else 1
         answers = under_load(mover, moves, processes=processes, threads=5 - processes)
         check(mover, answers, rounds)
