@@ -34,7 +34,6 @@ from lmdbstore.disk.folder import (
     LOCK_FILE,
     SNAPSHOTS_FILE,
     StoreFolder,
-    identity_at,
     identity_of,
 )
 from lmdbstore.disk.rights import mend, rights_of, same_rights
@@ -108,11 +107,10 @@ class _Found(NamedTuple):
 
     def has(self, files: Files) -> bool:
         """Whether these files were in the folder."""
-        folder, found = self.folder, self.files
-        if folder is None or not (DATA_FILE in found and BARRIER_FILE in found):
+        names = DATA_FILE, BARRIER_FILE, LOCK_FILE
+        if self.folder is None or not all(name in self.files for name in names):
             return False
-        data, barrier = identity_of(found[DATA_FILE]), identity_of(found[BARRIER_FILE])
-        return LOCK_FILE in found and files[:3] == (identity_of(folder), data, barrier)
+        return files == (identity_of(self.folder), *(identity_of(self.files[n]) for n in names))
 
     @property
     def quick(self) -> Quick | None:
@@ -234,8 +232,7 @@ def _opened(
             many=registry.are_many(),
         )
         closers.append(opened.close)
-        lock = identity_of(present[LOCK_FILE]) if LOCK_FILE in present else identity_at(folder.lock)
-        if not (marks.complete and _has_side_files(present)):  # as in a copy of the data file
+        if marks.barrier is None or not _has_side_files(present):  # as in a copy of the data file
             check_is_store(opened, folder.path)
             _provide_side_files(presence.folder, readonly=options.readonly)
             marks.use_barrier()
@@ -255,9 +252,9 @@ def _opened(
             opened = open_lmdb(folder, reading, marks, deadline=wait.deadline)
         closers.append(opened.close)
     databases, identity = writable or open_databases(opened, folder.path, readonly=True)
-    # What was opened; the session checks that the path leads to it.
-    files = Files(directory.identity, data, barrier.identity, lock)
-    quick = found.quick if found.has(files) else None  # the lock file's is from there
+    # What is marked; the session checks that this is open, and that the path leads to it.
+    files = Files(directory.identity, data, marks.barrier, marks.lock)
+    quick = found.quick if found.has(files) else None
     parts = Opened(
         presence, marks, opened, databases, barrier, notes, reads_only, files, identity, quick
     )

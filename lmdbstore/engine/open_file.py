@@ -99,7 +99,7 @@ class OpenFile:
             opened.presence.directory.descriptor,
             self.gate.run,
             self._last_transaction,
-            has_lock=self._has_lock,
+            has_files=self._has_files,
             quick=opened.quick,
         )
         self._held: set[ref[HeldTransaction]] = set()  # the same
@@ -128,8 +128,11 @@ class OpenFile:
             "close the store, and open it again"
         )
 
+    def _has_files(self) -> bool:
+        """Whether the side files that were noted are open; each is opened by its path."""
+        return self.known.files.barrier == self.barrier.identity and self._has_lock()
+
     def _has_lock(self) -> bool:
-        """Whether the lock file that was noted is open; LMDB opens it by its path."""
         lock = self.known.files.lock
         return lock is None or self.marks.is_unlisted or is_open_here(lock, self.marks.descriptor)
 

@@ -18,9 +18,12 @@ Rules:
   transactions: of the file, of the map, which may not be older, and of the file again, which may
   not be older than that. (Not at the opening itself: it would take a tenth longer.) The first
   commit proves for good which file it is, since it must be in the file afterwards, and was not
-  before; it is made under the lock of the barrier. And an opening in which the ctime of the folder
-  changed looks whether the process has the noted lock file open. An inode is given to a new file
-  soon, so this is also the case if the lock file was replaced twice.
+  before; it is made under the lock of the barrier.
+- The lock file and the barrier are opened by their paths, too. With another lock file than the one
+  of its marks (`processes.marks`), a process would write beside others that have that one. So those
+  of the marks are noted, and an opening in which the ctime of the folder changed looks whether the
+  process has them open. An inode is given to a new file soon, so the one at the path may be another
+  file with the same inode.
 - A difference is not noted for good: if the folder is moved back, the store works again.
 """
 
@@ -99,22 +102,22 @@ class Known:
         settled: Callable[[Callable[[], str]], str],
         transaction: Callable[[], int],
         *,
-        has_lock: Callable[[], bool],
+        has_files: Callable[[], bool],
         quick: Quick | None = None,
     ) -> None:
         """Note the identity of the store in the files, too, and a descriptor of the folder.
 
         `settled` runs a function while no file is being replaced by the environment itself.
-        `transaction` returns the last one in the map. `has_lock` tells whether the noted lock file
-        is open. `quick` is what the folder was like before
-        its files were examined and opened.
+        `transaction` returns the last one in the map. `has_files` tells whether the noted side
+        files are open. `quick` is what the folder was like before its files were examined and
+        opened.
         """
         self.files = files
         self.store = store
         self.descriptor = descriptor
         self.settled = settled
         self.transaction = transaction
-        self.has_lock = has_lock
+        self.has_files = has_files
         self.quick = quick
         # Whether a commit has proved which file LMDB has: the noted one, or another one.
         self.proved = self.elsewhere = False
@@ -174,8 +177,8 @@ class Place:
         if self._is_quick():
             self._opened = True
             return
-        if not self._look() and not self._known.has_lock():
-            self._difference = f"{LOCK_FILE} was exchanged while it was opened"
+        if not self._look() and not self._known.has_files():
+            self._difference = f"{LOCK_FILE} or {BARRIER_FILE} was exchanged while it was opened"
         if self._difference:
             raise self._moved(READ_NOTHING)
         self._opened = True

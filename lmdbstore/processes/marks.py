@@ -26,7 +26,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, StoreFolder
+from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, Identity, StoreFolder, identity_of
 from lmdbstore.errors import StoreOpenError, shown
 
 from .descriptors import close_quietly
@@ -70,7 +70,7 @@ class Marks:
         self._supported = SUPPORTED
         self._descriptors = [_opened(directory)]
         self._files: tuple[os.stat_result | None, bool] = None, False  # see `use_files`
-        self.complete = False  # whether the barrier exists, and is marked
+        self.barrier: Identity | None = None  # the one that is marked; None if there is none
 
     @property
     def folder(self) -> StoreFolder:
@@ -109,11 +109,17 @@ class Marks:
         numbers = [0, 0] if lock is None else [lock.st_dev, lock.st_ino]
         try:
             barrier = os.stat(BARRIER_FILE, dir_fd=self._directory.descriptor)
-            numbers += barrier.st_dev, barrier.st_ino
-            self.complete = True
+            self.barrier = identity_of(barrier)
+            numbers += self.barrier
         except OSError:  # it is missing; or an error is raised when it is opened
-            self.complete = False
+            self.barrier = None
         return place_of(*numbers)
+
+    @property
+    def lock(self) -> Identity | None:
+        """The lock file that is marked; None if there is none."""
+        lock, _ = self._files
+        return lock and identity_of(lock)
 
     @property
     def is_unlisted(self) -> bool:

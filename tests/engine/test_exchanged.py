@@ -9,13 +9,20 @@ import lmdb
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreMoved
+from lmdbstore.engine import open as opening
 from lmdbstore.engine import open_file
 from lmdbstore.opening import place
+from lmdbstore.processes.barrier import Barrier
+from lmdbstore.processes.presence import Presence
+from tests.tools.actors import Process
+from tests.tools.children import opened_elsewhere
 from tests.tools.moves import OTHER, other_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from lmdbstore.disk.folder import StoreFolder
 
 TAKEN = "exchanged, or its folder, while it was opened"
 
@@ -130,20 +137,105 @@ def test_a_lock_file_that_was_exchanged_while_it_was_opened_is_noticed(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, readonly: bool
 ) -> None:
     """Two processes with different lock files would both write; the inode may be used again."""
+    with monkeypatch.context() as patch:
+        exchange_lock(path, patch)
+        with pytest.raises(StoreMoved, match=EXCHANGED):
+            LMDBEventStore(path, readonly=readonly)
+    assert events(path) == [OTHER]
+
+
+EXCHANGED = "lock.mdb or barrier was exchanged while it was opened"
+
+
+def exchange_lock(path: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let LMDB open another lock file, once; the old one is put back afterwards."""
     opened, lock = lmdb.open, path / "lock.mdb"
 
     def exchanged(*arguments: Any, **options: Any) -> Any:
+        patch.setattr(lmdb, "open", opened)
         lock.rename(path / "aside")
         try:
             return opened(*arguments, **options)
         finally:
             (path / "aside").replace(lock)
 
+    patch.setattr(lmdb, "open", exchanged)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+@pytest.mark.parametrize("readonly", [True, False])
+def test_a_new_lock_file_that_was_exchanged_while_it_was_opened_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, how: str, *, readonly: bool
+) -> None:
+    """The marks are of the one that was made; LMDB makes one too, if that was removed."""
     with monkeypatch.context() as patch:
-        patch.setattr(lmdb, "open", exchanged)
-        with pytest.raises(StoreMoved, match=r"lock.mdb was exchanged while it was opened"):
+        (path / "lock.mdb").unlink()
+        remove_lock(path, patch, how)
+        with pytest.raises(StoreMoved, match=r"lock.mdb .* is another file"):
             LMDBEventStore(path, readonly=readonly)
     assert events(path) == [OTHER]
+
+
+def remove_lock(path: Path, patch: pytest.MonkeyPatch, how: str = "removed") -> None:
+    """Remove the lock file before LMDB opens it, once, or replace it by an empty one."""
+    opened, lock = lmdb.open, path / "lock.mdb"
+
+    def removed(*arguments: Any, **options: Any) -> Any:
+        patch.setattr(lmdb, "open", opened)
+        lock.rename(path / "aside")  # so that no other file is given its inode
+        if how == "replaced":
+            lock.touch()
+        return opened(*arguments, **options)
+
+    patch.setattr(lmdb, "open", removed)
+
+
+def test_no_commit_is_lost_if_a_lock_file_is_removed_while_two_processes_open_the_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds the lock file that the first has just made; then it is removed."""
+
+    def opened_before(folder: StoreFolder) -> Presence:
+        first.do("open", str(path), {})
+        return Presence(folder)
+
+    with Process() as first:
+        (path / "lock.mdb").unlink()
+        monkeypatch.setattr(opening, "Presence", opened_before)
+        remove_lock(path, monkeypatch)
+        try:
+            with LMDBEventStore(path) as store:
+                assert first.do("save", Event("theirs")) == "StoreMoved"
+                store.save(Event("ours"))
+        except StoreMoved:  # the opening was refused
+            assert first.do("save", Event("theirs")) == "StoreMoved"
+        first.do("close")
+        monkeypatch.undo()
+    assert "theirs" in events(path), "it was committed, as StoreMoved says"
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_barrier_that_was_exchanged_while_it_was_opened_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool
+) -> None:
+    """Every other process would be refused, because it cannot have the barrier of the marks."""
+    barrier = path / "barrier"
+
+    def exchanged(folder: StoreFolder, *, readonly: bool) -> Barrier:
+        barrier.rename(path / "aside")
+        barrier.write_bytes(b"\0")
+        opened = Barrier(folder, readonly=readonly)
+        if back:
+            (path / "aside").replace(barrier)
+        return opened
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "Barrier", exchanged)
+        trouble = EXCHANGED if back else r"barrier .* is another file"
+        with pytest.raises(StoreMoved, match=trouble):
+            LMDBEventStore(path)
+    with LMDBEventStore(path), opened_elsewhere(path):
+        pass
 
 
 def test_another_process_that_writes_is_not_taken_for_an_exchange(
