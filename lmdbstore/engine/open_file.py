@@ -24,7 +24,7 @@ import lmdb
 
 from lmdbstore.disk.databases import Databases, open_databases
 from lmdbstore.disk.files import Directory, NotFlushedError, adopt_rights, exchange
-from lmdbstore.disk.folder import DATA_FILE, StoreFolder
+from lmdbstore.disk.folder import DATA_FILE, LOCK_FILE, StoreFolder
 from lmdbstore.disk.lmdb_errors import read_error
 from lmdbstore.disk.map_size import LARGER, adopt_map, make_room
 from lmdbstore.errors import (
@@ -319,6 +319,11 @@ class OpenFile:
     def _open(self, *, readonly: bool) -> None:
         options = self.options._replace(readonly=readonly)
         self.lmdb = open_lmdb(self.folder, options, self.marks, locked=True)
+        self.known.files = self.known.files._replace(lock=self.marks.lock)
+        if not self._has_lock():
+            raise StoreOpenError(
+                f"{LOCK_FILE} of the store {shown(self.path)} was exchanged while it was opened"
+            )
         self.databases, _ = open_databases(self.lmdb, self.path, readonly=readonly)
         self.writer.use(self.lmdb, self.databases)
         self.reads_only = readonly

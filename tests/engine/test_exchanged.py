@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from lmdbstore import Event, LMDBEventStore, StoreMoved
+from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreMoved
 from lmdbstore.engine import open as opening
 from lmdbstore.engine import open_file
 from lmdbstore.opening import place
@@ -17,6 +17,7 @@ from lmdbstore.processes.presence import Presence
 from tests.tools.actors import Process
 from tests.tools.children import opened_elsewhere
 from tests.tools.moves import OTHER, other_store
+from tests.tools.stopped import THEIRS, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,6 +237,39 @@ def test_a_barrier_that_was_exchanged_while_it_was_opened_is_noticed(
             LMDBEventStore(path)
     with LMDBEventStore(path), opened_elsewhere(path):
         pass
+
+
+def test_a_lock_file_that_is_exchanged_while_a_reader_becomes_a_writer_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written, and the next write opens it again."""
+    with (
+        stopped(path, "write") as other,
+        LMDBEventStore(path, consistency="snapshot") as store,
+    ):
+        other.go()
+        exchange_lock(path, monkeypatch)
+        with pytest.raises(EventWriteException, match=r"nothing was written: lock.mdb .* exch"):
+            store.save(Event("refused"))
+        assert len(store) == 2
+        store.save(Event("saved"))
+    assert sorted(events(path)) == sorted([OTHER, THEIRS, "saved"])
+
+
+def test_a_reader_becomes_a_writer_with_the_lock_file_that_is_there_then(path: Path) -> None:
+    with (
+        stopped(path, "write") as other,
+        LMDBEventStore(path, consistency="snapshot") as store,
+    ):
+        other.go()
+        (path / "lock.mdb").unlink()
+        store.save(Event("a"))
+        with opened_elsewhere(path):
+            store.save(Event("b"))
+        (path / "lock.mdb").unlink()
+        with pytest.raises(StoreMoved, match=r"lock.mdb .* is gone"):
+            store.save(Event("c"))
+    assert {"a", "b", "c"} < set(events(path))
 
 
 def test_another_process_that_writes_is_not_taken_for_an_exchange(
