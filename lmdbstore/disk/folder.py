@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.errors import StoreOpenError, shown
 
 from .rights import Rights, rights_of
+
+if TYPE_CHECKING:
+    import lmdb
 
 __all__ = [
     "BARRIER_FILE",
@@ -26,6 +29,7 @@ __all__ = [
     "Identity",
     "Present",
     "StoreFolder",
+    "folder_of",
     "identity_at",
     "identity_of",
 ]
@@ -156,3 +160,12 @@ class StoreFolder(NamedTuple):
                     "if it does not belong there (the store's folder itself may be a link)"
                 )
         return found
+
+
+def folder_of(environment: lmdb.Environment) -> StoreFolder:
+    """Return the folder that LMDB has open; it may have opened it by way of a descriptor.
+
+    Its path is where it is now. Raises lmdb.Error if it is closed.
+    """
+    way = environment.path()
+    return StoreFolder(os.path.realpath(way), way)

@@ -22,7 +22,7 @@ from lmdbstore.errors import (
 )
 
 from .files import space_advice, space_is_short
-from .folder import StoreFolder
+from .folder import StoreFolder, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,8 @@ def lacks_space(error: EventStoreException, path: str) -> bool:
 
 def _data_of(environment: lmdb.Environment) -> str:
     try:
-        return StoreFolder(environment.path()).data
+        folder = folder_of(environment)
+        return folder.named(folder.data)
     except lmdb.Error:  # it is closed
         return ""
 

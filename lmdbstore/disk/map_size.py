@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.errors import EventReadException, shown
 
-from .folder import StoreFolder
+from .folder import folder_of
 from .meta_page import map_size_of
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def adopt_map(environment: lmdb.Environment) -> None:
         EventReadException: the address space is too small for the file.
         lmdb.Error: LMDB refused.
     """
-    folder, info = StoreFolder(environment.path()), environment.info()
+    folder, info = folder_of(environment), environment.info()
     used = (info["last_pgno"] + 1) * environment.stat()["psize"]
     if used <= info["map_size"]:  # another thread was first
         return

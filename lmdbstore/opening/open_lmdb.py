@@ -1,6 +1,8 @@
 """Opening the data file with LMDB: the map, the lock file, and the errors.
 
-Rules: the map is `map_size`, or else in proportion to the address space (`disk.map_size`).
+Rules: the map is `map_size`, or else in proportion to the address space (`disk.map_size`). LMDB
+opens the files of the folder that is marked, by way of its descriptor: if it opened those of a
+folder that was put at the path meanwhile, other processes there would not know of this one.
 """
 
 from __future__ import annotations
@@ -56,11 +58,12 @@ def open_lmdb(  # noqa: PLR0913  the parts of an opening
     )
     lock = lock or provide_lock_file(marks.folder, options.slots)
     marks.use_files(lock, writes=not options.readonly)
-    environment = _opened(folder, options, used, many=many)
+    way = marks.folder.way
+    environment = _opened(folder, way, options, used, many=many)
     try:
         if _has_own_readers(environment):
             environment.close()  # frees all slots of this process id
-            environment = _opened(folder, options, used, many=many)
+            environment = _opened(folder, way, options, used, many=many)
         if options.readonly and not environment.info()["num_readers"]:
             marks.read_unlisted()
     except BaseException:
@@ -80,13 +83,15 @@ def _has_own_readers(environment: lmdb.Environment) -> bool:
     return any(slot.process == os.getpid() for slot in slots_in(environment.readers()))
 
 
-def _opened(folder: StoreFolder, options: Options, used: int, *, many: bool) -> lmdb.Environment:
+def _opened(
+    folder: StoreFolder, way: str, options: Options, used: int, *, many: bool
+) -> lmdb.Environment:
     sizes = iter((options.map_size,)) if options.map_size else map_sizes(used, many=many)
     size = next(sizes)
     while True:
         try:
             environment = lmdb.open(
-                os.fsencode(folder.way),  # as str it would have to be UTF-8
+                os.fsencode(way),  # as str it would have to be UTF-8
                 map_size=size,
                 readonly=options.readonly,
                 create=False,
@@ -98,14 +103,16 @@ def _opened(folder: StoreFolder, options: Options, used: int, *, many: bool) -> 
         except lmdb.Error as error:
             following = next(sizes, None) if map_advice(error) else None
             if following is None:
-                raise _open_error(folder, options, error) from error
+                raise _open_error(folder, way, options, error) from error
             size = following
         else:
             return environment
 
 
-def _open_error(folder: StoreFolder, options: Options, error: lmdb.Error) -> StoreOpenError:
-    what = str(error).replace(folder.way, folder.path)
+def _open_error(
+    folder: StoreFolder, way: str, options: Options, error: lmdb.Error
+) -> StoreOpenError:
+    what = str(error).replace(way, folder.path)
     message = f"the store {folder.path!r} could not be opened: {what}"
     refused = code(error) in (errno.EACCES, errno.EROFS, errno.EPERM)
     if isinstance(error, lmdb.LockError) and code(error) == errno.EAGAIN:

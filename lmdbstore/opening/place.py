@@ -11,14 +11,15 @@ Rules:
   coarse: a name may change after a full check while the ctime stays the same. So a quick check
   counts only if the ctime was old when the full check was made (as Git treats its index).
 - A file that is mounted over changes no ctime; the next full check finds it.
-- LMDB opens the file by its path, and does not say which file it has. If a folder or the file is
-  exchanged at that moment, and then back again, the identities are right and the map is of another
-  file. And overlayfs copies a file when it is first written to: a process that has the old one open
-  for reading keeps it, and the inode may stay the same. So a full check also compares the
-  transactions: of the file, of the map, which may not be older, and of the file again, which may
-  not be older than that. (Not at the opening itself: it would take a tenth longer.) The first
-  commit proves for good which file it is, since it must be in the file afterwards, and was not
-  before; it is made under the lock of the barrier.
+- LMDB opens the file by its path (by way of the open folder, where the system has that), and does
+  not say which file it has. If the file, or else its folder, is exchanged at that moment, and then
+  back again, the identities are right and the map is of another file. And overlayfs copies a file
+  when it is first written to: a process that has the old one open for reading keeps it, and the
+  inode may stay the same. So a full check also compares the transactions: of the file, of the map,
+  which may not be older, and of the file again, which may not be older than that. (Not at the
+  opening itself: it would take a tenth longer.) The first commit proves for good which file it is,
+  since it must be in the file afterwards, and was not before; it is made under the lock of the
+  barrier.
 - The lock file and the barrier are opened by their paths, too. With another lock file than the one
   of its marks (`processes.marks`), a process would write beside others that have that one. So those
   of the marks are noted, and an opening in which the ctime of the folder changed looks whether the

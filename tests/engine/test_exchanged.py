@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreMoved
+from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreInUse, StoreMoved
+from lmdbstore.disk import files
 from lmdbstore.engine import open as opening
 from lmdbstore.engine import open_file
 from lmdbstore.opening import place
@@ -56,7 +57,11 @@ SWAPS: dict[str, Callable[[Path], None]] = {
 
 
 def exchange(path: Path, patch: pytest.MonkeyPatch, name: str) -> None:
-    """Let LMDB open the other store instead, once, but its lock file is not noticed."""
+    """Let LMDB open the other store instead, once, but its lock file is not noticed.
+
+    As where the system has no way to an open folder by its descriptor.
+    """
+    patch.setattr(files, "DESCRIPTORS", "/nowhere")
     patch.setattr(open_file, "is_open_here", lambda *_: True)
     opened = lmdb.open
 
@@ -213,6 +218,32 @@ def test_no_commit_is_lost_if_a_lock_file_is_removed_while_two_processes_open_th
         first.do("close")
         monkeypatch.undo()
     assert "theirs" in events(path), "it was committed, as StoreMoved says"
+
+
+def test_no_commit_is_lost_if_a_folder_is_replaced_while_another_process_opens_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LMDB opens no folder that was put at the path, where the marks do not exclude others."""
+    opened, lock = lmdb.open, path / "lock.mdb"
+
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        swap(path, other(path))
+        first.do("open", str(path), {})
+        lock.unlink()
+        lock.touch()
+        environment = opened(*arguments, **options)
+        assert first.do("save", Event("theirs")) == "StoreMoved"
+        first.do("close")
+        second.do("open", str(path), {})
+        second.do("save", Event("more"))
+        return environment
+
+    with Process() as first, Process() as second, monkeypatch.context() as patch:
+        patch.setattr(lmdb, "open", replaced)
+        with pytest.raises(StoreInUse):  # the barrier is that of the new folder
+            LMDBEventStore(path)
+        second.do("close")
+    assert events(path) == [OTHER, "theirs", "more"]
 
 
 @pytest.mark.parametrize("back", [True, False])
