@@ -1,11 +1,11 @@
 """The writer: group commit. Threads that write at the same moment share a transaction and a flush.
 
 Rules: a caller queues its change and becomes the leader if there is none. The leader takes the
-barrier's lock, and then its own change and the waiting ones. It commits them together, reports to
-each caller its own outcome, and wakes the next leader. No extra thread is needed (like the writer
-queue of LevelDB). Leading means holding `Writer._leading`; inside it, in this order: the barrier's
-lock, the gate, the byte of the barrier, LMDB's transaction. A change never waits for a later one,
-except in the same batch.
+barrier's lock, and then its own change and the waiting ones. It publishes what these may change
+(`processes.write_set`), commits them together, reports to each caller its own outcome, and wakes
+the next leader. No extra thread is needed (like the writer queue of LevelDB). Leading means holding
+`Writer._leading`; inside it, in this order: the barrier's lock, the gate, the byte of the barrier,
+LMDB's transaction. A change never waits for a later one, except in the same batch.
 
 A caller whose deadline is over withdraws its change. While no leader has the lock, every change is
 in the queue: so a leader that waits for another process holds up only the callers that wait too,
@@ -36,6 +36,7 @@ from lmdbstore.errors import (
     StoreClosed,
     WriteBusy,
 )
+from lmdbstore.processes.write_set import EVERYTHING, WriteSet, united
 from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.threads.run_locked import run_if_free, run_within
@@ -294,7 +295,8 @@ class Writer:
 
     def _carry_out(self, batch: list[Job]) -> None:
         try:
-            self._transact(lambda txn: _commit(txn, batch))
+            writes = united([job.change.writes for job in batch])
+            self._transact(lambda txn: _commit(txn, batch), writes)
         except _BrokenTransaction as broken:
             if len(batch) == 1:
                 batch[0].end(_own(broken.error, self._environment))
@@ -305,17 +307,19 @@ class Writer:
             for job in batch:
                 job.end(_own(error, self._environment))
 
-    def _transact(self, work: Callable[[WriteTransaction], None]) -> None:
+    def _transact(
+        self, work: Callable[[WriteTransaction], None], writes: WriteSet = EVERYTHING
+    ) -> None:
         """Run `work`, which ends its transaction; every other writer is kept out."""
-        in_any_map(lambda: self._gate.run(self._inside, work), self._adopt_map)
+        in_any_map(lambda: self._gate.run(self._inside, work, writes), self._adopt_map)
 
-    def _inside(self, work: Callable[[WriteTransaction], None]) -> None:
+    def _inside(self, work: Callable[[WriteTransaction], None], writes: WriteSet) -> None:
         self._free_slots()
         byte = self._barrier.byte
         left_odd = byte[0] & 1  # by a writer that died
         txn = WriteTransaction(self._environment, self._databases)
         try:
-            self._barrier.raised(txn.begin)
+            self._barrier.raised(txn.begin, writes)
             work(txn)
         except BaseException as error:
             txn.drop(error)
