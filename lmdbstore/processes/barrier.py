@@ -52,7 +52,7 @@ from lmdbstore.threads.run_locked import run_locked, run_within
 from .descriptors import LOST, is_ours, marked, others_are_open
 from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, busy, flock_within
-from .write_set import SIZE, WriteSet, publish, published
+from .write_set import SIZE, Fields, WriteSet, publish, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -262,7 +262,7 @@ class Barrier:
         """Whether closing what a lost store has open may close the descriptors of someone else."""
         return others_are_open(self._writer)
 
-    def raised(self, begin: Callable[[], None], writes: WriteSet) -> None:
+    def raised(self, begin: Callable[[], None], writes: Fields) -> None:
         """Make readers of what it `writes` wait, and begin the transaction; the lock is held.
 
         A byte that is already odd was left by a writer that died. Its readers must not continue

@@ -45,39 +45,39 @@ that write, and publishes then: until then, the old write set describes all that
 
 What is read, and in which order
 --------------------------------
-The stores of a writer and the loads of a reader are copies of some 70 bytes, which no processor
+The stores of a writer and the loads of a reader are copies of some 40 bytes, which no processor
 makes at once. So a reading may be torn: a part from one write set, and a part from the next. It may
 also be garbage, of a writer that was killed as it wrote, or from a file that was only half written
 at a power cut. Therefore:
 
-- The write set has a checksum (CRC-32) and its own count, of 64 bits, whose last eight are those of
-  the byte. A reader takes it only if both agree. Otherwise it takes it for `EVERYTHING`, and waits.
-- The count increases with each publication, also with one whose write was interrupted before it
-  began, so no two write sets have the same count, and the byte follows it. A reading whose count
-  agrees can be older than the byte by 128 writes at least, and that is impossible: between two
-  writes there are system calls and locks.
+- The write set has a checksum (CRC-32) and a count of its own, which the byte repeats. A reader
+  takes it only if both agree. Otherwise it takes it for `EVERYTHING`, and waits.
+- The count increases with each publication, also after one whose write was interrupted before the
+  byte showed it. So a write set with the count of the byte, and another one before it, are 128
+  publications apart; a reader cannot read one that is so old, because there are system calls and
+  locks between two writes.
 - A torn reading would do no harm if it passed, which is one in 2^32: it can only be torn if the
   next writer publishes, so W had ended before, and T, which begins later, sees it.
 
 x86 keeps the order of stores, and of loads: a reader that sees the byte sees the write set, and all
 that was committed before it. Other processors (ARM) reorder both. If the byte comes before the
-write set, the counts differ, and the reader waits. That W's predecessors are seen follows from the
+write set, the counts differ, and the reader waits. That the writes before W are seen follows from
 locks: the writer of W took the lock that they released, before it published, and a reader takes and
 releases locks (the interpreter's, in the call of LMDB) between reading A and reading LMDB's number
-of the last transaction. An even byte relies on the same. Python's mutexes and `flock` are barriers
-there; nothing here relies on the order of two plain stores.
+of the last transaction. After an even byte that is the same. Nothing here relies on the order of
+two plain stores.
 
-The layout, after the byte and seven unused ones: the count, 1 if the write may remove events, seven
-unused bytes, the lowest and the highest timestamp (IEEE-754), the two filters (16 bytes each), and
+The layout, after the byte and seven unused ones: the count; 1 if the write may remove events; six
+unused bytes; the lowest and the highest timestamp (IEEE-754), the two filters (8 bytes each), and
 the CRC-32 of all that; all numbers are big-endian.
 """
 
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
+from itertools import chain
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from lmdbstore.disk.keys import text_key
@@ -88,22 +88,26 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.query import Query
 
-__all__ = ["EVERYTHING", "SIZE", "WriteSet", "added", "publish", "published", "removed", "united"]
+__all__ = [
+    "EVERYTHING",
+    "SIZE",
+    "Fields",
+    "WriteSet",
+    "all_added",
+    "one_added",
+    "one_removed",
+    "publish",
+    "published",
+    "united",
+]
 
-_FIELDS = struct.Struct(">QB7xdd16s16s")
-_COUNT, _CHECKSUM = struct.Struct(">Q"), struct.Struct(">I")
-_BEGIN = 8  # the byte is before it
+_FIELDS = struct.Struct(">B?6xddQQ")
+_BEGIN, _CHECKSUM = 8, 4  # bytes: before the write set, and at its end
 _END = _BEGIN + _FIELDS.size
-SIZE = _END + _CHECKSUM.size  # bytes of the side file
-_LARGEST = (1 << 64) - 1
+SIZE = _END + _CHECKSUM  # bytes of the side file
 
-BITS = 128  # of a filter; two for each text
-_MASK, _SHIFT = BITS - 1, 16
-ANY = (1 << BITS) - 1
-MOST_TEXTS = 48  # with more, a filter would exclude little, and is not made
-FLAG, SOURCE = 1, 2  # begin the checksums of texts of a kind
-
-_new: Any = tuple.__new__
+ANY = (1 << 64) - 1  # a filter that excludes nothing
+MOST = 16  # texts in a filter; more of them would exclude little
 
 
 class WriteSet(NamedTuple):
@@ -112,12 +116,14 @@ class WriteSet(NamedTuple):
     removes: bool  # whether it may remove events; else it adds events only
     low: float  # seconds; the lowest timestamp of its events
     high: float
-    ids: int  # a Bloom filter
-    labels: int  # a Bloom filter of flags and sources
+    ids: int  # a Bloom filter, with two bits for each
+    labels: (
+        int  # one of flags and sources, with one bit for each: there are more, and time is short
+    )
 
     def may_add(self, event_id: str) -> bool:
         """Whether the write may add an event with this id."""
-        bits = _bits(crc32(text_key(event_id)))
+        bits = _bits(text_key(event_id))
         return self.ids & bits == bits
 
     def may_remove(self, event_id: str) -> bool:
@@ -132,90 +138,89 @@ class WriteSet(NamedTuple):
             low, high = (low, min(high, at)) if query.descending else (max(low, at), high)
         if low > self.high or high < self.low:
             return False
-        labels = [_label(FLAG, text_key(flag)) for flag in query.flags]
-        if query.source is not None:
-            labels.append(_label(SOURCE, text_key(query.source)))
-        return all(self.labels & bits == bits for bits in labels)
+        labels = 0 if query.source is None else _bit(query.source.encode())
+        for flag in query.flags:
+            labels |= _bit(text_key(flag))
+        return self.labels & labels == labels
 
 
+Fields = tuple[bool, float, float, int, int]  # those of a WriteSet; quicker to make
 EVERYTHING = WriteSet(removes=True, low=-inf, high=inf, ids=ANY, labels=ANY)
 
 
-def added(
+def one_added(id_key: bytes, time: float, source: str, flag_keys: list[bytes]) -> Fields:
+    """Return the write set of one new event."""
+    number = crc32(id_key)  # as in `_bits`, without calls, as this is done for each event
+    labels = 1 << (crc32(source.encode()) & 63)
+    for label in map(crc32, flag_keys):
+        labels |= 1 << (label & 63)
+    return False, time, time, 1 << (number & 63) | 1 << (number >> 16 & 63), labels
+
+
+def all_added(
     id_keys: Collection[bytes],
-    flag_keys: Collection[bytes],
-    sources: Collection[str],
     low: float,
     high: float,
-) -> WriteSet:
-    """Return the write set of new events with these fields; the keys are text keys."""
+    sources: Collection[str],
+    flag_keys: Collection[bytes],
+) -> Fields:
+    """Return the write set of new events with these fields."""
     ids = labels = ANY
-    if len(id_keys) <= MOST_TEXTS:
+    if len(id_keys) <= MOST:
         ids = 0
         for key in id_keys:
-            ids |= _bits(crc32(key))
-    if len(flag_keys) + len(sources) <= MOST_TEXTS:
+            ids |= _bits(key)
+    if len(flag_keys) + len(sources) <= MOST:
         labels = 0
-        for key in flag_keys:
-            labels |= _label(FLAG, key)
-        for source in sources:
-            labels |= _label(SOURCE, text_key(source))
-    found: WriteSet = _new(WriteSet, (False, low, high, ids, labels))
-    return found
+        for key in chain(flag_keys, map(str.encode, sources)):
+            labels |= _bit(key)
+    return False, low, high, ids, labels
 
 
-def removed(id_key: bytes) -> WriteSet:
+def one_removed(id_key: bytes) -> Fields:
     """Return the write set of the removal of one event, of which only the id is known."""
-    return EVERYTHING._replace(ids=_bits(crc32(id_key)))
+    return EVERYTHING._replace(ids=_bits(id_key))
 
 
-def united(sets: Sequence[WriteSet]) -> WriteSet:
+def united(sets: Sequence[Fields]) -> Fields:
     """Return the write set of all of these writes together; there is at least one."""
-    if len(sets) == 1:
-        return sets[0]
     removes, low, high, ids, labels = sets[0]
-    for other in sets[1:]:
-        removes |= other.removes
-        low, high = min(low, other.low), max(high, other.high)
-        ids |= other.ids
-        labels |= other.labels
-    return WriteSet(removes, low, high, ids, labels)
+    for removes_too, lower, higher, more_ids, more_labels in sets[1:]:
+        removes |= removes_too
+        low, high = min(low, lower), max(high, higher)
+        ids |= more_ids
+        labels |= more_labels
+    return removes, low, high, ids, labels
 
 
-def _bits(number: int) -> int:
-    return 1 << (number & _MASK) | 1 << (number >> _SHIFT & _MASK)
+def _bits(key: bytes) -> int:
+    number = crc32(key)
+    return 1 << (number & 63) | 1 << (number >> 16 & 63)
 
 
-@lru_cache(maxsize=1024)  # flags and sources repeat
-def _label(kind: int, key: bytes) -> int:
-    return _bits(crc32(key, kind))
+def _bit(key: bytes) -> int:
+    return 1 << (crc32(key) & 63)
 
 
 # -- in the side file -----------------------------------------------------------------------------
 
 
-def publish(side: mmap.mmap, writes: WriteSet) -> int:
-    """Publish a write set, with the next count; return what the byte must be set to, an odd number.
+def publish(side: mmap.mmap, writes: Fields) -> int:
+    """Publish a write set, with the next count, an odd number; the byte must be set to it.
 
     The lock of the barrier is held.
     """
-    last: int = _COUNT.unpack_from(side, _BEGIN)[0]
-    count = (last + 1 | 1) & _LARGEST
-    removes, low, high, ids, labels = writes
-    filters = ids.to_bytes(16, "big"), labels.to_bytes(16, "big")
-    fields = _FIELDS.pack(count, removes, low, high, *filters)
-    side[_BEGIN:SIZE] = fields + _CHECKSUM.pack(crc32(fields))
-    return count & 0xFF
+    count = (side[_BEGIN] + 1 | 1) & 0xFF
+    fields = _FIELDS.pack(count, *writes)
+    side[_BEGIN:SIZE] = fields + crc32(fields).to_bytes(_CHECKSUM, "big")
+    return count
 
 
 def published(side: mmap.mmap, byte: int) -> WriteSet:
     """Return the write set that belongs to the byte; `EVERYTHING` if it cannot be read."""
-    data = side[_BEGIN:SIZE]
-    if len(data) == SIZE - _BEGIN:
-        fields = data[: _FIELDS.size]
-        count, removes, low, high, ids, labels = _FIELDS.unpack(fields)
-        if count & 0xFF == byte and _CHECKSUM.pack(crc32(fields)) == data[_FIELDS.size :]:
-            return WriteSet(
-                removes > 0, low, high, int.from_bytes(ids, "big"), int.from_bytes(labels, "big")
-            )
+    fields, checksum = side[_BEGIN:_END], side[_END:SIZE]
+    if len(checksum) == _CHECKSUM and crc32(fields).to_bytes(_CHECKSUM, "big") == checksum:
+        count, *found = _FIELDS.unpack(fields)
+        if count == byte:
+            return WriteSet(*found)
     return EVERYTHING

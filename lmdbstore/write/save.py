@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from lmdbstore.contract.checking import checked, checked_columns
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
-from lmdbstore.processes.write_set import added, united
+from lmdbstore.processes.write_set import all_added, one_added, united
 from lmdbstore.read.runs import RUN
 
 from .change import Change
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.checking import Columns
     from lmdbstore.errors import EventStoreException
-    from lmdbstore.processes.write_set import WriteSet
+    from lmdbstore.processes.write_set import Fields
 
     from .transaction import WriteTransaction
 
@@ -61,11 +61,11 @@ class Batch:
             for flag_key in rows.flag_keys[place]:
                 self._postings[flag_key].append(place)
 
-    def write_set(self, columns: Columns) -> WriteSet:
+    def write_set(self, columns: Columns) -> Fields:
         """Return the write set of the events, whose fields these are."""
         first, last = self._by_time[0], self._by_time[-1]
         low, high = columns.timestamps[first], columns.timestamps[last]
-        return added(self.rows.id_keys, self._postings, set(columns.sources), low, high)
+        return all_added(self.rows.id_keys, low, high, set(columns.sources), self._postings)
 
     def keys(self, txn: WriteTransaction) -> list[bytes]:
         """Return the timeline keys that the events will get; no local id is used up yet."""
@@ -134,7 +134,7 @@ class Save(Change):
         valid = checked(event)
         self.id, source, time, _, _ = valid
         self.row = row = fmt.encode(valid, fmt.TextKeys())
-        self.writes = added([row.id_key], row.flag_keys, [source], time, time)
+        self.writes = one_added(row.id_key, time, source, row.flag_keys)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
@@ -193,7 +193,7 @@ class SaveMany(Change):
         self._batches: deque[Batch] = deque()
         self.number = 0
         seen: set[bytes] = set()
-        writes: list[WriteSet] = []
+        writes: list[Fields] = []
         flag_keys = fmt.TextKeys()  # flags repeat, so each is encoded once and shared
         for columns in checked_columns(events, BATCH_EVENTS):
             batch = Batch(fmt.encode_all(columns, flag_keys))

@@ -36,7 +36,7 @@ from lmdbstore.errors import (
     StoreClosed,
     WriteBusy,
 )
-from lmdbstore.processes.write_set import EVERYTHING, WriteSet, united
+from lmdbstore.processes.write_set import EVERYTHING, Fields, united
 from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.threads.run_locked import run_if_free, run_within
@@ -295,7 +295,9 @@ class Writer:
 
     def _carry_out(self, batch: list[Job]) -> None:
         try:
-            writes = united([job.change.writes for job in batch])
+            writes = batch[0].change.writes
+            if len(batch) > 1:
+                writes = united([job.change.writes for job in batch])
             self._transact(lambda txn: _commit(txn, batch), writes)
         except _BrokenTransaction as broken:
             if len(batch) == 1:
@@ -308,12 +310,12 @@ class Writer:
                 job.end(_own(error, self._environment))
 
     def _transact(
-        self, work: Callable[[WriteTransaction], None], writes: WriteSet = EVERYTHING
+        self, work: Callable[[WriteTransaction], None], writes: Fields = EVERYTHING
     ) -> None:
         """Run `work`, which ends its transaction; every other writer is kept out."""
         in_any_map(lambda: self._gate.run(self._inside, work, writes), self._adopt_map)
 
-    def _inside(self, work: Callable[[WriteTransaction], None], writes: WriteSet) -> None:
+    def _inside(self, work: Callable[[WriteTransaction], None], writes: Fields) -> None:
         self._free_slots()
         byte = self._barrier.byte
         left_odd = byte[0] & 1  # by a writer that died
@@ -339,7 +341,10 @@ class Writer:
 
 def _commit(txn: WriteTransaction, batch: list[Job]) -> None:
     try:
-        refusals = apply_all(txn, [job.change for job in batch])
+        if len(batch) == 1:  # a short path for a thread that writes alone
+            refusals = [batch[0].change.apply(txn)]
+        else:
+            refusals = apply_all(txn, [job.change for job in batch])
         if [job for job in batch if not job.change.frees]:
             txn.check_room(many=batch[0].change.alone)
     except (EventStoreException, lmdb.Error) as error:

@@ -115,8 +115,8 @@ def test_close_ends_the_wait_of_a_reader(path: Path, store: LMDBEventStore) -> N
 # -- in another process ---------------------------------------------------------------------------
 
 
-# A write is only added to the state that is shown to all when it is complete: a `get` that finds
-# an event of it need not wait for the byte.
+# LMDB shows a write when it is complete. So a `get` that finds an event of a write that only adds
+# events does not wait for the byte.
 FINDING = {"get": READS["get"], "in": READS["in"]}
 OTHERS = {name: read for name, read in READS.items() if name not in FINDING}
 
@@ -137,9 +137,7 @@ def test_a_read_waits_for_the_write_of_another_process(
         reads = [pool.submit(read, store) for read in waits.values()]
         assert waiting(*reads)
         if how == "after":
-            assert [pool.submit(read, store).result(LONG) for read in FINDING.values()] == [
-                True
-            ] * 2
+            assert all(pool.submit(read, store).result(LONG) for read in FINDING.values())
         child.go()
         assert [read.result(LONG) for read in reads] == [seen] * len(reads)
 
@@ -154,9 +152,7 @@ def test_a_reader_settles_the_write_of_a_dead_process(
         reads = [pool.submit(read, store) for read in waits.values()]
         assert waiting(*reads)
         if how == "after":
-            assert [pool.submit(read, store).result(LONG) for read in FINDING.values()] == [
-                True
-            ] * 2
+            assert all(pool.submit(read, store).result(LONG) for read in FINDING.values())
         child.kill()
         assert [read.result(LONG) for read in reads] == [seen] * len(reads)
     assert not store._session._environment.barrier.up
