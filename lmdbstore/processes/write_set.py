@@ -117,9 +117,7 @@ class WriteSet(NamedTuple):
     low: float  # seconds; the lowest timestamp of its events
     high: float
     ids: int  # a Bloom filter, with two bits for each
-    labels: (
-        int  # one of flags and sources, with one bit for each: there are more, and time is short
-    )
+    labels: int  # one of flags and sources, with one bit for each: it is made in every save
 
     def may_add(self, event_id: str) -> bool:
         """Whether the write may add an event with this id."""
@@ -219,7 +217,7 @@ def publish(side: mmap.mmap, writes: Fields) -> int:
 def published(side: mmap.mmap, byte: int) -> WriteSet:
     """Return the write set that belongs to the byte; `EVERYTHING` if it cannot be read."""
     fields, checksum = side[_BEGIN:_END], side[_END:SIZE]
-    if len(checksum) == _CHECKSUM and crc32(fields).to_bytes(_CHECKSUM, "big") == checksum:
+    if crc32(fields).to_bytes(_CHECKSUM, "big") == checksum:
         count, *found = _FIELDS.unpack(fields)
         if count == byte:
             return WriteSet(*found)

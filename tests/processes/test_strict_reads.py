@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, ReadBusy
+from lmdbstore.engine.environment import Environment
 from lmdbstore.processes import barrier as barriers
+from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.write_set import EVERYTHING, SIZE, WriteSet, publish
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.children import ROOT
@@ -145,6 +147,32 @@ def test_reads_that_a_dead_writer_could_not_change_do_not_settle_its_write(
     with LMDBEventStore(path) as store:
         assert answers(store, {*READS}) == after
         store.save(Event("next"))
+
+
+def test_a_read_begins_its_transaction_after_it_has_seen_the_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it might miss the write before that one."""
+    order: list[str] = []
+    in_progress, inside = Barrier.in_progress, Environment._inside
+
+    def seen(barrier: Barrier) -> WriteSet | None:
+        order.append("seen")
+        return in_progress(barrier)
+
+    def begun(environment: Environment, *arguments: Any) -> Any:
+        order.append("begun")
+        return inside(environment, *arguments)
+
+    with in_limit(LMDBEventStore(path)) as store, writing(path, "before", "save") as child:
+        monkeypatch.setattr(Barrier, "in_progress", seen)
+        monkeypatch.setattr(Environment, "_inside", begun)
+        for read in ("get old", "get absent", "history, counted"):
+            order.clear()
+            READS[read](store)
+            assert order[:2] == ["seen", "begun"]
+            assert "seen" not in order[1:]
+        ended(child)
 
 
 def test_an_event_that_is_committed_is_found_before_the_writer_says_so(path: Path) -> None:

@@ -157,6 +157,21 @@ def test_unrelated_reads_are_excluded() -> None:
     assert removed.may_change(query({"ts_end": 4.9}))
 
 
+@pytest.mark.parametrize("at_once", [2, 10])
+def test_the_times_of_many_events_may_be_in_any_order(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """They are written in one transaction, in batches."""
+    monkeypatch.setattr("lmdbstore.write.save.BATCH_EVENTS", at_once)
+    times = [5.0, 1.0, 9.0, -3.0, 4.0]
+    events = [Event(f"id {n}", f"s {n}", time, [f"f {n}"]) for n, time in enumerate(times)]
+    saved = WriteSet(*SaveMany(events).writes)
+    assert (saved.low, saved.high) == (-3.0, 9.0)
+    for n in range(len(times)):
+        assert saved.may_add(f"id {n}")
+        assert saved.may_change(query({"source": f"s {n}", "flags": [f"f {n}"]}))
+
+
 @pytest.mark.parametrize("number", [MOST, MOST + 1])
 def test_a_filter_of_many_texts_excludes_nothing(number: int) -> None:
     """It would exclude little, and making it would take long."""
