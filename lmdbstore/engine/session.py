@@ -130,19 +130,19 @@ class Session(Closable):
         except ValueError:  # the map of the barrier was closed
             wait = True
         if wait:
-            return self._begin_beside(work, deadline or self.deadline(), concern)
+            return self._begin_beside(work, deadline, concern)
         return environment.read(work)
 
     def _begin_beside(
         self,
         work: Callable[[Transaction[bytes], Databases], T],
-        deadline: Deadline,
+        deadline: Deadline | None,
         concern: str | Query | None,
     ) -> T:
         """Do the same beside a write; why this is right is in `processes.write_set`."""
         environment = self.current(deadline)
         writes = environment.barrier.in_progress() if self.strict else None
-        if writes is None or environment.writer.writing_here:
+        if writes is None:
             return environment.read(work)
         if isinstance(concern, str):
             if not writes.may_remove(concern):
@@ -151,8 +151,7 @@ class Session(Closable):
                     return found
         elif concern is not None and not writes.may_change(concern):
             return environment.read(work)
-        environment.barrier.wait(environment.settle, deadline)
-        return environment.read(work)
+        return self.after_writes(deadline).read(work)
 
     def read(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
@@ -226,9 +225,10 @@ class Session(Closable):
             StoreClosed: the session was closed.
             StoreMoved: the path leads elsewhere.
         """
-        self._check_open()
+        if self._closed:
+            self._check_open()
         environment = self._environment
-        if environment.pid != os.getpid():
+        if environment.pid != getpid():
             environment = self._reopened(deadline or self.deadline())
         if monotonic() >= self.place.deadline:
             self.place.check()

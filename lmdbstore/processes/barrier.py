@@ -163,6 +163,7 @@ class Barrier:
         self._waiting = threading.RLock()
         self._closed = False
         self.readonly = readonly
+        self._seen: tuple[bytes, WriteSet | None] = b"", None  # the side file when it was last read
         self._mark = 0  # of the first descriptor
         self._data = 0  # the place of the lock that tells the data file
         try:
@@ -171,7 +172,8 @@ class Barrier:
             self.byte = _mapped(path, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
-            if not (readonly and _is_needless(folder, error)):
+            missing = isinstance(error, FileNotFoundError)
+            if not (readonly and missing and folder.is_on_readonly_medium):  # no process writes
                 raise StoreOpenError(
                     f"{folder.named(path)!r} cannot be opened ({error}); it belongs to the store"
                     + (trouble(path, folder.data) or "; a process that may write there makes it")
@@ -180,7 +182,7 @@ class Barrier:
         self._use_descriptors()
 
     def _use_descriptors(self) -> None:
-        # There are none if the side file is missing; see `_is_needless`.
+        # There are none on a read-only medium without the side file.
         self._writer, self._reader = self._descriptors[:2] or (-1, -1)
         self._own = self._writer, self._mark
         # Let other processes write. A built-in call, so that no interrupt can come before it.
@@ -285,7 +287,11 @@ class Barrier:
 
     def in_progress(self) -> WriteSet | None:
         """Return what the write in progress may change; None if there is none."""
-        return self._read(lambda side: published(side, seen) if (seen := side[0]) & 1 else None)
+        data = self._read(lambda side: side[:SIZE])
+        seen = self._seen
+        if data != seen[0]:  # many reads come in the time of one write
+            self._seen = seen = data, published(data)
+        return seen[1]
 
     def _read_byte(self) -> int:
         return self._read(lambda side: side[0])
@@ -379,11 +385,6 @@ class Barrier:
             _lost.append(self.byte)
         while self._descriptors:
             os.close(self._descriptors.pop())
-
-
-def _is_needless(folder: StoreFolder, error: Exception) -> bool:
-    """Whether a side file is missing on a read-only medium, where no process may write."""
-    return isinstance(error, FileNotFoundError) and folder.is_on_readonly_medium
 
 
 def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:

@@ -214,11 +214,16 @@ def publish(side: mmap.mmap, writes: Fields) -> int:
     return count
 
 
-def published(side: mmap.mmap, byte: int) -> WriteSet:
-    """Return the write set that belongs to the byte; `EVERYTHING` if it cannot be read."""
-    fields, checksum = side[_BEGIN:_END], side[_END:SIZE]
+def published(data: bytes) -> WriteSet | None:
+    """Return the write set in a copy of the side file; None if the byte shows no write.
+
+    It is `EVERYTHING` if it cannot be read, or does not belong to the byte.
+    """
+    if not data[0] & 1:
+        return None
+    fields, checksum = data[_BEGIN:_END], data[_END:SIZE]
     if crc32(fields).to_bytes(_CHECKSUM, "big") == checksum:
         count, *found = _FIELDS.unpack(fields)
-        if count == byte:
+        if count == data[0]:
             return WriteSet(*found)
     return EVERYTHING
