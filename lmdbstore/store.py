@@ -58,9 +58,10 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
     flags or a source of which nothing is being saved; a delete may change any search. With
     `"snapshot"` it never waits and sees the last committed state, which includes every write that
     has returned. If a writing process dies, the first strict reader that may write, and that would
-    wait for it, settles the unfinished write. A reader with `readonly=True` continues at once with the state before that
-    write, which was never acknowledged; the write may appear when another process settles it. A
-    read inside a write of the same thread (by a signal handler) sees the state before the write.
+    wait for it, settles the unfinished write. A reader with `readonly=True` continues at once with
+    the state before that write, which was never acknowledged; the write may appear when another
+    process settles it. A read inside a write of the same thread (by a signal handler) sees the
+    state before the write.
 
     Waits: a call may have to wait for other threads and processes, for a stopped one without end.
     `timeout`, in seconds, bounds this: that of the call, or else that of the store; None is no
