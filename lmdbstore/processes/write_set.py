@@ -59,13 +59,13 @@ at a power cut. Therefore:
 - A torn reading would do no harm if it passed, which is one in 2^32: it can only be torn if the
   next writer publishes, so W had ended before, and T, which begins later, sees it.
 
-x86 keeps the order of stores, and of loads: a reader that sees the byte sees the write set, and all
-that was committed before it. Other processors (ARM) reorder both. If the byte comes before the
-write set, the counts differ, and the reader waits. That the writes before W are seen follows from
-locks: the writer of W took the lock that they released, before it published, and a reader takes and
-releases locks (the interpreter's, in the call of LMDB) between reading A and reading LMDB's number
-of the last transaction. After an even byte that is the same. Nothing here relies on the order of
-two plain stores.
+A reader copies the byte and the write set together, and so in any order; on some processors (ARM,
+not x86) the stores of the writer become visible in any order, too. If the byte of one write meets
+the write set of another, the counts differ, and the reader waits. That the writes before W are seen
+follows from locks: the writer of W took the lock that they released, before it published, and a
+reader takes and releases locks (the interpreter's, in the call of LMDB) between reading A and
+reading LMDB's number of the last transaction. After an even byte that is the same. Nothing here
+relies on the order of two plain stores.
 
 The layout, after the byte and seven unused ones: the count; 1 if the write may remove events; six
 unused bytes; the lowest and the highest timestamp (IEEE-754), the two filters (8 bytes each), and
