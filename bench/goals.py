@@ -11,7 +11,7 @@ from statistics import median
 from typing import NamedTuple
 
 from .measure import Figures, ratio
-from .operations import RELAXED
+from .operations import RELAXED, SNAPSHOT
 from .peers import OURS
 from .runner import LOADED, ON_DISK
 
@@ -79,6 +79,14 @@ def _signatures(row: str) -> Goal:
     return Goal(row, "without signatures, its time", 1.05, above, below, at_most=True)
 
 
+def _beside_a_writer(row: str) -> Goal:
+    name = f"{row}, 1 reader process and a writer"
+    above, below = ("processes", name, OURS), ("processes", name, SNAPSHOT)
+    return Goal(
+        f"{row}, beside a writer", f"{SNAPSHOT}, their time", 1.5, above, below, at_most=True
+    )
+
+
 REGEXP, ONE = "SQLite REGEXP", "DuckDB, 1 thread"
 STARTUP = "import, open and first get"
 READERS = ("processes", "get, 1 reader process"), ("processes", "get, 2 reader processes")
@@ -116,6 +124,8 @@ GOALS = (
          (*READERS[0], OURS), (*READERS[1], OURS)),
     Goal("range of 100, 2 reader processes", "1 reader process", 1.8,
          ("processes", RANGES[0], OURS), ("processes", RANGES[1], OURS)),
+    _beside_a_writer("get"),
+    _beside_a_writer("range of 100"),
     made("get", "lmdbstore, snapshot reads", 0.9, operation="get, strict"),
     made("range of 100", "lmdbstore, snapshot reads", 0.9, operation="range of 100, strict"),
     _growth("range of 100"),

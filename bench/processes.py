@@ -118,6 +118,7 @@ TOGETHER = {
     "range of 100, 2 reader processes": Together("ranges", 2),
     "range of 100, 1 reader process and a writer": Together("ranges", 1, writer=True),
     "range of 100, 2 reader processes and a writer": Together("ranges", 2, writer=True),
+    "newest 100, 1 reader process and a writer": Together("newests", 1, writer=True),
 }
 
 
@@ -274,6 +275,9 @@ class _State:
     def ranges(self, task: Task) -> int:
         start, end = Sample(task.events).range(100)
         return self._in_window(task, lambda _: drained(self._peer.between(start, end)))
+
+    def newests(self, task: Task) -> int:
+        return self._in_window(task, lambda _: drained(self._peer.newest(100)))
 
     @staticmethod
     def _in_window(task: Task, work: Callable[[int], object]) -> int:

@@ -53,12 +53,15 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
     the process, but a crash of the machine may lose the last writes, or damage the file.
 
     Visible: a write is visible to every thread and process when its call returns, or earlier. With
-    `consistency="strict"` a read that begins while any write is under way waits for its end. With
+    `consistency="strict"` a read that begins while a write is under way waits for its end, if that
+    may change the answer: not a `get` of an event that stays, nor a search or a `count` of times,
+    flags or a source of which nothing is being saved; a delete may change any search. With
     `"snapshot"` it never waits and sees the last committed state, which includes every write that
-    has returned. If a writing process dies, the first strict reader that may write settles the
-    unfinished write. A reader with `readonly=True` continues at once with the state before that
-    write, which was never acknowledged; the write may appear when another process settles it. A
-    read inside a write of the same thread (by a signal handler) sees the state before the write.
+    has returned. If a writing process dies, the first strict reader that may write, and that would
+    wait for it, settles the unfinished write. A reader with `readonly=True` continues at once with
+    the state before that write, which was never acknowledged; the write may appear when another
+    process settles it. A read inside a write of the same thread (by a signal handler) sees the
+    state before the write.
 
     Waits: a call may have to wait for other threads and processes, for a stopped one without end.
     `timeout`, in seconds, bounds this: that of the call, or else that of the store; None is no

@@ -63,7 +63,13 @@ LIBRARIES = {
         "write.writer",
     },
     "orjson": {"disk.format", "ingest.importer", "cli.search", "cli.stats"},
-    "struct": {"disk.keys", "disk.format", "disk.meta_page", "processes.ofd_locks"},
+    "struct": {
+        "disk.keys",
+        "disk.format",
+        "disk.meta_page",
+        "processes.ofd_locks",
+        "processes.write_set",
+    },
     "re2": {"patterns.pattern"},
     "fcntl": {
         "processes.barrier",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lmdb import Transaction
     from lmdb import _Database as Database
 
+    from lmdbstore.contract.query import Query
     from lmdbstore.threads.deadline import Deadline
 
 __all__ = [
@@ -80,9 +81,14 @@ class Begins(Protocol):
         self,
         work: Callable[[Transaction[bytes], Databases], T],
         deadline: Deadline | None = None,
+        concern: str | Query | None = None,
         /,
     ) -> T:
-        """Run `work`, and return what it returns; wait for a write until the deadline."""
+        """Run `work`, and return what it returns; wait for a write until the deadline.
+
+        `concern` is what the result depends on: all events; or those that a query finds, and which
+        `work` does not count; or one id: then `work` returns None if there is no such event.
+        """
 
 
 def is_store(names: Collection[bytes]) -> bool:

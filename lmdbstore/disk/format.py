@@ -1,6 +1,6 @@
 r"""Every byte on disk: keys, records, and the version of the format.
 
-A store is a folder. `data.mdb` and `lock.mdb` are LMDB's. `barrier` is one byte of our own (see
+A store is a folder. `data.mdb` and `lock.mdb` are LMDB's. `barrier` is our own (see
 `processes.barrier`). `snapshots` notes which processes hold snapshots (see
 `processes.snapshot_notes`); it may be missing or removed. `data.mdb` holds these named databases:
 

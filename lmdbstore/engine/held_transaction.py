@@ -24,6 +24,7 @@ from lmdbstore.threads.run_locked import run_locked, run_within
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmdbstore.contract.query import Query
     from lmdbstore.disk.databases import Databases
     from lmdbstore.opening.place import Place
     from lmdbstore.processes.snapshot_notes import Note
@@ -77,6 +78,7 @@ class HeldTransaction(Closable):
         self,
         work: Callable[[lmdb.Transaction[bytes], Databases], T],
         _: Deadline | None = None,
+        __: str | Query | None = None,
         /,
     ) -> T:
         """Run the first read of a call, which does not wait; see `read`."""

@@ -2,7 +2,7 @@
 
 Rules: it holds no LMDB state except the environment of this process, which it opens again after a
 fork. Every call checks that the session is open; the first read of a call waits at the barrier,
-if reads are strict.
+if reads are strict and the write in progress may change its result.
 Work on a whole store (checking, copying, purging) uses a session: `read`, `write`, `hold`.
 """
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from lmdb import Transaction
 
+    from lmdbstore.contract.query import Query
     from lmdbstore.disk.databases import Databases
     from lmdbstore.opening.options import Options
     from lmdbstore.write.change import Change
@@ -110,9 +111,13 @@ class Session(Closable):
         self,
         work: Callable[[Transaction[bytes], Databases], T],
         deadline: Deadline | None = None,
+        concern: str | Query | None = None,
         /,
     ) -> T:
-        """Run the first read of a call: if reads are strict, after the write under way."""
+        """Run the first read of a call, as in `Begins`.
+
+        If reads are strict, it waits for the write under way, if that may change the result.
+        """
         environment = self._environment
         # A short path, since this runs once a read: almost always there is nothing to wait for.
         try:
@@ -125,8 +130,28 @@ class Session(Closable):
         except ValueError:  # the map of the barrier was closed
             wait = True
         if wait:
-            environment = self.after_writes(deadline)
+            return self._begin_beside(work, deadline, concern)
         return environment.read(work)
+
+    def _begin_beside(
+        self,
+        work: Callable[[Transaction[bytes], Databases], T],
+        deadline: Deadline | None,
+        concern: str | Query | None,
+    ) -> T:
+        """Do the same beside a write; why this is right is in `processes.write_set`."""
+        environment = self.current(deadline)
+        writes = environment.barrier.in_progress() if self.strict else None
+        if writes is None:
+            return environment.read(work)
+        if isinstance(concern, str):
+            if not writes.may_remove(concern):
+                found = environment.read(work)
+                if found is not None or not writes.may_add(concern):
+                    return found
+        elif concern is not None and not writes.may_change(concern):
+            return environment.read(work)
+        return self.after_writes(deadline).read(work)
 
     def read(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
@@ -200,9 +225,10 @@ class Session(Closable):
             StoreClosed: the session was closed.
             StoreMoved: the path leads elsewhere.
         """
-        self._check_open()
+        if self._closed:
+            self._check_open()
         environment = self._environment
-        if environment.pid != os.getpid():
+        if environment.pid != getpid():
             environment = self._reopened(deadline or self.deadline())
         if monotonic() >= self.place.deadline:
             self.place.check()

@@ -61,7 +61,7 @@ class LMDBView(QueryView):
         # Two lookups, in one transaction.
         wait = None if timeout is ... else self._deadline(timeout)
         wanted = checked_id(event_id)
-        found = self._begin(lambda txn, databases: _found(txn, databases, wanted), wait)
+        found = self._begin(lambda txn, databases: _found(txn, databases, wanted), wait, wanted)
         if found is not None:
             return fmt.decode_found(*found, wanted)
         if default is _REQUIRED:
@@ -71,7 +71,8 @@ class LMDBView(QueryView):
     def __contains__(self, event_id: str | UUID) -> bool:
         """Whether there is an event with this id; one lookup."""
         wanted = checked_id(event_id)
-        return self._begin(lambda txn, databases: _key(txn, databases, wanted)) is not None
+        found = self._begin(lambda txn, databases: _key(txn, databases, wanted), None, wanted)
+        return found is not None
 
     def __len__(self) -> int:
         """Return the number of events; O(1)."""
@@ -88,7 +89,7 @@ class LMDBView(QueryView):
 
     def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         wanted = checked_id(event_id)
-        key = self._begin(lambda txn, databases: _key(txn, databases, wanted), wait)
+        key = self._begin(lambda txn, databases: _key(txn, databases, wanted), wait, wanted)
         if key is None:
             raise EventNotFound(
                 f"after: there is no event with the id {shown(wanted)} to continue after; pass the "
@@ -97,18 +98,18 @@ class LMDBView(QueryView):
         return fmt.decode_key(key)
 
     def _search(self, query: Query, wait: Deadline | None) -> Search:
-        plan, watermark = self._planned(query, wait)
+        plan, watermark = self._planned(query, wait, query)
         executor = Executor(self._read_on, plan, watermark)
         token = None if query.after is None else query.after.token
         return self._track(Search(executor.next_page, token, query))
 
     def _count(self, query: Query, wait: Deadline | None) -> int:
-        plan, watermark = self._planned(query, wait)
+        plan, watermark = self._planned(query, wait, query)
         known = plan.known_count
         return Executor(self._read_on, plan, watermark).count() if known is None else known
 
     def _explain(self, query: Query, wait: Deadline | None) -> str:
-        return str(self._planned(query, wait)[0])
+        return str(self._planned(query, wait, None)[0])  # it shows numbers of all events
 
     def _read_on(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False
@@ -117,9 +118,11 @@ class LMDBView(QueryView):
         self._check_open()
         return self._reads(work, views=views)
 
-    def _planned(self, query: Query, wait: Deadline | None) -> tuple[Plan, bytes]:
+    def _planned(
+        self, query: Query, wait: Deadline | None, concern: Query | None
+    ) -> tuple[Plan, bytes]:
         events, postings, runs, watermark = self._begin(
-            lambda txn, databases: _numbers(txn, databases, query), wait
+            lambda txn, databases: _numbers(txn, databases, query), wait, concern
         )
         return make_plan(query, events, postings, runs=runs * self._signatures), watermark
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from lmdbstore.processes.write_set import EVERYTHING, Fields
+
 if TYPE_CHECKING:
     from lmdbstore.errors import EventStoreException
 
@@ -23,6 +25,7 @@ class Change(ABC):
 
     alone: ClassVar[bool] = False  # whether it needs a transaction of its own
     frees: ClassVar[bool] = False  # whether it frees space, and so may use the reserve for deletes
+    writes: Fields = EVERYTHING  # the events that it may add or remove; not too few
 
     @abstractmethod
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:

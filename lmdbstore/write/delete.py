@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
+from lmdbstore.processes.write_set import one_removed
 
 from .change import Change
 
@@ -27,6 +28,7 @@ class Delete(Change):
         """Delete the event with this id."""
         self._id = event_id
         self._id_key = fmt.text_key(event_id)
+        self.writes = one_removed(self._id_key)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from lmdbstore.contract.checking import checked, checked_columns
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
+from lmdbstore.processes.write_set import all_added, one_added, united
 from lmdbstore.read.runs import RUN
 
 from .change import Change
@@ -24,7 +25,9 @@ from .sign import sign, unsign, unsigned_since
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lmdbstore.contract.checking import Columns
     from lmdbstore.errors import EventStoreException
+    from lmdbstore.processes.write_set import Fields
 
     from .transaction import WriteTransaction
 
@@ -57,6 +60,12 @@ class Batch:
         for place in self._by_time:
             for flag_key in rows.flag_keys[place]:
                 self._postings[flag_key].append(place)
+
+    def write_set(self, columns: Columns) -> Fields:
+        """Return the write set of the events, whose fields these are."""
+        first, last = self._by_time[0], self._by_time[-1]
+        low, high = columns.timestamps[first], columns.timestamps[last]
+        return all_added(self.rows.id_keys, low, high, set(columns.sources), self._postings)
 
     def keys(self, txn: WriteTransaction) -> list[bytes]:
         """Return the timeline keys that the events will get; no local id is used up yet."""
@@ -123,8 +132,9 @@ class Save(Change):
     def __init__(self, event: object) -> None:
         """Check and encode the event; raises InvalidEvent."""
         valid = checked(event)
-        self.id = valid.id
-        self.row = fmt.encode(valid, fmt.TextKeys())
+        self.id, source, time, _, _ = valid
+        self.row = row = fmt.encode(valid, fmt.TextKeys())
+        self.writes = one_added(row.id_key, time, source, row.flag_keys)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
@@ -183,12 +193,16 @@ class SaveMany(Change):
         self._batches: deque[Batch] = deque()
         self.number = 0
         seen: set[bytes] = set()
+        writes: list[Fields] = []
         flag_keys = fmt.TextKeys()  # flags repeat, so each is encoded once and shared
         for columns in checked_columns(events, BATCH_EVENTS):
             batch = Batch(fmt.encode_all(columns, flag_keys))
             self._batches.append(batch)
+            writes.append(batch.write_set(columns))
             self.number += len(batch.rows.times)
             _check_new(seen, batch.rows.id_keys, columns.ids)
+        if writes:
+            self.writes = united(writes)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; raises DuplicateEvent, because some ids are written by then."""

@@ -31,6 +31,7 @@ from lmdbstore.disk.folder import TEMPORARY
 from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
 from lmdbstore.engine.registry import _registry
 from lmdbstore.opening import create as creation
+from lmdbstore.processes.write_set import SIZE
 from tests.tools.planting import writing
 from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
 
@@ -419,7 +420,19 @@ def test_a_missing_side_file_is_recreated(path: Path, *, readonly: bool) -> None
     (path / "barrier").unlink()
     with LMDBEventStore(path, readonly=readonly) as store:
         assert "a" in store
-    assert (path / "barrier").read_bytes() == b"\0"
+    assert (path / "barrier").read_bytes() == bytes(SIZE)
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_barrier_that_is_too_short_is_made_longer_by_a_store_that_may_write(
+    path: Path, *, readonly: bool
+) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event("a"))
+    (path / "barrier").write_bytes(b"\0")
+    with LMDBEventStore(path, readonly=readonly) as store:
+        assert "a" in store
+    assert (path / "barrier").stat().st_size == (1 if readonly else SIZE)
 
 
 def python(code: str) -> str:

@@ -115,7 +115,7 @@ def test_the_first_call_of_a_child_waits_until_its_limit(filled: Path) -> None:
     with LMDBEventStore(filled, timeout=LIMIT) as store, stopped(filled, "write") as other:
 
         def child() -> None:
-            busy(ReadBusy, lambda: store.get("old"), named(other.pid))
+            busy(ReadBusy, lambda: store.get(THEIRS, None), named(other.pid))
             busy(WriteBusy, lambda: store.save(NEW), named(other.pid))
             busy(ReadBusy, store.snapshot, named(other.pid))
 
@@ -322,12 +322,12 @@ def test_a_writer_opens_beside_a_reader_of_its_process_that_waits(filled: Path) 
         threads() as pool,
         stopped(filled, "write") as other,
     ):
-        read = pool.submit(reader.get, "old")
+        read = pool.submit(reader.get, THEIRS)
         assert waiting(read)
         with LMDBEventStore(filled, consistency="snapshot", timeout=0) as store:
             assert "old" in store
             assert waiting(read)
             other.go()
-            assert read.result(LONG).id == "old"
+            assert read.result(LONG).id == THEIRS
             store.save(NEW, timeout=None)
         assert "new" in reader

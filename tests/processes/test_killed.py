@@ -196,6 +196,8 @@ LMDBEventStore(sys.argv[1]).save(Event("new", timestamp=2.0, tags=["f"]))
     ):
         until(lambda: last_commit(path) > before, "nothing is committed")
         reads = [pool.submit(read, store) for read in READS.values()]
+        assert "old" in store  # the outcome does not concern it
+        assert store.count(ts_end=1.5, timeout=0) == 1
         running.kill()
         assert {read.result(LONG) for read in reads} == {not readonly}
         saving_next = saving.replace('"new", timestamp=2.0, tags=["f"]', '"next", timestamp=3.0')

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READS_OF_THE_STORE: Calls = {
-    "in": lambda store, _: "old" in store,
+    "in": lambda store, _: THEIRS in store,
     "len": lambda store, _: len(store),
     "pages": lambda store, _: store.verify(pages=True),
     "backup": lambda store, _: store.backup(f"{store._path}-copy"),
@@ -85,15 +85,15 @@ def test_a_limit_of_the_call_replaces_that_of_the_store(filled: Path) -> None:
         threads() as pool,
     ):
         with stopped(filled, "write") as other:
-            busy(ReadBusy, lambda: patient.get("old", timeout=0), limit=0)
+            busy(ReadBusy, lambda: patient.count(timeout=0), limit=0)
             busy(WriteBusy, lambda: patient.save(NEW, timeout=0), limit=0)
-            busy(ReadBusy, lambda: hasty.get("old"), limit=0)
+            busy(ReadBusy, hasty.count, limit=0)
             busy(WriteBusy, lambda: hasty.save(NEW), named(other.pid), limit=0)
-            read = pool.submit(hasty.get, "old", timeout=None)
+            read = pool.submit(hasty.get, THEIRS, None, timeout=None)
             write = pool.submit(hasty.save, NEW, timeout=None)
             assert waiting(read, write)
             other.go()
-            assert read.result(LONG).id == "old"
+            assert read.result(LONG) == Event(THEIRS, timestamp=9.0)
             write.result(LONG)
         hasty.delete("new")
 
@@ -101,7 +101,7 @@ def test_a_limit_of_the_call_replaces_that_of_the_store(filled: Path) -> None:
 def test_without_a_limit_calls_wait(filled: Path) -> None:
     with LMDBEventStore(filled) as store, threads() as pool:
         with stopped(filled, "write") as other:
-            calls: list[Future[Any]] = [pool.submit(store.get, "old", None)]
+            calls: list[Future[Any]] = [pool.submit(store.get, THEIRS, None)]
             calls += [pool.submit(store.save, NEW), pool.submit(store.delete, "old")]
             opening = pool.submit(LMDBEventStore, filled)
             assert waiting(*calls)
@@ -122,7 +122,7 @@ def test_a_search_waits_before_its_first_page_only(filled: Path) -> None:
 def test_a_reader_with_the_right_to_read_alone_waits_until_its_limit(filled: Path) -> None:
     with LMDBEventStore(filled, readonly=True, timeout=LIMIT) as store:
         with stopped(filled, "write") as other:
-            busy(ReadBusy, lambda: store.get("old"), named(other.pid))
+            busy(ReadBusy, lambda: store.get(THEIRS, None), named(other.pid))
             other.go()
         assert THEIRS in store
 

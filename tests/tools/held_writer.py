@@ -62,8 +62,8 @@ class HeldWriter:
 
 
 @contextmanager
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
+def threads(number: int = 8) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(number) as pool:
         yield pool
 
 

@@ -126,7 +126,7 @@ def test_a_thread_waits_for_the_write_of_another_thread_until_its_limit(
 ) -> None:
     with LMDBEventStore(filled) as store, threads() as pool:
         held = HeldWriter(monkeypatch)
-        write = pool.submit(store.save, NEW)
+        write = pool.submit(store.save, Event(THEIRS))
         assert held.reached.wait(LONG)
         how = {"timeout": LIMIT}
         thread = "another thread of this process" if os.path.exists(LOCKS) else "does not name"
@@ -242,6 +242,6 @@ def test_settling_the_write_of_a_dead_process_waits_until_the_limit(filled: Path
         environment = store._session._environment
         assert environment.barrier.up
         with no_thread_leads(store):
-            busy(ReadBusy, lambda: store.get("old"))
+            busy(ReadBusy, store.count)
         assert [event.id for event in store.search()] == ["old"]
         assert not environment.barrier.up

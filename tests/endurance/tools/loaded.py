@@ -30,8 +30,12 @@ def batch_flag(key: str) -> str:
 
 
 def event(key: str, value: str) -> Event:
-    """Return an event whose content, source and tag all contain the value."""
-    return Event(key, value, float(len(value)), ["all", value], value * 3)
+    """Return an event whose content, source and tag all contain the value.
+
+    Its time is that of the key: so a search can ask for the time of one key, and needs not wait for
+    writes of others.
+    """
+    return Event(key, value, float(key[1:]), ["all", value, batch_flag(key)], value * 3)
 
 
 def read(found: Event | None) -> str | None:
@@ -99,10 +103,13 @@ class Lane:
         self._note(begin, "read", key, read(self.store.get(key, None)), done=True)
 
     def _search(self, _: int) -> None:
-        """Look for a key by its flag."""
+        """Look for a key by a flag of all, by its own flag, or by its time."""
         key = self._key()
+        at = float(key[1:])
+        one: dict[str, Any] = {"ts_start": at, "ts_end": at}
+        query = self.random.choice([{"flags": ["all"]}, {"flags": [batch_flag(key)]}, one])
         begin = time.monotonic_ns()
-        found = read(next((e for e in self.store.search(flags=["all"]) if e.id == key), None))
+        found = read(next((e for e in self.store.search(**query) if e.id == key), None))
         # A search sees no save after its begin, but deletes until its page is read. So the call
         # ends when the page was read, and the result was right at some moment of the call.
         if found is not None:
