@@ -8,7 +8,7 @@ under the barrier's lock: one that py-lmdb begins would wait with the interprete
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import lmdb
 
@@ -39,6 +39,7 @@ __all__ = [
     "doubt_of",
     "is_store",
     "next_local_id",
+    "number_of_events",
     "open_databases",
 ]
 
@@ -48,17 +49,22 @@ T = TypeVar("T")
 class Databases(NamedTuple):
     """The handles of the named databases; see `disk.format`."""
 
-    timeline: Database
+    live: Database
+    runs: Database
     ids: Database
-    flags: Database
+    postings: Database
+    run_postings: Database
+    totals: Database
+    summaries: Database
+    dead: Database
     commits: Database
-    signatures: Database
     meta: Database
 
 
 NAMES = frozenset(name.encode() for name in Databases._fields)
 MAX_DATABASES = 16  # more than exist, for later versions
-DUPLICATES = frozenset([fmt.FLAGS])  # databases of pairs of one size: DUPSORT and DUPFIXED
+# Databases of pairs of one size: DUPSORT and DUPFIXED.
+DUPLICATES = frozenset([fmt.POSTINGS, fmt.RUN_POSTINGS])
 KINDS = [(name.encode(), name.encode() in DUPLICATES) for name in Databases._fields]
 
 
@@ -79,13 +85,14 @@ class Begins(Protocol):
 
     def __call__(
         self,
-        work: Callable[[Transaction[bytes], Databases], T],
+        work: Callable[[Transaction[Any], Databases], T],
         deadline: Deadline | None = None,
         concern: str | Query | None = None,
         /,
     ) -> T:
         """Run `work`, and return what it returns; wait for a write until the deadline.
 
+        It may read memory views instead of copies, and returns none of them.
         `concern` is what the result depends on: all events; or those that a query finds, and which
         `work` does not count; or one id: then `work` returns None if there is no such event.
         """
@@ -105,7 +112,7 @@ def bytes_in_use(txn: Transaction[bytes], databases: Databases) -> dict[str, int
     }
 
 
-def next_local_id(txn: Transaction[bytes], databases: Databases) -> bytes:
+def next_local_id(txn: Transaction[Any], databases: Databases) -> bytes:
     """Return the next local id, encoded: the watermark of the events saved so far.
 
     Raises:
@@ -114,7 +121,15 @@ def next_local_id(txn: Transaction[bytes], databases: Databases) -> bytes:
     found = txn.get(fmt.NEXT, db=databases.meta)
     if found is None:
         raise StoreDamaged("the store's next local id is missing")
-    return found
+    return bytes(found)
+
+
+def number_of_events(txn: Transaction[Any], databases: Databases) -> int:
+    """Return the number of events, live and sealed; O(1)."""
+    sealed = txn.get(fmt.SEALED, db=databases.meta)
+    if sealed is None:
+        raise StoreDamaged("the store's number of sealed events is missing")
+    return txn.stat(databases.live)["entries"] + fmt.decode_number(bytes(sealed))
 
 
 def create_databases(environment: lmdb.Environment) -> None:
@@ -129,6 +144,7 @@ def create_databases(environment: lmdb.Environment) -> None:
         (fmt.FORMAT, fmt.encode_checked(fmt.VERSION), meta),
         (fmt.IDENTITY, fmt.encode_identity(os.urandom(fmt.IDENTITY_SIZE)), meta),
         (fmt.NEXT, fmt.encode_number(1), meta),
+        (fmt.SEALED, fmt.encode_number(0), meta),
         (fmt.TRANSACTION, fmt.encode_checked(txn.id()), None),
     ):
         if not txn.put(key, value, db=database):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from lmdbstore.contract.query import LOCAL_IDS, Position
@@ -11,44 +11,51 @@ from lmdbstore.errors import EventStoreException, StoreDamaged, shown
 from lmdbstore.threads.reentry import half_imported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "CHECKSUM",
     "FIRST_KEY",
+    "IDENTITY_SIZE",
     "KEY",
     "LAST_KEY",
     "LONG_KEY",
     "NO_LOCAL_ID",
-    "TextKeys",
+    "SEVERAL",
+    "Summary",
     "after_key",
     "before_key",
-    "below_watermark",
     "checksum",
-    "checksum_in_commit",
-    "checksum_in_id",
+    "commit_entry",
     "decode_checked",
+    "decode_commit",
     "decode_identity",
     "decode_key",
     "decode_number",
+    "decode_summary",
     "decode_time",
     "encode_checked",
     "encode_identity",
     "encode_number",
     "encode_time",
-    "filter_length",
     "first_key",
-    "id_entry",
+    "flag_in",
+    "flag_key",
+    "id_key",
+    "is_flag",
     "is_local_id",
     "is_timeline_key",
+    "is_whole",
     "join_key",
-    "key_in",
     "last_key",
     "local_id_of",
-    "run_end",
-    "run_value",
+    "local_ids_of",
+    "posting_key",
+    "run_posting",
+    "signature_in",
+    "slot_in",
+    "source_key",
     "text_key",
-    "time_in_commit",
     "time_of",
     "timeline_key",
 ]
@@ -57,7 +64,6 @@ TIME = 8  # bytes of a timestamp
 KEY = 16  # bytes of a timeline key
 FIRST_KEY, LAST_KEY = bytes(KEY), b"\xff" * KEY  # no event has either
 NO_LOCAL_ID = bytes(8)
-RUN_END = KEY  # bytes of the end of a run, after its filter
 LONG_KEY = 511  # bytes; LMDB's limit for keys and for values of DUPSORT databases
 DIGEST = 32  # bytes
 CHECKSUM = 4  # bytes
@@ -68,6 +74,11 @@ _NUMBER = struct.Struct(">Q")
 _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 _HIGHEST = (1 << 128) - 1
+_SUMMARY = struct.Struct(">HQ")
+_SLOT = struct.Struct(">H")
+SEVERAL = (1 << 16) - 1  # instead of a slot: no run has so many events
+FLAG, SOURCE = "f", "s"  # what the key of a term begins with
+UUID_TEXT, UUID_SIZE = 36, 16  # characters, and bytes
 
 
 def checksum(data: bytes) -> bytes:
@@ -156,14 +167,14 @@ def local_id_of(key: bytes) -> bytes:
     return key[TIME:]
 
 
+def local_ids_of(keys: Iterable[bytes]) -> list[int]:
+    """Return the local ids in timeline keys."""
+    return [int.from_bytes(key[TIME:]) for key in keys]
+
+
 def is_local_id(data: bytes) -> bool:
     """Whether an encoded number is a local id that an event can have."""
     return len(data) == len(NO_LOCAL_ID) and 0 < decode_number(data) < LOCAL_IDS
-
-
-def below_watermark(keys: Sequence[bytes], watermark: bytes) -> list[int]:
-    """Return the numbers of the timeline keys whose local id is below an encoded one."""
-    return [n for n, key in enumerate(keys) if key[TIME:] < watermark]
 
 
 def first_key(seconds: float) -> bytes:
@@ -187,34 +198,72 @@ def before_key(key: bytes) -> bytes:
 
 
 def text_key(text: str) -> bytes:
-    """Encode an id or a flag as a key of `ids` or `flags`."""
+    """Encode a text as a key."""
     # A lone surrogate is never stored, so it is never found.
     data = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
-    if 0 < len(data) < LONG_KEY:
-        return data
+    return data if 0 < len(data) < LONG_KEY else _long_key(data)
+
+
+def _long_key(data: bytes) -> bytes:
     try:
         from hashlib import blake2b  # it loads OpenSSL, and few texts need it
     except ImportError as error:
-        raise half_imported(EventStoreException, f"the long text {shown(text)}", error) from error
+        raise half_imported(EventStoreException, f"the long text {shown(data)}", error) from error
     digest = blake2b(data, digest_size=DIGEST).digest()
     return data[: LONG_KEY - DIGEST].ljust(LONG_KEY - DIGEST, b"\0") + digest
 
 
-class TextKeys(dict[str, bytes]):
-    """The keys of texts that repeat, each made once."""
+def flag_key(flag: str) -> bytes:
+    """Encode a flag as the key of a term."""
+    return text_key(FLAG + flag)
 
-    def __missing__(self, text: str) -> bytes:
-        """Make the key of a new text."""
-        key = self[text] = text_key(text)
-        return key
+
+def source_key(source: str) -> bytes:
+    """Encode a source as the key of a term."""
+    return text_key(SOURCE + source)
+
+
+def is_flag(key: bytes) -> bool:
+    """Whether the key of a term is that of a flag."""
+    return key.startswith(FLAG.encode())
+
+
+def is_whole(key: bytes) -> bool:
+    """Whether the key of a term tells the whole term."""
+    return len(key) < LONG_KEY
+
+
+def flag_in(key: bytes) -> str:
+    """Return the flag in the key of a term that is not a long one; raises ValueError."""
+    text = key.decode()
+    if not text.startswith(FLAG):
+        raise ValueError("it does not begin as the key of a flag does")
+    return text.removeprefix(FLAG)
+
+
+def id_key(event_id: str) -> bytes:
+    """Encode an id as a key of `ids`."""
+    if (
+        len(event_id) == UUID_TEXT
+        and event_id[8] == event_id[13] == event_id[18] == event_id[23] == "-"
+    ):
+        digits = event_id.replace("-", "")
+        try:
+            raw = bytes.fromhex(digits)
+        except ValueError:
+            raw = b""
+        if len(raw) == UUID_SIZE and raw.hex() == digits:
+            return raw
+    key = text_key(event_id)
+    # The keys of 16 bytes are those of UUIDs.
+    if len(key) == UUID_SIZE:
+        return key + b"\0"
+    if len(key) == UUID_SIZE + 1 and key.endswith(b"\0"):
+        return _long_key(key)
+    return key
 
 
 # -- the entries of indexes ------------------------------------------------------------------------
-
-
-def id_entry(key: bytes, record_checksum: bytes) -> bytes:
-    """Return the value of `ids` for a timeline key and the checksum of its record."""
-    return key + record_checksum
 
 
 def is_timeline_key(key: bytes) -> bool:
@@ -222,36 +271,52 @@ def is_timeline_key(key: bytes) -> bool:
     return len(key) == KEY
 
 
-def key_in(entry: bytes) -> bytes:
-    """Return the timeline key in a value of `ids`."""
-    return entry[:KEY]
+def run_posting(end: bytes, slots: Sequence[int]) -> bytes:
+    """Return the value of `run_postings` for a run in which a term has these slots."""
+    return end + _SLOT.pack(slots[0] if len(slots) == 1 else SEVERAL)
 
 
-def checksum_in_id(entry: bytes) -> bytes:
-    """Return the checksum in a value of `ids`."""
-    return entry[KEY:]
+def posting_key(posting: bytes | memoryview) -> bytes:
+    """Return the timeline key, or the end of a run, in a posting."""
+    return bytes(posting[:KEY])
 
 
-def time_in_commit(entry: bytes) -> bytes:
-    """Return the encoded timestamp in a value of `commits`."""
-    return entry[:TIME]
+def slot_in(posting: bytes | memoryview) -> int:
+    """Return the slot in a value of `run_postings`, or SEVERAL."""
+    return int.from_bytes(posting[KEY:])
 
 
-def checksum_in_commit(entry: bytes) -> bytes:
-    """Return the checksum in a value of `commits`."""
-    return entry[TIME:]
+class Summary(NamedTuple):
+    """What `summaries` notes of a run."""
+
+    events: int  # that are not deleted
+    highest: int  # a local id that is not below any in the run
+    signature: bytes | memoryview
+
+    def encode(self) -> bytes:
+        """Return the value of `summaries`."""
+        return _SUMMARY.pack(self.events, self.highest) + bytes(self.signature)
 
 
-def run_value(filter_: bytes, end: bytes) -> bytes:
-    """Return the value of `signatures` for a run with this filter and this end."""
-    return filter_ + end
+def decode_summary(value: bytes | memoryview) -> Summary:
+    """Decode a value of `summaries`; raises StoreDamaged if it is cut off."""
+    try:
+        events, highest = _SUMMARY.unpack_from(value)
+    except struct.error as error:
+        raise StoreDamaged(f"{shown(bytes(value))} is not the summary of a run") from error
+    return Summary(events, highest, value[_SUMMARY.size :])
 
 
-def filter_length(value: bytes | memoryview) -> int:
-    """Return the bytes of the filter, which a value of `signatures` begins with."""
-    return len(value) - RUN_END
+def signature_in(value: memoryview) -> memoryview:
+    """Return the signature in a value of `summaries`."""
+    return value[_SUMMARY.size :]
 
 
-def run_end(value: bytes | memoryview) -> bytes:
-    """Return the first key after a run."""
-    return bytes(value[-RUN_END:])
+def commit_entry(lowest: int, end: bytes) -> bytes:
+    """Return the value of `commits` for a run with this lowest local id and this key."""
+    return encode_number(lowest) + end
+
+
+def decode_commit(value: bytes) -> tuple[int, bytes]:
+    """Return the lowest local id and the key of a run, from a value of `commits`."""
+    return decode_number(value[:TIME]), value[TIME:]

@@ -15,7 +15,7 @@ from .meta_page import META_PAGES, Meta, meta_at
 from .raw_pages import NO_ROOT, Pages, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 __all__ = ["last_state"]
 
@@ -24,12 +24,13 @@ BITS = 64  # of a number
 
 
 def last_state(
-    file: BinaryIO, tell: Callable[[str], None], needed: bytes = b""
+    file: BinaryIO, tell: Callable[[str], None], needed: Collection[bytes] = ()
 ) -> tuple[Pages, dict[bytes, Tree]]:
     """Return the pages of a file, and the named databases of its last state that can be read.
 
-    It uses the later one of the two states in which the database `needed` can be found. Nothing is
-    lost by one flipped bit in the transaction or the root of a meta page, nor by one in a note.
+    It uses the state in which most of the databases `needed` can be found; of two the later one.
+    Nothing is lost by one flipped bit in the transaction or the root of a meta page, nor by one in
+    a note.
     `tell` is called with a text about anything that cannot be read, now and when the pages are
     read.
 
@@ -46,14 +47,22 @@ def last_state(
         tell(f"the meta pages are of the transactions {numbers}, which do not follow each other")
     following = {meta.transaction + 1 for meta in metas}
     states = [_state(file, meta, following, tell) for meta in metas if meta.root != NO_ROOT]
+    best: tuple[Pages, dict[bytes, Tree]] = Pages(file, metas[0].page_size, tell), {}
     for state in sorted(states, reverse=True):
         pages = Pages(file, state.page_size, tell)
         trees = pages.trees(state.root)
-        if needed in trees or (trees and not needed):
+        missing = [name.decode() for name in needed if name not in trees]
+        if trees and not missing:
             return pages, trees
-        what = needed.decode() or "databases"
+        what = " and no ".join(missing) or "databases"
         tell(f"the state of transaction {state.transaction} has no {what} that can be read")
-    return Pages(file, metas[0].page_size, tell), {}
+        if _found(trees, needed) > _found(best[1], needed):
+            best = pages, trees
+    return best
+
+
+def _found(trees: dict[bytes, Tree], needed: Collection[bytes]) -> int:
+    return sum(name in trees for name in needed)
 
 
 def _metas(file: BinaryIO) -> list[Meta]:

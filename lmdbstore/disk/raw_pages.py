@@ -8,12 +8,14 @@ The layout is that of LMDB 0.9 (`mdb.c`: MDB_page, MDB_node, MDB_db) on 64-bit m
 begins with its number (8 bytes), padding (2), flags (2), and the ends of its table of offsets and
 of its free space (2 each). An overflow page has the number of its pages (4) instead of the last
 two. A node has the size of its value in two halves (2 each), flags (2), the length of its key (2),
-the key, and the value; in a branch, the first six bytes are the number of a page.
+the key, and the value; in a branch, the first six bytes are the number of a page. In a database of
+pairs of one size, several values of a key are a small page inside of the node, or a tree of their
+own; they lie side by side after the header of a page, whose padding is their size.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -26,8 +28,8 @@ __all__ = ["NO_ROOT", "Pages", "Tree"]
 
 HEADER = 16  # bytes of the header of a page
 NODE = 8  # bytes of the header of a node
-BRANCH, LEAF, OVERFLOW = 1, 2, 4  # flags of pages
-BIG, SUBTREE = 1, 2  # flags of nodes: a value in overflow pages; a named database
+BRANCH, LEAF, OVERFLOW, ONE_SIZE = 1, 2, 4, 32  # flags of pages
+BIG, SUBTREE, PAIRS = 1, 2, 4  # flags of nodes: a value in overflow pages; a tree; several values
 DB_ENTRIES, DB_ROOT, DB_END = 32, 40, 48  # in an MDB_db
 NO_ROOT = (1 << 64) - 1  # of an empty tree
 DEEPEST = 32  # levels of a tree (CURSOR_STACK)
@@ -112,22 +114,67 @@ class Pages:
 
         `big` allows a value that is not stored in its page.
         """
-        number = None if tree is None else tree.root
+        node = None if tree is None else self._find(tree.root, key)
+        right = node is not None and node.flags in ((0, BIG) if big else (0,))
+        return self._value(node) if node is not None and right else None
+
+    def _find(self, root: int, key: bytes) -> _Node | None:
+        """Return the node of a key, or None if it is not found in what can be read."""
+        number = root
         for _ in range(DEEPEST):
-            found = None if number is None else self._nodes(number)
+            found = self._nodes(number)
             if found is None:
                 return None
             is_branch, nodes = found
-            # The first key of a branch page is never compared: it may be empty.
-            place = bisect_right(nodes, key, lo=1 if is_branch else 0, key=lambda node: node.key)
-            if not place:
-                return None
-            node = nodes[place - 1]
-            if not is_branch:
-                right = node.key == key and node.flags in ((0, BIG) if big else (0,))
-                return self._value(node) if right else None
+            node = _last_up_to(nodes, key, is_branch=is_branch)
+            if node is None or not is_branch:
+                return node if node is not None and node.key == key else None
             number = node.page
         return None
+
+    def ceiling(self, tree: Tree | None, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first entry that can be read whose key is not below `key`."""
+        places = [] if tree is None else [tree.root]
+        seen: set[int] = set()
+        while places:
+            number = places.pop()
+            found = None if number in seen else self._nodes(number)
+            seen.add(number)
+            if found is None:
+                continue
+            is_branch, nodes = found
+            if is_branch:
+                first = _last_up_to(nodes, key, is_branch=True) or nodes[0]
+                places += [node.page for node in reversed(nodes[nodes.index(first) :])]
+                continue
+            for node in nodes[bisect_left(nodes, key, key=_key) :]:
+                value = self._value(node)
+                if value is not None:
+                    return node.key, value
+        return None
+
+    def has(self, tree: Tree | None, key: bytes) -> bool:
+        """Whether a key is found in what can be read."""
+        return tree is not None and self._find(tree.root, key) is not None
+
+    def has_pair(self, tree: Tree | None, key: bytes, value: bytes) -> bool:
+        """Whether a database of pairs of one size has a pair, in what can be read."""
+        node = None if tree is None else self._find(tree.root, key)
+        if node is None or not node.flags & PAIRS:
+            return node is not None and not node.flags and node.value == value
+        if node.flags == PAIRS:
+            return value in _side_by_side(node.value)
+        number = number_at(node.value, DB_ROOT, 8)
+        for _ in range(DEEPEST):
+            found = self._nodes(number)
+            if found is None or not found[0]:
+                page = self._read(number * self.page_size, self.page_size)
+                return value in _side_by_side(page)
+            below = _last_up_to(found[1], value, is_branch=True)
+            if below is None:
+                return False
+            number = below.page
+        return False
 
     def _read(self, at: int, size: int) -> bytes:
         if not 0 <= at <= self._size:
@@ -184,6 +231,29 @@ class Pages:
             or number_at(head, 10, 2) != OVERFLOW
             or room < node.size
         ):
-            return None
+            # Where events are, a checksum decides whether it is the value.
+            self._tell(f"page {node.page} does not begin as a large value does")
         value = self._read(at + HEADER, node.size)
         return value if len(value) == node.size else None
+
+
+def _key(node: _Node) -> bytes:
+    return node.key
+
+
+def _last_up_to(nodes: list[_Node], key: bytes, *, is_branch: bool) -> _Node | None:
+    """Return the last node whose key is not above `key`.
+
+    The first key of a branch page is never compared: it may be empty.
+    """
+    place = bisect_right(nodes, key, lo=1 if is_branch else 0, key=_key)
+    return nodes[place - 1] if place else None
+
+
+def _side_by_side(page: bytes) -> list[bytes]:
+    """Return the values of a page that has values of one size; none of another page."""
+    size, kind, lower = (number_at(page, at, 2) for at in (8, 10, 12))
+    if not size or not kind & ONE_SIZE or not lower >= HEADER:
+        return []
+    end = min(HEADER + (lower - HEADER) // 2 * size, len(page))
+    return [page[at : at + size] for at in range(HEADER, end, size)]

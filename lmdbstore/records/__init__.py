@@ -1,0 +1,1 @@
+"""The bytes of events: records, and runs of many of them."""

@@ -1,0 +1,397 @@
+"""Reading a run: events by slot, by key, by term and by pattern; see `records.layout`.
+
+Rules: a value is a view of the map, and ends with the transaction; nothing that is returned refers
+to it. What the front says is used only after `check_front`, and a section only after its own check;
+one event alone is checked by the checksum of its record instead. Slots are given rising.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_left, bisect_right
+from itertools import compress, count
+from operator import itemgetter
+from struct import error as struct_error
+from typing import TYPE_CHECKING, Any
+
+from lmdbstore.disk import format as fmt
+from lmdbstore.errors import StoreDamaged
+
+from .decoding import decode_events, decode_parts
+from .events import Events
+from .layout import (
+    ASCENDING,
+    ASCII,
+    FIRST_TIME,
+    HEAD,
+    HEAD_SIZE,
+    LOCAL_ID_SPAN,
+    ONE_LINE,
+    PAIR_AT,
+    ROW_PAIR,
+    ROW_SIZE,
+    digest,
+    record_checksum,
+)
+from .record import decode_headers, encode_times
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmdbstore.contract.event import Event
+
+    from .pack import Directory
+    from .record import Headers, TermKeys
+
+__all__ = ["Run", "Slots", "positions"]
+
+Slots = range | list[int]
+
+COLUMNS = ROW_SIZE // 4  # numbers of 4 bytes in a row
+FEW = 16  # of so many events, one is read by itself rather than with all of its section
+
+_BITS = [[slot for slot in range(8) if byte >> slot & 1] for byte in range(256)]
+_EXPANDED = [bytes(byte >> slot & 1 for slot in range(8)) for byte in range(256)]
+
+
+def positions(bits: bytes) -> list[int]:
+    """Return the slots in a bitmap."""
+    return list(compress(count(), b"".join(map(_EXPANDED.__getitem__, bits))))
+
+
+class Run:
+    """A sealed run, as long as its value may be read."""
+
+    __slots__ = (
+        "_checksums",
+        "_contents_at",
+        "_ends_at",
+        "_headers_at",
+        "_slots_at",
+        "_terms_at",
+        "_value",
+        "end",
+        "events",
+        "highest",
+        "kinds",
+        "lowest",
+    )
+
+    def __init__(self, end: bytes, value: bytes | memoryview) -> None:
+        """Read the value of the run with the key `end`; raises StoreDamaged if it is too short."""
+        self.end = end
+        self._value = memoryview(value)
+        try:
+            numbers = HEAD.unpack_from(value)
+        except struct_error as error:
+            raise self.damaged("its head is cut off") from error
+        self._checksums = numbers[:3]
+        self.lowest, self.highest, self.events, self.kinds = numbers[3:7]
+        places = numbers[8:]
+        self._terms_at, self._ends_at, self._slots_at, self._headers_at, self._contents_at = places
+
+    def __len__(self) -> int:
+        """Return the bytes of the value."""
+        return len(self._value)
+
+    def damaged(self, what: str) -> StoreDamaged:
+        """Return the exception for damage to this run."""
+        at = fmt.decode_key(self.end).timestamp if fmt.is_timeline_key(self.end) else self.end
+        return StoreDamaged(
+            f"the run of events that ends at the time {at!r} is not what was written: {what}"
+        )
+
+    # -- checks -----------------------------------------------------------------------------------
+
+    def check_front(self) -> None:
+        """Compare the checksum of the front; raises StoreDamaged."""
+        if digest(self._value[8 : self._headers_at]) != self._checksums[0]:
+            raise self.damaged("its front does not agree with its checksum")
+
+    def check_headers(self) -> None:
+        """Compare the checksum of the headers; raises StoreDamaged."""
+        if digest(self._value[self._headers_at : self._contents_at]) != self._checksums[1]:
+            raise self.damaged("its headers do not agree with their checksum")
+
+    def check_contents(self) -> None:
+        """Compare the checksum of the contents; raises StoreDamaged."""
+        if digest(self._value[self._contents_at :]) != self._checksums[2]:
+            raise self.damaged("its contents do not agree with their checksum")
+
+    # -- places -----------------------------------------------------------------------------------
+
+    def _numbers(self) -> Any:
+        """Return the rows as numbers of 4 bytes."""
+        rows = self._value[HEAD_SIZE + ROW_SIZE : self._terms_at]
+        if sys.byteorder == "little":
+            return rows.cast("I")
+        return _swapped("I", rows)
+
+    def seconds(self) -> Any:
+        """Return the timestamps, as a sequence."""
+        rows = self._value[HEAD_SIZE + ROW_SIZE : self._terms_at]
+        if sys.byteorder == "little":
+            return rows.cast("d")[:: ROW_SIZE // 8]
+        return _swapped("d", rows)[:: ROW_SIZE // 8]
+
+    def local_ids(self) -> Sequence[int]:
+        """Return the local ids."""
+        if self.kinds & ASCENDING:
+            return range(self.lowest, self.lowest + self.events)
+        return [self.lowest + offset for offset in self._numbers()[2::COLUMNS].tolist()]
+
+    def local_ids_at(self, slots: Slots) -> Sequence[int]:
+        """Return the local ids of some events."""
+        if self.kinds & ASCENDING:
+            lowest = self.lowest
+            if isinstance(slots, range):
+                return range(lowest + slots.start, lowest + slots.stop, slots.step)
+            return [lowest + slot for slot in slots]
+        found = self.local_ids()
+        return [found[slot] for slot in slots]
+
+    def key(self, slot: int) -> bytes:
+        """Return the timeline key of an event."""
+        _, _, time, offset, _, _, _ = ROW_PAIR.unpack_from(self._value, PAIR_AT + ROW_SIZE * slot)
+        return fmt.join_key(fmt.encode_time(time), fmt.encode_number(self.lowest + offset))
+
+    def keys(self) -> list[bytes]:
+        """Return all timeline keys."""
+        times = encode_times(self.seconds().tolist())
+        return list(map(fmt.join_key, times, map(fmt.encode_number, self.local_ids())))
+
+    def span(self, low: bytes, high: bytes) -> range:
+        """Return the slots of the events in a range of timeline keys, both ends included."""
+        events = self.events
+        if low <= self.key(0):
+            begin = 0
+        elif low > self.key(events - 1):
+            return range(0)
+        else:
+            begin = self._place(low)
+        if high >= self.end or high >= self.key(events - 1):
+            return range(begin, events)
+        if high < self.key(0):
+            return range(0)
+        stop = self._place(high)
+        return range(begin, stop + (self.key(stop) == high))
+
+    def begins_after(self, seconds: float) -> bool:
+        """Whether all events are after a time."""
+        first: float = FIRST_TIME.unpack_from(self._value)[0]
+        return first > seconds
+
+    def _place(self, key: bytes) -> int:
+        """Return the first slot whose key is not below one that lies inside the run."""
+        timestamp, local_id = fmt.decode_key(key)
+        seconds = self.seconds()
+        slot = bisect_left(seconds, timestamp)
+        stop = bisect_right(seconds, timestamp, slot)
+        if slot == stop:
+            return slot
+        return slot + bisect_left(self.local_ids_at(range(slot, stop)), local_id)
+
+    def slot_of(self, key: bytes) -> int:
+        """Return the slot of an event by its timeline key, or -1."""
+        local_id = fmt.decode_number(fmt.local_id_of(key))
+        offset = local_id - self.lowest
+        if self.kinds & ASCENDING:
+            return offset if 0 <= offset < self.events and self.key(offset) == key else -1
+        if not 0 <= offset < LOCAL_ID_SPAN:
+            return -1
+        slot = bisect_left(self.seconds(), fmt.decode_time(fmt.time_of(key)))
+        while slot < self.events:
+            found = self.key(slot)
+            if found >= key:
+                return slot if found == key else -1
+            slot += 1
+        return -1
+
+    # -- terms ------------------------------------------------------------------------------------
+
+    def find(self, term: bytes) -> int:
+        """Return the number of a term in the run, by the digest of its key in bytes, or -1."""
+        terms = bytes(self._value[self._terms_at : self._ends_at])
+        at = terms.find(term)
+        while at >= 0 and at & 7:
+            at = terms.find(term, at + 1)
+        return at >> 3 if at >= 0 else -1
+
+    def _cell(self, number: int) -> memoryview:
+        ends, slots = self._ends_at + 4 * number, self._slots_at
+        begin = int.from_bytes(self._value[ends : ends + 4], "little")
+        end = int.from_bytes(self._value[ends + 4 : ends + 8], "little")
+        return self._value[slots + 2 * begin : slots + 2 * end]
+
+    def slots(self, number: int) -> list[int]:
+        """Return the slots of a term by its number in the run."""
+        cell = self._cell(number)
+        if len(cell) * 8 >= self.events:
+            return positions(bytes(cell))
+        return _pairs(cell)
+
+    def common(self, numbers: Sequence[int]) -> list[int]:
+        """Return the slots that have all of these terms."""
+        if len(numbers) == 1:
+            return self.slots(numbers[0])
+        cells = [self._cell(number) for number in numbers]
+        lists = [cell for cell in cells if len(cell) * 8 < self.events]
+        maps = [cell for cell in cells if len(cell) * 8 >= self.events]
+        if not lists:
+            bits = int.from_bytes(maps[0], "little")
+            for cell in maps[1:]:
+                bits &= int.from_bytes(cell, "little")
+            return positions(bits.to_bytes(len(maps[0]), "little"))
+        found, *others = map(_pairs, lists)
+        for other in map(set, others):
+            found = [slot for slot in found if slot in other]
+        for cell in maps:
+            found = [slot for slot in found if cell[slot >> 3] >> (slot & 7) & 1]
+        return found
+
+    def directory(self) -> Directory:
+        """Return the slots of every term, by digest."""
+        terms = self._value[self._terms_at : self._ends_at]
+        digests = terms.cast("Q") if sys.byteorder == "little" else _swapped("Q", terms)
+        return {term: self.slots(number) for number, term in enumerate(digests)}
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def part(self, slot: int) -> tuple[memoryview, memoryview]:
+        """Return the header and the content of an event, after a check of its record."""
+        value = self._value
+        header_at, content_at, _, _, header_end, content_end, checksum = ROW_PAIR.unpack_from(
+            value, PAIR_AT + ROW_SIZE * slot
+        )
+        header = value[self._headers_at + header_at : self._headers_at + header_end - 1]
+        content = value[self._contents_at + content_at : self._contents_at + content_end - 1]
+        if record_checksum(b"\n".join((header, content))) != checksum:
+            raise self.damaged(f"event {slot} of it does not agree with its checksum")
+        return header, content
+
+    def record_size(self, slot: int) -> int:
+        """Return the bytes of the record of an event."""
+        header_at, content_at, _, _, header_end, content_end, _ = ROW_PAIR.unpack_from(
+            self._value, PAIR_AT + ROW_SIZE * slot
+        )
+        size: int = header_end - header_at + content_end - content_at - 1
+        return size
+
+    def event(self, slot: int) -> Event:
+        """Decode one event; raises StoreDamaged."""
+        return decode_parts([self.part(slot)])[0]
+
+    def select(self, slots: Slots) -> list[Event]:
+        """Decode events; raises StoreDamaged."""
+        number = len(slots)
+        if number * FEW < self.events:
+            return decode_parts(list(map(self.part, slots))) if number else []
+        self.check_headers()
+        self.check_contents()
+        if isinstance(slots, list) and slots[-1] - slots[0] == number - 1:
+            slots = range(slots[0], slots[-1] + 1)
+        if isinstance(slots, range):
+            return self._neighbours(slots)
+        headers = self._gathered(3, self._headers_at, self._contents_at, slots)
+        return decode_events(headers, self._texts(slots))
+
+    def _gathered(self, column: int, begin: int, end: int | None, slots: list[int]) -> bytes:
+        """Return the parts of some events in a section, with the joints between them."""
+        section, places = bytes(self._value[begin:end]), self._begins(column)
+        pick = itemgetter(*slots)
+        cuts = map(slice, pick(places), pick(places[1:]))  # each with the joint after it
+        joined = b"".join(map(section.__getitem__, cuts))
+        return joined if slots[-1] == self.events - 1 else joined[:-1]
+
+    def _neighbours(self, slots: range) -> list[Event]:
+        ends = self._numbers()
+        first, last = slots.start, slots.stop - 1
+        begin = ends[3 + COLUMNS * (first - 1)] if first else 0
+        end = ends[3 + COLUMNS * last] - 1
+        at = self._headers_at
+        return decode_events(self._value[at + begin : at + end], self._texts(slots))
+
+    def _texts(self, slots: Slots) -> list[str]:
+        """Return the contents of some events."""
+        if isinstance(slots, range) and self.kinds & ONE_LINE:
+            ends = self._numbers()
+            begin = ends[4 + COLUMNS * (slots.start - 1)] if slots.start else 0
+            end = ends[4 + COLUMNS * (slots.stop - 1)] - 1
+            at = self._contents_at
+            return str(self._value[at + begin : at + end], "utf-8").split("\n")
+        if self.kinds & ONE_LINE and isinstance(slots, list):
+            return str(self._gathered(4, self._contents_at, None, slots), "utf-8").split("\n")
+        contents, ends = self.contents(), self._ends(4)
+        if self.kinds & ASCII:
+            text = str(contents, "ascii")
+            return [text[ends[slot - 1] : ends[slot] - 1] for slot in slots]
+        return [str(contents[ends[slot - 1] : ends[slot] - 1], "utf-8") for slot in slots]
+
+    def _ends(self, column: int) -> list[int]:
+        """Return where the part after each event begins; before the first, at -1, there is a 0."""
+        ends: list[int] = self._numbers()[column::COLUMNS].tolist()
+        ends.append(0)
+        return ends
+
+    def _begins(self, column: int) -> list[int]:
+        """Return where the part of each event begins, and where one after the last would."""
+        begins: list[int] = self._numbers()[column::COLUMNS].tolist()
+        begins.insert(0, 0)
+        return begins
+
+    def _section(self, begin: int, end: int | None = None) -> memoryview:
+        return self._value[begin:end]
+
+    def contents(self) -> memoryview:
+        """Return all contents, joined by newlines."""
+        return self._section(self._contents_at)
+
+    def content_ends(self) -> list[int]:
+        """Return where the content after each event begins, and 0 last: before the first one."""
+        return self._ends(4)
+
+    def each_content(self) -> list[bytes]:
+        """Return the content of each event."""
+        contents = bytes(self.contents())
+        return contents.split(b"\n") if self.kinds & ONE_LINE else _cut(contents, self._ends(4))
+
+    def fields(self) -> Headers:
+        """Return the fields of all headers; raises StoreDamaged."""
+        self.check_headers()
+        return decode_headers([self._section(self._headers_at, self._contents_at).tobytes()])
+
+    def unpacked(self, known: TermKeys) -> Events:
+        """Return all events, field by field; raises StoreDamaged."""
+        self.check_front()
+        self.check_headers()
+        self.check_contents()
+        section = bytes(self._section(self._headers_at, self._contents_at))
+        headers = _cut(section, self._ends(3))
+        fields = decode_headers([section])
+        checksums: list[int] = self._numbers()[5::COLUMNS].tolist()
+        return Events(
+            self.keys(),
+            self.seconds().tolist(),
+            list(self.local_ids()),
+            headers,
+            self.each_content(),
+            checksums,
+            list(map(known.of, fields.sources, fields.tags)),
+        )
+
+
+def _cut(section: bytes, ends: list[int]) -> list[bytes]:
+    return [section[ends[n - 1] : ends[n] - 1] for n in range(len(ends) - 1)]
+
+
+def _pairs(cell: memoryview) -> list[int]:
+    if sys.byteorder == "little":
+        return cell.cast("H").tolist()
+    return _swapped("H", cell).tolist()
+
+
+def _swapped(code: Any, data: memoryview) -> array[Any]:
+    numbers = array(code, bytes(data))
+    numbers.byteswap()
+    return numbers
