@@ -131,7 +131,7 @@ class Session(Closable):
             wait = True
         if wait:
             return self._begin_beside(work, deadline, concern)
-        return environment.read(work)
+        return environment.read(work, views=True)
 
     def _begin_beside(
         self,
@@ -143,15 +143,15 @@ class Session(Closable):
         environment = self.current(deadline)
         writes = environment.barrier.in_progress() if self.strict else None
         if writes is None:
-            return environment.read(work)
+            return environment.read(work, views=True)
         if isinstance(concern, str):
             if not writes.may_remove(concern):
-                found = environment.read(work)
+                found = environment.read(work, views=True)
                 if found is not None or not writes.may_add(concern):
                     return found
         elif concern is not None and not writes.may_change(concern):
-            return environment.read(work)
-        return self.after_writes(deadline).read(work)
+            return environment.read(work, views=True)
+        return self.after_writes(deadline).read(work, views=True)
 
     def read(
         self, work: Callable[[Transaction[bytes], Databases], T], /, *, views: bool = False

@@ -16,14 +16,12 @@ __all__ = ["Snapshot"]
 class Snapshot(LMDBView):
     """A view of one state of the store; see `LMDBEventStore.snapshot`."""
 
-    def __init__(
-        self, session: Session, *, signatures: bool, deadline: Deadline | None = None
-    ) -> None:
+    def __init__(self, session: Session, *, deadline: Deadline | None = None) -> None:
         """Take the present state; the reference keeps the session open."""
         self._session = session
         self._when_closed = f"the snapshot of {session.path!r} is closed; take a new one"
         self._held = session.hold(deadline)
-        super().__init__(self._held.read, self._held.begin_read, signatures=signatures)
+        super().__init__(self._held.read, self._held.begin_read)
 
     def _check_open(self) -> None:
         super()._check_open()

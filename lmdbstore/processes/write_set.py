@@ -13,7 +13,7 @@ the write set, begins its transaction, and does not wait if the write cannot cha
 
 Every other read waits as before; so does every read beside a write that publishes `EVERYTHING`,
 because it does not know its events. A write set may say too much, and never too little. It is about
-events: where their records lie, and signatures, may change without being in it.
+events: where their records lie, live or in a run, may change without being in it.
 
 Why this is correct
 -------------------
@@ -75,12 +75,11 @@ the CRC-32 of all that; all numbers are big-endian.
 from __future__ import annotations
 
 import struct
-from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
-from lmdbstore.disk.keys import text_key
+from lmdbstore.disk.keys import flag_key, id_key, source_key
 
 if TYPE_CHECKING:
     import mmap
@@ -121,7 +120,7 @@ class WriteSet(NamedTuple):
 
     def may_add(self, event_id: str) -> bool:
         """Whether the write may add an event with this id."""
-        bits = _bits(text_key(event_id))
+        bits = _bits(id_key(event_id))
         return self.ids & bits == bits
 
     def may_remove(self, event_id: str) -> bool:
@@ -136,9 +135,9 @@ class WriteSet(NamedTuple):
             low, high = (low, min(high, at)) if query.descending else (max(low, at), high)
         if low > self.high or high < self.low:
             return False
-        labels = 0 if query.source is None else _bit(query.source.encode())
+        labels = 0 if query.source is None else _bit(source_key(query.source))
         for flag in query.flags:
-            labels |= _bit(text_key(flag))
+            labels |= _bit(flag_key(flag))
         return self.labels & labels == labels
 
 
@@ -146,21 +145,17 @@ Fields = tuple[bool, float, float, int, int]  # those of a WriteSet; quicker to 
 EVERYTHING = WriteSet(removes=True, low=-inf, high=inf, ids=ANY, labels=ANY)
 
 
-def one_added(id_key: bytes, time: float, source: str, flag_keys: list[bytes]) -> Fields:
-    """Return the write set of one new event."""
+def one_added(id_key: bytes, time: float, terms: list[bytes]) -> Fields:
+    """Return the write set of one new event; `terms` are the keys of its flags and its source."""
     number = crc32(id_key)  # as in `_bits`, without calls, as this is done for each event
-    labels = 1 << (crc32(source.encode()) & 63)
-    for label in map(crc32, flag_keys):
+    labels = 0
+    for label in map(crc32, terms):
         labels |= 1 << (label & 63)
     return False, time, time, 1 << (number & 63) | 1 << (number >> 16 & 63), labels
 
 
 def all_added(
-    id_keys: Collection[bytes],
-    low: float,
-    high: float,
-    sources: Collection[str],
-    flag_keys: Collection[bytes],
+    id_keys: Collection[bytes], low: float, high: float, terms: Collection[bytes]
 ) -> Fields:
     """Return the write set of new events with these fields."""
     ids = labels = ANY
@@ -168,9 +163,9 @@ def all_added(
         ids = 0
         for key in id_keys:
             ids |= _bits(key)
-    if len(flag_keys) + len(sources) <= MOST:
+    if len(terms) <= MOST:
         labels = 0
-        for key in chain(flag_keys, map(str.encode, sources)):
+        for key in terms:
             labels |= _bit(key)
     return False, low, high, ids, labels
 

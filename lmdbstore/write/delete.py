@@ -1,22 +1,45 @@
-"""Deleting events: from the timeline and from every index, in one transaction."""
+"""Deleting events, live or sealed, with everything that refers to them, in one transaction.
+
+Rules: an event of a run is marked as deleted. A run is written again without such events when they
+are one in `SHARE`, and removed when no other is left. The caller gives timeline keys in order.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.keys import local_ids_of
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
 from lmdbstore.processes.write_set import one_removed
+from lmdbstore.records.events import live_events
+from lmdbstore.records.pack import bitmap
+from lmdbstore.records.record import decode_headers
 
 from .change import Change
+from .live import take_live
+from .runs import Runs
 
 if TYPE_CHECKING:
-    from lmdbstore.contract.event import Event
+    from collections.abc import Iterable, Sequence
+
     from lmdbstore.errors import EventStoreException
+    from lmdbstore.records.run import Run
 
     from .transaction import WriteTransaction
 
-__all__ = ["Delete", "erase"]
+__all__ = ["SHARE", "Delete", "Erased", "erase"]
+
+MANY = 16  # keys in a run: then all of its keys are read at once
+SHARE = 8  # a run is written again when one of so many of its events is deleted
+
+
+class Erased(NamedTuple):
+    """What `erase` removed."""
+
+    keys: list[bytes]
+    bytes: int  # of the records
 
 
 class Delete(Change):
@@ -27,27 +50,129 @@ class Delete(Change):
     def __init__(self, event_id: str) -> None:
         """Delete the event with this id."""
         self._id = event_id
-        self._id_key = fmt.text_key(event_id)
+        self._id_key = fmt.id_key(event_id)
+        self._tried = False
         self.writes = one_removed(self._id_key)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        databases = txn.databases
-        entry = txn.get(databases.ids, self._id_key)
-        if entry is None:
+        key = txn.get(txn.databases.ids, self._id_key)
+        if key is None:
             return EventNotFound(f"there is no event with the id {shown(self._id)}")
-        key = fmt.key_in(entry)
-        record = txn.take(databases.timeline, key)
-        if record is None:
+        # To write a run again takes many free pages in a row: a full disk may not have them.
+        rewrite, self._tried = not self._tried, True
+        if not erase(txn, [key], rewrite=rewrite).keys:
             raise StoreDamaged(f"the id {shown(self._id)} is in an index, but its event is not")
-        erase(txn, key, fmt.decode_found(entry, record, self._id))
+        if txn.get(txn.databases.ids, self._id_key) is not None:
+            raise StoreDamaged(f"the id {shown(self._id)} leads to another event")
         return None
 
 
-def erase(txn: WriteTransaction, key: bytes, event: Event) -> None:
-    """Remove an event from all indexes; its record is removed already."""
-    databases = txn.databases
-    txn.remove(databases.ids, fmt.text_key(event.id))
-    for tag in event.tags:
-        txn.remove(databases.flags, fmt.text_key(tag), key)
-    txn.remove(databases.commits, fmt.local_id_of(key))
+def erase(txn: WriteTransaction, keys: Sequence[bytes], *, rewrite: bool = True) -> Erased:
+    """Delete the events with these timeline keys, in order; those that are gone are passed over.
+
+    Without `rewrite` runs are only marked, or removed: that needs less free space.
+
+    Raises:
+        StoreDamaged: an event is not what was written.
+    """
+    erased, size = list[bytes](), 0
+    live: list[tuple[bytes, bytes]] = []
+    ids: list[tuple[bytes, bytes]] = []  # of sealed events, with their keys
+    runs = Runs(txn)
+    share = SHARE if rewrite else 0
+    place = 0
+    while place < len(keys):
+        run = runs.of(keys[place])
+        stop = len(keys) if run is None else bisect_right(keys, run.end, place)
+        sealed: dict[bytes, int] = {}
+        if run is not None:
+            run.check_front()
+            deleted = runs.deleted(run)
+            found = _slots(run, keys[place:stop])
+            sealed = {key: slot for key, slot in found if slot >= 0 and slot not in deleted}
+            if sealed:
+                size += _erase_sealed(runs, run, deleted, sealed, ids, share)
+                erased += sealed
+        for key in keys[place:stop] if len(sealed) < stop - place else ():
+            value = None if key in sealed else txn.get(txn.databases.live, key)
+            if value is not None:
+                live.append((key, value))
+        place = stop
+    runs.finish()
+    _remove_ids(txn, ids)
+    if live:
+        size += _erase_live(txn, live)
+        erased = sorted([*erased, *(key for key, _ in live)])
+    return Erased(erased, size)
+
+
+def _slots(run: Run, keys: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
+    """Return the slot of each event of a run, or -1."""
+    if len(keys) < MANY:
+        return [(key, run.slot_of(key)) for key in keys]
+    if len(keys) == run.events and local_ids_of(keys) == list(run.local_ids()):
+        return zip(keys, range(run.events), strict=True)  # no other event has its local ids
+    slots = {key: slot for slot, key in enumerate(run.keys())}
+    return [(key, slots.get(key, -1)) for key in keys]
+
+
+def _erase_live(txn: WriteTransaction, items: list[tuple[bytes, bytes]]) -> int:
+    events = live_events(items, Runs(txn).known)
+    ids = decode_headers(events.headers).ids
+    _remove_ids(txn, list(zip(map(fmt.id_key, ids), events.keys, strict=True)))
+    take_live(txn, events)
+    return sum(map(len, events.headers)) + sum(map(len, events.contents)) + len(items)
+
+
+def _erase_sealed(  # noqa: PLR0913, PLR0917  a run and its events
+    runs: Runs,
+    run: Run,
+    deleted: set[int],
+    sealed: dict[bytes, int],
+    ids: list[tuple[bytes, bytes]],
+    share: int,
+) -> int:
+    """Delete events of a run, by key and slot, and note their ids; return the bytes of records.
+
+    The run is written again when one in `share` of its events is deleted; 0: it is not.
+    """
+    txn, slots = runs.txn, list(sealed.values())
+    gone = deleted.union(slots)
+    if len(gone) == run.events:
+        return _erase_run(runs, run, sealed, ids)
+    events = run.select(slots)
+    ids += zip([fmt.id_key(event.id) for event in events], sealed, strict=True)
+    runs.count([runs.known.of(event.source, event.tags) for event in events], -len(events))
+    if len(gone) * share >= run.events:
+        runs.rewrite(run, gone)
+    else:
+        txn.set(txn.databases.dead, run.end, bitmap(gone, run.events))
+        summary = runs.summary(run.end)
+        left = summary._replace(events=run.events - len(gone))
+        txn.set(txn.databases.summaries, run.end, left.encode())
+    return sum(map(run.record_size, slots))
+
+
+def _erase_run(
+    runs: Runs, run: Run, sealed: dict[bytes, int], ids: list[tuple[bytes, bytes]]
+) -> int:
+    """Delete the events that are left in a run, and the run."""
+    fields, slots = run.fields(), sealed.values()
+    ids += zip([fmt.id_key(fields.ids[slot]) for slot in slots], sealed, strict=True)
+    terms = runs.known.distinct(fields.sources, fields.tags)
+    if len(sealed) == run.events:
+        runs.remove(run, terms, delete=True)
+    else:
+        of_events = list(map(runs.known.of, fields.sources, fields.tags))
+        runs.count([of_events[slot] for slot in slots], -len(sealed))
+        runs.remove(run, terms)
+    return sum(map(run.record_size, slots))
+
+
+def _remove_ids(txn: WriteTransaction, entries: list[tuple[bytes, bytes]]) -> None:
+    entries.sort()
+    found = txn.take_many(txn.databases.ids, [id_key for id_key, _ in entries])
+    for (id_key, key), led_to in zip(entries, found, strict=True):
+        if led_to != key:
+            raise StoreDamaged(f"the id {shown(id_key)} does not lead to its event")

@@ -8,122 +8,89 @@ single event is put key by key, because a batch of one takes a third more instru
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from itertools import groupby
-from operator import add
+from collections import deque
+from itertools import chain, groupby
+from operator import add, le
 from typing import TYPE_CHECKING, cast
 
 from lmdbstore.contract.checking import checked, checked_columns
 from lmdbstore.disk import format as fmt
-from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
+from lmdbstore.errors import DuplicateEvent, shown
 from lmdbstore.processes.write_set import all_added, one_added, united
-from lmdbstore.read.runs import RUN
+from lmdbstore.records.events import new_events
+from lmdbstore.records.record import Rows, TermKeys, decode_headers, encode, encode_all
 
 from .change import Change
-from .sign import sign, unsign, unsigned_since
+from .damage import place_or_keep, seal_unless_damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from lmdbstore.contract.checking import Columns
     from lmdbstore.errors import EventStoreException
     from lmdbstore.processes.write_set import Fields
+    from lmdbstore.records.events import Events
 
     from .transaction import WriteTransaction
 
 __all__ = ["Batch", "Save", "SaveMany", "apply_all"]
 
 BATCH_EVENTS = 10_000  # events that `SaveMany` sorts and writes at once
-# Records, or postings of one flag: appending this many fills their pages, and costs one seek.
-WORTH_APPENDING = 8
 
 
 class Batch:
-    """Events that are sorted and written at once."""
+    """Events that are written at once."""
 
-    def __init__(self, rows: fmt.Rows) -> None:
+    def __init__(self, rows: Rows) -> None:
         """Hold the encoded rows of the events."""
         self.rows = rows
-        # All of these are made before the write lock is taken, because others wait for that: the
-        # places of the events by id and by time, what is written in these orders, and for each flag
-        # the places of the events that carry it. Local ids rise, so they change no order.
+        # Sorted before the write lock is taken, because others wait for that.
         self._by_id = sorted(range(len(rows.times)), key=rows.id_keys.__getitem__)
         self._ids = list(map(rows.id_keys.__getitem__, self._by_id))
-        self._sort(rows.times)
+        self._by_time: list[int] | None = None  # if they are in another order
+        self._in_order = rows
+        if not all(map(le, rows.times, rows.times[1:])):
+            self._by_time = sorted(range(len(rows.times)), key=rows.times.__getitem__)
+            self._in_order = rows.at(self._by_time)
 
-    def _sort(self, keys: Sequence[bytes]) -> None:
-        """Put records and postings into the order of the keys."""
+    def write_set(self) -> Fields:
+        """Return the write set of the events."""
         rows = self.rows
-        self._by_time = sorted(range(len(keys)), key=keys.__getitem__)
-        self._records = list(map(rows.records.__getitem__, self._by_time))
-        self._postings: defaultdict[bytes, list[int]] = defaultdict(list)
-        for place in self._by_time:
-            for flag_key in rows.flag_keys[place]:
-                self._postings[flag_key].append(place)
-
-    def write_set(self, columns: Columns) -> Fields:
-        """Return the write set of the events, whose fields these are."""
-        first, last = self._by_time[0], self._by_time[-1]
-        low, high = columns.timestamps[first], columns.timestamps[last]
-        return all_added(self.rows.id_keys, low, high, set(columns.sources), self._postings)
+        terms = set(chain.from_iterable(rows.terms))
+        return all_added(rows.id_keys, min(rows.seconds), max(rows.seconds), terms)
 
     def keys(self, txn: WriteTransaction) -> list[bytes]:
         """Return the timeline keys that the events will get; no local id is used up yet."""
         first, times = txn.next_local_id, self.rows.times
         return list(map(add, times, map(fmt.encode_number, range(first, first + len(times)))))
 
-    def write(self, txn: WriteTransaction, keys: list[bytes], *, append: bool = True) -> set[int]:
-        """Write the events with a free id at these keys; return the places of the others.
+    def events(self, keys: list[bytes]) -> Events:
+        """Return the events with these timeline keys, in time order."""
+        if self._by_time is not None:
+            keys = list(map(keys.__getitem__, self._by_time))
+        return new_events(self._in_order, keys)
 
-        `append`: the local ids rise, and are the highest so far.
-        """
+    def write(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
+        """Write the events with a free id at these keys; return the places of the others."""
         taken = self.claim(txn, keys)
-        free = [place for place in range(len(keys)) if place not in taken] if taken else []
-        if free:
-            Batch(self.rows.at(free)).index(txn, [keys[place] for place in free], append=append)
-        elif not taken:
-            self.index(txn, keys, append=append)
+        if not taken:
+            place_or_keep(txn, self.events(keys))
+        elif len(taken) < len(keys):
+            free = [place for place in range(len(keys)) if place not in taken]
+            place_or_keep(txn, new_events(self.rows.at(free), [keys[place] for place in free]))
         return taken
 
     def claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
         """Write the free ids; return the places of the taken ones."""
         ids, id_keys = txn.databases.ids, self.rows.id_keys
         # By id and then by place, so that of two events with the same id the first gets it.
-        entries = map(self.rows.id_entries(keys).__getitem__, self._by_id)
-        items = list(zip(self._ids, entries, strict=True))
+        items = list(zip(self._ids, map(keys.__getitem__, self._by_id), strict=True))
         if txn.put_many(ids, items) == len(items):
             return set()
         return {
             place
             for place, (id_key, key) in enumerate(zip(id_keys, keys, strict=True))
-            if fmt.key_in(txn.get(ids, id_key) or b"") != key
+            if txn.get(ids, id_key) != key
         }
-
-    def index(self, txn: WriteTransaction, keys: list[bytes], *, append: bool) -> None:
-        """Write everything except the ids, which are written already."""
-        if not append:  # local ids in any order decide between events of one time
-            self._sort(keys)
-        timeline = txn.databases.timeline
-        in_order = map(keys.__getitem__, self._by_time)
-        records = list(zip(in_order, self._records, strict=True))
-        at_end = len(records) >= WORTH_APPENDING and records[0][0] > txn.last_key(timeline)
-        _all_new(records, txn.put_many(timeline, records, append=at_end))
-        unsign(txn, [key for key, _ in records])
-        self._put_postings(txn, keys)
-        commits = self.rows.commits(keys)
-        _all_new(commits, txn.put_many(txn.databases.commits, commits, append=append))
-
-    def _put_postings(self, txn: WriteTransaction, keys: list[bytes]) -> None:
-        flags = txn.databases.flags
-        few: list[tuple[bytes, bytes]] = []
-        for flag_key, places in sorted(self._postings.items()):
-            items = [(flag_key, keys[place]) for place in places]
-            if len(items) < WORTH_APPENDING:
-                few += items
-            else:
-                at_end = items[0][1] > txn.last_posting(flag_key)
-                _all_new(items, txn.put_many(flags, items, append=at_end))
-        _all_new(few, txn.put_many(flags, few))
 
 
 class Save(Change):
@@ -132,22 +99,22 @@ class Save(Change):
     def __init__(self, event: object) -> None:
         """Check and encode the event; raises InvalidEvent."""
         valid = checked(event)
-        self.id, source, time, _, _ = valid
-        self.row = row = fmt.encode(valid, fmt.TextKeys())
-        self.writes = one_added(row.id_key, time, source, row.flag_keys)
+        self.id = valid.id
+        self.row = row = encode(valid, TermKeys())
+        self._value = row.value
+        self.writes = one_added(row.id_key, row.seconds, row.terms)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        databases, local_id = txn.databases, fmt.encode_number(txn.next_local_id)
-        key, id_entry, commit_entry = self.row.placed(local_id)
-        if not txn.claim(databases.ids, self.row.id_key, id_entry):
+        databases = txn.databases
+        key = fmt.join_key(self.row.time, fmt.encode_number(txn.next_local_id))
+        if not txn.claim(databases.ids, self.row.id_key, key):
             return _duplicate(self.id)
-        txn.put(databases.timeline, key, self.row.record)
-        unsign(txn, [key])
-        for flag_key in self.row.flag_keys:
-            txn.put(databases.flags, flag_key, key)
-        txn.put(databases.commits, local_id, commit_entry, append=True)
+        txn.put(databases.live, key, self._value)
+        for term in self.row.terms:
+            txn.put(databases.postings, term, key)
         txn.next_local_id += 1
+        seal_unless_damaged(txn)
         return None
 
 
@@ -167,7 +134,7 @@ def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventSto
 
 
 def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreException | None]:
-    batch = Batch(fmt.Rows.of([save.row for save in saves]))
+    batch = Batch(Rows.of([save.row for save in saves]))
     taken = batch.write(txn, batch.keys(txn))
     if len(taken) < len(saves):  # the local ids of refused events are skipped
         txn.next_local_id += len(saves)
@@ -184,21 +151,17 @@ class SaveMany(Change):
 
     alone = True
 
-    def __init__(self, events: Iterable[object], *, signed: bool = True) -> None:
-        """Check and encode the events; raises InvalidEvent and DuplicateEvent.
-
-        `signed`: the runs that they fill get signatures.
-        """
-        self._signed = signed
+    def __init__(self, events: Iterable[object]) -> None:
+        """Check and encode the events; raises InvalidEvent and DuplicateEvent."""
         self._batches: deque[Batch] = deque()
         self.number = 0
         seen: set[bytes] = set()
         writes: list[Fields] = []
-        flag_keys = fmt.TextKeys()  # flags repeat, so each is encoded once and shared
+        keys = TermKeys()  # terms repeat, so each is encoded once and shared
         for columns in checked_columns(events, BATCH_EVENTS):
-            batch = Batch(fmt.encode_all(columns, flag_keys))
+            batch = Batch(encode_all(columns, keys))
             self._batches.append(batch)
-            writes.append(batch.write_set(columns))
+            writes.append(batch.write_set())
             self.number += len(batch.rows.times)
             _check_new(seen, batch.rows.id_keys, columns.ids)
         if writes:
@@ -206,22 +169,21 @@ class SaveMany(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; raises DuplicateEvent, because some ids are written by then."""
-        lowest = min((min(batch.rows.times) for batch in self._batches), default=b"")
-        keep = txn.map_may_grow
-        for _ in range(len(self._batches)):
-            batch = self._batches.popleft()
-            if keep:
-                self._batches.append(batch)
+        for batch in self._each(keep=txn.map_may_grow):
             keys = batch.keys(txn)
-            for place in batch.claim(txn, keys):
-                raise _duplicate(fmt.decode_one(batch.rows.records[place]).id)
-            batch.index(txn, keys, append=True)
+            for taken in batch.claim(txn, keys):
+                raise _duplicate(decode_headers([batch.rows.headers[taken]]).ids[0])
+            place_or_keep(txn, batch.events(keys))
             txn.next_local_id += len(keys)
-        if self._signed and lowest and unsigned_since(txn) >= RUN:
-            # The limit makes the time depend on its own events: the unsigned events of others are
-            # signed little by little.
-            sign(txn, lowest, 2 * self.number + RUN, whole=False)
         return None
+
+    def _each(self, *, keep: bool) -> Iterator[Batch]:
+        """Yield the batches in their order, and release each before the next unless `keep`."""
+        if keep:
+            yield from tuple(self._batches)
+        else:
+            while self._batches:
+                yield self._batches.popleft()
 
 
 def _check_new(seen: set[bytes], id_keys: Sequence[bytes], ids: Sequence[str]) -> None:
@@ -243,10 +205,3 @@ def _duplicate(event_id: str) -> DuplicateEvent:
     return DuplicateEvent(
         f"id: {shown(event_id)} is in the store already; the stored event is untouched"
     )
-
-
-def _all_new(items: list[tuple[bytes, bytes]], added: int) -> None:
-    if added != len(items):
-        raise StoreDamaged(
-            f"{len(items) - added:,} of {len(items):,} new entries are in an index already"
-        )

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from lmdbstore.disk.lmdb_errors import in_any_map, read_error, write_error
+from lmdbstore.disk.lmdb_errors import in_any_map, read_error
 from lmdbstore.errors import (
     EventReadException,
     EventStoreException,
@@ -41,9 +41,10 @@ from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.threads.run_locked import run_if_free, run_within
 
+from .commit import BrokenTransaction, commit, own_error
+from .damage import CannotSeal
 from .job import Job
-from .save import apply_all
-from .transaction import WriteTransaction
+from .transaction import Due, WriteTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,14 +80,6 @@ UNKNOWN = (
 SLOTS_CHECK = 1.0
 
 
-class _BrokenTransaction(Exception):
-    """A change could not be applied, and its transaction must be abandoned."""
-
-    def __init__(self, error: EventStoreException | lmdb.Error) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 class Writer:
     """Carries out changes, one transaction at a time."""
 
@@ -104,6 +97,7 @@ class Writer:
         self._gate = gate
         self._barrier = barrier
         self._adopt_map = adopt_map
+        self._due = Due()
         self._leading = threading.RLock()  # held by the thread that leads a write
         self._queue: deque[Job] = deque()
         self._leader = 0
@@ -252,7 +246,7 @@ class Writer:
                 self._barrier.unlock()  # does nothing if an interrupt left it unlocked
             self._answered = time.monotonic()
         except OSError as error:  # the lock was refused
-            own.end(_own(error, self._environment))
+            own.end(own_error(error, self._environment))
         finally:
             self._leader = 0
             for job in reversed(batch[1:]):
@@ -301,16 +295,16 @@ class Writer:
             writes = batch[0].change.writes
             if len(batch) > 1:
                 writes = united([job.change.writes for job in batch])
-            self._transact(lambda txn: _commit(txn, batch), writes)
-        except _BrokenTransaction as broken:
-            if len(batch) == 1:
-                batch[0].end(_own(broken.error, self._environment))
+            self._transact(lambda txn: commit(txn, batch), writes)
+        except BrokenTransaction as broken:
+            if len(batch) == 1 and _is_final(broken, batch[0].change):
+                batch[0].end(own_error(broken.error, self._environment))
             else:
                 for job in batch:
                     self._carry_out([job])
         except (EventStoreException, lmdb.Error, OSError) as error:
             for job in batch:
-                job.end(_own(error, self._environment))
+                job.end(own_error(error, self._environment))
 
     def _transact(
         self, work: Callable[[WriteTransaction], None], writes: Fields = EVERYTHING
@@ -322,7 +316,7 @@ class Writer:
         self._free_slots()
         byte = self._barrier.byte
         left_odd = byte[0] & 1  # by a writer that died
-        txn = WriteTransaction(self._environment, self._databases)
+        txn = WriteTransaction(self._environment, self._databases, self._due)
         try:
             self._barrier.raised(txn.begin, writes)
             work(txn)
@@ -342,60 +336,6 @@ class Writer:
             self._environment.reader_check()
 
 
-def _commit(txn: WriteTransaction, batch: list[Job]) -> None:
-    try:
-        first = batch[0].change
-        if len(batch) == 1:  # a short path for a thread that writes alone
-            refusals, frees = [first.apply(txn)], first.frees
-        else:
-            refusals = apply_all(txn, [job.change for job in batch])
-            frees = all(job.change.frees for job in batch)
-        if not frees:
-            txn.check_room(many=first.alone)
-    except (EventStoreException, lmdb.Error) as error:
-        raise _BrokenTransaction(error) from error
-    before = batch[0].place.unproved()
-    try:
-        txn.commit()
-        _end(batch, refusals, before if txn.changed else None)
-    except lmdb.Error as error:
-        if txn.outcome_is_unknown():
-            raise EventWriteException(
-                "the write of the file's meta page failed, so it is not known whether the change "
-                f"was written; close the store, check the disk, open it again and search ({error})"
-            ) from error
-        raise
-    except BaseException:
-        if txn.is_committed():  # an interrupt struck as the commit returned
-            _end(batch, refusals, before)
-        raise
-
-
-def _end(
-    batch: list[Job], refusals: list[EventStoreException | None], unproved: int | None
-) -> None:
-    """Answer the callers, after the commit: only now a place can tell where the changes are."""
-    first = batch[0]
-    if unproved is not None:
-        for place in {job.place for job in batch}:
-            place.prove(unproved)
-    if len(batch) == 1 and not first.place.is_left():
-        first.end(refusals[0])
-        return
-    left = {place for place in {job.place for job in batch} if place.is_left()}
-    for job, refusal in zip(batch, refusals, strict=True):
-        job.end(job.place.moved(committed=refusal is None) if job.place in left else refusal)
-
-
-def _own(
-    error: EventStoreException | lmdb.Error | OSError, environment: lmdb.Environment
-) -> EventStoreException:
-    """Return an exception for one caller: threads must not share a traceback."""
-    if isinstance(error, lmdb.Error):
-        own = write_error(error, environment)
-    elif isinstance(error, EventStoreException):
-        own = type(error)(*error.args)
-    else:
-        own = EventWriteException(f"the write failed and nothing was written: {error}")
-    own.__cause__ = error
-    return own
+def _is_final(broken: BrokenTransaction, change: Change) -> bool:
+    """Whether a change is not tried again, without sealing: see `write.damage`."""
+    return change.alone or not isinstance(broken.error, CannotSeal)
