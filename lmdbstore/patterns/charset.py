@@ -17,6 +17,7 @@ __all__ = [
     "HEADER_LIKE",
     "JOINT",
     "LAST",
+    "NEWLINE",
     "NOT_NEWLINE",
     "Ranges",
     "any_case",
@@ -43,6 +44,7 @@ CLASSES: dict[str, Ranges] = {
 # every record header holds too.
 JOINT = b'\n["\n'
 HEADER_LIKE = 7  # all bits of header_like
+NEWLINE = 1  # its bit for a newline
 
 _SPECIAL = frozenset(r"\.+*?()|[]{}^$-")  # a backslash before any of these is valid everywhere
 

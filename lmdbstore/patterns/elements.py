@@ -33,6 +33,7 @@ class Rendered(NamedTuple):
     oracle: str
     empty: int  # NEVER, IF_ASSERTED or ALWAYS
     unbounded: bool  # a match may extend across the header of the next record
+    crosses_lines: bool  # a match may extend over many lines
 
 
 class Part:

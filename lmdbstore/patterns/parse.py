@@ -23,6 +23,7 @@ from .charset import (
     ANY,
     HEADER_LIKE,
     LAST,
+    NEWLINE,
     NOT_NEWLINE,
     Ranges,
     any_case,
@@ -64,7 +65,7 @@ class _Reader:
         self.groups = [Group(0, "")]
         self.names: set[str] = set()
         self.output: list[tuple[str, str, str]] = []
-        self.inside = self.unbounded = False
+        self.inside = self.unbounded = self.crosses_lines = False
 
     def read(self) -> Rendered:
         """Read all of the pattern; see `render`."""
@@ -85,7 +86,7 @@ class _Reader:
         # So a match must begin at the start of the text, or after a whole character.
         inside = self.inside and empty == IF_ASSERTED
         test = rf"(?:\A|(?s:.))(?:{single})" if inside else single
-        return Rendered(test, single, page, oracle, empty, self.unbounded)
+        return Rendered(test, single, page, oracle, empty, self.unbounded, self.crosses_lines)
 
     def _element(self, char: str) -> None:
         bounds = _BOUNDS.match(self.text, self.at) if char == "{" else None
@@ -208,7 +209,9 @@ class _Reader:
         if product > MAX_REPEAT:
             name = f"nested repeat {raw}, {product} times in all,"
             self._refuse(name, self.at, f"nested bounds may multiply to at most {MAX_REPEAT}")
-        self.unbounded |= part.chars == HEADER_LIKE and (high is None or high >= FAR)
+        far = high is None or high >= FAR
+        self.unbounded |= part.chars == HEADER_LIKE and far
+        self.crosses_lines |= bool(part.chars & NEWLINE) and far
         group.last = Part(part.empty if low else ALWAYS, part.chars, product, REPEAT)
         self.at += len(lazy)
         # RE2 takes no leading zeros.

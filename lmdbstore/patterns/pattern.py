@@ -75,6 +75,7 @@ class Pattern:
         "_oracle",
         "_single",
         "by_page",
+        "crosses_lines",
         "literal",
         "probe",
         "test",
@@ -85,8 +86,9 @@ class Pattern:
     text: str  # as the user wrote it
     by_page: bool  # whether `next_hit` is worth calling; False: test event by event
     literal: bytes | None  # the text to find, if the pattern is a plain text
-    test: Callable[[bytes], object]  # true if and only if a content in UTF-8 matches
+    test: Callable[[bytes | memoryview], object]  # true if and only if a content in UTF-8 matches
     probe: Probe  # decides from the signature of many contents whether any of them may match
+    crosses_lines: bool  # the same for many contents without headers between them
     unbounded: bool  # whether a match may extend over many records, so that a hit costs a page
 
     def __init__(self, text: str) -> None:
@@ -99,16 +101,17 @@ class Pattern:
         self.by_page = rendered.empty != ALWAYS and page.programsize <= PAGE_PROGRAM
         self.probe = Probe(needs(rendered.single))
         self.unbounded = rendered.unbounded
+        self.crosses_lines = rendered.crosses_lines
         self._oracle = rendered.oracle
         self._single = _compiled(rendered.single, text)
         self.test = _tester(_compiled_set(rendered.test, text))
         self._find = _finder(page)
 
-    def matches(self, content: bytes) -> bool:
+    def matches(self, content: bytes | memoryview) -> bool:
         """Whether the pattern is found in a content in UTF-8."""
         return bool(self.test(content))
 
-    def next_hit(self, page: bytes, start: int) -> int:
+    def next_hit(self, page: bytes | memoryview, start: int) -> int:
         """Return where the leftmost match at or after `start` begins in a page, or -1.
 
         A page is records joined by newlines; a record is a header without a newline, a newline, and
@@ -201,13 +204,13 @@ def _too_large(text: str, why: str) -> InvalidQuery:
 # as the search of a content. The functions below call the inner ones directly, if they are there.
 
 
-def _tester(compiled: _Set) -> Callable[[bytes], object]:
+def _tester(compiled: _Set) -> Callable[[bytes | memoryview], object]:
     """Return a function whose result is true if and only if a text has a match."""
     match = getattr(getattr(compiled, "_set", None), "Match", compiled.Match)
-    return cast("Callable[[bytes], object]", match)
+    return cast("Callable[[bytes | memoryview], object]", match)
 
 
-def _finder(compiled: _Compiled) -> Callable[[bytes, int], int]:
+def _finder(compiled: _Compiled) -> Callable[[bytes | memoryview, int], int]:
     """Return a function from a text and an offset to the start of the next match, or to -1."""
     try:
         match: Any = cast("Any", compiled)._regexp.Match  # noqa: SLF001
@@ -215,15 +218,15 @@ def _finder(compiled: _Compiled) -> Callable[[bytes, int], int]:
     except AttributeError:
         return partial(_public_find, compiled)
 
-    def find(text: bytes, start: int) -> int:
+    def find(text: bytes | memoryview, start: int) -> int:
         place: int = match(unanchored, text, start, len(text))[0][0]
         return place
 
     return find
 
 
-def _public_find(compiled: _Compiled, text: bytes, start: int) -> int:
-    found = compiled.search(text, start)
+def _public_find(compiled: _Compiled, text: bytes | memoryview, start: int) -> int:
+    found = compiled.search(bytes(text), start)
     return -1 if found is None else found.span()[0]
 
 

@@ -57,11 +57,11 @@ def seek_duplicate(
 
 
 def duplicates(  # noqa: PLR0913  a range and a direction
-    cursor: Cursor[bytes], key: bytes, low: bytes, high: bytes, most: int, *, descending: bool
+    cursor: Cursor[Any], key: bytes, low: bytes, high: bytes, most: int, *, descending: bool
 ) -> list[bytes]:
     """Return the first `most` values of a key in a range, in the requested order."""
     if not seek_duplicate(cursor, key, low, high, descending=descending):
         return []
     if descending:
-        return list(takewhile(low.__le__, islice(cursor.iterprev_dup(), most)))
-    return list(takewhile(high.__ge__, islice(cursor.iternext_dup(), most)))
+        return list(takewhile(low.__le__, map(bytes, islice(cursor.iterprev_dup(), most))))
+    return list(takewhile(high.__ge__, map(bytes, islice(cursor.iternext_dup(), most))))

@@ -7,18 +7,19 @@ that is done. When `search` is called, one transaction plans the query and takes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from lmdbstore.contract.checking import checked_id
 from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import next_local_id
+from lmdbstore.disk.databases import next_local_id, number_of_events
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
 
 from .executor import Executor
-from .plan import Plan, make_plan
-from .postings import number
+from .one import event_at
+from .plan import Plan, Term, make_plan, terms_of
+from .totals import flag_totals, total_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,15 +42,11 @@ _REQUIRED = object()
 class LMDBView(QueryView):
     """A view that answers queries by reading LMDB: a store, or a snapshot of one."""
 
-    def __init__(self, reads: Reads, begin: Begins, *, signatures: bool) -> None:
-        """Read with `reads`; `begin` runs the first read of a call, and waits if reads are strict.
-
-        `signatures` says whether searches use the signatures of runs.
-        """
+    def __init__(self, reads: Reads, begin: Begins) -> None:
+        """Read with `reads`; `begin` runs the first read of a call, which waits if strict."""
         super().__init__()
         self._reads = reads
         self._begin = begin
-        self._signatures = signatures
 
     @overload
     def get(self, event_id: str | UUID, *, timeout: Timeout = ...) -> Event: ...
@@ -63,7 +60,7 @@ class LMDBView(QueryView):
         wanted = checked_id(event_id)
         found = self._begin(lambda txn, databases: _found(txn, databases, wanted), wait, wanted)
         if found is not None:
-            return fmt.decode_found(*found, wanted)
+            return found
         if default is _REQUIRED:
             raise EventNotFound(f"there is no event with the id {shown(wanted)}")
         return default
@@ -76,16 +73,16 @@ class LMDBView(QueryView):
 
     def __len__(self) -> int:
         """Return the number of events; O(1)."""
-        return self._begin(_events)
+        return self._begin(number_of_events)
 
     def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
-        """Return every flag with its number of events, in one pass over the posting sets.
+        """Return every flag with its number of events, in one pass over the totals.
 
-        One event is read for each flag whose text is not its own key (empty, or longer than 510
-        bytes of UTF-8), and no other. The whole pass sees one state of the store. `timeout` is as
+        One event is read for each flag whose text is not its own key (longer than 509 bytes of
+        UTF-8), and no other. The whole pass sees one state of the store. `timeout` is as
         in `get`.
         """
-        return self._begin(_flags, self._deadline(timeout))
+        return self._begin(flag_totals, self._deadline(timeout))
 
     def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         wanted = checked_id(event_id)
@@ -124,52 +121,33 @@ class LMDBView(QueryView):
         events, postings, runs, watermark = self._begin(
             lambda txn, databases: _numbers(txn, databases, query), wait, concern
         )
-        return make_plan(query, events, postings, runs=runs * self._signatures), watermark
+        return make_plan(query, events, postings, runs=runs), watermark
 
 
-# No event has the empty id; its key would be the key of the empty flag.
+def _key(txn: Transaction[Any], databases: Databases, event_id: str) -> bytes | None:
+    key = txn.get(fmt.id_key(event_id), db=databases.ids)
+    return None if key is None else bytes(key)
 
 
-def _key(txn: Transaction[bytes], databases: Databases, event_id: str) -> bytes | None:
-    entry = txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
-    return None if entry is None else fmt.key_in(entry)
-
-
-def _found(
-    txn: Transaction[bytes], databases: Databases, event_id: str
-) -> tuple[bytes, bytes] | None:
-    """Return the entry of an event in `ids`, and its record."""
-    entry = txn.get(fmt.text_key(event_id), db=databases.ids) if event_id else None
-    if entry is None:
+def _found(txn: Transaction[Any], databases: Databases, event_id: str) -> Event | None:
+    """Return an event, checked; None if there is none with this id."""
+    key = txn.get(fmt.id_key(event_id), db=databases.ids)
+    if key is None:
         return None
-    record = txn.get(fmt.key_in(entry), db=databases.timeline)
-    if record is None:
+    event = event_at(txn, databases, bytes(key))
+    if event is None:
         raise StoreDamaged(f"the id {shown(event_id)} is in an index, but its event is not")
-    return entry, record
-
-
-def _events(txn: Transaction[bytes], databases: Databases) -> int:
-    return txn.stat(databases.timeline)["entries"]
+    if event.id != event_id:
+        raise StoreDamaged(f"the id {shown(event_id)} leads to the event {shown(event.id)}")
+    return event
 
 
 def _numbers(
-    txn: Transaction[bytes], databases: Databases, query: Query
-) -> tuple[int, dict[str, int], int, bytes]:
+    txn: Transaction[Any], databases: Databases, query: Query
+) -> tuple[int, dict[Term, int], int, bytes]:
     """Return the numbers that the planner needs, and the next local id."""
     watermark = next_local_id(txn, databases)
-    events = _events(txn, databases)
-    runs = 0 if query.pattern is None else txn.stat(databases.signatures)["entries"]
-    if not query.flags:
-        return events, {}, runs, watermark
-    with txn.cursor(db=databases.flags) as cursor:
-        postings = {flag: number(cursor, fmt.text_key(flag)) for flag in query.flags}
+    events = number_of_events(txn, databases)
+    runs = txn.stat(databases.runs)["entries"]
+    postings = {term: total_of(txn, databases, term.key) for term in terms_of(query)}
     return events, postings, runs, watermark
-
-
-def _flags(txn: Transaction[bytes], databases: Databases) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    with txn.cursor(db=databases.flags) as cursor:
-        for key in cursor.iternext_nodup(keys=True, values=False):
-            name = fmt.flag_name(key, lambda: txn.get(cursor.value(), db=databases.timeline))
-            numbers[name] = cursor.count()
-    return dict(sorted(numbers.items()))

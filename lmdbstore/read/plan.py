@@ -3,10 +3,9 @@
 Rules: pure; it knows no store and reads nothing. Only this module chooses an index. A plan is plain
 data, and `explain` shows the plan that runs.
 
-There are two ways to the events, both in timeline order: scanning `timeline`, and walking posting
-sets. Reading a posting and its record costs as much as reading a record of the scan and searching
-it for the flag, so a flag is always walked, even a common one. Patterns are different: they are
-searched for in whole pages of records, and a scanned record costs a quarter of one looked up.
+There are two ways to the events, both in timeline order: scanning the timeline, and walking posting
+sets: of live events, and of runs. A run has the slots of its terms, so a term is always walked,
+even a common one. A pattern is then searched for in what is left of each run.
 """
 
 from __future__ import annotations
@@ -15,17 +14,34 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.disk import format as fmt
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lmdbstore.contract.query import Query
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "Term", "make_plan", "terms_of"]
 
-DENSE = 4  # with a pattern, a flag on more than one event in this many is scanned for
 # A posting set of up to this many times the size of the rarest is read along with it; in a longer
 # one the keys of the rarest are looked up.
 MERGED = 4
+
+
+class Term(NamedTuple):
+    """A flag or a source that an event must have."""
+
+    text: str
+    is_source: bool = False
+
+    @property
+    def key(self) -> bytes:
+        """Its key on disk."""
+        return fmt.source_key(self.text) if self.is_source else fmt.flag_key(self.text)
+
+    def __str__(self) -> str:
+        """A flag as it is, a source with that word."""
+        return f"the source {self.text!r}" if self.is_source else repr(self.text)
 
 
 class Plan(NamedTuple):
@@ -33,31 +49,31 @@ class Plan(NamedTuple):
 
     query: Query
     events: int  # in the store
-    postings: dict[str, int]  # of each flag of the query
-    walk: tuple[str, ...]  # flags whose posting sets are walked together, the rarest first
-    test: tuple[str, ...]  # flags that are tested on each record; all of them, or none
-    runs: int = 0  # signed runs, which are read only if their signature allows the pattern
+    runs: int  # of them, in which most events are
+    postings: dict[Term, int]  # how many events have each term of the query
+    walk: tuple[Term, ...]  # the terms whose posting sets are walked together, the rarest first
     nothing: str = ""  # why no event can match
+
+    @property
+    def probes(self) -> bool:
+        """Whether runs are left out by their signatures."""
+        pattern = self.query.pattern
+        return bool(self.runs and not self.walk and pattern is not None and pattern.probe.helps)
 
     @property
     def known_count(self) -> int | None:
         """How many events match, if the plan's own numbers give it; else None."""
         query = self.query
-        if query._replace(flags=(), descending=False, limit=None) != type(query)():
+        if query._replace(flags=(), source=None, descending=False, limit=None) != type(query)():
             return None
         numbers = [self.events, *self.postings.values()]
-        if len(numbers) > 2 and all(numbers):  # noqa: PLR2004  two flags or more
+        if len(numbers) > 2 and all(numbers):  # noqa: PLR2004  two terms or more
             return None
         return min(numbers if query.limit is None else [*numbers, query.limit])
 
-    def looked_up(self, flag: str) -> bool:
-        """Whether keys are looked up in the posting set of a walked flag; else the set is read."""
-        return self.postings[flag] > MERGED * self.postings[self.walk[0]]
-
-    @property
-    def reads_records(self) -> bool:
-        """Whether finding a match needs the record, and not only its key."""
-        return bool(self.test) or self.query.reads_records
+    def looked_up(self, term: Term) -> bool:
+        """Whether keys are looked up in the posting set of a walked term; else the set is read."""
+        return self.postings[term] > MERGED * self.postings[self.walk[0]]
 
     def __str__(self) -> str:
         """The plan as text, a line for each step."""
@@ -67,15 +83,18 @@ class Plan(NamedTuple):
 
     def _access(self) -> str:
         order = "newest first" if self.query.descending else "oldest first"
+        runs = f"{self.runs:,} {'run' if self.runs == 1 else 'runs'}"
         if not self.walk:
-            return f"scan the timeline ({self.events:,} events), {order}"
-        read = [flag for flag in self.walk if not self.looked_up(flag)]
+            inside = f" in {runs}" if self.runs else ""
+            return f"scan the timeline ({self.events:,} events{inside}), {order}"
+        read = [term for term in self.walk if not self.looked_up(term)]
         sets = " and ".join(map(self._set, read))
         kind = "set" if len(read) == 1 else "sets"
-        return f"walk the posting {kind} of {sets} of {self.events:,} events, {order}"
+        inside = f" and {runs}" if self.runs else ""
+        return f"walk the posting {kind} of {sets} of {self.events:,} events{inside}, {order}"
 
-    def _set(self, flag: str) -> str:
-        return f"{flag!r} ({self.postings[flag]:,})"
+    def _set(self, term: Term) -> str:
+        return f"{term} ({self.postings[term]:,})"
 
     def _steps(self) -> list[str]:
         query = self.query
@@ -86,46 +105,43 @@ class Plan(NamedTuple):
             steps.append(f"to {_time(query.ts_end)}")
         if query.after is not None:
             steps.append(f"after {query.after.token}")
-        sets = [self._set(flag) for flag in self.walk if self.looked_up(flag)]
+        sets = [self._set(term) for term in self.walk if self.looked_up(term)]
         steps += [f"look each up in the posting set of {found}" for found in sets]
-        steps += [f"test the flag {flag!r} on each record" for flag in self.test]
-        if query.source is not None:
-            steps.append(f"test the source {query.source!r} on each record")
-        if self.runs:
-            steps.append(
-                f"leave out those of {self.runs:,} runs whose signature excludes the pattern"
-            )
+        if self.probes:
+            steps.append("leave out the runs whose signature excludes the pattern")
         if query.pattern is not None:
-            how = "page by page" if query.pattern.by_page else "event by event"
+            how = "run by run" if query.pattern.by_page else "event by event"
             steps.append(f"match {query.pattern.text!r} {how}")
         if query.limit is not None:
             steps.append(f"stop after {query.limit:,}")
         return steps
 
 
-def make_plan(query: Query, events: int, postings: Mapping[str, int], *, runs: int = 0) -> Plan:
+def terms_of(query: Query) -> list[Term]:
+    """Return the terms that an event must have."""
+    source = [] if query.source is None else [Term(query.source, is_source=True)]
+    return [*map(Term, query.flags), *source]
+
+
+def make_plan(query: Query, events: int, postings: Mapping[Term, int], *, runs: int = 0) -> Plan:
     """Choose how to answer `query`.
 
-    `events` is the number in the store, `postings` the number that carry each flag, and `runs` the
-    number of runs with a signature, or 0 if signatures are not used.
+    `events` is the number in the store, `postings` the number that have each term, and `runs` the
+    number of runs.
     """
-    numbers = {flag: postings[flag] for flag in query.flags}
-    flags = tuple(sorted(numbers, key=lambda flag: (numbers[flag], flag)))
-    scanned = query.pattern is not None and (not flags or numbers[flags[0]] * DENSE > events)
-    walk, test = ((), flags) if scanned else (flags, ())
-    helped = not walk and query.pattern is not None and query.pattern.probe.helps
-    nothing = _nothing(query, events, numbers)
-    return Plan(query, events, numbers, walk, test, runs if helped else 0, nothing)
+    numbers = {term: postings[term] for term in terms_of(query)}
+    walk = tuple(sorted(numbers, key=lambda term: (numbers[term], term)))
+    return Plan(query, events, runs, numbers, walk, _nothing(query, events, numbers))
 
 
-def _nothing(query: Query, events: int, postings: Mapping[str, int]) -> str:
+def _nothing(query: Query, events: int, postings: Mapping[Term, int]) -> str:
     if query.limit == 0:
         return "the limit is 0"
     if query.impossible:
         return "the time range is reversed"
-    for flag, number in postings.items():
+    for term, number in postings.items():
         if not number:
-            return f"no event carries {flag!r}"
+            return f"no event has {term}" if term.is_source else f"no event carries {term}"
     return "" if events else "the store is empty"
 
 

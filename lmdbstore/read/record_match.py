@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.charset import JOINT
 from lmdbstore.patterns.many_texts import search_page
+from lmdbstore.records.record import JOINT as RECORD_JOINT
+from lmdbstore.records.record import content_of, contents_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +31,10 @@ def matching_records(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
     found: list[int] = []
     done = 0
     if pattern.by_page:
-        done = search_page(pattern, records, fmt.RECORD_JOINT, fmt.content_of, found)
+        done = search_page(pattern, records, RECORD_JOINT, content_of, found)
         if done == len(records):
             return found
-    contents = fmt.contents_of(records[done:] if done else records)
+    contents = contents_of(records[done:] if done else records)
     if (literal := pattern.literal) is not None:  # a sixth of the time of RE2
         return found + [n for n, content in enumerate(contents, done) if literal in content]
     if pattern.by_page:

@@ -1,0 +1,167 @@
+"""Reading live events: a scan of `live`, or a walk of posting sets, inside a read transaction.
+
+Rules: the transaction reads views; nothing that is returned refers to them. Keys are timeline keys,
+both bounds are inclusive, and a range is given in time order for both directions. What is shown is
+checked.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import next_local_id
+from lmdbstore.errors import StoreDamaged, shown
+from lmdbstore.records.record import checked_records, decode_live
+from lmdbstore.threads.re2_gate import run_engine
+
+from .cursor import duplicates, entries, seek
+from .postings import leap, merged
+from .record_match import matching_records
+
+if TYPE_CHECKING:
+    from lmdb import Cursor, Transaction
+
+    from lmdbstore.contract.event import Event
+    from lmdbstore.disk.databases import Databases
+
+    from .plan import Plan
+
+__all__ = ["Live", "LiveReader"]
+
+CHUNK_BYTES = 4 << 20  # about as many are read at once
+
+
+class Live(NamedTuple):
+    """Live events that were read, in the requested order."""
+
+    keys: list[bytes]
+    events: list[Event]  # unless they are only counted
+    reached: bytes | None  # the last key that was read; None at the end of the range
+
+
+class LiveReader:
+    """Reads the live events of a query."""
+
+    def __init__(self, plan: Plan, watermark: bytes) -> None:
+        """Read for `plan`; events with a local id from `watermark` on are left out."""
+        self._terms = [(term.key, plan.looked_up(term)) for term in plan.walk]
+        self._pattern = plan.query.pattern
+        self._descending = plan.query.descending
+        self._watermark = watermark
+
+    def first(
+        self, txn: Transaction[Any], databases: Databases, low: bytes, high: bytes
+    ) -> bytes | None:
+        """Return a key before which, in the requested order, no event matches; None: none does."""
+        if self._terms:
+            with txn.cursor(db=databases.postings) as postings:
+                terms = [term for term, _ in self._terms]
+                low, high = leap(postings, terms, low, high, descending=self._descending)
+            return None if low > high else high if self._descending else low
+        with txn.cursor(db=databases.live) as cursor:
+            if not seek(cursor, low, high, descending=self._descending):
+                return None
+            key = bytes(cursor.key())
+            return key if low <= key <= high else None
+
+    def read(  # noqa: PLR0913  a range, and how much of it
+        self,
+        txn: Transaction[Any],
+        databases: Databases,
+        low: bytes,
+        high: bytes,
+        most: int,
+        *,
+        counting: bool = False,
+    ) -> Live:
+        """Read up to `most` events of a range, and return those that match."""
+        with txn.cursor(db=databases.live) as cursor:
+            if self._terms:
+                keys, reached = self._walked(txn, databases, low, high, most)
+            else:
+                keys, reached = self._scanned(cursor, low, high, most)
+            if counting and self._pattern is None:
+                return Live(self._before_watermark(txn, databases, keys), [], reached)
+            values = self._values(txn, databases, cursor, low, high, keys)
+        if len(values) < len(keys):
+            keys = keys[: len(values)]
+            reached = keys[-1]
+        old = self._before_watermark(txn, databases, keys)
+        if len(old) < len(keys):
+            kept = set(old)
+            values = [value for key, value in zip(keys, values, strict=True) if key in kept]
+        if self._pattern is not None and old:
+            # All are checked: a flipped bit could make one that matches seem not to.
+            chosen = run_engine(matching_records, self._pattern, checked_records(values))
+            old, values = [old[n] for n in chosen], [values[n] for n in chosen]
+        return Live(old, [] if counting else decode_live(values), reached)
+
+    def _before_watermark(
+        self, txn: Transaction[Any], databases: Databases, keys: list[bytes]
+    ) -> list[bytes]:
+        if next_local_id(txn, databases) == self._watermark:
+            return keys
+        return [key for key in keys if fmt.local_id_of(key) < self._watermark]
+
+    def _scanned(
+        self, cursor: Cursor[Any], low: bytes, high: bytes, most: int
+    ) -> tuple[list[bytes], bytes | None]:
+        """Return the first keys of the range."""
+        descending = self._descending
+        found = entries(cursor, low, high, descending=descending, values=False)
+        keys = list(map(bytes, islice(found, most)))
+        inside = len(keys)
+        if descending and keys and keys[-1] < low:
+            inside -= bisect_left(keys[::-1], low)
+        elif not descending and keys and keys[-1] > high:
+            inside = bisect_right(keys, high)
+        if len(keys) < most or inside < len(keys):
+            return keys[:inside], None
+        return keys, keys[-1]
+
+    def _values(  # noqa: PLR0913, PLR0917  a range
+        self,
+        txn: Transaction[Any],
+        databases: Databases,
+        cursor: Cursor[Any],
+        low: bytes,
+        high: bytes,
+        keys: list[bytes],
+    ) -> list[bytes]:
+        """Return the values of keys; if their bytes are too many, of the first ones."""
+        if not keys or self._terms or txn.stat(databases.live)["overflow_pages"]:
+            return _looked_up(cursor, keys)
+        # They are neighbours, and no value is large.
+        found = entries(cursor, low, high, descending=self._descending, keys=False)
+        return list(map(bytes, islice(found, len(keys))))
+
+    def _walked(
+        self, txn: Transaction[Any], databases: Databases, low: bytes, high: bytes, most: int
+    ) -> tuple[list[bytes], bytes | None]:
+        """Return the keys that are in all walked posting sets, starting from the rarest."""
+        (rarest, _), *others = self._terms
+        descending = self._descending
+        with txn.cursor(db=databases.postings) as cursor:
+            terms = [term for term, _ in others]
+            low, high = leap(cursor, terms, low, high, descending=descending)
+            if low > high:
+                return [], None
+            keys = duplicates(cursor, rarest, low, high, most, descending=descending)
+            return merged(cursor, others, keys), keys[-1] if len(keys) == most else None
+
+
+def _looked_up(cursor: Cursor[Any], keys: list[bytes]) -> list[bytes]:
+    """Read the values of some keys, until their bytes are too many."""
+    values, size = list[bytes](), 0
+    for key in keys:
+        value = cursor.get(key)
+        if value is None:
+            raise StoreDamaged(f"a term names an event at {shown(key)} that is not there")
+        values.append(bytes(value))
+        size += len(value)
+        if size >= CHUNK_BYTES:
+            break
+    return values
