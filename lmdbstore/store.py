@@ -88,7 +88,6 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         readonly: bool = False,
         durability: Durability = "full",
         consistency: Consistency = "strict",
-        signatures: bool = True,
         map_size: int | None = None,
         max_readers: int | None = None,
         mode: int = FILE_MODE,
@@ -107,8 +106,6 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
                 cannot list its readers there.
             durability: `"full"` or `"none"`; see the class.
             consistency: `"strict"` or `"snapshot"`; see the class.
-            signatures: Whether pattern searches skip runs that their signatures exclude, and
-                whether `save_many` makes signatures; see `sign`.
             map_size: Bytes that the store may grow to. None for 1 TiB, or for a share of a small
                 address space, which grows while no snapshot of this process is open. The map takes
                 no memory and no disk space. The last 256 KiB are reserved for deletes, so that a
@@ -135,7 +132,6 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         """
         self._path = folder_of(path)
         self._when_closed = f"the store {self._path!r} is closed; open it again"
-        signatures = one_of("signatures", signatures, (True, False))
         self._session = Session(
             self._path,
             checked_options(
@@ -151,7 +147,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
             named=name_of(path, self._path),
         )
         self._limit = self._session.timeout
-        super().__init__(self._session.read, self._session.begin, signatures=signatures)
+        super().__init__(self._session.read, self._session.begin)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -194,7 +190,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         """
         self._session.check_writable()
         self._session.deadline(timeout)  # refuses a wrong one before it reads the events
-        change = SaveMany(events, signed=self._signatures)
+        change = SaveMany(events)
         self._session.write(change, self._session.deadline(timeout))
         return change.number
 
@@ -224,7 +220,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         and when another process gives the store a larger map.
         """
         deadline = self._session.deadline(timeout)
-        return self._track(Snapshot(self._session, signatures=self._signatures, deadline=deadline))
+        return self._track(Snapshot(self._session, deadline=deadline))
 
     def stats(self, *, timeout: Timeout = ...) -> StoreStatistics:
         """Return how much the store holds, and how much space it takes; no record is read."""
@@ -263,7 +259,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
 
     def __getstate__(self) -> dict[str, object]:
         """Pickle as the path and the options; a subclass may add to the state."""
-        return {"arguments": self._session.arguments() | {"signatures": self._signatures}}
+        return {"arguments": self._session.arguments()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the store that was pickled."""

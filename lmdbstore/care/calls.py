@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.check.verify import verify_session
 from lmdbstore.opening.options import checked_mode, checked_progress, folder_of, one_of
-from lmdbstore.write.sign import sign_all
+from lmdbstore.write.seal import seal_all
 
 from .compact import Compacted, compact_in_place
 from .copy import back_up
@@ -27,30 +27,26 @@ __all__ = ["MaintenanceCalls"]
 
 
 class MaintenanceCalls:
-    """Signing, purging, verifying, backing up, compacting and flushing."""
+    """Sealing, purging, verifying, backing up, compacting and flushing."""
 
     _session: Session
 
-    def sign(self, *, rebuild: bool = False) -> int:
-        """Give signatures to the runs of events that have none; return how many events they hold.
+    def seal(self) -> int:
+        """Seal all events, merge small runs and remove deleted text; return how many were sealed.
 
-        A run is 512 neighbouring events of the timeline. Its signature, mostly of 3 to 16 bytes an
-        event, says which sequences of four letters or digits occur in their contents. A search for
-        a pattern that needs such sequences (`explain` says whether it does) reads only the runs
-        that may have them, so rare text is found without reading the store. `save_many` makes
-        signatures as it fills runs. This call makes those of events that were saved one by one, or
-        out of time order. Runs without a signature are read.
+        Events are saved with a record and index entries of their own. Complete runs of 512
+        neighbours are sealed by the writes that complete them: packed together, which takes about
+        half the space and is read faster. This call seals the latest events too, and those that
+        were saved later than their neighbours; it merges runs that are small, and writes runs again
+        of which events were deleted. Searches and `get` find the same before and after.
 
-        Args:
-            rebuild: Remove all signatures first.
-
-        It writes in transactions of about ten thousand events. Each is atomic, and other writes may
-        come between them. Searches are correct throughout. If interrupted, signatures made remain.
+        It writes in transactions of some thousand events. Each is atomic, and other writes may come
+        between them. If interrupted, what was sealed remains.
 
         Raises:
             StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
-        return sign_all(self._session.write, rebuild=one_of("rebuild", rebuild, (True, False)))
+        return seal_all(self._session.write)
 
     def purge(  # noqa: PLR0913  the limits of a purge
         self,
@@ -67,9 +63,10 @@ class MaintenanceCalls:
 
         Of the events that carry all of `flags` and none of `keep_flags`, in time order, it deletes
         those before the time `before`. It deletes more while there are more than `max_events`, or
-        while the store takes up more than `max_bytes`. At least one of these three must be given.
+        while the store takes up more than `max_bytes`: then some tens of events go together.
+        At least one of these three must be given.
 
-        It writes in transactions of at most 1,000 events, and of about 4 MiB of records; of fewer
+        It writes in transactions of at most 2,048 events, and of about 4 MiB of records; of fewer
         events, down to one, where the map, the disk or the file is full. Each is atomic and, with
         `durability="full"`, flushed; other writes may come between them. If it is interrupted,
         killed or fails, deleted events are gone for good, the rest is unchanged, and the next call
@@ -108,8 +105,9 @@ class MaintenanceCalls:
         """Compare every record with every index, and back; return everything that is wrong.
 
         It also checks checksums, orders, counts, signatures, the format version and the next local
-        id. It reads one state of the store, like a snapshot, and the file may grow in the meantime.
-        It takes about ten times as long as a search of everything, and little memory.
+        id. A damaged run is one finding, whatever is damaged in it. It reads one state of the
+        store, like a snapshot, and the file may grow in the meantime. It takes about twenty times
+        as long as a search of everything, and little memory.
 
         Args:
             pages: Check the pages of the file first, while writers wait. If any is damaged,
@@ -136,8 +134,9 @@ class MaintenanceCalls:
         Others may read and write in the meantime. The copy is one state of the store, with every
         write acknowledged before the call. It is flushed to disk and verified, pages and records,
         before it gets its name: in every case there is a whole backup at `path`, or none.
-        It is a store like any other. While it is made, the space of deleted events is not used
-        again. A killed process leaves a folder `.lmdbstore-…` next to `path`, which may be removed.
+        It is a store like any other, and has nothing of deleted events. While it is made, the space
+        of deleted events is not used again. A killed process leaves a folder `.lmdbstore-…` next to
+        `path`, which may be removed.
 
         Args:
             path: A folder that does not exist yet, or is empty.
@@ -160,12 +159,13 @@ class MaintenanceCalls:
     def compact(self, *, progress: Progress | None = None) -> Compacted:
         """Give the space of free pages back to the disk; return the bytes before and after.
 
-        The store is copied without free pages into a new file, which is flushed and verified and
-        then replaces the old one. The new file needs free disk space. No other process may have the
-        store open. In this process writers, `fork`, and opening or closing any store wait until the
-        end; readers wait only while the files are exchanged. Searches then continue. If it is
-        killed, the old file or the new one is in place, and the next compaction removes the rest.
-        If it is interrupted while the files are exchanged, the store is closed.
+        The store is copied without free pages, and without the text of deleted events, into a new
+        file, which is flushed and verified and then replaces the old one. The new file needs free
+        disk space. No other process may have the store open. In this process writers, `fork`, and
+        opening or closing any store wait until the end; readers wait only while the files are
+        exchanged. Searches then continue. If it is killed, the old file or the new one is in place,
+        and the next compaction removes the rest. If it is interrupted while the files are
+        exchanged, the store is closed.
 
         Args:
             progress: Called with the number of database entries written and their total.

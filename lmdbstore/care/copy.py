@@ -4,18 +4,19 @@ Rules: a copy is made in a temporary folder next to its place, flushed, and veri
 its name. Existing files are never overwritten. If anything fails, or on Ctrl-C, everything made is
 removed.
 
-It is made entry by entry, in the order of the keys, so that pages are full. LMDB's own compaction
-(0.9.36) is not used: it crashes on databases of pairs of one size (MDB_DUPFIXED), such as `flags`.
+It is made entry by entry, in the order of the keys, so that pages are full, and without anything
+of deleted events (see `undeleted`). LMDB's own compaction (0.9.36) is not used: it crashes on
+databases of pairs of one size (MDB_DUPFIXED), such as `postings`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.check.page_check import page_findings
 from lmdbstore.check.verify import verify_session
-from lmdbstore.check.walk import after
+from lmdbstore.check.walk import PAIRS, after
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.files import (
     Directory,
@@ -30,6 +31,7 @@ from lmdbstore.engine.session import Session
 from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
+    StoreDamaged,
     StoreMoved,
     StoreOpenError,
     shown,
@@ -39,6 +41,7 @@ from lmdbstore.opening.place import check_folder
 from lmdbstore.write.change import Change
 
 from .statistics import statistics
+from .undeleted import undeleted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
     from lmdbstore.write.transaction import WriteTransaction
 
 __all__ = ["COPY", "back_up", "copy_verified", "needed"]
+
+Entry = tuple[bytes, bytes]
 
 COPY = "copy"  # the name of the copy in its temporary folder
 COPY_BYTES = 1 << 20  # of the entries that one transaction copies
@@ -67,6 +72,7 @@ class _Append(Change):
         self._name = name
         self._entries = entries
         self._same = same
+        self._ordered = name != fmt.COMMITS  # they lose local ids of deleted events
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
@@ -77,7 +83,7 @@ class _Append(Change):
                     txn.next_local_id = fmt.decode_number(value)
                 if key != fmt.IDENTITY or self._same:
                     txn.set(database, key, value)
-        elif txn.put_many(database, self._entries, append=True) != len(self._entries):
+        elif txn.put_many(database, self._entries, append=self._ordered) != len(self._entries):
             raise EventWriteException(
                 f"the keys of {self._name.decode()} are out of order, so they cannot be copied; "
                 "verify the store"
@@ -164,6 +170,10 @@ def copy_verified(
         findings = _verified(folder)
     except StoreOpenError as error:  # for example, the disk is full
         raise EventWriteException(f"the copy could not be made: {error}") from error
+    except StoreDamaged as error:
+        raise EventWriteException(
+            f"the copy could not be made, because the store is damaged: {error}"
+        ) from error
     except StoreMoved as error:
         session.place.check()
         raise EventWriteException(
@@ -204,30 +214,40 @@ def _copy_entries(
         )
         done = 0
         for name in totals:
-            place: tuple[bytes, bytes] = (b"", b"")
-            while entries := held.read(_entries_after(name, place)):
-                copy.write(_Append(name, entries, same=same))
-                place = entries[-1]
-                done += len(entries)
+            place: Entry = (b"", b"")
+            while (piece := held.read(_piece_after(name, place))) is not None:
+                copy.write(_Append(name, piece.entries, same=same))
+                place = piece.place
+                done += piece.read
                 if progress is not None:
                     progress(done, sum(totals.values()))
         copy.current().flush()
 
 
-def _entries_after(
-    name: bytes, place: tuple[bytes, bytes]
-) -> Callable[[Transaction[bytes], Databases], list[tuple[bytes, bytes]]]:
+class _Piece(NamedTuple):
+    """Entries for the copy."""
+
+    entries: list[Entry]
+    place: Entry  # the last entry that was read
+    read: int  # entries
+
+
+def _piece_after(
+    name: bytes, place: Entry
+) -> Callable[[Transaction[bytes], Databases], _Piece | None]:
     """Return a function that reads the entries after a place, up to COPY_BYTES of them."""
 
-    def work(txn: Transaction[bytes], databases: Databases) -> list[tuple[bytes, bytes]]:
-        entries, size = [], 0
+    def work(txn: Transaction[bytes], databases: Databases) -> _Piece | None:
+        entries, size = list[Entry](), 0
         with txn.cursor(db=getattr(databases, name.decode())) as cursor:
-            for entry in after(cursor, place, pairs=name == fmt.FLAGS):
+            for entry in after(cursor, place, pairs=name.decode() in PAIRS):
                 entries.append(entry)
                 size += len(entry[0]) + len(entry[1])
                 if size >= COPY_BYTES:
                     break
-        return entries
+        if not entries:
+            return None
+        return _Piece(undeleted(txn, databases, name, entries), entries[-1], len(entries))
 
     return work
 

@@ -7,26 +7,27 @@ meantime stay, and of two purges at the same time neither deletes the events for
 has made room. The keys of a piece are read before its write transaction, so that no writer waits
 for the reading. This is safe: the flags of an event never change and a local id is not used again,
 so at most the event of a key was deleted in between, and that key is skipped. Each piece is
-complete in itself, and the next one begins at its end.
+complete in itself, and the next one begins at its end. A piece has whole runs where that is
+possible: to remove a run costs less than to write it again without some of its events. Where only
+the bytes are too many, a part of a run is deleted that is large enough for it to be written again.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from bisect import bisect_left, bisect_right
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.contract.query import checked_flags, checked_number, checked_seconds, refuse
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import bytes_in_use, next_local_id
-from lmdbstore.errors import EventWriteException, StoreDamaged, shown
-from lmdbstore.read.cursor import duplicates, entries
-from lmdbstore.read.postings import leap, merged, number
-from lmdbstore.write.change import Change
-from lmdbstore.write.delete import erase
-from lmdbstore.write.sign import unsign_empty
+from lmdbstore.disk.databases import bytes_in_use, next_local_id, number_of_events
+from lmdbstore.disk.keys import local_ids_of
+from lmdbstore.errors import EventWriteException, StoreDamaged
+from lmdbstore.read.totals import total_of
+from lmdbstore.write.change import Change, EmptyCommit
+from lmdbstore.write.delete import SHARE, erase
 
+from .choice import Chosen, record_bytes
 from .pieces import Pieces
 
 if TYPE_CHECKING:
@@ -35,17 +36,17 @@ if TYPE_CHECKING:
     from lmdb import Transaction
 
     from lmdbstore.check.walk import Progress
-    from lmdbstore.contract.event import Event
     from lmdbstore.disk.databases import Databases, Reads
     from lmdbstore.engine.session import Session
     from lmdbstore.errors import EventStoreException
     from lmdbstore.write.transaction import WriteTransaction
 
+    from .choice import Span
+
 __all__ = ["Purged", "Retention", "checked_retention", "purge"]
 
-PURGE_EVENTS = 1000  # that one transaction deletes, at most
-PURGE_BYTES = 4 << 20  # of their records; the record that reaches this is the last of its piece
-SPAN = 1000  # keys that one read transaction reads
+PURGE_EVENTS = 2048  # that one transaction deletes, at most
+PURGE_BYTES = 4 << 20  # of records and runs; the one that reaches this is the last of its piece
 
 
 class Purged(NamedTuple):
@@ -67,6 +68,11 @@ class Retention(NamedTuple):
     max_bytes: int | None
     flags: tuple[bytes, ...]  # the keys of flags
     keep_flags: tuple[bytes, ...]
+
+    @property
+    def chosen(self) -> Chosen:
+        """The events that it may delete."""
+        return Chosen(self.flags, self.keep_flags)
 
 
 def checked_retention(  # noqa: PLR0913  the arguments of a purge
@@ -92,15 +98,15 @@ def checked_retention(  # noqa: PLR0913  the arguments of a purge
         fmt.FIRST_KEY if before is None else fmt.first_key(checked_seconds("before", before)),
         checked_number("max_events", max_events),
         checked_number("max_bytes", max_bytes),
-        tuple(map(fmt.text_key, checked_flags("flags", flags))),
-        tuple(map(fmt.text_key, checked_flags("keep_flags", keep_flags))),
+        tuple(map(fmt.flag_key, checked_flags("flags", flags))),
+        tuple(map(fmt.flag_key, checked_flags("keep_flags", keep_flags))),
     )
 
 
 class _Reach(NamedTuple):
     """The reach of a purge, in one state of the store."""
 
-    watermark: bytes  # the next local id
+    watermark: int  # the next local id
     end: bytes  # events before this key are deleted, regardless of `max_bytes`
     events: int  # their number
     guess: int  # events that `max_bytes` will probably delete, including these; 0 for none
@@ -110,63 +116,25 @@ class _Reach(NamedTuple):
 # -- reading: inside of a transaction --------------------------------------------------------------
 
 
-def _span(
-    txn: Transaction[bytes],
-    databases: Databases,
-    flags: tuple[bytes, ...],
-    keep_flags: tuple[bytes, ...],
-    low: bytes,
-) -> tuple[list[bytes], bytes | None]:
-    """Read the next keys, from `low` on.
-
-    Returns the keys of events that carry all of `flags` and none of `keep_flags`, and the key at
-    which to continue (None: there are no more).
-    """
-    with txn.cursor(db=databases.flags) as cursor:
-        if flags:
-            rarest, *others = sorted(flags, key=partial(number, cursor))
-            low, high = leap(cursor, others, low, fmt.LAST_KEY, descending=False)
-            keys = duplicates(cursor, rarest, low, high, SPAN, descending=False)
-        else:
-            others = []
-            with txn.cursor(db=databases.timeline) as timeline:
-                found = entries(timeline, low, fmt.LAST_KEY, descending=False, values=False)
-                keys = list(islice(found, SPAN))
-        following = fmt.after_key(keys[-1]) if len(keys) == SPAN else None
-        keys = merged(cursor, [(flag, True) for flag in others], keys)
-        for flag in keep_flags:
-            kept = set(merged(cursor, [(flag, True)], keys))
-            keys = [key for key in keys if key not in kept]
-    return keys, following
-
-
-def _spans(
-    txn: Transaction[bytes],
-    databases: Databases,
-    flags: tuple[bytes, ...],
-    keep_flags: tuple[bytes, ...],
-) -> Iterator[tuple[list[bytes], bytes | None]]:
-    """Read all keys; yields the results of `_span`."""
-    low: bytes | None = fmt.FIRST_KEY
-    while low is not None:
-        keys, low = _span(txn, databases, flags, keep_flags, low)
-        yield keys, low
-
-
-def _measure(txn: Transaction[bytes], databases: Databases, retention: Retention) -> _Reach:
-    watermark = next_local_id(txn, databases)
+def _measure(txn: Transaction[Any], databases: Databases, retention: Retention) -> _Reach:
+    watermark = fmt.decode_number(next_local_id(txn, databases))
     surplus = 0
     if retention.max_events is not None:
         surplus = _counted(txn, databases, retention) - retention.max_events
     end, events = fmt.FIRST_KEY, 0
-    for keys, low in _spans(txn, databases, retention.flags, retention.keep_flags):
-        inside = max(bisect_left(keys, retention.before), min(surplus - events, len(keys)))
-        if inside:
-            events += inside
-            end = fmt.after_key(keys[inside - 1])
-        if low is not None and low >= retention.before and events >= surplus:
+    for found, last in retention.chosen.runs(txn, databases):
+        if last >= retention.before and events + found > surplus:
             break
-    stored = txn.stat(databases.timeline)["entries"]
+        end, events = fmt.after_key(last), events + found
+    if retention.before > end or surplus > events:
+        for keys, low in retention.chosen.spans(txn, databases, end):
+            inside = max(bisect_left(keys, retention.before), min(surplus - events, len(keys)))
+            if inside:
+                events += inside
+                end = fmt.after_key(keys[inside - 1])
+            if low is not None and low >= retention.before and events >= surplus:
+                break
+    stored = number_of_events(txn, databases)
     in_use = _bytes(txn, databases)
     mean = in_use / max(stored, 1)
     guess = 0
@@ -175,36 +143,34 @@ def _measure(txn: Transaction[bytes], databases: Databases, retention: Retention
     return _Reach(watermark, end, events, guess, mean)
 
 
-def _counted(txn: Transaction[bytes], databases: Databases, retention: Retention) -> int:
+def _counted(txn: Transaction[Any], databases: Databases, retention: Retention) -> int:
     """Return the number of events that `max_events` counts."""
     if not retention.flags:
-        return txn.stat(databases.timeline)["entries"]
+        return number_of_events(txn, databases)
     if len(retention.flags) == 1:
-        with txn.cursor(db=databases.flags) as cursor:
-            return number(cursor, retention.flags[0])
-    return sum(len(keys) for keys, _ in _spans(txn, databases, retention.flags, ()))
+        return total_of(txn, databases, retention.flags[0])
+    chosen = Chosen(retention.flags, ())
+    return sum(len(keys) for keys, _ in chosen.spans(txn, databases))
 
 
-def _bytes(txn: Transaction[bytes], databases: Databases) -> int:
+def _bytes(txn: Transaction[Any], databases: Databases) -> int:
     return sum(bytes_in_use(txn, databases).values())
-
-
-def _size(keys: list[bytes], txn: Transaction[bytes], databases: Databases) -> int:
-    """Return the bytes of the records of these events."""
-    return sum(len(txn.get(key, b"", db=databases.timeline)) for key in keys)
 
 
 # -- writing: inside of a transaction --------------------------------------------------------------
 
 
 class _Erase(Change):
-    """Delete events by their timeline keys, in order, and remove the signatures of empty runs."""
+    """Delete events by their timeline keys, in order."""
 
     alone = True
     frees = True
 
-    def __init__(self, keys: list[bytes], end: bytes, max_bytes: int) -> None:
+    def __init__(
+        self, keys: list[bytes], end: bytes, max_bytes: int, *, rewrite: bool = True
+    ) -> None:
         """Delete the events before `end`, and more while the pages take over `max_bytes`."""
+        self._rewrite = rewrite  # see `erase`
         self._keys = keys
         self._end = end
         self._max_bytes = max_bytes
@@ -215,49 +181,56 @@ class _Erase(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        handled, size, enough = 0, 0, False
-        erased: list[bytes] = []
-        for key in self._keys:
-            enough = key >= self._end and txn.bytes_in_use() <= self._max_bytes
-            if enough or size >= PURGE_BYTES:
+        self.handled = self.bytes = 0
+        self.erased, self.enough = [], False
+        sure = bisect_left(self._keys, self._end)
+        groups = list(_groups(txn, self._keys[:sure], PURGE_BYTES))
+        if groups:
+            self._erase(txn, list(chain.from_iterable(group for group, _ in groups)))
+        if self.handled < sure:
+            return None
+        for group, size in _groups(txn, self._keys[sure:], None):
+            self.enough = txn.bytes_in_use() <= self._max_bytes
+            if self.enough or self.bytes >= PURGE_BYTES:
                 break
-            handled += 1
-            record = txn.take(txn.databases.timeline, key)
-            if record is None:
-                _check_deleted(txn, key)
-                continue
-            erase(txn, key, _event(txn, key, record))
-            erased.append(key)
-            size += len(record)
-        unsign_empty(txn, erased)
-        self.handled, self.enough, self.erased, self.bytes = handled, enough, erased, size
+            if len(group) > 1 and txn.bytes_in_use() - 2 * size <= self._max_bytes:
+                # A part may suffice. It ends the transaction: LMDB gives the pages of a large
+                # value back only where the value was not written in the same one.
+                self._erase(txn, group[: -(-len(group) // SHARE)])
+                break
+            self._erase(txn, group)
         return None
 
-
-def _event(txn: WriteTransaction, key: bytes, record: bytes) -> Event:
-    """Decode a record; raises StoreDamaged if its entry in `ids` disagrees with it."""
-    try:
-        event = fmt.decode_one(record)
-        entry = txn.get(txn.databases.ids, fmt.text_key(event.id))
-        if entry == fmt.id_entry(key, fmt.checksum(record)):
-            return event
-        what = f"the event {shown(event.id)}"
-    except StoreDamaged:
-        what = "an event"
-    raise _damaged(f"the record of {what}", key)
-
-
-def _check_deleted(txn: WriteTransaction, key: bytes) -> None:
-    """Raise StoreDamaged if an index still has an event that is not in the timeline."""
-    if txn.get(txn.databases.commits, fmt.local_id_of(key)) is not None:
-        raise _damaged("an event", key)
+    def _erase(self, txn: WriteTransaction, keys: list[bytes]) -> None:
+        try:
+            erased, size = erase(txn, keys, rewrite=self._rewrite)
+        except StoreDamaged as error:
+            times = [fmt.decode_key(keys[end]).timestamp for end in (0, -1)]
+            raise StoreDamaged(
+                f"{error}; nothing from the time {times[0]!r} on was purged (this piece ends at "
+                f"{times[1]!r}): run `lmdbstore repair`, and purge again"
+            ) from error
+        self.erased += erased
+        self.bytes += size
+        self.handled += len(keys)
 
 
-def _damaged(what: str, key: bytes) -> StoreDamaged:
-    return StoreDamaged(
-        f"{what} at the time {fmt.decode_key(key).timestamp!r} is not what was written; nothing "
-        "from there on was purged: run `lmdbstore repair`, and purge again"
-    )
+def _groups(
+    txn: WriteTransaction, keys: list[bytes], most: int | None
+) -> Iterator[tuple[list[bytes], int]]:
+    """Yield keys of one run together, and each other key by itself, with their bytes.
+
+    Together they have about `most` bytes, if that is given; the last one may be large.
+    """
+    place = size = 0
+    while place < len(keys) and (most is None or size < most):
+        run = txn.ceiling(txn.databases.runs, keys[place])
+        if run is None:
+            stop, value = place + 1, txn.get(txn.databases.live, keys[place]) or b""
+        else:
+            stop, value = bisect_right(keys, run[0], place), run[1]
+        yield keys[place:stop], len(value)
+        place, size = stop, size + len(value)
 
 
 # -- the purge -------------------------------------------------------------------------------------
@@ -271,7 +244,19 @@ def purge(
         session.check_writable()
     session.after_writes()
     work = _Purge(session.read, session.write_freeing, retention, progress, session.path)
-    return work.rehearse() if dry_run else work.run()
+    if dry_run:
+        return work.rehearse()
+    purged = work.run()
+    if purged.events and _is_nearly_full(session):
+        session.write_freeing(EmptyCommit())  # else the next write could not use the free pages
+    return purged
+
+
+def _is_nearly_full(session: Session) -> bool:
+    """Whether the file takes up the map."""
+    info, page = session.current().ask(lambda lmdb: (lmdb.info(), lmdb.stat()["psize"]))
+    left: int = info["map_size"] - info["last_pgno"] * page
+    return left < PURGE_BYTES
 
 
 class _Purge:
@@ -312,7 +297,7 @@ class _Purge:
         most = max(reach.events, reach.guess)
         for piece in self._pieces(reach):
             keys = piece[: most - self._events]
-            self._note(keys, self._reads(partial(_size, keys)))
+            self._note(keys, self._reads(lambda txn, dbs: record_bytes(txn, dbs, keys)))  # noqa: B023  called at once
             if self._events == most:
                 break
         left, in_use = self._reads(self._left)
@@ -326,25 +311,35 @@ class _Purge:
             keys, low = self._span(low)
             if not reach.guess:
                 keys = keys[: bisect_left(keys, reach.end)]
-            piece += [keys[n] for n in fmt.below_watermark(keys, reach.watermark)]
-            if len(piece) >= PURGE_EVENTS:
+            if max(local_ids_of(keys), default=0) >= reach.watermark:
+                keys = [key for key in keys if _local_id(key) < reach.watermark]
+            if piece and len(piece) + len(keys) > PURGE_EVENTS:
+                yield piece
+                piece = []
+            piece += keys
+            while len(piece) >= PURGE_EVENTS:
                 yield piece[:PURGE_EVENTS]
                 piece = piece[PURGE_EVENTS:]
         if piece:
             yield piece
 
-    def _measure(self, txn: Transaction[bytes], databases: Databases) -> _Reach:
+    def _measure(self, txn: Transaction[Any], databases: Databases) -> _Reach:
         return _measure(txn, databases, self._retention)
 
-    def _span(self, low: bytes) -> tuple[list[bytes], bytes | None]:
-        flags, keep_flags = self._retention.flags, self._retention.keep_flags
-        return self._reads(lambda txn, databases: _span(txn, databases, flags, keep_flags, low))
+    def _span(self, low: bytes) -> Span:
+        chosen = self._retention.chosen
+        return self._reads(lambda txn, databases: chosen.span(txn, databases, low), views=True)
 
     def _erase(self, keys: list[bytes], reach: _Reach) -> bool:
         """Delete a piece, in smaller ones if it does not fit; False if the rest stays."""
         size = self._sizes
         while keys:
-            change = _Erase(keys[: size.size], reach.end, self._retention.max_bytes or 0)
+            change = _Erase(
+                keys[: size.size],
+                reach.end,
+                self._retention.max_bytes or 0,
+                rewrite=size.size >= PURGE_EVENTS,
+            )
             try:
                 self._write(change)
             except EventWriteException as error:
@@ -366,12 +361,16 @@ class _Purge:
             self._events += len(keys)
             self._bytes += size
 
-    def _left(self, txn: Transaction[bytes], databases: Databases) -> tuple[int, int]:
+    def _left(self, txn: Transaction[Any], databases: Databases) -> tuple[int, int]:
         return _counted(txn, databases, self._retention), _bytes(txn, databases)
 
     def _purged(self, left: int, bytes_left: int) -> Purged:
         oldest, newest = _time(self._first), _time(self._last)
         return Purged(self._events, self._bytes, oldest, newest, left, bytes_left)
+
+
+def _local_id(key: bytes) -> int:
+    return fmt.decode_number(fmt.local_id_of(key))
 
 
 def _time(key: bytes | None) -> float | None:

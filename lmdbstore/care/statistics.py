@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from heapq import merge
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import bytes_in_use
+from lmdbstore.disk.databases import bytes_in_use, number_of_events
 from lmdbstore.errors import EventReadException, StoreClosed
 from lmdbstore.processes.lock_list import processes_by_id
 from lmdbstore.processes.snapshot_notes import SnapshotInfo, readers_in, snapshots
+from lmdbstore.records.run import Run, positions
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -32,6 +35,8 @@ class StoreStatistics(NamedTuple):
     oldest: float | None  # timestamp in seconds; None in an empty store
     newest: float | None
     flags: int  # number of different ones
+    live: int  # events that have a record of their own
+    runs: int  # packed events: so many values hold all others
     databases: dict[str, int]  # bytes in the pages of each database
     file_bytes: int = 0  # size of the data file, free pages included
     map_bytes: int = 0  # the size that it may grow to
@@ -72,10 +77,40 @@ def statistics(environment: Environment) -> StoreStatistics:
 
 
 def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:
-    events = txn.stat(databases.timeline)["entries"]
-    with txn.cursor(db=databases.timeline) as cursor:
-        oldest = fmt.decode_key(cursor.key()).timestamp if cursor.first() else None
-        newest = fmt.decode_key(cursor.key()).timestamp if cursor.last() else None
-    with txn.cursor(db=databases.flags) as cursor:
-        flags = sum(1 for _ in cursor.iternext_nodup(keys=True, values=False))
-    return StoreStatistics(events, oldest, newest, flags, bytes_in_use(txn, databases))
+    with txn.cursor(db=databases.live) as cursor:
+        oldest = [cursor.key()] if cursor.first() else []
+        newest = [cursor.key()] if cursor.last() else []
+    with txn.cursor(db=databases.runs) as cursor:
+        if cursor.first():
+            oldest.append(_keys(txn, databases, *cursor.item())[0])
+        if cursor.last():
+            newest.append(_keys(txn, databases, *cursor.item())[-1])
+    return StoreStatistics(
+        number_of_events(txn, databases),
+        fmt.decode_key(min(oldest)).timestamp if oldest else None,
+        fmt.decode_key(max(newest)).timestamp if newest else None,
+        _flags(txn, databases),
+        txn.stat(databases.live)["entries"],
+        txn.stat(databases.runs)["entries"],
+        bytes_in_use(txn, databases),
+    )
+
+
+def _keys(txn: Transaction[bytes], databases: Databases, end: bytes, value: bytes) -> list[bytes]:
+    """Return the keys of the events of a run that are not deleted: at least one."""
+    run = Run(end, value)
+    run.check_front()
+    deleted = set(positions(txn.get(end, db=databases.dead, default=b"")))
+    keys = [key for slot, key in enumerate(run.keys()) if slot not in deleted]
+    return keys or [end]
+
+
+def _flags(txn: Transaction[bytes], databases: Databases) -> int:
+    """Return the number of different flags, of live and sealed events."""
+    with (
+        txn.cursor(db=databases.postings) as postings,
+        txn.cursor(db=databases.totals) as totals,
+    ):
+        live = postings.iternext_nodup(keys=True, values=False)
+        sealed = (term for term, total in totals.iternext() if fmt.decode_number(total))
+        return sum(1 for term, _ in groupby(merge(live, sealed)) if fmt.is_flag(term))

@@ -1,9 +1,9 @@
-"""The commands that maintain a store: verify, repair, backup, compact, purge and sign.
+"""The commands that maintain a store: verify, repair, backup, compact, purge and seal.
 
 Rules: each command is one function, `<command>_store`. None creates a store. Each finding is one
 line on standard output, and the summary is the last line. A repair, a backup or a compaction that
-fails or is stopped changes nothing, and says so. A purge or a signing that fails or is stopped says
-that the deletions or signatures made so far stay.
+fails or is stopped changes nothing, and says so. A purge or a sealing that fails or is stopped says
+that what was done so far stays.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
     "file_mode",
     "purge_store",
     "repair_store",
-    "sign_store",
+    "seal_store",
     "size",
     "verify_store",
 ]
@@ -194,31 +194,24 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
     _print(text)
 
 
-def sign_store(db: Path, timeout: float | None = None, *, rebuild: bool) -> None:
-    """Make the missing signatures or, with `rebuild`, all of them again; print a summary.
+def seal_store(db: Path, timeout: float | None = None) -> None:
+    """Seal all events; print a summary.
 
     Raises:
-        EventStoreException: there is no store, or it failed; the signatures made so far stay.
+        EventStoreException: there is no store, or it failed; what was sealed so far stays.
     """
     with open_to_write(db, timeout) as store:
         started = time.perf_counter()
         try:
-            with pulse("signing"):
-                signed = store.sign(rebuild=rebuild)
+            with pulse("sealing"):
+                sealed = store.seal()
         except (KeyboardInterrupt, EventStoreException):
-            again = "again without --rebuild" if rebuild else "again"
-            complain(
-                f"stopped: the signatures made so far are kept; run the command {again} to continue"
-            )
+            complain("stopped: what was sealed so far stays; run the command again to continue")
             raise
         seconds = time.perf_counter() - started
-    _print_signed(signed, seconds)
-
-
-def _print_signed(signed: int, seconds: float) -> None:
-    text = f"{signed:,} events signed; {seconds:.2f} s"
-    if signed and seconds:
-        text += f", {signed / seconds:,.0f} events/s"
+    text = f"{sealed:,} events sealed; {seconds:.2f} s"
+    if sealed and seconds:
+        text += f", {sealed / seconds:,.0f} events/s"
     _print(text)
 
 

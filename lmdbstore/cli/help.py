@@ -9,8 +9,8 @@ __all__ = [
     "IMPORT_HELP",
     "PURGE_HELP",
     "REPAIR_HELP",
+    "SEAL_HELP",
     "SEARCH_HELP",
-    "SIGN_HELP",
     "STATS_HELP",
     "VERIFY_HELP",
 ]
@@ -26,7 +26,7 @@ Example:
   lmdbstore import --db events /var/log/dpkg.log --flag dpkg
   lmdbstore search --db events 'status installed' --since -7d --desc --limit 20
   lmdbstore stats  --db events
-  lmdbstore sign   --db events
+  lmdbstore seal   --db events
   lmdbstore verify --db events
   lmdbstore backup --db events events-copy
   lmdbstore purge  --db events --before -90d
@@ -76,21 +76,20 @@ Example:
   lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
 """
 
-SIGN_HELP = """Make the missing signatures, with which searches read less.
+SEAL_HELP = """Seal all events: pack neighbours together, so that they take less space.
 
-A signature says which pieces of words occur in the contents of 512 neighbouring events. A search
-for a pattern skips the events whose signature excludes a match. Its results are the same. An import
-makes signatures. They are missing for events that a program saved one by one, and where an event
-was saved between older ones. The newest events get a signature when there are 512 of them.
+Complete runs of 512 neighbouring events are sealed as they are saved. This seals the others too:
+the latest events, and those that were saved later than their neighbours. It merges small runs,
+and removes the text of deleted events from runs. Searches find the same before and after.
 
-The command can be stopped at any time: the signatures made so far are kept. Other processes may use
-the store while it runs.
+The command can be stopped at any time: what was sealed so far stays. Other processes may use
+the store in the meantime.
 
-Exit status: 0 no signature is missing, 2 the command failed.
+Exit status: 0 all events are sealed, 2 the command failed.
 
 \b
 Example:
-  lmdbstore sign --db events
+  lmdbstore seal --db events
 """
 
 PURGE_HELP = """Delete the oldest events, by age, number or total size.
@@ -125,7 +124,7 @@ Example:
 VERIFY_HELP = """Check a store: compare all records with all indexes.
 
 Every record is compared with every index, and every index with the records. The command also
-compares checksums, orders, counts, signatures and the next local id. It prints one line for each
+compares checksums, orders, counts, runs and the next local id. It prints one line for each
 thing that is wrong. Other processes may use the store while it runs.
 
 With --pages it first checks the pages of the file without opening it; writers wait for this. If a

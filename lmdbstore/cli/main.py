@@ -25,7 +25,7 @@ from .care import (
     file_mode,
     purge_store,
     repair_store,
-    sign_store,
+    seal_store,
     size,
     verify_store,
 )
@@ -36,8 +36,8 @@ from .help import (
     IMPORT_HELP,
     PURGE_HELP,
     REPAIR_HELP,
+    SEAL_HELP,
     SEARCH_HELP,
-    SIGN_HELP,
     STATS_HELP,
     VERIFY_HELP,
 )
@@ -228,12 +228,11 @@ def _stats(db: Path, timeout: float | None, *, as_json: bool) -> None:
     print_stats(db, timeout, as_json=as_json)
 
 
-@cli.command("sign", help=SIGN_HELP)
+@cli.command("seal", help=SEAL_HELP)
 @_db("The store's folder.")
-@click.option("--rebuild", is_flag=True, help="Make all signatures again, as after many deletions.")
 @_timeout
-def _sign(db: Path, timeout: float | None, *, rebuild: bool) -> None:
-    sign_store(db, timeout, rebuild=rebuild)
+def _seal(db: Path, timeout: float | None) -> None:
+    seal_store(db, timeout)
 
 
 @cli.command("purge", help=PURGE_HELP)

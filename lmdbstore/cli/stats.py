@@ -52,6 +52,8 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
         ("events", stats.events),
         ("oldest", moment(stats.oldest)),
         ("newest", moment(stats.newest)),
+        ("live", stats.live),
+        ("runs", stats.runs),
         ("flags", stats.flags),
     ]
     rows += [(f"flag:{_one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
