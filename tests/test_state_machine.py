@@ -2,7 +2,8 @@
 
 Hypothesis plays commands to `MemoryEventStore`, to an `LMDBEventStore` here and to one in another
 process on the same folder. A write goes to one of the two; all three are asked for each read.
-Pages hold few events, so that small stores have many pages. `LMDBSTORE_EXAMPLES=20` in the
+Pages hold few events, so that small stores have many pages; runs hold few in one test, and as many
+as usual in the other. Events are also sealed at any moment. `LMDBSTORE_EXAMPLES=20` in the
 environment plays twenty times as long.
 """
 
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,8 +34,6 @@ from tests.tools.indexes import assert_indexes_agree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
 
 EXAMPLES = 50 * int(os.environ.get("LMDBSTORE_EXAMPLES", "1"))
@@ -218,6 +218,10 @@ class Machine(RuleBasedStateMachine):
         if found:
             self.delete(side, found[pick % len(found)][0].id)
 
+    @rule(side=SIDES)
+    def seal(self, side: str) -> None:
+        assert self.lmdb[side].do("seal") is None
+
     # -- reading
 
     @rule(pick=PICK, event_id=st.sampled_from(IDS))
@@ -327,14 +331,17 @@ class Machine(RuleBasedStateMachine):
                 player.do("close")
 
 
-def test_three_stores_give_the_same_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_small(monkeypatch)
-    with Process() as process:
+@pytest.mark.parametrize("tiny_runs", [True, False])
+def test_three_stores_give_the_same_answers(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, tiny_runs: bool
+) -> None:
+    make_small(monkeypatch, tiny_runs=tiny_runs)
+    with Process(tiny_runs=tiny_runs) as process:
         machine: Any = partial(Machine, process, path)
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=EXAMPLES,
+                max_examples=EXAMPLES if tiny_runs else EXAMPLES // 2,
                 stateful_step_count=STEPS,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

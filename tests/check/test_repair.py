@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import time
 import tracemalloc
@@ -22,23 +21,35 @@ from lmdbstore import (
     verify,
 )
 from lmdbstore.check import repair as repairing
+from lmdbstore.check.damaged_file import Kept
+from lmdbstore.check.restore import Restore
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk import raw_pages as salvage
 from lmdbstore.engine.environment import Environment
 from lmdbstore.engine.session import Session
 from lmdbstore.opening.options import Options
-from lmdbstore.write.change import Change
-from lmdbstore.write.save import Batch
+from lmdbstore.records.local_ids import LocalIds
+from lmdbstore.records.record import TermKeys, encode
+from lmdbstore.write.runs import Runs
 from tests.tools.damages import (
     DAMAGES,
     EVENTS,
     change_content,
+    change_sealed_content,
+    change_sealed_header,
     change_version,
+    cut_run,
+    double,
+    fill,
+    forget_record,
     key,
     lose_id,
     lose_next,
+    lose_run,
+    made,
     make_small,
     move_to_no_local_id,
+    share_local_id,
 )
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
@@ -47,9 +58,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lmdbstore.write.transaction import WriteTransaction
-
-LEFT_OUT = {FindingKind.RECORD_UNREADABLE, FindingKind.RECORD_CHANGED, FindingKind.ID_TWICE}
+LOST = {  # what is left out; of other events nothing is lost
+    FindingKind.RECORD_UNREADABLE,
+    FindingKind.RECORD_CHANGED,
+    FindingKind.RECORD_UNCHECKED,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -57,29 +70,24 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     make_small(monkeypatch)
 
 
-def make(path: Path, events: int = EVENTS) -> list[Event]:
+def make(path: Path) -> list[Event]:
     """Make a store with a gap in its local ids; return its events."""
     with LMDBEventStore(path) as store:
-        store.save_many(
-            Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
-            for n in range(events)
-        )
+        fill(store)
         store.save(Event("last", timestamp=1e9, tags=["", "x" * 600], content="é\n" * 5000))
         store.save(Event("gone"))
         store.delete("gone")
         return list(store.search())
 
 
-def content(path: Path) -> tuple[list[Event], list[tuple[bytes, bytes]], bytes | None]:
-    """Return the events, the commits and the next local id of a store."""
+def content(path: Path) -> tuple[list[Event], dict[bytes, bytes], bytes | None]:
+    """Return the events, the timeline keys by id, and the next local id of a store."""
     with LMDBEventStore(path, create=False) as store:
         assert store.verify(pages=True) == []
         assert_indexes_agree(store)
-        commits: list[tuple[bytes, bytes]] = store._session.read(
-            lambda txn, dbs: list(txn.cursor(db=dbs.commits))
-        )
+        ids: dict[bytes, bytes] = store._session.read(lambda txn, dbs: dict(txn.cursor(db=dbs.ids)))
         following = store._session.read(lambda txn, dbs: txn.get(fmt.NEXT, db=dbs.meta))
-        return list(store.search()), commits, following
+        return list(store.search()), ids, following
 
 
 def names(path: Path) -> list[str]:
@@ -91,13 +99,13 @@ def test_a_sound_store_is_not_changed(path: Path) -> None:
     (path / "data.mdb").chmod(0o640)
     before, progress_seen = content(path), list[int]()
     found = repair(path, progress=lambda done, _: progress_seen.append(done))
-    assert (found.events, found.left_out, found.old_file) == (EVENTS + 1, [], None)
+    assert (found.events, found.left_out, found.old_file) == (EVENTS, [], None)
     assert content(path) == before
-    assert progress_seen[-1] == EVENTS + 1
+    assert progress_seen[-1] == EVENTS
     assert names(path) == ["barrier", "data.mdb", "lock.mdb", "snapshots"]
     assert stat.S_IMODE((path / "data.mdb").stat().st_mode) == 0o640
     with LMDBEventStore(path) as store:
-        assert store.stats().databases["signatures"] > 0
+        assert (store.stats().live, store.stats().runs) == (0, 5), "it is sealed"
         assert "leave out" in store.explain(match="content 7")
 
 
@@ -118,26 +126,38 @@ def test_an_empty_store_stays_empty(path: Path) -> None:
 def test_each_kind_of_damage_is_repaired(
     path: Path, plant: Callable[[Any, Any], None], kind: FindingKind
 ) -> None:
+    """Only what was damaged itself is left out, and it is named; no deleted event comes back."""
     events = make(path)
     before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         plant(txn, databases)
     found = repair(path)
-    after, commits, following = content(path)
-    if kind in LEFT_OUT:
-        assert [finding.kind for finding in found.left_out] == [kind]
-        events = [event for event in events if event.id != "e7" or kind is FindingKind.ID_TWICE]
-        assert found.old_file is not None
-        shutil.copy(found.old_file, path.parent / "old")
+    after, ids, following = content(path)
+    kinds = [finding.kind for finding in found.left_out]
+    lost = lost_by(plant, kind)
+    assert after == [event for event in events if event.id not in lost]
+    if lost:
+        assert set(kinds) <= LOST | {FindingKind.RUN_DAMAGED, FindingKind.RUN_MISSING}
+        assert len(kinds) == 1, "each loss is named once"
+    elif kind is not FindingKind.RUN_MISSING and plant is not double:
+        assert kinds == []
+    assert (found.old_file is None) == (kinds == [])
+    if found.old_file is not None:
         os.unlink(found.old_file)
-    else:
-        assert (found.left_out, found.old_file) == ([], None)
-    assert after == events
-    if plant is not move_to_no_local_id:
-        kept = [commit for commit in before[1] if commit[0] != key(7)[8:] or events == before[0]]
-        assert commits == kept, "an event has another local id"
+    if plant not in {move_to_no_local_id, share_local_id}:
+        kept = {i: key for i, key in before[1].items() if i.decode() not in lost}
+        assert ids == kept, "an event has another local id"
     assert following is not None
     assert following >= fmt.encode_number(EVENTS + 2 if plant.__name__ != "cut_next" else 1)
+
+
+def lost_by(plant: Callable[[Any, Any], None], kind: FindingKind) -> set[str]:
+    """Return the events that cannot be kept."""
+    if plant in {cut_run, lose_run}:
+        return {f"e{n}" for n in range(32)}
+    if plant in {change_sealed_content, change_sealed_header}:
+        return {"e7"}
+    return {"e130"} if kind in LOST else set()
 
 
 def test_the_local_id_of_a_lost_event_is_not_reused(path: Path) -> None:
@@ -153,41 +173,51 @@ def test_the_local_id_of_a_lost_event_is_not_reused(path: Path) -> None:
     assert content(path)[2] == fmt.encode_number(EVENTS + 2)
 
 
-def test_changed_records_are_kept_on_request(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("plant", "changed"),
+    [
+        (change_content, made(130)._replace(content="content 131")),
+        (change_sealed_content, made(7)._replace(content="content 9")),
+        (change_sealed_header, made(7)._replace(tags=["all", "g7"])),
+        (forget_record, made(130)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_changed_records_are_kept_on_request(
+    path: Path, plant: Callable[[Any, Any], None], changed: Event
+) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
-        change_content(txn, databases)
+        plant(txn, databases)
     found = repair(path, keep_changed=True)
     assert (found.left_out, found.old_file) == ([], None)
-    changed = {"e7": events[7]._replace(content="content 6")}
-    assert content(path)[0] == [changed.get(event.id, event) for event in events]
+    assert content(path)[0] == [changed if event.id == changed.id else event for event in events]
 
 
-def test_a_record_without_a_checksum_is_left_out(path: Path) -> None:
+def test_a_live_record_that_no_index_has_is_left_out(path: Path) -> None:
+    """Its event may have been deleted: a page of a former state would look the same."""
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
-        txn.delete(b"e7", db=databases.ids)
-        txn.delete(key(7)[8:], db=databases.commits)
+        forget_record(txn, databases)
     before = (path / "data.mdb").read_bytes()
     found = repair(path)
     assert [finding.kind for finding in found.left_out] == [FindingKind.RECORD_UNCHECKED]
-    assert content(path)[0] == [event for event in events if event.id != "e7"]
+    assert content(path)[0] == [event for event in events if event.id != "e130"]
     assert found.old_file is not None
-    os.replace(found.old_file, path / "data.mdb")
-    assert (path / "data.mdb").read_bytes() == before
-    found = repair(path, keep_changed=True)
-    assert found.left_out == []
-    assert content(path)[0] == events
+    with open(found.old_file, "rb") as old:
+        assert old.read() == before
+    os.unlink(found.old_file)
 
 
-def test_a_changed_byte_in_a_page_of_records_loses_only_records_of_the_page(path: Path) -> None:
+@pytest.mark.parametrize("live", [False, True])
+def test_a_changed_byte_in_a_page_of_records_loses_only_records_of_the_page(
+    path: Path, *, live: bool
+) -> None:
     """Whatever the value of the byte, no other record is lost, and no record is changed."""
-    events = make(path, 200)
+    events = make(path)
     whole = (path / "data.mdb").read_bytes()
-    at = whole.find(b'"e150"') // 4096 * 4096
-    in_page = {
-        event.id for event in events if whole.find(f'"{event.id}"'.encode(), at, at + 4096) > 0
-    }
+    at = whole.rfind(b'"e130"' if live else b'"e50"') // 4096 * 4096
+    in_page = {f"e{n}" for n in (range(128, 140) if live else range(32, 64))} | {"last"}
     for place in range(at, at + 4096, 241):
         data = bytearray(whole)
         data[place] ^= 0xFF
@@ -203,11 +233,26 @@ def test_a_changed_byte_in_a_page_of_records_loses_only_records_of_the_page(path
             os.unlink(found.old_file)
 
 
-@pytest.mark.parametrize("name", ["ids", "flags", "commits", "signatures", "meta"])
+@pytest.mark.parametrize(
+    "name",
+    [*("ids", "postings", "run_postings", "totals", "summaries", "dead", "commits", "meta")],
+)
 def test_an_index_that_is_completely_lost_is_rebuilt(path: Path, name: str) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         txn.drop(getattr(databases, name), delete=False)
+    found = repair(path)
+    assert content(path)[0] == events
+    assert found.left_out == []
+
+
+@pytest.mark.parametrize("names", [("dead", "summaries"), ("totals", "commits", "run_postings")])
+def test_indexes_that_are_lost_together_are_rebuilt(path: Path, names: tuple[str, ...]) -> None:
+    """What `ids` has decides on the deleted events of runs."""
+    events = make(path)
+    with LMDBEventStore(path) as store, writing(store) as (txn, databases):
+        for name in names:
+            txn.drop(getattr(databases, name), delete=False)
     repair(path)
     assert content(path)[0] == events
 
@@ -229,75 +274,69 @@ def test_a_store_is_repaired_from_one_meta_page(path: Path) -> None:
         os.unlink(found.old_file)
 
 
-def test_the_state_before_is_used_if_the_last_has_no_timeline(path: Path) -> None:
+@pytest.mark.parametrize("name", ["live", "runs"])
+def test_the_state_before_is_used_if_the_last_has_no_events(path: Path, name: str) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
-        txn.drop(databases.timeline)
+        txn.drop(getattr(databases, name))
     found = repair(path)
-    assert ["no timeline" in finding.detail for finding in found.left_out] == [True]
+    assert [f"no {name}" in finding.detail for finding in found.left_out] == [True]
     assert content(path)[0] == events
     assert found.old_file is not None
 
 
-@pytest.mark.parametrize("where", [9, 3, 1 << 62])
+@pytest.mark.parametrize("where", [130, 7, 1 << 62])
 def test_a_wrong_local_id_without_an_index_entry_is_replaced(path: Path, where: int) -> None:
     """Another event has it, or no event can; the event and the ids of its neighbours are kept."""
     events = make(path)
+    before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
-        wrong = key(7)[:8] + fmt.encode_number(where)
-        txn.put(wrong, txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
-        txn.delete(b"e7", db=dbs.ids)
-        txn.delete(key(7)[8:], db=dbs.commits)
-        commits = dict(txn.cursor(db=dbs.commits))
-        following = txn.get(fmt.NEXT, db=dbs.meta)
+        forget_record(txn, dbs)
+        wrong = key(130)[:8] + fmt.encode_number(where)
+        txn.put(wrong, txn.pop(key(130), db=dbs.live), db=dbs.live)
     found = repair(path, keep_changed=True)
     assert (found.events, found.left_out) == (len(events), [])
-    after, given, _ = content(path)
+    after, ids, _ = content(path)
     assert after == events
-    assert {**commits, following: dict(given)[following]} == dict(given)
+    assert before[2] is not None
+    assert ids == before[1] | {b"e130": key(130)[:8] + before[2]}
 
 
 def test_the_second_of_two_events_with_one_local_id_gets_another(path: Path) -> None:
     """No index entry says to which event it belongs."""
     events = make(path)
+    before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
-        txn.put(key(8)[:8] + key(7)[8:], txn.pop(key(8), db=dbs.timeline), db=dbs.timeline)
-        txn.delete(b"e8", db=dbs.ids)
-        for n in (7, 8):
-            txn.delete(key(n)[8:], db=dbs.commits)
+        txn.put(key(131)[:8] + key(130)[8:], txn.pop(key(131), db=dbs.live), db=dbs.live)
+        txn.delete(b"e131", db=dbs.ids)
     found = repair(path, keep_changed=True)
     assert (found.events, found.left_out) == (len(events), [])
-    after, commits, _ = content(path)
+    after, ids, _ = content(path)
     assert after == events
-    local_ids = {time[:8]: local_id for local_id, time in commits}
-    assert local_ids[key(7)[:8]] == key(7)[8:]
-    assert local_ids[key(8)[:8]] == fmt.encode_number(EVENTS + 3)
+    assert ids == before[1] | {b"e131": key(131)[:8] + fmt.encode_number(EVENTS + 3)}
 
 
 def test_of_two_records_with_one_id_the_one_in_the_index_is_kept(path: Path) -> None:
     """This holds also if the other record is first."""
     make(path)
     with LMDBEventStore(path) as store:
-        store.delete("e3")
+        store.delete("e129")
         events = list(store.search())
         with writing(store) as (txn, dbs):
-            record = txn.get(key(7), db=dbs.timeline)
-            txn.put(key(7)[:8] + key(3)[8:], record, db=dbs.timeline)
-            txn.put(key(3)[8:], key(7)[:8] + fmt.checksum(record), db=dbs.commits)
+            txn.put(key(130)[:8] + key(129)[8:], txn.get(key(130), db=dbs.live), db=dbs.live)
     found = repair(path)
     assert [finding.kind for finding in found.left_out] == [FindingKind.ID_TWICE]
-    after, commits, _ = content(path)
+    after, ids, _ = content(path)
     assert after == events
-    assert key(7)[8:] in dict(commits)
-    assert key(3)[8:] not in dict(commits)
+    assert ids[b"e130"] == key(130)
 
 
-def test_an_index_entry_with_a_wrong_time_is_not_used(path: Path) -> None:
+@pytest.mark.parametrize("n", [7, 130])
+def test_an_index_entry_with_a_wrong_time_is_not_used(path: Path, n: int) -> None:
     events = make(path)
     before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
-        txn.put(b"e7", b"\x40" + txn.get(b"e7", db=dbs.ids)[1:], db=dbs.ids)
-        txn.delete(key(7)[8:], db=dbs.commits)
+        txn.put(b"e%d" % n, b"\x40" + key(n)[1:], db=dbs.ids)
     assert repair(path).events == len(events)
     assert content(path) == before
 
@@ -305,7 +344,7 @@ def test_an_index_entry_with_a_wrong_time_is_not_used(path: Path) -> None:
 def test_of_two_records_with_one_id_the_undamaged_one_is_kept(path: Path) -> None:
     events = make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
-        txn.put(fmt.FIRST_KEY, txn.get(key(7), db=dbs.timeline), db=dbs.timeline)
+        txn.put(fmt.FIRST_KEY, txn.get(key(130), db=dbs.live), db=dbs.live)
         change_content(txn, dbs)
     found = repair(path)
     assert [finding.kind for finding in found.left_out] == [FindingKind.RECORD_CHANGED]
@@ -318,9 +357,9 @@ def test_two_repairs_in_one_second_keep_both_files(
     make(path)
     monkeypatch.setattr(time, "gmtime", lambda: time.struct_time((2026, 1, 2, 3, 4, 5, 4, 2, 0)))
     kept = []
-    for n in (7, 8, 9):
+    for n in (130, 131, 132):
         with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
-            txn.put(key(n), b"broken", db=dbs.timeline)
+            txn.put(key(n), b"broken", db=dbs.live)
         before = (path / "data.mdb").read_bytes()
         found = repair(path)
         assert found.old_file is not None
@@ -332,8 +371,8 @@ def test_two_repairs_in_one_second_keep_both_files(
 STEPS: list[tuple[Any, str]] = [
     (repairing, "check_space"),
     (salvage.Pages, "walk"),
-    (repairing._Restore, "apply"),
-    (repairing, "sign_all"),
+    (Restore, "apply"),
+    (repairing, "seal_all"),
     (Environment, "flush"),
     (repairing, "verify_session"),
     (os, "link"),
@@ -352,7 +391,7 @@ def test_an_interrupted_repair_changes_nothing(
 ) -> None:
     make(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
-        txn.put(key(9), b"broken", db=databases.timeline)
+        txn.put(key(139), b"broken", db=databases.live)
     before = (path / "data.mdb").read_bytes()
     files = names(path)
 
@@ -377,8 +416,8 @@ def test_a_repaired_file_that_does_not_verify_does_not_replace_the_store(
     before = (path / "data.mdb").read_bytes()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Batch, "_put_postings", lambda *_: None)
-        with pytest.raises(EventWriteException, match=r"does not verify.*flag missing"):
+        patch.setattr(Runs, "_write_totals", lambda *_: None)
+        with pytest.raises(EventWriteException, match=r"does not verify.*total wrong"):
             repair(path)
     assert (path / "data.mdb").read_bytes() == before
 
@@ -409,15 +448,15 @@ def test_repair_refuses_what_it_cannot_repair(
 
 
 @pytest.mark.parametrize(
-    ("events", "size", "most"), [(4000, 4000, 9_000_000), (60, 1_000_000, 11_000_000)]
+    ("events", "size", "most"), [(4000, 4000, 9_000_000), (60, 1_000_000, 22_000_000)]
 )
 def test_memory_does_not_grow_with_the_store(
     path: Path, events: int, size: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # pieces are as large as ever
-    with LMDBEventStore(path, durability="none", signatures=False) as store:
+    with LMDBEventStore(path, durability="none") as store:
         store.save_many(
-            Event(f"e{n}", tags=["f"], content="word " * (size // 5)) for n in range(events)
+            Event(f"e{n}", tags=["f"], content=f"word {n}".ljust(size)) for n in range(events)
         )
     tracemalloc.start()
     try:
@@ -431,15 +470,24 @@ def test_memory_does_not_grow_with_the_store(
 def test_a_record_that_is_left_out_takes_no_local_id(path: Path) -> None:
     """The record that shares its local id keeps it, and new events get the next one."""
 
-    def kept(time: float, local_id: int, event_id: str) -> repairing._Kept:
+    def kept(time: float, local_id: int, event_id: str) -> Kept:
         event = Event(event_id, timestamp=time)
-        key = fmt.join_key(fmt.encode_time(time), fmt.encode_number(local_id))
-        return repairing._Kept(key, event, fmt.encode(event, fmt.TextKeys()).record)
+        where = fmt.join_key(fmt.encode_time(time), fmt.encode_number(local_id))
+        row = encode(event, TermKeys())
+        return Kept(where, event, b"%b\n%b" % (row.header, row.content))
 
-    change = repairing._Restore([kept(1.0, 1, "a"), kept(2.0, 900, "a"), kept(3.0, 2, "b")], 1)
-    same = repairing._Restore([kept(4.0, 700, "a"), kept(5.0, 700, "c"), kept(6.0, 2, "d")], 3)
+    taken = LocalIds()
+    first = [kept(1.0, 1, "a"), kept(2.0, 900, "a"), kept(3.0, 2, "b")]
+    change = Restore(first, 1, taken)
+    second = [
+        *(kept(4.0, 700, "a"), kept(5.0, 700, "c"), kept(6.0, 2, "d")),
+        kept(1.0, 1, "a"),  # the same event again
+    ]
+    same = Restore(second, 3, taken)
     with Session(str(path), Options(), create=True) as session:
         session.write(change)
+        for local_id in (1, 2):
+            assert taken.take(local_id)
         session.write(same)
         assert [one.key for one in change.twice] == [kept(2.0, 900, "a").key]
         assert [one.event.id for one in same.twice] == ["a"]
@@ -449,23 +497,17 @@ def test_a_record_that_is_left_out_takes_no_local_id(path: Path) -> None:
         assert [event.id for event in store.search()] == ["a", "b", "c"]
 
 
-def test_records_of_one_time_whose_local_ids_fall_are_written_in_order(
-    store: LMDBEventStore,
-) -> None:
+def test_records_of_one_time_whose_local_ids_fall_are_written_in_order(path: Path) -> None:
     """Repair writes records at the keys that they had, in whatever order it finds them."""
-    environment = store._session._environment
-    events = [Event(f"e{n}", timestamp=7.0, tags=["f"]) for n in range(50)]
-    rows = [fmt.encode(event, fmt.TextKeys()) for event in events]
-    keys = [fmt.encode_time(7.0) + fmt.encode_number(100 - n) for n in range(50)]
-
-    class AtKeys(Change):
-        alone = True
-
-        def apply(self, txn: WriteTransaction) -> None:
-            Batch(fmt.Rows.of(rows)).write(txn, keys, append=False)
-            txn.next_local_id = 101
-            txn.changed = True
-
-    environment.write(AtKeys(), store._session.place)
-    assert [event.id for event in store.search(flags=["f"])] == [f"e{n}" for n in range(49, -1, -1)]
-    assert store.verify(pages=True) == []
+    kept = []
+    for n in range(50):
+        event = Event(f"e{n}", timestamp=7.0, tags=["f"])
+        row = encode(event, TermKeys())
+        where = fmt.encode_time(7.0) + fmt.encode_number(100 - n)
+        kept.append(Kept(where, event, b"%b\n%b" % (row.header, row.content)))
+    with Session(str(path), Options(), create=True) as session:
+        session.write(Restore(kept, 101, LocalIds()))
+    with LMDBEventStore(path) as store:
+        found = [event.id for event in store.search(flags=["f"])]
+        assert found == [f"e{n}" for n in range(49, -1, -1)]
+        assert store.verify(pages=True) == []

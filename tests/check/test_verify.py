@@ -25,28 +25,28 @@ from lmdbstore import (
     repair,
     verify,
 )
-from lmdbstore.check import comparison as verifying
 from lmdbstore.check import walk as walking
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import Databases
 from lmdbstore.disk.folder import StoreFolder
-from lmdbstore.patterns.signature import signature
 from lmdbstore.processes.presence import alone_in
 from tests.tools.children import in_child
 from tests.tools.damages import (
     DAMAGES,
-    EVENTS,
-    PIECE,
     add_commit,
     add_id,
     add_posting_of_nothing,
     change_version,
     empty_filter,
+    exchange_totals,
+    fill,
     flipped,
     key,
-    lose_flag,
     lose_next,
+    lose_posting,
     make_small,
+    record,
+    run_end,
 )
 from tests.tools.planting import writing
 
@@ -60,10 +60,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LMDBEve
     """Yield a store that a test may damage."""
     make_small(monkeypatch)
     with LMDBEventStore(tmp_path / "events") as store:
-        store.save_many(
-            Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
-            for n in range(EVENTS)
-        )
+        fill(store)
         assert store.verify(pages=True) == []
         yield store
 
@@ -97,40 +94,62 @@ def test_an_unknown_database_is_found(damaged: LMDBEventStore) -> None:
     assert "foreign" in finding.where
 
 
+def test_exchanged_totals_are_found(damaged: LMDBEventStore) -> None:
+    """Their sum is right."""
+    with writing(damaged) as (txn, databases):
+        exchange_totals(txn, databases)
+    assert [finding[:2] for finding in damaged.verify()] == [
+        (FindingKind.TOTAL_WRONG, "totals")
+    ] * 2
+
+
 def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
-    """No damage hides another; each is planted at another event."""
-    plants = (lose_flag, lose_next, add_commit, add_id, add_posting_of_nothing, empty_filter)
+    """No damage hides another; each is planted at another event or run."""
+    plants = (lose_posting, lose_next, add_commit, add_id, add_posting_of_nothing, empty_filter)
     with writing(damaged) as (txn, databases):
         for plant in plants:
             plant(txn, databases)
-        for n in (20, PIECE + 5):
-            txn.put(key(n), b"broken", db=databases.timeline)
+        for n in (128, 139):
+            txn.put(key(n), b"broken", db=databases.live)
         txn.delete(b"e30", db=databases.ids)
-        txn.delete(key(40)[8:], db=databases.commits)
+        txn.delete(run_end(40)[8:], db=databases.commits)
+        txn.put(
+            run_end(80), flipped(txn.get(run_end(80), db=databases.runs), 200), db=databases.runs
+        )
     kinds = sorted(finding.kind for finding in damaged.verify())
     assert kinds == sorted(
         [
             *(FindingKind.RECORD_UNREADABLE, FindingKind.RECORD_UNREADABLE),
-            *(FindingKind.FLAG_MISSING, FindingKind.FLAG_STRAY, FindingKind.NEXT_LOCAL_ID),
-            *(FindingKind.COMMIT_STRAY, FindingKind.COMMIT_MISSING, FindingKind.ID_STRAY),
-            *(FindingKind.ID_MISSING, FindingKind.SIGNATURE_WRONG),
+            *(FindingKind.POSTING_MISSING, FindingKind.POSTING_STRAY, FindingKind.NEXT_LOCAL_ID),
+            *(FindingKind.COMMIT_WRONG, FindingKind.COMMIT_WRONG, FindingKind.ID_STRAY),
+            *(FindingKind.ID_MISSING, FindingKind.SIGNATURE_WRONG, FindingKind.RUN_DAMAGED),
         ]
     )
 
 
-def test_a_local_id_shared_by_two_events_hides_no_stray_commit(damaged: LMDBEventStore) -> None:
-    """If the commit of one event counted for both, the number of entries would be correct."""
-    record = fmt.encode(Event("other", timestamp=1.5, content="x"), fmt.TextKeys())
+def test_a_damaged_run_is_one_finding_with_its_parts(damaged: LMDBEventStore) -> None:
+    """Whatever is damaged in it, and however many events it has."""
     with writing(damaged) as (txn, databases):
-        where = record.time + key(7)[8:]
-        txn.put(where, record.record, db=databases.timeline)
-        txn.put(b"other", where + record.checksum, db=databases.ids)
-        txn.delete(fmt.FIRST_KEY, db=databases.signatures)  # of the run that has the new event
-        add_commit(txn, databases)
-    kinds = {finding.kind for finding in damaged.verify()}
-    assert kinds == {
-        *(FindingKind.CHECKSUM_WRONG, FindingKind.COMMIT_WRONG, FindingKind.COMMIT_STRAY)
-    }
+        for end in (run_end(0), run_end(40)):
+            value = txn.get(end, db=databases.runs)
+            value = value.replace(b"content 7", b"content 9").replace(b'"f7"', b'"g7"')
+            txn.put(end, flipped(value.replace(b"content 4", b"kontent 4"), 50), db=databases.runs)
+    first, second = damaged.verify()
+    assert first.kind is second.kind is FindingKind.RUN_DAMAGED
+    assert "the front and the headers and the contents of" in first.detail
+    assert "30 of 32 records are what was written" in first.detail
+    assert "the front and the contents of" in second.detail
+    assert "22 of 32 records are what was written" in second.detail
+
+
+def test_the_local_id_of_a_deleted_event_is_not_given_twice(damaged: LMDBEventStore) -> None:
+    with writing(damaged) as (txn, databases):
+        where = fmt.encode_time(500.0) + key(20)[8:]
+        txn.put(where, record(Event("other", timestamp=500.0)), db=databases.live)
+        txn.put(b"other", where, db=databases.ids)
+        txn.put(fmt.source_key(""), where, db=databases.postings)
+    (finding,) = damaged.verify()
+    assert finding.kind is FindingKind.LOCAL_ID_TWICE
 
 
 def test_an_impossible_next_local_id_stops_writes(damaged: LMDBEventStore) -> None:
@@ -143,7 +162,7 @@ def test_an_impossible_next_local_id_stops_writes(damaged: LMDBEventStore) -> No
 
 
 @pytest.mark.parametrize("pages", [False, True])
-@pytest.mark.parametrize("names", [*((name,) for name in Databases._fields), ("ids", "flags")])
+@pytest.mark.parametrize("names", [*((name,) for name in Databases._fields), ("ids", "postings")])
 def test_missing_databases_are_found(
     tmp_path: Path, names: tuple[str, ...], *, pages: bool
 ) -> None:
@@ -239,27 +258,27 @@ def test_a_wrong_order_of_keys_is_found(tmp_path: Path) -> None:
             entries[n] = name + (entry or b"")
     data = (path / "data.mdb").read_bytes()
     assert data.count(entries["b"]) == data.count(entries["d"]) == 1
-    swapped = data.replace(entries["b"], b"?" * 30, 1).replace(entries["d"], entries["b"])
-    (path / "data.mdb").write_bytes(swapped.replace(b"?" * 30, entries["d"]))
+    swapped = data.replace(entries["b"], b"?" * 26, 1).replace(entries["d"], entries["b"])
+    (path / "data.mdb").write_bytes(swapped.replace(b"?" * 26, entries["d"]))
     kinds = {finding.kind for finding in verify(path)}
     assert FindingKind.ORDER in kinds
     assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
 
 
 def test_a_wrong_number_of_entries_is_found(tmp_path: Path) -> None:
-    """LMDB's record of `commits` in its main database holds the number of entries."""
+    """LMDB's record of `ids` in its main database holds the number of entries."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}") for n in range(77))
     data = bytearray((path / "data.mdb").read_bytes())
     number = (77).to_bytes(8, "little")
     at = -1
-    while (at := data.find(b"commits", at + 1)) >= 0:
-        if data[at + 7 + 32 : at + 7 + 40] == number:  # struct MDB_db: md_entries is at 32
-            data[at + 7 + 32] = 78
+    while (at := data.find(b"ids", at + 1)) >= 0:
+        if data[at + 3 + 32 : at + 3 + 40] == number:  # struct MDB_db: md_entries is at 32
+            data[at + 3 + 32] = 78
     (path / "data.mdb").write_bytes(data)
     (finding,) = verify(path)
-    assert finding[:2] == (FindingKind.COUNT, "commits")
+    assert finding[:2] == (FindingKind.COUNT, "ids")
     assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
 
 
@@ -344,32 +363,28 @@ def test_pages_are_checked_while_no_process_can_write(
 def test_verify_reports_progress_and_needs_little_memory(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifying, "PIECE_ENTRIES", 50)
     monkeypatch.setattr(walking, "PIECE_ENTRIES", 50)
     reported: list[tuple[int, int]] = []
     with LMDBEventStore(path, durability="none") as store:
         content = "x" * 100 + " " * 2400  # more words take more time, and not more memory
-        store.save_many(Event(f"e{n}", tags=["f"], content=content) for n in range(1000))
+        store.save_many(Event(f"e{n}", tags=["f"], content=content) for n in range(4000))
         tracemalloc.start()
         try:
             assert store.verify(progress=lambda done, total: reported.append((done, total))) == []
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert reported[-1] == (1000, 1000)
+    assert reported[-1] == (4000, 4000)
     assert [done for done, _ in reported] == sorted(done for done, _ in reported)
-    assert peak < 1_000_000  # bytes; the events are 2.5 million
+    assert peak < 2_000_000  # bytes; the events are 10 million
 
 
 def test_memory_does_not_grow_with_the_events(path: Path) -> None:
-    """This holds also for runs of large events with signatures."""
+    """This holds also for runs of large events."""
     with LMDBEventStore(path, durability="none") as store:
         blank = " " * 1_000_000
         store.save_many(Event(f"e{n}", content=f"{blank}number {n}") for n in range(60))
-        with writing(store) as (txn, databases):
-            filter_ = signature([b"number"])
-            end = fmt.encode_time(1e11) + fmt.encode_number(61)
-            txn.put(fmt.FIRST_KEY, filter_ + end, db=databases.signatures)
+        store.seal()
         tracemalloc.start()
         try:
             assert store.verify() == []

@@ -45,7 +45,7 @@ def db(tmp_path: Path) -> Path:
 
 def damage(db: Path) -> None:
     data = (db / "data.mdb").read_bytes()
-    assert data.count(b"content\t77") == 1
+    assert data.count(b"content\t77") >= 1  # repair leaves free pages with the same records
     (db / "data.mdb").write_bytes(data.replace(b"content\t77", b"content\t7x"))
 
 
@@ -57,7 +57,7 @@ def test_verify_reports_damage_and_returns_1(db: Path, pages: list[str]) -> None
     damage(db)
     status, out, error = run("verify", "--db", db, *pages)
     assert (status, error) == (1, "")
-    assert out.startswith("record changed in timeline of the event 'e77': ")
+    assert out.startswith("record changed in live of the event 'e77': ")
     assert "\n100 events verified; 1 finding; " in out
 
 
@@ -73,10 +73,10 @@ def test_verify_does_not_open_damaged_pages(db: Path) -> None:
 
 def test_verify_says_if_records_were_not_compared(db: Path, tmp_path: Path) -> None:
     with LMDBEventStore(db) as store, writing(store) as (txn, databases):
-        txn.drop(databases.flags)
+        txn.drop(databases.postings)
     status, out, error = run("verify", "--db", db)
     assert (status, error) == (1, "")
-    assert out.startswith("database in flags: it is missing\n0 events verified; 1 finding; ")
+    assert out.startswith("database in postings: it is missing\n0 events verified; 1 finding; ")
     assert "the records were not compared because the store cannot be opened" in out
     with LMDBEventStore(tmp_path / "empty") as store, writing(store) as (txn, databases):
         txn.delete(fmt.NEXT, db=databases.meta)
@@ -95,7 +95,7 @@ def test_repair_reports_the_kept_events_and_the_losses(db: Path) -> None:
     (db / "data.mdb").write_bytes(data.replace(b"content\t55", b"content\t5x"))
     status, out, error = run("repair", "--db", db)
     assert (status, error) == (1, "")
-    assert out.startswith("record changed in timeline of the event 'e55': ")
+    assert out.startswith("record changed in runs of the event 'e55': ")
     assert (
         "\n99 events kept; 1 finding about what could not be read or kept; the damaged file " in out
     )

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.surroundings
 def test_help_and_the_version_are_printed() -> None:
     assert run("--version").stdout == f"lmdbstore {lmdbstore.__version__}\n"
     assert run().exit_code == 2
-    for args in ([], ["import"], ["search"], ["sign"], ["purge"], ["stats"]):
+    for args in ([], ["import"], ["search"], ["seal"], ["purge"], ["stats"]):
         result = run(*args, "--help")
         assert result.exit_code == 0
         assert all(len(line) <= 100 for line in result.stdout.splitlines())
@@ -33,11 +33,11 @@ def test_help_and_the_version_are_printed() -> None:
         (["search", "--db", "none"], "there is no store in"),
         (["stats", "--db", "none"], "there is no store in"),
         (["stats", "--db", "a-file"], ""),
-        (["sign"], "--db"),
-        (["sign", "--db", "new"], "there is no store in"),
-        (["sign", "--db", "a-file"], ""),
-        (["sign", "--db", "empty"], "there is no store in"),
-        (["sign", "--db", "good", "more"], "more"),
+        (["seal"], "--db"),
+        (["seal", "--db", "new"], "there is no store in"),
+        (["seal", "--db", "a-file"], ""),
+        (["seal", "--db", "empty"], "there is no store in"),
+        (["seal", "--db", "good", "more"], "more"),
         (["search", "--db", "empty"], "there is no store in"),
         (["import", "--db", "a-file", str(LOG)], ""),
         (["import", "--db", f"{LOG}/place", str(LOG)], ""),

@@ -123,7 +123,7 @@ def test_a_pipe_closed_before_the_first_line_ends_the_command_silently(
     assert (status, err) == (141, "")
 
 
-@pytest.mark.parametrize("args", [["search"], ["stats"], ["sign"], ["import", str(LOG)]])
+@pytest.mark.parametrize("args", [["search"], ["stats"], ["seal"], ["import", str(LOG)]])
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
 def test_output_that_cannot_be_written_is_an_error_of_one_line(
     filled: Path, args: list[str]

@@ -31,7 +31,7 @@ def filled(path: Path) -> Path:
     [
         ["search", "--count"],
         ["stats"],
-        ["sign"],
+        ["seal"],
         ["purge", "--before", "now"],
         ["verify", "--pages"],
         ["backup", "copy"],

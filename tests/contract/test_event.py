@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from lmdbstore import Event, InvalidEvent, InvalidQuery
 from lmdbstore.contract.checking import checked, checked_all, checked_columns, checked_id
 from lmdbstore.contract.event import new_id
-from lmdbstore.disk import format as fmt
 from lmdbstore.errors import SHOWN, shown
+from lmdbstore.records.record import TermKeys, encode, encode_all
 from tests.tools.properties import examples
 
 if TYPE_CHECKING:
@@ -247,8 +247,8 @@ def test_checking_a_batch_gives_the_same_as_checking_each_event(
     made = [Event._make(fields) for part in columns for fields in zip(*part, strict=True)]
     assert [repr(event) for event in made] == [repr(event) for event in each]
     assert all(type(field) is not Text for event in made for field in (*event, *event.tags))
-    rows = [fmt.encode(event, fmt.TextKeys()) for event in each]
-    parts = [fmt.encode_all(part, fmt.TextKeys()) for part in columns]
+    rows = [encode(event, TermKeys()) for event in each]
+    parts = [encode_all(part, TermKeys()) for part in columns]
     assert [row for part in parts for row in zip(*part, strict=True)] == rows
     assert all(
         event.tags is not one.tags for one, event in zip(events, made, strict=True) if one is EVENT

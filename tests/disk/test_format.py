@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import uuid
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,15 @@ from lmdbstore.contract.checking import checked
 from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.keys import LONG_KEY
+from lmdbstore.records.record import (
+    TermKeys,
+    checked_record,
+    decode,
+    decode_live,
+    decode_one,
+    encode,
+    flag_name,
+)
 
 DOC = fmt.__doc__ or ""
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -42,13 +52,19 @@ def test_the_documented_timeline_key_is_correct() -> None:
 def test_the_documented_record_is_correct() -> None:
     event = Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n")
     record = example('content="hi\\n"):\n\n')
-    assert fmt.encode(event, fmt.TextKeys()).record == record
-    assert fmt.decode([record]) == [event]
+    assert checked_record(encode(event, TermKeys()).value) == record
+    assert decode([record]) == [event]
 
 
-def test_the_documented_checksum_is_correct() -> None:
-    record = bytes.fromhex("2261222c2273222c312e352c5b2278222c2279225d0a68690a")
-    assert fmt.checksum(record) == bytes.fromhex("c704a7a0")
+def test_the_documented_checksum_of_a_live_record_is_correct() -> None:
+    record = example('content="hi\\n"):\n\n')
+    noted = re.search(r"It is ([0-9a-f]{8}) for the record above", DOC)
+    assert noted
+    value = bytes.fromhex(noted[1]) + record
+    assert checked_record(value) == record
+    event = Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n")
+    assert encode(event, TermKeys()).value == value
+    assert decode_live([value, value]) == [event, event]
 
 
 def test_the_documented_checked_number_is_correct() -> None:
@@ -104,9 +120,10 @@ def test_every_event_is_decoded_as_it_was_encoded(
     event_id: str, source: str, timestamp: float, tags: list[str], content: str
 ) -> None:
     event = checked(Event(event_id or "x", source, timestamp, tags, content))
-    row = fmt.encode(event, fmt.TextKeys())
-    assert fmt.decode([row.record, row.record]) == [event, event]
-    assert b"\n" not in row.record.partition(b"]\n")[0]
+    row = encode(event, TermKeys())
+    assert decode_live([row.value, row.value]) == [event, event]
+    assert decode_one(checked_record(row.value)) == event
+    assert b"\n" not in row.header
 
 
 @pytest.mark.parametrize("length", [1, 509, 510, 511, 512, 100_000])
@@ -129,10 +146,12 @@ def test_a_text_that_looks_like_a_digest_key_has_another_key() -> None:
      b'1,"s",1.5,[]\nx', b'"a",null,1.5,[]\nx', b'"a","s",1.5,{}\nx', b'["a","s",1.5,[]]\nx'],
 )  # fmt: skip
 def test_a_damaged_record_is_reported(record: bytes) -> None:
-    good = fmt.encode(Event("a", "s", 1.5), fmt.TextKeys()).record
+    good = checked_record(encode(Event("a", "s", 1.5), TermKeys()).value)
     for records in ([record], [good, record], [record, good]):
         with pytest.raises(StoreDamaged):
-            fmt.decode(records)
+            decode(records)
+    with pytest.raises(StoreDamaged):
+        decode_one(record)
 
 
 def test_a_damaged_number_is_reported() -> None:
@@ -140,15 +159,54 @@ def test_a_damaged_number_is_reported() -> None:
         fmt.decode_number(b"123")
 
 
-def test_the_name_of_a_long_flag_is_read_from_a_record() -> None:
+def test_the_name_of_a_long_flag_is_read_from_an_event() -> None:
     flag = "x" * 600
-    record = fmt.encode(Event(tags=["a", flag]), fmt.TextKeys()).record
-    assert fmt.flag_name(fmt.text_key(flag), lambda: record) == flag
+    event = Event(tags=["a", flag])
+    assert flag_name(fmt.flag_key(flag), event) == flag
+    assert flag_name(fmt.flag_key("short"), None) == "short"
+    for key, found in (
+        (fmt.flag_key("y" * 600), event),
+        (fmt.flag_key(flag), None),
+        (b"\xff", None),
+        (fmt.source_key("a"), None),
+        (fmt.flag_key(flag), Event("a", tags=[1])),  # type: ignore[list-item]  # damage
+    ):
+        with pytest.raises(StoreDamaged):
+            flag_name(key, found)
+
+
+def test_keys_of_ids_differ() -> None:
+    """A UUID has a key of 16 bytes; other ids, and other spellings of it, have other keys."""
+    number = uuid.UUID(int=0x0123456789ABCDEF0123456789ABCDEF)
+    assert fmt.id_key(str(number)) == number.bytes
+    ids = [
+        str(number), str(number).upper(), number.hex, f"{{{number}}}", str(number).replace("-", ""),
+        "a" * 15, "a" * 16, "a" * 16 + "\0", "a" * 17, "a" * 16 + "\0\0", "\0" * 16, "\0" * 17, "",
+        "a" * 509, "a" * 510, "a" * 511, str(uuid.UUID(int=0)), str(number)[:-1] + "g",
+    ]  # fmt: skip
+    keys = [fmt.id_key(event_id) for event_id in ids]
+    assert len(set(keys)) == len(set(ids))
+    assert all(0 < len(key) <= LONG_KEY for key in keys)
+    assert [len(key) == 16 for key in keys] == [event_id in (ids[0], ids[16]) for event_id in ids]
+
+
+@given(texts)
+def test_the_key_of_an_id_is_that_of_a_uuid_only_for_a_uuid(event_id: str) -> None:
+    assert len(fmt.id_key(event_id)) != 16
+    assert fmt.id_key(event_id) == fmt.id_key(event_id)
+
+
+def test_a_summary_is_decoded_as_it_was_encoded() -> None:
+    for summary in (fmt.Summary(512, 1 << 61, b"\1\2"), fmt.Summary(1, 7, b"")):
+        assert fmt.decode_summary(summary.encode()) == summary
     with pytest.raises(StoreDamaged):
-        fmt.flag_name(fmt.text_key("y" * 600), lambda: record)
-    with pytest.raises(StoreDamaged):
-        fmt.flag_name(fmt.text_key(flag), lambda: None)
-    with pytest.raises(StoreDamaged):
-        fmt.flag_name(b"\xff", lambda: None)
-    with pytest.raises(StoreDamaged, match="does not carry its flag"):
-        fmt.flag_name(fmt.text_key(flag), lambda: b'"a","s",1.0,[1]\n')
+        fmt.decode_summary(b"123456789")
+
+
+def test_a_posting_of_a_run_has_the_slot_if_there_is_only_one() -> None:
+    end = fmt.timeline_key(Position(1.5, 7))
+    for slots, slot in (([0], 0), ([511], 511), ([3, 4], fmt.SEVERAL)):
+        posting = fmt.run_posting(end, slots)
+        assert (fmt.posting_key(posting), fmt.slot_in(posting)) == (end, slot)
+        assert len(posting) == 18
+    assert fmt.decode_commit(fmt.commit_entry(3, end)) == (3, end)

@@ -58,7 +58,7 @@ class Whole(NamedTuple):
 
     def former(self) -> list[int]:
         """Return the pages with the named databases of former states."""
-        names = {b"meta", b"timeline"}
+        names = {b"meta", b"live"}
         pages = range(2, len(self.data) // PAGE)
         return [n for n in pages if n != self.main and names <= self.roots(n).keys()]
 
@@ -115,7 +115,7 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> list[Whole]:
 
 def roots_read(data: bytes | bytearray) -> Roots:
     """Return the roots of the named databases that are found in a file of these bytes."""
-    _, trees = last_state(io.BytesIO(data), lambda _: None, b"timeline")
+    _, trees = last_state(io.BytesIO(data), lambda _: None, (b"live", b"runs"))
     return {name: tree.root for name, tree in trees.items()}
 
 
@@ -214,8 +214,8 @@ def test_one_flipped_bit_of_a_root_loses_nothing(path: Path, whole: Whole, bit: 
 
 
 def test_the_state_before_is_used_if_the_root_is_wrong(path: Path, whole: Whole) -> None:
-    timeline = last_state(io.BytesIO(whole.data), pytest.fail)[1][b"timeline"].root
-    for number in (0, 1, timeline, len(whole.data) // PAGE + 3, 0x7777777777777777, NO_ROOT):
+    live = last_state(io.BytesIO(whole.data), pytest.fail)[1][b"live"].root
+    for number in (0, 1, live, len(whole.data) // PAGE + 3, 0x7777777777777777, NO_ROOT):
         if is_one_bit(number, whole.main):
             continue
         found, events = repaired(path, changed(whole, whole.last + MAIN_ROOT, number))
@@ -365,7 +365,7 @@ def test_a_state_that_notes_an_older_number_is_not_used(path: Path, whole: Whole
 
 
 @pytest.mark.parametrize("change", ["saved", "deleted"])
-def test_a_former_root_of_the_timeline_is_reported(path: Path, change: str) -> None:
+def test_a_former_root_of_the_live_events_is_reported(path: Path, change: str) -> None:
     """The page number of its root is damaged, but not the root of the main database."""
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}", timestamp=n) for n in range(50))
@@ -375,14 +375,16 @@ def test_a_former_root_of_the_timeline_is_reported(path: Path, change: str) -> N
             store.delete("e7")
     whole = whole_in(path)
     last, before = whole.states()
-    place = whole.data.index(b"timeline", whole.main * PAGE) + len(b"timeline") + DB_ROOT
-    assert whole.number(place) == last[b"timeline"] != before[b"timeline"]
-    data = changed(whole, place, before[b"timeline"])
+    place = whole.data.index(b"live", whole.main * PAGE) + len(b"live") + DB_ROOT
+    assert whole.number(place) == last[b"live"] != before[b"live"]
+    data = changed(whole, place, before[b"live"])
     (path / "data.mdb").write_bytes(data)
     assert verify(path)
     found, events = repaired(path, data)
     assert events == [event for event in whole.events if event.id != "late"]
-    assert FindingKind.COUNT in {left.kind for left in found.left_out}
+    kinds = {left.kind for left in found.left_out}
+    assert FindingKind.COUNT in kinds
+    assert (FindingKind.RECORD_UNCHECKED in kinds) == (change == "deleted")
     assert found.old_file is not None
 
 
@@ -432,7 +434,7 @@ def test_every_write_notes_its_transaction(path: Path) -> None:
         lambda store: store.save(Event("a", tags=["f"])),
         lambda store: store.save_many(Event(f"e{n}") for n in range(1000)),
         lambda store: store.delete("a"),
-        lambda store: store.sign(rebuild=True),
+        lambda store: store.seal(),
         lambda store: store.purge(max_events=10),
         lambda store: store.compact(),
         lambda store: store.delete("e999"),
@@ -454,5 +456,22 @@ def test_an_empty_store_is_repaired_without_a_finding(path: Path) -> None:
 
 
 def test_a_sound_store_is_read_without_a_message(whole: Whole) -> None:
-    _, trees = last_state(io.BytesIO(whole.data), pytest.fail, b"timeline")
-    assert trees[b"timeline"].entries == len(whole.events)
+    _, trees = last_state(io.BytesIO(whole.data), pytest.fail, (b"live", b"runs"))
+    assert trees[b"live"].entries == len(whole.events)
+
+
+def test_a_former_value_of_a_run_brings_no_deleted_event_back(path: Path) -> None:
+    """The page number in its entry is damaged, and leads to the run as it was before."""
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}", timestamp=n) for n in range(600))
+        with writing(store) as (txn, databases):
+            _, before = next(iter(txn.cursor(db=databases.runs)))
+        store.purge(max_events=400)
+        events = list(store.search())
+        with writing(store) as (txn, databases):
+            end, _ = next(iter(txn.cursor(db=databases.runs)))
+            txn.put(end, before, db=databases.runs)
+    assert verify(path)
+    repair(path)
+    with LMDBEventStore(path) as store:
+        assert [event for event in store.search() if event not in events] == []

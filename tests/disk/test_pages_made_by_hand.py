@@ -43,15 +43,15 @@ def made_by_hand(size: int, transaction: int) -> bytearray:
         struct.pack_into("Q", data, number * size + MAIN_ROOT, root)
         struct.pack_into("QQ", data, number * size + TRANSACTION - 8, 3, at)
     data += leaf(size, 2, {b"a": b"1"}, flags=0)
-    main = {b"timeline": tree(2, 1), fmt.TRANSACTION: fmt.encode_checked(transaction)}
+    main = {b"live": tree(2, 1), fmt.TRANSACTION: fmt.encode_checked(transaction)}
     data += leaf(size, 3, main, flags=2)
     return data
 
 
 @pytest.mark.parametrize("size", [1 << n for n in range(8, 16)])
 def test_pages_of_every_size_are_read(size: int) -> None:
-    pages, trees = last_state(io.BytesIO(made_by_hand(size, 2)), pytest.fail, b"timeline")
-    assert (pages.page_size, list(pages.walk(trees[b"timeline"].root))) == (size, [(b"a", b"1")])
+    pages, trees = last_state(io.BytesIO(made_by_hand(size, 2)), pytest.fail, (b"live",))
+    assert (pages.page_size, list(pages.walk(trees[b"live"].root))) == (size, [(b"a", b"1")])
 
 
 @pytest.mark.parametrize("size", [1 << n for n in range(12, 16)])
@@ -59,8 +59,8 @@ def test_the_page_size_is_found_without_the_first_meta_page(size: int) -> None:
     data = made_by_hand(size, 2)
     data[:size] = bytes(size)
     losses: list[str] = []
-    pages, trees = last_state(io.BytesIO(data), losses.append, b"timeline")
-    assert (pages.page_size, list(pages.walk(trees[b"timeline"].root))) == (size, [(b"a", b"1")])
+    pages, trees = last_state(io.BytesIO(data), losses.append, (b"live",))
+    assert (pages.page_size, list(pages.walk(trees[b"live"].root))) == (size, [(b"a", b"1")])
     assert losses == ["one of the two meta pages cannot be read; the other one is used"]
 
 
@@ -70,7 +70,7 @@ def test_an_impossible_page_size_is_refused(size: int) -> None:
     struct.pack_into("I", data, 40, size)
     struct.pack_into("I", data, 4096 + 40, size)
     with pytest.raises(ValueError, match="neither"):
-        last_state(io.BytesIO(data), pytest.fail, b"timeline")
+        last_state(io.BytesIO(data), pytest.fail, (b"live",))
 
 
 @pytest.mark.parametrize(("size", "pages"), [(4096, 200), (32768, 6)])

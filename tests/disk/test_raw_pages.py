@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lmdbstore.disk.raw_pages import Pages, Tree
+
 PAGE = 4096
 ENTRIES = {b"k%04d" % n: b"value %d" % n for n in range(1000)} | {b"big": b"b" * 9000}
 VICTIM = b"k0500"
@@ -60,7 +62,7 @@ def entries(path: Path, data: bytes) -> tuple[dict[bytes, bytes], list[str]]:
     messages: list[str] = []
     (path / "data").write_bytes(data)
     with open(path / "data", "rb") as file:
-        pages, trees = last_state(file, messages.append, b"t")
+        pages, trees = last_state(file, messages.append, (b"t",))
         tree = trees[b"t"]
         reached = list(pages.walk(tree.root))
         assert len(dict(reached)) == len(reached)
@@ -81,8 +83,9 @@ def the_victim(_: Whole) -> set[bytes]:
     return {VICTIM}
 
 
-def the_big_one(_: Whole) -> set[bytes]:
-    return {b"big"}
+def nothing(_: Whole) -> set[bytes]:
+    """A large value has a checksum of its own, so it is read whatever is before it."""
+    return set()
 
 
 def test_a_sound_file_is_read_completely(tmp_path: Path, whole: Whole) -> None:
@@ -128,10 +131,10 @@ def test_an_entry_that_overlaps_with_others_loses_no_other(whole: Whole) -> None
         (("leaf", 12, "H"), 15, in_leaf),  # the end of the table
         (("leaf", 12, "H"), PAGE + 1, in_leaf),
         (("leaf", 12, "H"), 16, in_leaf),  # no entries: LMDB keeps no such page
-        (("big", 0, "Q"), 77, the_big_one),
-        (("big", 10, "H"), 2, the_big_one),
-        (("big", 12, "I"), 2, the_big_one),  # pages; the value needs three
-        (("big", 12, "I"), 0, the_big_one),
+        (("big", 0, "Q"), 77, nothing),
+        (("big", 10, "H"), 2, nothing),
+        (("big", 12, "I"), 2, nothing),  # pages; the value needs three
+        (("big", 12, "I"), 0, nothing),
     ],
 )
 def test_damage_is_reported_and_the_rest_is_read(
@@ -197,3 +200,43 @@ def test_a_file_cut_off_near_its_start_has_no_tree(tmp_path: Path, whole: Whole,
             assert "neither" in str(error)  # noqa: PT017  it depends on the size
         else:
             assert trees == {}
+
+
+@pytest.fixture(params=[1, 3, 40, 900, 30_000])
+def pairs(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Pages, Tree, set[bytes]]:
+    """Read a database of pairs: of one, of a few in the node, and of a tree of their own."""
+    values = {struct.pack(">QQ", n * 7, n) for n in range(request.param)}
+    name = str(tmp_path / "data")
+    with (
+        lmdb.open(name, subdir=False, max_dbs=1, map_size=1 << 24) as env,
+        env.begin(write=True) as txn,
+    ):
+        assert txn.put(fmt.TRANSACTION, fmt.encode_checked(txn.id()))
+        handle = env.open_db(b"t", txn=txn, dupsort=True, dupfixed=True)
+        for key in (b"a", b"k", b"z"):
+            for value in values:
+                txn.put(key, value, db=handle)
+    pages, trees = last_state(io.BytesIO((tmp_path / "data").read_bytes()), pytest.fail)
+    return pages, trees[b"t"], values
+
+
+def test_pairs_are_found(pairs: tuple[Pages, Tree, set[bytes]]) -> None:
+    pages, tree, values = pairs
+    for key in (b"a", b"k", b"z"):
+        assert all(pages.has_pair(tree, key, value) for value in sorted(values)[:50])
+        assert pages.has_pair(tree, key, max(values))
+        for other in (bytes(16), b"\xff" * 16, struct.pack(">QQ", 7, 3)):
+            assert pages.has_pair(tree, key, other) == (other in values)
+    assert not pages.has_pair(tree, b"b", max(values))
+    assert not pages.has_pair(None, b"a", max(values))
+
+
+def test_the_first_entry_from_a_key_on_is_found(whole: Whole) -> None:
+    pages, trees = last_state(io.BytesIO(whole.data), pytest.fail)
+    keys = sorted(ENTRIES)
+    for key in (b"", b"big", b"c", b"k0500", b"k0500x", b"k0998x", b"k0999"):
+        first = next(other for other in keys if other >= key)
+        assert pages.ceiling(trees[b"t"], key) == (first, ENTRIES[first])
+        assert pages.has(trees[b"t"], key) == (key in ENTRIES)
+    assert pages.ceiling(trees[b"t"], b"l") is None
+    assert pages.ceiling(None, b"") is None

@@ -205,7 +205,7 @@ def test_no_commit_is_lost_if_a_lock_file_is_removed_while_two_processes_open_th
         first.do("open", str(path), {})
         return Presence(folder)
 
-    with Process() as first:
+    with Process(tiny_runs=False) as first:
         (path / "lock.mdb").unlink()
         monkeypatch.setattr(opening, "Presence", opened_before)
         remove_lock(path, monkeypatch)
@@ -238,7 +238,11 @@ def test_no_commit_is_lost_if_a_folder_is_replaced_while_another_process_opens_i
         second.do("save", Event("more"))
         return environment
 
-    with Process() as first, Process() as second, monkeypatch.context() as patch:
+    with (
+        Process(tiny_runs=False) as first,
+        Process(tiny_runs=False) as second,
+        monkeypatch.context() as patch,
+    ):
         patch.setattr(lmdb, "open", replaced)
         with pytest.raises(StoreInUse):  # the barrier is that of the new folder
             LMDBEventStore(path)

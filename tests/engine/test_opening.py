@@ -114,7 +114,7 @@ def test_a_path_through_folders_whose_names_are_not_text_works(path: Path, insid
     copy = os.path.join(path.parent if not inside else odd, "copy\udcff")
     with LMDBEventStore(place) as store:
         store.save_many(Event(f"e{n}") for n in range(9))
-        store.sign()
+        store.seal()
         store.compact()
         store.backup(copy)
         store.backup(f"{copy} too")
@@ -230,7 +230,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
     LMDBEventStore(path).close()
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         txn.put(fmt.FORMAT, fmt.encode_checked(99), db=databases.meta)
-    with pytest.raises(StoreOpenError, match=r"version 99.*version 5"):
+    with pytest.raises(StoreOpenError, match=r"version 99.*version 6"):
         LMDBEventStore(path)
     with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
         meta = environment.open_db(fmt.META, txn)
@@ -252,7 +252,6 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
         ({"map_size": 4096}, "map_size"),
         ({"readonly": "no"}, "readonly"),
         ({"create": 1}, "create"),
-        ({"signatures": "no"}, "signatures"),
         ({"max_readers": True}, "max_readers"),
         ({"mode": True}, "mode"),
         ({"mode": "600"}, "mode"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreClosed
+from lmdbstore.read import sealed
 from lmdbstore.read.executor import Executor
 from tests.tools.children import LONG
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def filled(path: Path) -> LMDBEventStore:
-    store = LMDBEventStore(path, durability="none", signatures=False)
+    store = LMDBEventStore(path, durability="none")
     store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(3000))
     return store
 
@@ -38,7 +39,7 @@ def test_closing_ends_a_search_at_its_next_page(
     view = filled if of == "store" else filled.snapshot()
     chunks, ended = 0, []
     reading, closing = threading.Event(), threading.Event()
-    next_chunk = Executor._next_chunk
+    next_chunk = Executor._next_part
 
     def noted(executor: Executor, txn: Transaction[bytes], databases: Databases) -> Any:
         nonlocal chunks
@@ -50,13 +51,14 @@ def test_closing_ends_a_search_at_its_next_page(
     def search() -> None:
         try:
             if read is list:
-                list(view.search(match="nothing"))
+                list(view.search(match="y$"))
             else:
-                view.count(match="nothing")
+                view.count(match="y$")
         except StoreClosed as error:
             ended.append(error)
 
-    monkeypatch.setattr(Executor, "_next_chunk", noted)
+    monkeypatch.setattr(Executor, "_next_part", noted)
+    monkeypatch.setattr(sealed, "MOST_RUNS", 1)
     end = view._end
 
     def noted_end(*arguments: Any) -> None:
@@ -114,7 +116,7 @@ def test_a_search_keeps_the_snapshot_and_the_store_that_it_is_of(
 def test_closing_a_store_ends_a_search_of_its_forgotten_snapshot(
     filled: LMDBEventStore, path: Path
 ) -> None:
-    with LMDBEventStore(path, durability="none", signatures=False):
+    with LMDBEventStore(path, durability="none"):
         search = filled.snapshot().search()
         next(search)
         filled.close()
@@ -128,7 +130,7 @@ def test_closing_a_store_ends_the_work_on_the_whole_of_it(
 ) -> None:
     """Also where another store of the process has the folder open."""
     arguments = [tmp_path / "copy"] if work == "backup" else []
-    with LMDBEventStore(path, durability="none", signatures=False) as other:
+    with LMDBEventStore(path, durability="none") as other:
         with pytest.raises(StoreClosed):
             getattr(filled, work)(*arguments, progress=lambda *_: filled.close())
         assert len(other) == 3000

@@ -38,7 +38,6 @@ def filled(path: Path) -> Path:
     "options",
     [
         {"consistency": "snapshot"},
-        {"signatures": False},
         {"readonly": True},
         {"create": False, "mode": 0o660},
         {"map_size": None, "max_readers": None},

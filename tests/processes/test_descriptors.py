@@ -51,7 +51,7 @@ REFUSED = [
     lambda store: store.backup(folder + "/copy"),
     lambda store: store.flush(),
     lambda store: store.purge(max_events=0),
-    lambda store: store.sign(rebuild=True),
+    lambda store: store.seal(),
 ]
 HARMLESS = [
     lambda store: store.get("a"),

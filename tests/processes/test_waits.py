@@ -49,7 +49,7 @@ READS_OF_THE_STORE: Calls = {
     "compact": lambda store, _: store.compact(),
     "flush": lambda store, _: store.flush(),
 }
-WRITES_OF_THE_STORE: Calls = {"sign": lambda store, _: store.sign(rebuild=True)}
+WRITES_OF_THE_STORE: Calls = {"seal": lambda store, _: store.seal()}
 
 
 @pytest.fixture

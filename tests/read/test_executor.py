@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import sys
 from types import ModuleType
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import (
-    DuplicateEvent,
     Event,
     EventReadException,
     EventStore,
@@ -25,19 +23,20 @@ from lmdbstore import (
 from lmdbstore.contract.query import Position
 from lmdbstore.contract.search import Page, Search
 from lmdbstore.disk import format as fmt
-from lmdbstore.read import executor as pager
-from lmdbstore.read import plan
+from lmdbstore.read import executor, plan, sealed
+from lmdbstore.read import live as live_reading
 from lmdbstore.read.record_match import matching_records
-from lmdbstore.write import save as saving
+from lmdbstore.write import seal
+from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 from tests.tools.properties import examples
+from tests.tools.sealing import make_tiny_runs, shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lmdbstore.contract.types import Order
-    from lmdbstore.write.transaction import WriteTransaction
 
 EVENTS = 3000
 
@@ -57,24 +56,87 @@ def sample() -> list[Event]:
     return events
 
 
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EventStore]]:
+def live(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUN", "RUN_BYTES", "WAITING_BYTES", "LATE", "WAITING"):
+        monkeypatch.setattr(seal, name, 10**9)
+    store.save_many(sample())
+
+
+def sealed_whole(store: EventStore, _: pytest.MonkeyPatch) -> None:
+    store.save_many(sample())
+    seal_all(store)
+
+
+def tiny(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tiny_runs(monkeypatch)
+    for start in range(0, EVENTS, 700):
+        store.save_many(sample()[start : start + 700])
+
+
+def mixed(store: EventStore, _: pytest.MonkeyPatch) -> None:
+    """Save some events late, delete others before and after sealing."""
+    events = sample()
+    store.save_many(events[::2])
+    for event in events[:200:4]:
+        store.delete(event.id)
+    seal_all(store)
+    for event in events[200:400:2]:
+        store.delete(event.id)
+    for event in events[1000::10]:
+        store.delete(event.id)
+    for start in range(1, EVENTS, 300):
+        for event in events[start : start + 300 : 2]:
+            store.save(event)
+    store.save_many(events[1000::10])
+    for event in events[3::60]:
+        store.delete(event.id)
+
+
+def mixed_tiny(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tiny_runs(monkeypatch)
+    mixed(store, monkeypatch)
+    for number in range(8, EVENTS, 9):
+        if f"e{number}" in store:
+            store.delete(f"e{number}")
+
+
+def seal_all(store: EventStore) -> None:
+    if isinstance(store, LMDBEventStore):
+        store.seal()
+
+
+@pytest.fixture(scope="module", params=[live, sealed_whole, tiny, mixed, mixed_tiny])
+def stores(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[EventStore]]:
+    """Yield two stores with the same events: live ones, sealed ones, and both, in runs of any size.
+
+    In the first, nothing is sealed.
+    """
     folder = tmp_path_factory.mktemp("executing") / "events"
+    fill: Callable[[EventStore, pytest.MonkeyPatch], None] = request.param
     memory = MemoryEventStore()
-    memory.save_many(sample())
     with LMDBEventStore(folder, durability="none") as store:
-        for start in range(0, EVENTS, 700):
-            store.save_many(sample()[start : start + 700])
+        with pytest.MonkeyPatch.context() as patch:
+            fill(memory, patch)
+            fill(store, patch)
+        assert bool(shape(store).runs) == (fill is not live)
+        if fill in {mixed, mixed_tiny}:
+            assert shape(store).late
+            assert shape(store).dead
         yield [memory, store]
+        assert_indexes_agree(store)
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every search go through many chunks."""
-    monkeypatch.setattr(pager, "FIRST_CHUNK", 3)
-    monkeypatch.setattr(pager, "LONGEST_CHUNK", 64)
-    monkeypatch.setattr(pager, "KEY_CHUNK", 100)
-    monkeypatch.setattr(pager, "CHUNK_BYTES", 150_000)
+    """Make every search go through many pages."""
+    monkeypatch.setattr(executor, "FIRST_PAGE", 3)
+    monkeypatch.setattr(executor, "LONGEST_PAGE", 64)
+    monkeypatch.setattr(executor, "LONGEST_PATTERN", 100)
+    monkeypatch.setattr(executor, "KEY_CHUNK", 100)
+    monkeypatch.setattr(live_reading, "CHUNK_BYTES", 150_000)
+    monkeypatch.setattr(sealed, "MOST_RUNS", 5)
 
 
 flags = st.lists(
@@ -105,11 +167,17 @@ times = st.none() | st.integers(-60, 60).map(float) | st.floats(-60, 60)
 def test_both_stores_give_the_same_results(
     stores: list[EventStore], query: dict[str, Any], after: int | None
 ) -> None:
-    """Compared are searches, their tokens, and counts."""
-    answers = []
-    for store in stores:
-        if after is not None:
+    """Compared are searches, their tokens, and counts; also those of a snapshot."""
+    answers: list[Any] = []
+    for store in [*stores, stores[1]]:
+        if after is not None and f"e{after}" in store:
             query["after"] = store.get(f"e{after}")
+        if len(answers) == 2:
+            assert isinstance(store, LMDBEventStore)
+            with store.snapshot() as view:
+                assert list(view.search(**query)) == answers[0][0]
+                assert view.count(**query) == answers[0][2]
+            break
         search = store.search(**query)
         events = list(search)
         answers.append((events, search.token, store.count(**query)))
@@ -125,32 +193,51 @@ def test_both_stores_give_the_same_results(
 def test_every_plan_gives_the_same_results(
     stores: list[EventStore], monkeypatch: pytest.MonkeyPatch, wanted: list[str], order: Order
 ) -> None:
-    """The plans are: scan, walk one posting set, walk all; the planner's choice is not used."""
+    """The plans are: walk one posting set, walk all; the planner's choice is not used."""
     memory, store = stores
     expected = [event.id for event in memory.search(flags=wanted, order=order)]
-    for dense, merged in ((10**9, 1), (1, 1), (1, 10**9)):
-        monkeypatch.setattr(plan, "DENSE", dense)
+    for merged in (0, 1, 10**9):
         monkeypatch.setattr(plan, "MERGED", merged)
         assert [event.id for event in store.search(flags=wanted, order=order)] == expected
+        assert store.count(flags=wanted) == len(expected)
+
+
+@pytest.mark.parametrize("flag", ["f300", "f50", "f10", "early"])
+def test_an_event_that_a_rare_flag_leads_to_matches_the_rest_of_the_query(
+    stores: list[EventStore], flag: str
+) -> None:
+    """A posting with a slot leads to the event; the rest of the query is tested on that alone."""
+    rest: list[dict[str, Any]] = [
+        *({"source": f"s{n}"} for n in range(5)), {"match": "red"}, {"match": "x{50}"},
+        {"flags": [flag, "f2"]}, {"flags": [flag, "late"]}, {"ts_end": 0.0}, {"ts_start": 0.0},
+        {"ts_start": -7.5, "ts_end": 7.25, "source": "s1"}, {"limit": 2},
+    ]  # fmt: skip
+    memory, store = stores
+    orders: tuple[Order, ...] = ("asc", "desc")
+    for query in rest:
+        for order in orders:
+            wanted = {"flags": [flag], **query, "order": order}
+            assert list(store.search(**wanted)) == list(memory.search(**wanted)), wanted
+            assert store.count(**wanted) == memory.count(**wanted)
 
 
 def test_a_page_is_bounded_in_bytes(
     stores: list[EventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few long contents fill a page before it has its number of events."""
-    monkeypatch.setattr(pager, "CHUNK_BYTES", 50_000)
-    sizes = []
-    decode = fmt.decode
+    """A few long contents fill a page before it has its number of live events."""
+    monkeypatch.setattr(live_reading, "CHUNK_BYTES", 50_000)
+    sizes = [0]
+    decode: Callable[[list[bytes]], list[Event]] = vars(live_reading)["decode_live"]
 
-    def measured(records: list[bytes]) -> list[Event]:
-        sizes.append(sum(map(len, records)))
-        return decode(records)
+    def measured(values: list[bytes]) -> list[Event]:
+        sizes.append(sum(map(len, values)))
+        return decode(values)
 
-    monkeypatch.setattr(fmt, "decode", measured)
-    assert sum(1 for _ in stores[1].search()) == EVENTS
-    assert sum(1 for _ in stores[1].search(flags=[""])) == len(range(0, EVENTS, 7))
+    monkeypatch.setattr(live_reading, "decode_live", measured)
+    memory, store = stores
+    assert sum(1 for _ in store.search()) == len(memory)
+    assert sum(1 for _ in store.search(flags=[""])) == memory.count(flags=[""])
     assert max(sizes) < 50_000 + 101_000
-    assert min(sizes) >= 0
 
 
 def test_a_search_does_not_find_events_saved_while_it_runs(path: Path) -> None:
@@ -187,10 +274,17 @@ def test_an_interrupted_search_continues_at_its_position(
 ) -> None:
     """An interrupt at any point of the change to the next page loses no page."""
     with LMDBEventStore(path, durability="none") as store:
-        store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(300))
+        store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(0, 300, 2))
+        store.seal()
+        store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(1, 300, 6))
+        store.save_many(Event(f"e{n}", timestamp=float(n), content="x") for n in range(3, 300, 6))
+        for n in range(5, 300, 6):
+            store.save(Event(f"e{n}", timestamp=float(n), content="x"))
+        assert shape(store).live == 150
         for place in (
-            "read.executor._page",
-            "read.filter.matching_records",
+            "read.executor._merged",
+            "read.live.matching_records",
+            "read.sealed.matching_slots",
             "read.executor._Place",
         ):
             search = store.search(match="x")
@@ -199,8 +293,10 @@ def test_an_interrupted_search_continues_at_its_position(
             with monkeypatch.context() as patch:
                 patch.setattr(f"lmdbstore.{place}", interrupt)
                 with pytest.raises(KeyboardInterrupt):
-                    next(search)
-            assert search.token == token
+                    found += (event.id for event in search)
+            token = search.token
+            assert token is not None
+            assert token.startswith(f"{store._locate(None, found[-1]).local_id}@")
             assert found + [event.id for event in search] == [f"e{n}" for n in range(300)]
 
 
@@ -217,11 +313,11 @@ def test_counting_stops_at_the_limit(path: Path, monkeypatch: pytest.MonkeyPatch
         read.append(len(records))
         return matching(pattern, records)
 
-    monkeypatch.setattr("lmdbstore.read.filter.matching_records", noted)
+    monkeypatch.setattr("lmdbstore.read.live.matching_records", noted)
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(Event(content="x", tags=["f"]) for n in range(500))
         assert store.count(match="x", limit=5) == 5
-        assert sum(read) < 20
+        assert sum(read) == executor.LONGEST_PATTERN
         assert store.count(limit=7) == store.count(limit=7, flags=["f"]) == 7
 
 
@@ -231,36 +327,15 @@ def test_a_flag_that_names_no_event_is_damage(path: Path) -> None:
         store.save_many(Event(f"e{n}", timestamp=1.0) for n in range(10))
         key = fmt.encode_time(1.0) + fmt.encode_number(5)[:-1] + b"\0"
         with writing(store) as (txn, databases):
-            txn.put(b"ghost", key, db=databases.flags)
+            txn.put(b"fghost", key, db=databases.postings)
             txn.put(b"ghost-id", key, db=databases.ids)
-        with pytest.raises(StoreDamaged, match="a flag names an event"):
+        with pytest.raises(StoreDamaged, match="a term names an event"):
             list(store.search(flags=["ghost"]))
         with pytest.raises(StoreDamaged, match="its event is not"):
             store.get("ghost-id")
         with writing(store) as (txn, databases):
-            txn.delete(b"ghost", db=databases.flags)
+            txn.delete(b"fghost", db=databases.postings)
             txn.delete(b"ghost-id", db=databases.ids)
-
-
-def test_a_record_with_a_flipped_bit_is_never_returned(path: Path) -> None:
-    """Neither by `get`, nor by `delete`, which would leave postings of other flags."""
-    with LMDBEventStore(path) as store:
-        store.save(Event("a", timestamp=1.0, tags=["f"], content="all as it was"))
-        key = fmt.encode_time(1.0) + fmt.encode_number(1)
-        record = store._session.read(lambda txn, databases: txn.get(key, db=databases.timeline))
-        assert record is not None
-        for bit in range(len(record) * 8):
-            flipped = bytearray(record)
-            flipped[bit // 8] ^= 1 << bit % 8
-            with writing(store) as (txn, databases):
-                assert txn.put(key, bytes(flipped), db=databases.timeline)
-            with pytest.raises(StoreDamaged, match="checksum"):
-                store.get("a")
-            with pytest.raises(StoreDamaged, match="checksum"):
-                store.delete("a")
-        with writing(store) as (txn, databases):
-            assert txn.put(key, record, db=databases.timeline)
-        assert store.get("a").content == "all as it was"
 
 
 def test_the_event_of_another_id_is_never_returned(path: Path) -> None:
@@ -274,48 +349,6 @@ def test_the_event_of_another_id_is_never_returned(path: Path) -> None:
             store.get("b")
         with writing(store) as (txn, databases):
             txn.delete(b"b", db=databases.ids)
-
-
-def test_a_batch_of_events_is_in_memory_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the events nor the written rows stay in memory while the next are read."""
-    monkeypatch.setattr(saving, "BATCH_EVENTS", 100)
-    alive: list[int] = []
-    index = saving.Batch.index
-
-    def measured(batch: saving.Batch, txn: WriteTransaction, *arguments: Any, **named: Any) -> None:
-        index(batch, txn, *arguments, **named)
-        parts = [known for known in gc.get_objects() if isinstance(known, saving.Batch)]
-        assert not any(isinstance(known, fmt.Row) for known in gc.get_objects())
-        alive.append(sum(len(known.rows.records) for known in parts))
-
-    monkeypatch.setattr(saving.Batch, "index", measured)
-
-    def events() -> Iterator[Event]:
-        for number in range(1000):
-            if number == 550:
-                objects = gc.get_objects()
-                mine = [one for one in objects if isinstance(one, Event) and one.source == "once"]
-                assert len(mine) == 50, "those of this part"
-            yield Event(f"e{number}", "once", tags=["shared"])
-
-    gc.collect()
-    with LMDBEventStore(path, durability="none") as store:
-        assert store.save_many(events()) == len(store) == 1000
-    assert alive == list(range(1000, 0, -100))
-
-
-def test_a_duplicate_in_a_late_part_undoes_the_earlier_parts(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All parts are in one transaction."""
-    monkeypatch.setattr(saving, "BATCH_EVENTS", 10)
-    with LMDBEventStore(path, durability="none") as store:
-        store.save(Event("e75"))
-        with pytest.raises(DuplicateEvent, match="e75"):
-            store.save_many(Event(f"e{n}") for n in range(100))
-        assert len(store) == 1
-        store.save_many(Event(f"f{n}", timestamp=float(-n), tags=["f"]) for n in range(100))
-        assert store.count(flags=["f"]) == 100
 
 
 def test_a_token_uses_one_page_while_another_thread_changes_to_the_next(

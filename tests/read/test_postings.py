@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import LMDBEventStore
+from lmdbstore.disk import format as fmt
 from lmdbstore.read.cursor import duplicates
-from lmdbstore.read.postings import leap, merged, number
+from lmdbstore.read.postings import leap, meeting, merged, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ names = st.lists(st.sampled_from(sorted(SETS)), max_size=3)
 
 
 def key(value: int) -> bytes:
-    return value.to_bytes(16, "big")
+    return (value + 1).to_bytes(16, "big")  # nothing has the lowest key
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,11 @@ def cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor[bytes]]:
     with LMDBEventStore(tmp_path_factory.mktemp("sets") / "events", durability="none") as store:
         environment = store._session._environment
         txn = environment.lmdb.begin(write=True)
-        flags = environment.databases.flags
+        postings = environment.databases.postings
         for name, members in SETS.items():
             for member in members:
-                assert txn.put(name, key(member), db=flags)
-        cursor = txn.cursor(db=flags)
+                assert txn.put(name, key(member), db=postings)
+        cursor = txn.cursor(db=postings)
         yield cursor
         cursor.close()
         del cursor, txn
@@ -107,3 +108,46 @@ def test_leaping_skips_no_key_that_is_in_all_sets(
         assert first == key(low)
     else:
         assert last == key(high)
+
+
+@given(others=names.filter(bool), low=numbers, high=numbers, descending=st.booleans())
+def test_sets_meet_at_the_first_key_that_is_in_all_of_them(
+    cursor: Cursor[bytes], others: list[bytes], low: int, high: int, *, descending: bool
+) -> None:
+    common = [n for n in range(low, high + 1) if all(n in SETS[name] for name in others)]
+    expected = None if not common else key(common[-1 if descending else 0])
+    assert meeting(cursor, others, key(low), key(high), descending=descending) == expected
+
+
+@pytest.fixture(scope="module")
+def run_cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor[bytes]]:
+    """Yield a cursor on the same sets, of runs, in which each key has a slot."""
+    with LMDBEventStore(tmp_path_factory.mktemp("runs") / "events", durability="none") as store:
+        environment = store._session._environment
+        txn = environment.lmdb.begin(write=True)
+        postings = environment.databases.run_postings
+        for name, members in SETS.items():
+            for member in members:
+                slots = [member] if member % 3 else [1, 2]
+                assert txn.put(name, fmt.run_posting(key(member), slots), db=postings)
+        cursor = txn.cursor(db=postings)
+        yield cursor
+        cursor.close()
+        del cursor, txn
+
+
+@given(others=names.filter(bool), low=numbers, high=numbers, descending=st.booleans())
+def test_runs_meet_whatever_their_slots_are(
+    run_cursor: Cursor[bytes], others: list[bytes], low: int, high: int, *, descending: bool
+) -> None:
+    """All runs that have all terms are found, one after the other, in both orders."""
+    expected = [key(n) for n in range(low, high + 1) if all(n in SETS[name] for name in others)]
+    found = []
+    first, last = key(low), key(high)
+    while end := meeting(run_cursor, others, first, last, descending=descending):
+        found.append(end)
+        if descending:
+            last = fmt.before_key(end)
+        else:
+            first = fmt.after_key(end)
+    assert found == (expected[::-1] if descending else expected)

@@ -391,15 +391,15 @@ def test_a_handler_cannot_read_a_search_whose_reading_it_interrupts(
     store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(300))
     search, other = store.search(), store.search()
     found = [next(search).id for _ in range(64)]
-    page = pager._page
+    page = pager._merged
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **how: Any) -> Any:
         with pytest.raises(EventStoreException, match="same thread"):
             next(search)
         other.close()
-        return page(*arguments)
+        return page(*arguments, **how)
 
-    monkeypatch.setattr(pager, "_page", interrupted)
+    monkeypatch.setattr(pager, "_merged", interrupted)
     assert found + [event.id for event in search] == [f"e{n}" for n in range(300)]
     assert list(other) == []
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from lmdbstore import Event, EventStoreException, LMDBEventStore
-from lmdbstore.read import executor as pager
-from lmdbstore.read import plan
+from lmdbstore.read import executor, live, plan, sealed
 from tests.tools.children import ROOT
+from tests.tools.sealing import TINIEST, make_tiny_runs
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -25,17 +25,23 @@ __all__ = ["Actor", "Process", "make_small"]
 
 HANG = 120  # seconds; ends a hang, decides nothing
 SMALL = {
-    (pager, "FIRST_CHUNK"): 2,
-    (pager, "LONGEST_CHUNK"): 5,
-    (pager, "KEY_CHUNK"): 3,
-    (pager, "CHUNK_BYTES"): 9_000,  # two of the long contents
+    (executor, "FIRST_PAGE"): 2,
+    (executor, "LONGEST_PAGE"): 5,
+    (executor, "LONGEST_PATTERN"): 4,
+    (executor, "KEY_CHUNK"): 3,
+    (live, "CHUNK_BYTES"): 9_000,  # two of the long contents
+    (sealed, "MOST_RUNS"): 2,
     (plan, "MERGED"): 2,
 }
 
 
-def make_small(patch: pytest.MonkeyPatch) -> None:
+def make_small(patch: pytest.MonkeyPatch, *, tiny_runs: bool) -> None:
+    """Let pages have few events, and runs if `tiny_runs`."""
     for (module, name), size in SMALL.items():
+        assert hasattr(module, name)
         patch.setattr(module, name, size)
+    if tiny_runs:
+        make_tiny_runs(patch, TINIEST)
 
 
 class Actor:
@@ -73,6 +79,10 @@ class Actor:
 
     def delete(self, event_id: str) -> None:
         self.store.delete(event_id)
+
+    def seal(self) -> None:
+        if isinstance(self.store, LMDBEventStore):
+            self.store.seal()
 
     def get(self, view: int | None, event_id: str) -> Event:
         return self.views[view].get(event_id)
@@ -128,10 +138,11 @@ class Actor:
 class Process:
     """An actor in a process of its own, which answers over a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tiny_runs: bool) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            code = f"from tests.tools.actors import serve; serve({theirs.fileno()})"
+            call = f"serve({theirs.fileno()}, tiny_runs={tiny_runs})"
+            code = f"from tests.tools.actors import serve; {call}"
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 pass_fds=[theirs.fileno()],
@@ -156,9 +167,9 @@ class Process:
             self._process.wait()
 
 
-def serve(descriptor: int) -> None:
+def serve(descriptor: int, *, tiny_runs: bool) -> None:
     """Answer commands until there are no more; the other process runs this."""
-    make_small(pytest.MonkeyPatch())
+    make_small(pytest.MonkeyPatch(), tiny_runs=tiny_runs)
     actor = Actor()
     pipe: Any = Connection(descriptor)
     while True:

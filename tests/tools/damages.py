@@ -7,47 +7,77 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lmdbstore import (
-    FindingKind,
-)
-from lmdbstore.check import comparison, walk
+from lmdbstore import Event, FindingKind
+from lmdbstore.check import walk
 from lmdbstore.disk import format as fmt
-from lmdbstore.write import save, sign
+from lmdbstore.records.layout import digest
+from lmdbstore.records.pack import bitmap, directory_of, pack
+from lmdbstore.records.record import TermKeys, encode
+from lmdbstore.records.run import Run
+from lmdbstore.write import seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
 
+    from lmdbstore import LMDBEventStore
+    from lmdbstore.records.events import Events
+
 __all__ = [
     "DAMAGES",
     "EVENTS",
+    "GONE",
+    "LIVE_DAMAGES",
     "PIECE",
-    "add_commit",
-    "add_id",
-    "add_posting_of_nothing",
+    "SEALED_DAMAGES",
     "change_content",
     "change_version",
-    "empty_filter",
+    "exchange_totals",
+    "fill",
     "flipped",
     "key",
-    "lose_flag",
     "lose_id",
     "lose_next",
+    "made",
     "make_small",
     "move_to_no_local_id",
+    "record",
+    "run_end",
+    "small_runs",
 ]
 
-RUN, PIECE = 64, 120
-EVENTS = 140  # two runs have signatures; they are more than a piece
+RUN, PIECE = 32, 120
+EVENTS = 140  # four runs, and twelve live events
+GONE = "e20"  # a deleted event of the first run
+LIVE, SEALED = 130, 7  # the numbers of events that are damaged
 
 
 def make_small(patch: pytest.MonkeyPatch) -> None:
     """Let a run and a piece be of so few entries."""
-    for module in (save, sign):
-        patch.setattr(module, "RUN", RUN)
-    for module in (comparison, walk):
-        patch.setattr(module, "PIECE_ENTRIES", PIECE)
+    small_runs(patch, RUN)
+    patch.setattr(walk, "PIECE_ENTRIES", PIECE)
+
+
+def small_runs(patch: pytest.MonkeyPatch, run: int) -> None:
+    """Let runs have so few events."""
+    patch.setattr(seal, "RUN", run)
+    patch.setattr(seal, "LONGEST", run * 3 // 2)
+    patch.setattr(seal, "KEEP", run // 8)
+    patch.setattr(seal, "LATE", max(run // 8, 2))
+    patch.setattr(seal, "SLACK", 2)
+
+
+def made(n: int) -> Event:
+    """Return an event."""
+    return Event(f"e{n}", timestamp=float(n), tags=["all", f"f{n}"], content=f"content {n}")
+
+
+def fill(store: LMDBEventStore) -> None:
+    """Fill a store with runs, live events and a deleted event."""
+    store.save_many(made(n) for n in range(EVENTS // RUN * RUN))
+    store.save_many(made(n) for n in range(EVENTS // RUN * RUN, EVENTS))
+    store.delete(GONE)
 
 
 def key(n: int) -> bytes:
@@ -55,8 +85,29 @@ def key(n: int) -> bytes:
     return fmt.encode_time(float(n)) + fmt.encode_number(n + 1)
 
 
+def run_end(n: int) -> bytes:
+    """Return the end of the run of the sealed event `e<n>`."""
+    return key(n // RUN * RUN + RUN - 1)
+
+
+END = run_end(SEALED)
+
+
 def flipped(data: bytes, at: int, bit: int = 1) -> bytes:
     return data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
+
+
+def record(event: Event) -> bytes:
+    """Return the value of a live event."""
+    return encode(event, TermKeys()).value
+
+
+def source_posting(txn: Any, dbs: Any, where: bytes) -> None:
+    for term in (fmt.source_key(""), fmt.flag_key("all"), fmt.flag_key(f"f{LIVE}")):
+        txn.put(term, where, db=dbs.postings)
+
+
+# -- meta ------------------------------------------------------------------------------------------
 
 
 def lose_version(txn: Any, dbs: Any) -> None:
@@ -84,204 +135,433 @@ def raise_next(txn: Any, dbs: Any) -> None:
     txn.put(fmt.NEXT, flipped(txn.get(fmt.NEXT, db=dbs.meta), 0, 64), db=dbs.meta)
 
 
+def lose_sealed(txn: Any, dbs: Any) -> None:
+    txn.delete(fmt.SEALED, db=dbs.meta)
+
+
+def change_sealed(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.SEALED, fmt.encode_number(3), db=dbs.meta)
+
+
+# -- live records ----------------------------------------------------------------------------------
+
+
 def break_record(txn: Any, dbs: Any) -> None:
-    txn.put(key(7), b"no record", db=dbs.timeline)
+    txn.put(key(LIVE), b"no record", db=dbs.live)
+
+
+def empty_record(txn: Any, dbs: Any) -> None:
+    txn.put(key(LIVE), b"", db=dbs.live)
 
 
 def invalidate_event(txn: Any, dbs: Any) -> None:
     """An event that has a flag twice was never saved."""
-    txn.put(key(7), b'"e7","",7.0,["a","a"]\n', db=dbs.timeline)
+    txn.put(key(LIVE), record(made(LIVE)._replace(tags=["a", "a"])), db=dbs.live)
 
 
 def change_content(txn: Any, dbs: Any) -> None:
-    record = txn.get(key(7), db=dbs.timeline)
-    txn.put(key(7), flipped(record, len(record) - 1), db=dbs.timeline)
-
-
-def change_words(txn: Any, dbs: Any) -> None:
-    """The new words are not in the signature of the run, which is not changed."""
-    record = txn.get(key(7), db=dbs.timeline)
-    txn.put(key(7), record.replace(b"content", b"another"), db=dbs.timeline)
+    value = txn.get(key(LIVE), db=dbs.live)
+    txn.put(key(LIVE), flipped(value, len(value) - 1), db=dbs.live)
 
 
 def change_id(txn: Any, dbs: Any) -> None:
-    record = txn.get(key(7), db=dbs.timeline)
-    txn.put(key(7), record.replace(b'"e7"', b'"g7"'), db=dbs.timeline)
+    value = txn.get(key(LIVE), db=dbs.live)
+    txn.put(key(LIVE), value.replace(b'"e130"', b'"g130"'), db=dbs.live)
 
 
 def change_tags(txn: Any, dbs: Any) -> None:
-    record = txn.get(key(7), db=dbs.timeline)
-    txn.put(key(7), record.replace(b'"f7"', b'"g7"'), db=dbs.timeline)
+    value = txn.get(key(LIVE), db=dbs.live)
+    txn.put(key(LIVE), value.replace(b'"f130"', b'"g130"'), db=dbs.live)
+
+
+def change_checksum(txn: Any, dbs: Any) -> None:
+    txn.put(key(LIVE), flipped(txn.get(key(LIVE), db=dbs.live), 2), db=dbs.live)
+
+
+def forget_record(txn: Any, dbs: Any) -> None:
+    """No index has it: it may be in a page of a former state, and its event deleted since."""
+    txn.delete(b"e130", db=dbs.ids)
+    for term in (fmt.source_key(""), fmt.flag_key("all"), fmt.flag_key("f130")):
+        txn.delete(term, key(LIVE), db=dbs.postings)
 
 
 def misplace_in_time(txn: Any, dbs: Any) -> None:
-    txn.put(flipped(key(7), 7), txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
+    move(txn, dbs, flipped(key(LIVE), 7))
 
 
 def misplace_local_id(txn: Any, dbs: Any) -> None:
-    wrong = key(7)[:8] + fmt.encode_number(1 << 40)
     txn.put(fmt.NEXT, fmt.encode_number(1 << 41), db=dbs.meta)
-    txn.put(wrong, txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
+    move(txn, dbs, key(LIVE)[:8] + fmt.encode_number(1 << 40))
 
 
 def misplace_beyond_all(txn: Any, dbs: Any) -> None:
     """A local id that was never assigned does not make the next one wrong, too."""
-    move(txn, dbs, key(7)[:8] + fmt.encode_number(1 << 40))
+    move(txn, dbs, key(LIVE)[:8] + fmt.encode_number(1 << 40))
 
 
-def misplace_to_a_later_local_id(txn: Any, dbs: Any) -> None:
-    """The local id of an event that is later in the timeline."""
-    move(txn, dbs, flipped(key(7), 15))
+def misplace_to_another_local_id(txn: Any, dbs: Any) -> None:
+    """The local id of another live event."""
+    move(txn, dbs, flipped(key(LIVE), 15))
 
 
-def misplace_to_an_earlier_local_id(txn: Any, dbs: Any) -> None:
-    """The local id of an event that is earlier in the timeline."""
-    move(txn, dbs, flipped(key(7), 15, 8 | 2))
+def misplace_to_a_sealed_local_id(txn: Any, dbs: Any) -> None:
+    move(txn, dbs, key(LIVE)[:8] + key(SEALED)[8:])
 
 
 def move(txn: Any, dbs: Any, where: bytes) -> None:
-    txn.put(where, txn.pop(key(7), db=dbs.timeline), db=dbs.timeline)
+    txn.put(where, txn.pop(key(LIVE), db=dbs.live), db=dbs.live)
 
 
 def move_to_no_local_id(txn: Any, dbs: Any) -> None:
     """No local id is 0, even if all indexes agree on it."""
-    where = key(7)[:8] + bytes(8)
+    where = key(LIVE)[:8] + bytes(8)
     move(txn, dbs, where)
-    txn.put(b"e7", where + fmt.checksum_in_id(txn.get(b"e7", db=dbs.ids)), db=dbs.ids)
-    txn.put(bytes(8), txn.pop(key(7)[8:], db=dbs.commits), db=dbs.commits)
-    for flag in (b"all", b"f7"):
-        txn.delete(flag, key(7), db=dbs.flags)
-        txn.put(flag, where, db=dbs.flags)
+    txn.put(b"e130", where, db=dbs.ids)
+    for term in (fmt.source_key(""), fmt.flag_key("all"), fmt.flag_key("f130")):
+        txn.delete(term, key(LIVE), db=dbs.postings)
+    source_posting(txn, dbs, where)
 
 
 def double(txn: Any, dbs: Any) -> None:
-    """Two records with one id, and all index entries of both except in `ids`."""
-    record = txn.get(key(7), db=dbs.timeline)
-    local_id = fmt.encode_number(EVENTS + 1)
+    """Two live records with one id, and all index entries of both except in `ids`."""
+    where = key(LIVE)[:8] + fmt.encode_number(EVENTS + 1)
     txn.put(fmt.NEXT, fmt.encode_number(EVENTS + 2), db=dbs.meta)
-    txn.put(key(7)[:8] + local_id, record, db=dbs.timeline)
-    txn.put(local_id, key(7)[:8] + fmt.checksum(record), db=dbs.commits)
-    for flag in (b"all", b"f7"):
-        txn.put(flag, key(7)[:8] + local_id, db=dbs.flags)
+    txn.put(where, txn.get(key(LIVE), db=dbs.live), db=dbs.live)
+    source_posting(txn, dbs, where)
+
+
+def unseal(txn: Any, dbs: Any) -> None:
+    """An event is both live and in a run."""
+    txn.put(key(SEALED), record(made(SEALED)), db=dbs.live)
+    for term in (fmt.source_key(""), fmt.flag_key("all"), fmt.flag_key(f"f{SEALED}")):
+        txn.put(term, key(SEALED), db=dbs.postings)
+
+
+def share_local_id(txn: Any, dbs: Any) -> None:
+    """A live event has the local id of a sealed one, and all indexes agree."""
+    where = key(LIVE)[:8] + key(SEALED)[8:]
+    move(txn, dbs, where)
+    txn.put(b"e130", where, db=dbs.ids)
+    for term in (fmt.source_key(""), fmt.flag_key("all"), fmt.flag_key("f130")):
+        txn.delete(term, key(LIVE), db=dbs.postings)
+    source_posting(txn, dbs, where)
+
+
+# -- ids and postings ------------------------------------------------------------------------------
 
 
 def lose_id(txn: Any, dbs: Any) -> None:
+    txn.delete(b"e130", db=dbs.ids)
+
+
+def lose_sealed_id(txn: Any, dbs: Any) -> None:
     txn.delete(b"e7", db=dbs.ids)
 
 
 def change_id_entry(txn: Any, dbs: Any) -> None:
-    txn.put(b"e7", flipped(txn.get(b"e7", db=dbs.ids), 15, 64), db=dbs.ids)
+    txn.put(b"e130", flipped(key(LIVE), 15, 64), db=dbs.ids)
+
+
+def change_sealed_id_entry(txn: Any, dbs: Any) -> None:
+    txn.put(b"e7", flipped(key(SEALED), 15, 64), db=dbs.ids)
+
+
+def cut_id_entry(txn: Any, dbs: Any) -> None:
+    txn.put(b"e7", key(SEALED)[:5], db=dbs.ids)
 
 
 def lead_to_another(txn: Any, dbs: Any) -> None:
-    entry = txn.get(b"e7", db=dbs.ids)
-    txn.put(b"e7", key(8) + fmt.checksum_in_id(entry), db=dbs.ids)
+    txn.put(b"e130", key(SEALED), db=dbs.ids)
+
+
+def lead_to_another_sealed(txn: Any, dbs: Any) -> None:
+    txn.put(b"e7", key(8), db=dbs.ids)
 
 
 def add_id(txn: Any, dbs: Any) -> None:
-    txn.put(b"ghost", txn.get(b"e7", db=dbs.ids), db=dbs.ids)
+    txn.put(b"ghost", key(SEALED), db=dbs.ids)
 
 
 def add_id_of_nothing(txn: Any, dbs: Any) -> None:
-    txn.put(b"ghost", bytes(20), db=dbs.ids)
+    txn.put(b"ghost", bytes(16), db=dbs.ids)
 
 
-def lose_flag(txn: Any, dbs: Any) -> None:
-    txn.delete(b"all", key(7), db=dbs.flags)
+def add_id_of_deleted(txn: Any, dbs: Any) -> None:
+    txn.put(GONE.encode(), key(20), db=dbs.ids)
+
+
+def lose_posting(txn: Any, dbs: Any) -> None:
+    txn.delete(fmt.flag_key("all"), key(LIVE), db=dbs.postings)
+
+
+def lose_source_posting(txn: Any, dbs: Any) -> None:
+    txn.delete(fmt.source_key(""), key(LIVE), db=dbs.postings)
 
 
 def add_posting(txn: Any, dbs: Any) -> None:
-    txn.put(b"f8", key(7), db=dbs.flags)
+    txn.put(fmt.flag_key("f131"), key(LIVE), db=dbs.postings)
 
 
 def add_posting_of_nothing(txn: Any, dbs: Any) -> None:
-    txn.put(b"ghost", flipped(key(7), 15), db=dbs.flags)
+    txn.put(fmt.flag_key("ghost"), flipped(key(LIVE), 0), db=dbs.postings)
 
 
-def lose_commit(txn: Any, dbs: Any) -> None:
-    txn.delete(key(7)[8:], db=dbs.commits)
+def add_posting_of_sealed(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.flag_key("all"), key(SEALED), db=dbs.postings)
 
 
-def change_commit(txn: Any, dbs: Any) -> None:
-    entry = txn.get(key(7)[8:], db=dbs.commits)
-    txn.put(key(7)[8:], flipped(entry, 3), db=dbs.commits)
+def lose_run_posting(txn: Any, dbs: Any) -> None:
+    txn.delete(fmt.flag_key("all"), fmt.run_posting(END, [1, 2]), db=dbs.run_postings)
 
 
-def add_commit(txn: Any, dbs: Any) -> None:
-    txn.put(fmt.encode_number(0), bytes(12), db=dbs.commits)
+def add_run_posting(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.flag_key("f100"), fmt.run_posting(END, [1]), db=dbs.run_postings)
 
 
-def change_checksum_of_id(txn: Any, dbs: Any) -> None:
-    txn.put(b"e7", flipped(txn.get(b"e7", db=dbs.ids), 18), db=dbs.ids)
+def add_run_posting_of_nothing(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.flag_key("all"), fmt.run_posting(key(8), [1]), db=dbs.run_postings)
 
 
-def change_checksum_of_commit(txn: Any, dbs: Any) -> None:
-    entry = txn.get(key(7)[8:], db=dbs.commits)
-    txn.put(key(7)[8:], flipped(entry, 9), db=dbs.commits)
+# -- totals, summaries, deleted events, commits ----------------------------------------------------
+
+
+def lose_total(txn: Any, dbs: Any) -> None:
+    txn.delete(fmt.flag_key("all"), db=dbs.totals)
+
+
+def change_total(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.flag_key("all"), fmt.encode_number(3), db=dbs.totals)
+
+
+def cut_total(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.flag_key("all"), b"\0", db=dbs.totals)
+
+
+def add_total(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.flag_key("ghost"), fmt.encode_number(3), db=dbs.totals)
+
+
+def exchange_totals(txn: Any, dbs: Any) -> None:
+    """Their sum is right."""
+    for flag, total in (("f7", 2), ("f8", 0)):
+        txn.put(fmt.flag_key(flag), fmt.encode_number(total), db=dbs.totals)
+
+
+def summary(txn: Any, dbs: Any) -> fmt.Summary:
+    return fmt.decode_summary(txn.get(END, db=dbs.summaries))
+
+
+def lose_summary(txn: Any, dbs: Any) -> None:
+    txn.delete(END, db=dbs.summaries)
+
+
+def change_count(txn: Any, dbs: Any) -> None:
+    changed = summary(txn, dbs)._replace(events=RUN)
+    txn.put(END, changed.encode(), db=dbs.summaries)
+
+
+def change_highest(txn: Any, dbs: Any) -> None:
+    changed = summary(txn, dbs)._replace(highest=RUN - 1)
+    txn.put(END, changed.encode(), db=dbs.summaries)
+
+
+def cut_summary(txn: Any, dbs: Any) -> None:
+    txn.put(END, b"\0", db=dbs.summaries)
+
+
+def add_summary(txn: Any, dbs: Any) -> None:
+    txn.put(key(8), summary(txn, dbs).encode(), db=dbs.summaries)
 
 
 def empty_filter(txn: Any, dbs: Any) -> None:
-    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
-    txn.put(fmt.FIRST_KEY, bytes(len(value) - 16) + value[-16:], db=dbs.signatures)
+    old = summary(txn, dbs)
+    changed = old._replace(signature=bytes(len(old.signature)))
+    txn.put(END, changed.encode(), db=dbs.summaries)
 
 
 def cut_filter(txn: Any, dbs: Any) -> None:
-    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
-    txn.put(fmt.FIRST_KEY, value[1:], db=dbs.signatures)
+    changed = summary(txn, dbs)._replace(signature=b"x")
+    txn.put(END, changed.encode(), db=dbs.summaries)
 
 
-def cut_filter_of_nothing(txn: Any, dbs: Any) -> None:
-    """The filter of a run without events."""
-    txn.put(fmt.after_key(key(EVENTS)), b"x" + b"\xff" * 16, db=dbs.signatures)
+def lose_deleted(txn: Any, dbs: Any) -> None:
+    txn.delete(END, db=dbs.dead)
 
 
-def overlap(txn: Any, dbs: Any) -> None:
-    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
-    filter_ = b"\xff" * (len(value) - 16)
-    txn.put(fmt.FIRST_KEY, filter_ + fmt.after_key(key(RUN + 1)), db=dbs.signatures)
+def change_deleted(txn: Any, dbs: Any) -> None:
+    """Another event takes the place of the deleted one."""
+    txn.put(END, bitmap([21], RUN), db=dbs.dead)
 
 
-def reverse(txn: Any, dbs: Any) -> None:
-    value = txn.get(fmt.FIRST_KEY, db=dbs.signatures)
-    txn.put(fmt.after_key(key(EVENTS)), value[:-16] + key(EVENTS), db=dbs.signatures)
+def flip_deleted(txn: Any, dbs: Any) -> None:
+    txn.put(END, bitmap([20, 21], RUN), db=dbs.dead)
 
 
-DAMAGES: list[tuple[Callable[[Any, Any], None], FindingKind, str, str | None]] = [
-    (lose_version, FindingKind.FORMAT, "meta", None),
-    (change_version, FindingKind.FORMAT, "meta", None),
-    (lose_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
-    (lower_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
-    (cut_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
-    (raise_next, FindingKind.NEXT_LOCAL_ID, "meta", None),
-    (break_record, FindingKind.RECORD_UNREADABLE, "timeline", None),
-    (invalidate_event, FindingKind.RECORD_UNREADABLE, "timeline", None),
-    (change_content, FindingKind.RECORD_CHANGED, "timeline", "e7"),
-    (change_words, FindingKind.RECORD_CHANGED, "timeline", "e7"),
-    (change_id, FindingKind.RECORD_CHANGED, "timeline", "g7"),
-    (change_tags, FindingKind.RECORD_CHANGED, "timeline", "e7"),
-    (misplace_in_time, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
-    (misplace_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
-    (misplace_beyond_all, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
-    (misplace_to_a_later_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
-    (misplace_to_an_earlier_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
-    (move_to_no_local_id, FindingKind.RECORD_MISPLACED, "timeline", "e7"),
-    (double, FindingKind.ID_TWICE, "timeline", "e7"),
-    (lose_id, FindingKind.ID_MISSING, "ids", "e7"),
-    (change_id_entry, FindingKind.ID_WRONG, "ids", "e7"),
-    (lead_to_another, FindingKind.ID_WRONG, "ids", "e7"),
-    (add_id, FindingKind.ID_STRAY, "ids", None),
-    (add_id_of_nothing, FindingKind.ID_STRAY, "ids", None),
-    (lose_flag, FindingKind.FLAG_MISSING, "flags", "e7"),
-    (add_posting, FindingKind.FLAG_STRAY, "flags", "e7"),
-    (add_posting_of_nothing, FindingKind.FLAG_STRAY, "flags", None),
-    (lose_commit, FindingKind.COMMIT_MISSING, "commits", "e7"),
-    (change_commit, FindingKind.COMMIT_WRONG, "commits", "e7"),
-    (add_commit, FindingKind.COMMIT_STRAY, "commits", None),
-    (change_checksum_of_id, FindingKind.CHECKSUM_WRONG, "ids", "e7"),
-    (change_checksum_of_commit, FindingKind.CHECKSUM_WRONG, "commits", "e7"),
-    (empty_filter, FindingKind.SIGNATURE_WRONG, "signatures", None),
-    (cut_filter, FindingKind.SIGNATURE_WRONG, "signatures", None),
-    (cut_filter_of_nothing, FindingKind.SIGNATURE_WRONG, "signatures", None),
-    (overlap, FindingKind.RUN_WRONG, "signatures", None),
-    (reverse, FindingKind.RUN_WRONG, "signatures", None),
+def cut_deleted(txn: Any, dbs: Any) -> None:
+    txn.put(END, bitmap([20], RUN)[:3], db=dbs.dead)
+
+
+def add_deleted(txn: Any, dbs: Any) -> None:
+    txn.put(run_end(RUN), bitmap([3], RUN), db=dbs.dead)
+
+
+def add_deleted_of_nothing(txn: Any, dbs: Any) -> None:
+    txn.put(key(8), bitmap([3], RUN), db=dbs.dead)
+
+
+def lose_commit(txn: Any, dbs: Any) -> None:
+    txn.delete(END[8:], db=dbs.commits)
+
+
+def change_commit(txn: Any, dbs: Any) -> None:
+    txn.put(END[8:], flipped(txn.get(END[8:], db=dbs.commits), 3), db=dbs.commits)
+
+
+def add_commit(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.encode_number(0), bytes(24), db=dbs.commits)
+
+
+def add_cut_commit(txn: Any, dbs: Any) -> None:
+    txn.put(fmt.encode_number(5), b"x", db=dbs.commits)
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+def flip_front(txn: Any, dbs: Any) -> None:
+    txn.put(END, flipped(txn.get(END, db=dbs.runs), 100), db=dbs.runs)
+
+
+def flip_front_checksum(txn: Any, dbs: Any) -> None:
+    txn.put(END, flipped(txn.get(END, db=dbs.runs), 0), db=dbs.runs)
+
+
+def change_sealed_content(txn: Any, dbs: Any) -> None:
+    value = txn.get(END, db=dbs.runs)
+    txn.put(END, value.replace(b"content 7", b"content 9"), db=dbs.runs)
+
+
+def change_sealed_header(txn: Any, dbs: Any) -> None:
+    value = txn.get(END, db=dbs.runs)
+    txn.put(END, value.replace(b'"f7"', b'"g7"'), db=dbs.runs)
+
+
+def cut_run(txn: Any, dbs: Any) -> None:
+    txn.put(END, txn.get(END, db=dbs.runs)[:40], db=dbs.runs)
+
+
+def lose_run(txn: Any, dbs: Any) -> None:
+    txn.delete(END, db=dbs.runs)
+
+
+def copy_run(txn: Any, dbs: Any) -> None:
+    """The same events again, under another end."""
+    txn.put(key(1000), txn.get(END, db=dbs.runs), db=dbs.runs)
+
+
+def repacked(txn: Any, dbs: Any, change: Callable[[Events], Events], **directory: Any) -> None:
+    events = change(Run(END, txn.get(END, db=dbs.runs)).unpacked(TermKeys()))
+    terms = {digest(term): slots for term, slots in directory_of(events.terms).items()}
+    txn.put(END, pack(events, terms | directory.get("terms", {})), db=dbs.runs)
+
+
+def forget_term(txn: Any, dbs: Any) -> None:
+    """The run is packed with a term that lacks an event."""
+    terms = {digest(fmt.flag_key("all")): list(range(1, RUN))}
+    repacked(txn, dbs, lambda events: events, terms=terms)
+
+
+def change_time(txn: Any, dbs: Any) -> None:
+    """A row with another time than its record, packed so."""
+
+    def change(events: Events) -> Events:
+        seconds = [7.5 if time == 7.0 else time for time in events.seconds]
+        return events._replace(seconds=seconds)
+
+    repacked(txn, dbs, change)
+
+
+Damages = list[tuple["Callable[[Any, Any], None]", FindingKind, str, str | None]]
+K = FindingKind
+
+LIVE_DAMAGES: Damages = [
+    (break_record, K.RECORD_UNREADABLE, "live", None),
+    (empty_record, K.RECORD_UNREADABLE, "live", None),
+    (invalidate_event, K.RECORD_UNREADABLE, "live", None),
+    (change_content, K.RECORD_CHANGED, "live", "e130"),
+    (change_id, K.RECORD_CHANGED, "live", "g130"),
+    (change_tags, K.RECORD_CHANGED, "live", "e130"),
+    (change_checksum, K.RECORD_CHANGED, "live", "e130"),
+    (forget_record, K.RECORD_UNCHECKED, "live", "e130"),
+    (misplace_in_time, K.RECORD_MISPLACED, "live", "e130"),
+    (misplace_local_id, K.RECORD_MISPLACED, "live", "e130"),
+    (misplace_beyond_all, K.RECORD_MISPLACED, "live", "e130"),
+    (misplace_to_another_local_id, K.RECORD_MISPLACED, "live", "e130"),
+    (misplace_to_a_sealed_local_id, K.RECORD_MISPLACED, "live", "e130"),
+    (move_to_no_local_id, K.RECORD_MISPLACED, "live", "e130"),
+    (double, K.ID_TWICE, "live", "e130"),
+    (unseal, K.ID_TWICE, "runs", "e7"),
+    (share_local_id, K.LOCAL_ID_TWICE, "runs", "e7"),
+]
+SEALED_DAMAGES: Damages = [
+    (flip_front, K.RUN_DAMAGED, "runs", None),
+    (flip_front_checksum, K.RUN_DAMAGED, "runs", None),
+    (change_sealed_content, K.RUN_DAMAGED, "runs", None),
+    (change_sealed_header, K.RUN_DAMAGED, "runs", None),
+    (cut_run, K.RUN_DAMAGED, "runs", None),
+    (lose_run, K.RUN_MISSING, "runs", None),
+    (copy_run, K.RUN_ORDER, "runs", None),
+    (forget_term, K.RUN_WRONG, "runs", None),
+    (change_time, K.RUN_WRONG, "runs", "e7"),
+]
+DAMAGES: Damages = [
+    (lose_version, K.FORMAT, "meta", None),
+    (change_version, K.FORMAT, "meta", None),
+    (lose_next, K.NEXT_LOCAL_ID, "meta", None),
+    (lower_next, K.NEXT_LOCAL_ID, "meta", None),
+    (cut_next, K.NEXT_LOCAL_ID, "meta", None),
+    (raise_next, K.NEXT_LOCAL_ID, "meta", None),
+    (lose_sealed, K.SEALED_WRONG, "meta", None),
+    (change_sealed, K.SEALED_WRONG, "meta", None),
+    *LIVE_DAMAGES,
+    *SEALED_DAMAGES,
+    (lose_id, K.ID_MISSING, "ids", "e130"),
+    (lose_sealed_id, K.ID_MISSING, "ids", "e7"),
+    (change_id_entry, K.ID_WRONG, "ids", "e130"),
+    (change_sealed_id_entry, K.ID_WRONG, "ids", "e7"),
+    (cut_id_entry, K.ID_WRONG, "ids", "e7"),
+    (lead_to_another, K.ID_WRONG, "ids", "e130"),
+    (lead_to_another_sealed, K.ID_WRONG, "ids", "e7"),
+    (add_id, K.ID_STRAY, "ids", None),
+    (add_id_of_nothing, K.ID_STRAY, "ids", None),
+    (add_id_of_deleted, K.ID_STRAY, "ids", None),
+    (lose_posting, K.POSTING_MISSING, "postings", "e130"),
+    (lose_source_posting, K.POSTING_MISSING, "postings", "e130"),
+    (add_posting, K.POSTING_STRAY, "postings", "e130"),
+    (add_posting_of_nothing, K.POSTING_STRAY, "postings", None),
+    (add_posting_of_sealed, K.POSTING_STRAY, "postings", None),
+    (lose_run_posting, K.POSTING_MISSING, "run_postings", None),
+    (add_run_posting, K.POSTING_STRAY, "run_postings", None),
+    (add_run_posting_of_nothing, K.POSTING_STRAY, "run_postings", None),
+    (lose_total, K.TOTAL_WRONG, "totals", None),
+    (change_total, K.TOTAL_WRONG, "totals", None),
+    (cut_total, K.TOTAL_WRONG, "totals", None),
+    (add_total, K.TOTAL_WRONG, "totals", None),
+    (lose_summary, K.SUMMARY_WRONG, "summaries", None),
+    (change_count, K.SUMMARY_WRONG, "summaries", None),
+    (change_highest, K.SUMMARY_WRONG, "summaries", None),
+    (cut_summary, K.SUMMARY_WRONG, "summaries", None),
+    (add_summary, K.RUN_MISSING, "runs", None),
+    (empty_filter, K.SIGNATURE_WRONG, "summaries", None),
+    (cut_filter, K.SIGNATURE_WRONG, "summaries", None),
+    (lose_deleted, K.DEAD_WRONG, "dead", None),
+    (change_deleted, K.DEAD_WRONG, "dead", None),
+    (flip_deleted, K.DEAD_WRONG, "dead", None),
+    (cut_deleted, K.DEAD_WRONG, "dead", None),
+    (add_deleted, K.DEAD_WRONG, "dead", None),
+    (add_deleted_of_nothing, K.DEAD_WRONG, "dead", None),
+    (lose_commit, K.COMMIT_WRONG, "commits", None),
+    (change_commit, K.COMMIT_WRONG, "commits", None),
+    (add_commit, K.COMMIT_WRONG, "commits", None),
+    (add_cut_commit, K.COMMIT_WRONG, "commits", None),
 ]

@@ -3,21 +3,67 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore import LMDBEventStore
 from lmdbstore.contract.checking import checked
 from lmdbstore.disk import format as fmt
-from lmdbstore.patterns.signature import PRIMES, grams
+from lmdbstore.patterns.signature import holds
+from lmdbstore.records.layout import digest, record_checksum
+from lmdbstore.records.pack import bitmap, directory_of, pack
+from lmdbstore.records.record import TermKeys, checked_record, decode
+from lmdbstore.records.run import Run, positions
 
 if TYPE_CHECKING:
     from lmdb import Transaction
 
+    from lmdbstore.contract.event import Event
     from lmdbstore.disk.databases import Databases
+
+NEXT_LIMIT = b"\x40" + bytes(7)
+
+
+class _Expected:
+    """The entries that belong to the records."""
+
+    def __init__(self) -> None:
+        self.local_ids: set[bytes] = set()  # of all records, those of deleted events included
+        self.ids: dict[bytes, bytes] = {}
+        self.postings: list[tuple[bytes, bytes]] = []
+        self.run_postings: list[tuple[bytes, bytes]] = []
+        self.totals: Counter[bytes] = Counter()
+        self.commits: dict[bytes, bytes] = {}
+        self.sealed = 0
+
+    def note_record(self, key: bytes, event: Event) -> None:
+        assert event == checked(event)
+        assert fmt.time_of(key) == fmt.encode_time(event.timestamp)
+        assert fmt.local_id_of(key) not in self.local_ids, "a local id was given twice"
+        self.local_ids.add(fmt.local_id_of(key))
+
+    def note_event(self, key: bytes, event: Event) -> None:
+        assert fmt.id_key(event.id) not in self.ids, "two events have the same id"
+        self.ids[fmt.id_key(event.id)] = key
+
+
+class _Found(NamedTuple):
+    """All entries of a store."""
+
+    live: Any
+    runs: Any
+    ids: Any
+    postings: Any
+    run_postings: Any
+    totals: Any
+    summaries: Any
+    dead: Any
+    commits: Any
+    meta: Any
 
 
 def assert_indexes_agree(store: LMDBEventStore | str | os.PathLike[str]) -> int:
-    """Compare `ids`, `flags`, `commits` and `meta` with `timeline`; return the number of events."""
+    """Compare everything in a store with its records; return the number of events."""
     if isinstance(store, LMDBEventStore):
         return store._session.read(_compare)
     with LMDBEventStore(store, create=False) as opened:
@@ -25,47 +71,75 @@ def assert_indexes_agree(store: LMDBEventStore | str | os.PathLike[str]) -> int:
 
 
 def _compare(txn: Transaction[bytes], databases: Databases) -> int:
-    ids: dict[bytes, bytes] = {}
-    postings: set[tuple[bytes, bytes]] = set()
-    commits: dict[bytes, bytes] = {}
-    with txn.cursor(db=databases.timeline) as cursor:
-        records = list(cursor)
-        for (key, record), event in zip(records, fmt.decode([r for _, r in records]), strict=True):
-            assert event == checked(event)
-            assert key[:8] == fmt.encode_time(event.timestamp)
-            assert key[8:] not in commits, "a local id was given twice"
-            ids[fmt.text_key(event.id)] = key + fmt.checksum(record)
-            commits[key[8:]] = key[:8] + fmt.checksum(record)
-            postings.update((fmt.text_key(tag), key) for tag in event.tags)
-    for name, expected in (("ids", ids), ("commits", commits)):
-        with txn.cursor(db=getattr(databases, name)) as cursor:
-            assert dict(cursor) == expected, f"the index {name} and the records differ"
-    with txn.cursor(db=databases.flags) as cursor:
-        found = list(cursor)
-    assert sorted(postings) == found, "the posting sets and the records differ"
-    _compare_runs(txn, databases)
-    next_id = txn.get(fmt.NEXT, db=databases.meta)
-    assert next_id is not None
-    assert next_id < b"\x40" + bytes(7)
-    assert all(bytes(8) < local_id < next_id for local_id in commits)
-    assert txn.get(fmt.FORMAT, db=databases.meta) == fmt.encode_checked(fmt.VERSION)
+    found = _Found(*(list(txn.cursor(db=database)) for database in databases))
+    expected = _Expected()
+    _note_live(found, expected)
+    _note_runs(found, expected)
+    assert dict(found.ids) == expected.ids, "the index of ids and the records differ"
+    assert found.postings == sorted(expected.postings), "the posting sets and the records differ"
+    assert found.run_postings == sorted(expected.run_postings), "run_postings and the runs differ"
+    totals = {term: fmt.decode_number(total) for term, total in found.totals}
+    assert Counter(totals) == expected.totals, "the totals and the runs differ"
+    assert dict(found.commits) == expected.commits, "commits and the runs differ"
+    meta = dict(found.meta)
+    assert meta[fmt.SEALED] == fmt.encode_number(expected.sealed)
+    assert len(meta[fmt.NEXT]) == len(fmt.NO_LOCAL_ID)
+    assert meta[fmt.NEXT] < NEXT_LIMIT
+    assert all(bytes(8) < local_id < meta[fmt.NEXT] for local_id in expected.local_ids)
+    assert meta[fmt.FORMAT] == fmt.encode_checked(fmt.VERSION)
     assert txn.get(fmt.TRANSACTION) == fmt.encode_checked(txn.id())
-    return len(ids)
+    return len(expected.ids)
 
 
-def _compare_runs(txn: Transaction[bytes], databases: Databases) -> None:
-    """Check that runs lie apart, and that each filter holds all grams of its events."""
-    with txn.cursor(db=databases.signatures) as cursor:
-        items = list(cursor)
-    runs = [(key, value[: fmt.filter_length(value)], fmt.run_end(value)) for key, value in items]
-    ends = [fmt.FIRST_KEY, *(end for _, _, end in runs)]
-    assert all(low >= before for (low, _, _), before in zip(runs, ends, strict=False))
-    with txn.cursor(db=databases.timeline) as cursor:
-        records = list(cursor)
-    for low, filter_, end in runs:
-        assert low <= end
-        inside = fmt.contents_of([record for key, record in records if low <= key < end])
-        prime = PRIMES[len(filter_) * 8]
-        words = set(b"\n".join(inside).split())  # each only once; no gram has white space in it
-        for gram in grams(b"\n".join(words)):
-            assert filter_[gram % prime // 8] >> gram % prime % 8 & 1
+def _note_live(found: _Found, expected: _Expected) -> None:
+    records = [checked_record(value) for _, value in found.live]
+    for (key, _), event in zip(found.live, decode(records), strict=True):
+        expected.note_record(key, event)
+        expected.note_event(key, event)
+        expected.postings += [(term, key) for term in TermKeys().of(event.source, event.tags)]
+
+
+def _note_runs(found: _Found, expected: _Expected) -> None:
+    before, index, dead = fmt.FIRST_KEY, dict(found.summaries), dict(found.dead)
+    for end, value in found.runs:
+        _note_run(expected, before, Run(end, value), value, index.pop(end), dead.pop(end, b""))
+        before = end
+    assert not index, "the index has a run that is not there"
+    assert not dead, "events are deleted of a run that is not there"
+
+
+def _note_run(  # noqa: PLR0917  a run and what is noted of it
+    expected: _Expected, before: bytes, run: Run, value: bytes, note: bytes, dead: bytes
+) -> None:
+    events = run.unpacked(TermKeys())
+    assert all(a < b for a, b in zip([before, *events.keys], events.keys, strict=False))
+    assert events.keys[-1] <= run.end
+    directory = directory_of(events.terms)
+    assert run.directory() == {digest(term): slots for term, slots in directory.items()}
+    assert pack(events, run.directory()) == value, "a run contradicts itself"
+    records = [b"%b\n%b" % both for both in zip(events.headers, events.contents, strict=True)]
+    assert list(map(record_checksum, records)) == events.checksums
+    gone = positions(dead)
+    assert dead == (bitmap(gone, run.events) if gone else b"")
+    assert all(slot < run.events for slot in gone)
+    assert len(gone) < run.events, "all events of a run are deleted"
+    for slot, event in enumerate(decode(records)):
+        expected.note_record(events.keys[slot], event)
+        if slot not in gone:
+            expected.note_event(events.keys[slot], event)
+            expected.totals.update(events.terms[slot])
+            expected.sealed += 1
+    expected.run_postings += [
+        (term, fmt.run_posting(run.end, slots)) for term, slots in directory.items()
+    ]
+    low, high = min(events.local_ids), max(events.local_ids)
+    expected.commits[fmt.encode_number(high)] = fmt.commit_entry(low, run.end)
+    summary = fmt.decode_summary(note)
+    assert (summary.events, summary.highest) == (run.events - len(gone), high)
+    words = set(b"\n".join(_without(events.contents, gone)).split())  # no gram has white space
+    filter_ = bytes(summary.signature)
+    assert not filter_ or holds(filter_, words), "a signature lacks a gram"
+
+
+def _without(contents: list[bytes], gone: list[int]) -> list[bytes]:
+    return [content for slot, content in enumerate(contents) if slot not in gone]

@@ -9,12 +9,13 @@ from lmdbstore import (
     Event,
     LMDBEventStore,
 )
+from lmdbstore.records.record import TermKeys, encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = ["event", "expected", "ids", "in_use", "names"]
+__all__ = ["event", "expected", "ids", "in_use", "names", "record_size", "run_ends"]
 
 
 def event(n: int, *tags: str, at: float | None = None, text: str = "common") -> Event:
@@ -27,6 +28,20 @@ def ids(store: LMDBEventStore) -> list[str]:
 
 def names(numbers: Sequence[int] | range) -> list[str]:
     return [f"e{n}" for n in numbers]
+
+
+def record_size(event: Event) -> int:
+    """Return the bytes of the record of an event."""
+    row = encode(event, TermKeys())
+    return len(row.header) + 1 + len(row.content)
+
+
+def run_ends(store: LMDBEventStore) -> list[bytes]:
+    """Return the ends of the runs of a store."""
+    ends: list[bytes] = store._session.read(
+        lambda txn, databases: list(txn.cursor(db=databases.runs).iternext(values=False))
+    )
+    return ends
 
 
 def in_use(store: LMDBEventStore) -> int:

@@ -8,14 +8,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from lmdbstore import Event
-from lmdbstore.disk import format as fmt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import LMDBEventStore
 
-__all__ = ["fill", "grow", "rights", "signed"]
+__all__ = ["ends_of_runs", "fill", "grow", "rights"]
 
 
 def fill(store: LMDBEventStore, events: int = 3000) -> list[Event]:
@@ -38,14 +37,14 @@ with LMDBEventStore({str(path)!r}, map_size={16 << 20}) as store:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def signed(store: LMDBEventStore) -> list[tuple[bytes, bytes]]:
-    """Return the signed runs: the first key of each, and its end."""
+def ends_of_runs(store: LMDBEventStore) -> list[bytes]:
+    """Return the key of each run."""
 
-    def runs(txn: object, databases: object) -> list[tuple[bytes, bytes]]:
-        with txn.cursor(db=databases.signatures) as cursor:  # type: ignore[attr-defined]  # of lmdb
-            return [(key, fmt.run_end(value)) for key, value in cursor]
+    def ends(txn: object, databases: object) -> list[bytes]:
+        with txn.cursor(db=databases.runs) as cursor:  # type: ignore[attr-defined]  # of lmdb
+            return list(cursor.iternext(values=False))
 
-    return store._session.read(runs)
+    return store._session.read(ends)
 
 
 def rights(path: Path) -> int:

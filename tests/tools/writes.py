@@ -43,7 +43,7 @@ WRITES: dict[str, Callable[[LMDBEventStore], object]] = {
     "delete": lambda store: store.delete("old 2"),
     "refused save": _refused,
     "purge": lambda store: store.purge(before=1.5),
-    "sign": lambda store: store.sign(rebuild=True),
+    "seal": lambda store: store.seal(),
     "empty": lambda store: store._session.write(EmptyCommit()),
 }
 
@@ -109,7 +109,7 @@ WAITS: dict[str, set[str]] = {
     # The event is there, and stays: only searches that it would match, if it were saved, wait.
     "refused save": {*OF_ALL, *OF_SOME} - {"future", "both flags"},
     "purge": {*READS},
-    "sign": {*READS},
+    "seal": {*READS},
     "empty": {*READS},
 }
 

@@ -25,13 +25,14 @@ from lmdbstore import (
     StoreDamaged,
 )
 from lmdbstore.disk import format as fmt
-from lmdbstore.read.runs import RUN
 from lmdbstore.write import job, writer
 from lmdbstore.write import save as saving
+from lmdbstore.write.seal import RUN
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.beside import beside
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
+from tests.tools.sealing import make_tiny_runs, shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -336,8 +337,8 @@ def test_a_failed_write_does_not_wait_for_readers(store: LMDBEventStore) -> None
         ("commit", lambda store: store.save(Event("a"))),
         ("put_many", lambda store: store.save_many([Event("a")])),
         ("last_key", lambda store: store.save_many([Event(str(n)) for n in range(8)])),
-        ("take", lambda store: store.delete("there")),
-        ("remove", lambda store: store.delete("there")),
+        ("take_many", lambda store: store.delete("there")),
+        ("clear", lambda store: store.delete("there")),
     ],
 )
 def test_a_failed_write_leaves_no_open_transaction(
@@ -347,7 +348,7 @@ def test_a_failed_write_leaves_no_open_transaction(
     store.save(Event("there", tags=["f"]))
 
     def broken(txn: WriteTransaction, *_: Any, **__: Any) -> None:
-        local = txn._live.cursor(db=txn.databases.ids)
+        local = txn._txn.cursor(db=txn.databases.ids)
         local.first()
         raise lmdb.Error("made to fail")
 
@@ -362,30 +363,35 @@ def test_a_failed_write_leaves_no_open_transaction(
 
 def test_contradicting_indexes_are_reported_and_not_overwritten(store: LMDBEventStore) -> None:
     store.save(Event("a", timestamp=1.0, tags=["f"]))
-    key = fmt.encode_time(1.0) + fmt.encode_number(2)
+    store.save(Event("other", timestamp=2.0))
+    key = fmt.encode_time(1.0) + fmt.encode_number(3)
     with writing(store) as (txn, databases):
-        txn.put(key, b"stray", db=databases.timeline)
+        txn.put(key, b"stray", db=databases.live)
     for write in (
         lambda: store.save(Event("b", timestamp=1.0)),
         lambda: store.save_many([Event("b", timestamp=1.0)]),
     ):
         with pytest.raises(StoreDamaged, match="index"):
             write()
-    posting = fmt.text_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1)
+    posting = fmt.flag_key("f"), fmt.encode_time(1.0) + fmt.encode_number(1)
     with writing(store) as (txn, databases):
-        txn.delete(key, db=databases.timeline)
-        txn.delete(*posting, db=databases.flags)
+        txn.delete(key, db=databases.live)
+        txn.delete(*posting, db=databases.postings)
     with pytest.raises(StoreDamaged, match="missing from an index"):
         store.delete("a")
     assert "a" in store
     with writing(store) as (txn, databases):
-        txn.put(*posting, db=databases.flags)
+        txn.put(*posting, db=databases.postings)
 
 
 def test_ctrl_c_never_blocks_the_store_or_loses_saved_events(
-    store: LMDBEventStore, path: Path
+    store: LMDBEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signals strike the main thread at any point of its writes, while other threads write too."""
+    """Signals strike the main thread at any point of its writes, while other threads write too.
+
+    Many of the writes seal a run.
+    """
+    make_tiny_runs(monkeypatch)
     saved: list[str] = []
     before = signal.getsignal(signal.SIGINT)
 
@@ -417,6 +423,7 @@ def test_ctrl_c_never_blocks_the_store_or_loses_saved_events(
     missing = [event_id for event_id in saved if event_id not in store]
     assert not missing
     assert not store._session._environment.barrier.up
+    assert len(shape(store).runs) > 2
     assert_indexes_agree(path)
 
 
@@ -425,6 +432,6 @@ def test_nothing_is_indexed_of_a_batch_with_a_duplicate(
 ) -> None:
     """Else a store that is full would report that, and not the duplicate."""
     store.save(Event("e7"))
-    monkeypatch.setattr(saving.Batch, "index", None)
+    monkeypatch.setattr(saving, "place_or_keep", None)
     with pytest.raises(DuplicateEvent, match="e7"):
         store.save_many(Event(f"e{n}") for n in range(9))

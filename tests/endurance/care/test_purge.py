@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore
-from lmdbstore.write import sign as signing
 from tests.endurance.tools.nursery import Nursery
 from tests.endurance.tools.purged import event, lane, noted
 from tests.tools.children import until
+from tests.tools.damages import small_runs
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.purges import expected
 
@@ -140,9 +140,8 @@ MOST_RUNS = 2 * KEPT // 64
 
 @pytest.mark.endurance("events are saved in front and purged behind", rounds=50)
 def test_retention(path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """File and signatures keep their size for ever."""
-    monkeypatch.setattr(signing, "RUN", 64)
-    monkeypatch.setattr("lmdbstore.write.save.RUN", 64)
+    """File and runs keep their size for ever."""
+    small_runs(monkeypatch, 64)
     with LMDBEventStore(path, durability="none") as store:
         for number in rounds:
             first = number * BATCH
@@ -155,17 +154,10 @@ def test_retention(path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch) 
                 purged = store.purge(before=float(first + BATCH - KEPT))
             rounds.add("events purged", purged.events)
             if rounds.random.random() < 0.2:
-                store.sign()
+                store.seal()
             stats = store.stats()
             assert stats.events <= KEPT * 1.1  # and some late events
             assert stats.map_used <= MOST_USED, "the file grows"
-            assert runs(store) <= MOST_RUNS, "the signatures grow"
+            assert stats.runs <= MOST_RUNS, "the runs grow"
         assert store.count(match=f"{first + BATCH - 1:06d}") == 1
         rounds.add("bytes of the file in the end", stats.file_bytes)
-
-
-def runs(store: LMDBEventStore) -> int:
-    number: int = store._session.read(
-        lambda txn, databases: txn.stat(databases.signatures)["entries"],
-    )
-    return number

@@ -262,7 +262,6 @@ ONLY_LMDB: dict[str, Call] = {
             consistency=Argument(
                 st.sampled_from(["strict", "snapshot"]), either(hostile(str), junk)
             ),
-            signatures=switch,
             map_size=Argument(
                 st.sampled_from([None, 1 << 20, 1 << 22]),
                 either(st.sampled_from([1 << 56, 1 << 57]), hostile(int), junk),
@@ -276,7 +275,7 @@ ONLY_LMDB: dict[str, Call] = {
         ),
         in_empty_folder(opened),
     ),
-    "sign": Call(some(rebuild=switch), lambda store, of: store.sign(**of)),
+    "seal": Call(some(), lambda store, _: store.seal()),
     "stats": Call(some(timeout=limit), lambda store, of: store.stats(**of)),
     "flush": Call(some(), lambda store, _: store.flush()),
     "verify": Call(some(pages=switch, progress=progress), lambda store, of: store.verify(**of)),

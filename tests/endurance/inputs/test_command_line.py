@@ -162,7 +162,7 @@ OPTIONS = {
         "--count",
     ],
     "stats": ["--json"],
-    "sign": ["--rebuild"],
+    "seal": ["--db"],
     "purge": ["--before", "--max-events", "--max-bytes", "--flag", "--keep-flag", "--dry-run"],
     "verify": ["--pages"],
     "repair": ["--keep-changed"],

@@ -73,7 +73,7 @@ WORKS: dict[str, Work] = {
     "len": lambda store, _: len(store),
     "snapshot": view,
     "stats": lambda store, _: store.stats(),
-    "sign": lambda store, _: store.sign(rebuild=True),
+    "seal": lambda store, _: store.seal(),
     "verify": lambda store, _: store.verify(pages=True),
     "purge": lambda store, _: store.purge(max_events=1 << 30),
     "backup": back_up,

@@ -86,7 +86,7 @@ class Work:
         with LMDBEventStore(self.store._path) as again, LMDBEventStore(self.elsewhere) as other:
             assert "e7" in again
             other.save(Event())
-            other.sign()
+            other.seal()
 
     def beside(self) -> AbstractContextManager[Callable[..., None]]:
         """Do it all in threads, so many turns for each call of what is given."""

@@ -13,12 +13,13 @@ import atheris
 
 with atheris.instrument_imports(include=["lmdbstore"]):
     from lmdbstore import InvalidQuery, StoreDamaged
-    from lmdbstore.disk import format as fmt
-    from lmdbstore.disk.keys import LONG_KEY
+    from lmdbstore.disk.keys import KEY, LONG_KEY
     from lmdbstore.ingest.times import log_time
     from lmdbstore.patterns.needs import needs
     from lmdbstore.patterns.parse import render
     from lmdbstore.patterns.pattern import compile_pattern
+    from lmdbstore.records.record import TermKeys, decode, decode_one, flag_name
+    from lmdbstore.records.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,13 +71,14 @@ def _logtime(data: bytes) -> None:
 
 def _decode(data: bytes) -> None:
     decoded = [
-        _or_damaged(fmt.decode_one, data),
-        _or_damaged(lambda one: fmt.decode([one])[0], data),
+        _or_damaged(decode_one, data),
+        _or_damaged(lambda one: decode([one])[0], data),
     ]
     if None not in decoded:
         assert decoded[0] == decoded[1]
-    _or_damaged(lambda one: fmt.flag_name(bytes(LONG_KEY), lambda: one), data)
-    _or_damaged(lambda one: fmt.flag_name(one, lambda: None), data)
+    _or_damaged(lambda one: flag_name(bytes(LONG_KEY), decode_one(one)), data)
+    _or_damaged(lambda one: flag_name(one, None), data)
+    _or_damaged(lambda one: Run(bytes(KEY), one).unpacked(TermKeys()), data)
 
 
 def _or_damaged(work: Callable[[bytes], Any], data: bytes) -> Any:

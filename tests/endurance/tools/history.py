@@ -30,7 +30,7 @@ __all__ = ["LANES", "SIZES", "Change", "Journal", "Known", "SharedNumbers", "bat
 __all__ += ["claim", "probed"]
 
 LANES = 8
-SIZES = {"few": 5, "many": 600}  # events of a batch; the second fills runs, which get signatures
+SIZES = {"few": 5, "many": 600}  # events of a batch; the second fills runs, which are sealed
 KEPT = 3  # lanes delete only events whose number is a multiple of this
 SHARED_KINDS = ("save", "delete", *SIZES)  # changes whose numbers are shared
 
@@ -73,7 +73,7 @@ CHANGES: dict[str, Callable[[LMDBEventStore, int, int], object]] = {
     "few": lambda store, lane, n: store.save_many(batch("few", lane, n)),
     "many": lambda store, lane, n: store.save_many(batch("many", lane, n)),
     "claim": lambda store, lane, n: store.save(claim(lane, n)),
-    "sign": lambda store, _lane, n: store.sign(rebuild=n % 2 == 0),
+    "seal": lambda store, _lane, _n: store.seal(),
 }
 REFUSALS = DuplicateEvent, EventNotFound
 
@@ -204,7 +204,7 @@ class Known:
                 gone = must.pop(f"{change.lane}-{change.n}")
                 if change.state == "begun":
                     may[gone.id].append(gone)
-            elif change.kind != "sign":
+            elif change.kind != "seal":
                 saved = _saved(change)
                 if change.state == "done":
                     taken = must.keys() & {event.id for event in saved}

@@ -37,7 +37,7 @@ __all__ = ["READS", "ROLES"]
 # -- writers --------------------------------------------------------------------------------------
 
 # The frequency of the kinds of changes. A delete takes the event that the lane saved last.
-OFTEN = {"save": 40, "delete": 15, "few": 15, "claim": 10, "many": 1, "sign": 1}
+OFTEN = {"save": 40, "delete": 15, "few": 15, "claim": 10, "many": 1, "seal": 1}
 PACKAGE = os.path.dirname(lmdbstore.__file__)
 CHANGES_OF_A_CREATOR = 30  # so that the smallest map is full now and then
 

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore import Event, LMDBEventStore
+from lmdbstore.care import choice
 from lmdbstore.care import purge as purging
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _note(notes: int, place: int, number: int) -> None:
 
 def purge(path: str, pieces: int, how: dict[str, Any]) -> None:
     """Purge a store, in pieces of this number of events."""
-    purging.PURGE_EVENTS = purging.SPAN = pieces
+    purging.PURGE_EVENTS = choice.SPAN = pieces
     with LMDBEventStore(path, durability="none") as store:
         store.purge(**how)
 

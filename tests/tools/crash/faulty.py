@@ -77,9 +77,9 @@ class Tester:
         name = self.chance.choice([*self.events])
         return self._try({name: None}, lambda: self.store.delete(name))
 
-    def sign(self) -> bool:
-        """Rebuild the signatures."""
-        return self._try({}, lambda: self.store.sign(rebuild=True))
+    def seal(self) -> bool:
+        """Seal all events."""
+        return self._try({}, self.store.seal)
 
     def save_at_once(self) -> bool:
         """Save from several threads; each gets the outcome of its own save."""
@@ -222,7 +222,7 @@ class Tester:
 
 # These operations need room for another file, and may fail if others succeed.
 COPYING = ("backup", "compact", "repair")
-OPERATIONS = ("save", "save_many", "delete", "sign", "save_at_once", *COPYING)
+OPERATIONS = ("save", "save_many", "delete", "seal", "save_at_once", *COPYING)
 
 
 def _outcome(call: Callable[[], object]) -> Outcome:

@@ -1,0 +1,36 @@
+"""The figures of a store, over live events and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmdbstore import Event, LMDBEventStore
+from tests.tools.damages import small_runs
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def figures(store: LMDBEventStore) -> tuple[int, float | None, float | None, int, int, int]:
+    return store.stats()[:6]
+
+
+def test_figures_are_over_live_events_and_runs(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_runs(monkeypatch, 16)
+    assert figures(store) == (0, None, None, 0, 0, 0)
+    store.save(Event("live", timestamp=5.0, tags=["a", "live"]))
+    assert figures(store) == (1, 5.0, 5.0, 2, 1, 0)
+    store.save_many(Event(f"e{n}", timestamp=float(n), tags=["a", f"f{n % 3}"]) for n in range(48))
+    assert figures(store) == (49, 0.0, 47.0, 5, 0, 4)
+    store.save(Event("early", timestamp=-3.0, tags=["early", "x" * 600]))
+    assert figures(store) == (50, -3.0, 47.0, 7, 1, 4)
+    store.save(Event("late", timestamp=99.0, tags=["early"]))
+    assert figures(store) == (51, -3.0, 99.0, 7, 2, 4)
+    for name in ("early", "late", "e0", "e47", "live"):
+        store.delete(name)
+    assert figures(store) == (46, 1.0, 46.0, 4, 0, 3)
+    assert store.stats().flags == len(store.flags())
+    store.purge(max_events=0)
+    assert figures(store) == (0, None, None, 0, 0, 0)
