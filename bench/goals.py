@@ -73,12 +73,6 @@ def _grep(row: str) -> Goal:
     return Goal(row, "grep -E, its time", 3.0, above, below, at_most=True)
 
 
-def _signatures(row: str) -> Goal:
-    above = ("made", row, OURS)
-    below = ("made", row, "lmdbstore, no signatures")
-    return Goal(row, "without signatures, its time", 1.05, above, below, at_most=True)
-
-
 def _beside_a_writer(row: str) -> Goal:
     name = f"{row}, 1 reader process and a writer"
     above, below = ("processes", name, OURS), ("processes", name, SNAPSHOT)
@@ -141,9 +135,6 @@ GOALS = (
     made("pattern, one match", "SQLite", 100, REGEXP),
     _within_50_ms("pattern, rare literal"),
     _within_50_ms("pattern, one match"),
-    _signatures("pattern, no literal"),
-    _signatures("pattern, common literal"),
-    _signatures("pattern, a few percent"),
 )  # fmt: skip  # a goal a line
 THEIA_WANTED = 20.0
 NOT_THEIRS = (LOADED, ON_DISK)  # Theia's stores have no call that saves many events

@@ -23,7 +23,6 @@ __all__ = [
     "GROUPS",
     "RELAXED",
     "SNAPSHOT",
-    "UNSIGNED",
     "Answer",
     "Group",
     "Row",
@@ -34,11 +33,11 @@ T = TypeVar("T")
 
 Answer = Iterable[Event | None] | int
 
-SNAPSHOT, UNSIGNED = "lmdbstore, snapshot reads", "lmdbstore, no signatures"
+SNAPSHOT = "lmdbstore, snapshot reads"
 STORES = (OURS, "SQLite", "DuckDB", "RocksDB", "py-lmdb")
 READS = (OURS, SNAPSHOT, *STORES[1:])
 FLAG_PEERS = STORES
-PATTERN_PEERS = (OURS, UNSIGNED, "SQLite", "DuckDB", "DuckDB, 1 thread")
+PATTERN_PEERS = (OURS, "SQLite", "DuckDB", "DuckDB, 1 thread")
 RELAXED = ("lmdbstore, not durable", "SQLite, not durable", "RocksDB, not durable",
            "py-lmdb, not durable")  # fmt: skip  # one glance
 THEIA = (OURS, "Theia files", "Theia RDBS")
@@ -63,6 +62,7 @@ class Sample:
         self._places = set(chance.sample(range(number), asked))
         self._seen = 0
         self._new = self._events()
+        self._times = random.Random(SEED + 2)
 
     def add(self, events: list[Event]) -> None:
         """Keep the ids of the sample."""
@@ -88,6 +88,11 @@ class Sample:
     def new(self, number: int) -> list[Event]:
         """Make events later than all others."""
         return list(islice(self._new, number))
+
+    def scattered(self, number: int) -> list[Event]:
+        """Make events with times anywhere among those of the others."""
+        last = START + self.number * STEP
+        return [e._replace(timestamp=self._times.uniform(START, last)) for e in self.new(number)]
 
     def _events(self) -> Iterator[Event]:
         later = self.number * STEP
@@ -180,6 +185,17 @@ def _save_batch(peer: Peer, sample: Sample) -> Run:
     return _each(peer.save_many, list(made), 10 * FEW)
 
 
+def _save_scattered(peer: Peer, sample: Sample) -> Run:
+    events = sample.scattered(sample.length(BATCH))
+    return Run(lambda: peer.save_many(events), len(events))
+
+
+def _seal(peer: Peer, sample: Sample) -> Run:
+    events = sample.scattered(sample.length(BATCH))
+    peer.save_many(events)
+    return Run(peer.seal, len(events))
+
+
 def _delete(peer: Peer, sample: Sample) -> Run:
     events = sample.new(FEW)
     peer.save_many(events)
@@ -259,6 +275,10 @@ MADE = (
     saves("save, 64 threads", STORES, 64, 10),
     Row("save_many, 100", "us an event", STORES, _save_batch),
     Row("delete", "us a call", STORES, _delete),
+    Row("save_many, 10,000, random times", "us an event", STORES, _save_scattered, None,
+        "a third of a store that holds fewer than 30,000 events"),
+    Row("seal", "us an event", (OURS,), _seal, None,
+        "after so many events with random times; the first round seals what earlier rows left"),
 )  # fmt: skip  # a row a line
 
 LOG = (
@@ -289,10 +309,10 @@ BESIDE_THEIA = (
 )
 
 GROUPS = (
-    Group("made", "Made events", (OURS, UNSIGNED, SNAPSHOT, "SQLite", "SQLite LIKE", "DuckDB",
+    Group("made", "Made events", (OURS, SNAPSHOT, "SQLite", "SQLite LIKE", "DuckDB",
                                   "DuckDB, 1 thread", "RocksDB", "py-lmdb", "grep"),
           MADE, made_events, lambda events: events),
-    Group("log", "A real log, multiplied", (OURS, UNSIGNED, "SQLite", "DuckDB",
+    Group("log", "A real log, multiplied", (OURS, "SQLite", "DuckDB",
                                             "DuckDB, 1 thread"),
           LOG, log_events, lambda events: events // 5),
     Group("relaxed", "Not durable", RELAXED, (saves("save, 1 thread", RELAXED, 1, 500),),

@@ -44,15 +44,13 @@ REASONS = (
         ("rare and common flag",),
     ),
     Reason(
-        "no signature excludes a run for this pattern, and reading a million records from LMDB "
-        "one by one takes longer than searching them; DuckDB and grep have the contents next to "
-        "each other, and DuckDB searches only the end of each content for a pattern that ends in "
-        "`$`",
+        "no signature excludes a run for this pattern, so all contents are searched; DuckDB looks "
+        "at only the end of each content for a pattern that ends in `$`, and grep makes no events",
         ("pattern, no literal", "matches, no literal"),
     ),
     Reason(
-        "the matches are far from each other, and for each match its run of 512 events is read; "
-        "a pattern with one match takes a small part of this time",
+        "the matches are far from each other, and for each match the contents of its run of 512 "
+        "events are checked and searched; a pattern with one match takes a small part of this time",
         ("pattern, rare literal",),
     ),
     Reason(
@@ -75,7 +73,7 @@ REASONS = (
         ("SQLite",),
     ),
     Reason(
-        "an event changes about 25 pages of 4 KiB, and LMDB writes copies of them; threads share "
+        "an event changes some 20 pages of 4 KiB, and LMDB writes copies of them; threads share "
         "the flush but, with random ids and 200 flags, few pages; bare py-lmdb takes longer",
         ("save, ",),
         ("SQLite",),

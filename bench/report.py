@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from statistics import median
 
-from .goals import Verdict, indexed, judged
+from .goals import Verdict, judged
 from .measure import UNITS, Figures, ratio
-from .operations import GROUPS, UNSIGNED
-from .peers import OURS
+from .operations import GROUPS
 from .reasons import reason_for
 
 __all__ = ["markdown", "shown"]
@@ -30,7 +29,6 @@ def markdown(figures: list[Figures], about: Mapping[str, str], left_out: Iterabl
     """Write the report."""
     verdicts = list(judged(figures))
     lines = ["# Results of the benchmark", "", *_about(about), *_goals(verdicts)]
-    lines += ["", *_signatures(figures)]
     lines += [f"- {line}" for line in left_out]
     lines += _reasons(verdicts)
     for name, rows in groupby(figures, lambda row: row.group):
@@ -95,18 +93,6 @@ def _reasons(verdicts: Iterable[Verdict]) -> Iterator[str]:
 
 def _signed(number: float) -> str:
     return f"-{shown(-number)}" if number < 0 else shown(number)
-
-
-def _signatures(figures: list[Figures]) -> Iterator[str]:
-    rows = indexed(figures)
-    size, speed = rows.get(("made", "bytes on disk")), rows.get(("made", "save_many, 10,000"))
-    if size and UNSIGNED in size.figures:
-        with_them, without = median(size.figures[OURS]), median(size.figures[UNSIGNED])
-        cost = with_them - without
-        yield f"- Signatures take {cost:.1f} bytes an event on disk, of {with_them:,.0f}."
-    if speed and UNSIGNED in speed.figures:
-        factor = ratio(speed.figures[OURS], speed.figures[UNSIGNED])
-        yield f"- `save_many` takes {factor:.2f} times as long with signatures as without."
 
 
 def _table(rows: list[Figures]) -> Iterator[str]:

@@ -65,6 +65,13 @@ class Side:
         later = self._later
         return [e._replace(timestamp=e.timestamp + later) for e in islice(self._new, number)]
 
+    def scattered(self, number: int) -> list[Event]:
+        """Make events with times anywhere among those of the others."""
+        times = random.Random(SEED + 2)
+        return [
+            e._replace(timestamp=START + times.random() * self._later) for e in self.new(number)
+        ]
+
     def open(self, _: object) -> None:
         LMDBEventStore(self.closed, durability="none").close()
 
@@ -96,6 +103,9 @@ OPERATIONS: dict[str, Prepare] = {
         _each, side.store.save_many, [side.new(side.batch) for _ in range(calls)]
     ),
     "save": lambda side, calls: partial(_each, side.store.save, side.new(calls)),
+    "random": lambda side, calls: partial(
+        _each, side.store.save_many, [side.scattered(side.batch) for _ in range(calls)]
+    ),
 }
 
 

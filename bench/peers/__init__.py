@@ -32,7 +32,6 @@ class Kind(NamedTuple):
 
 PEERS = {
     OURS: Kind("ours", "Ours"),
-    "lmdbstore, no signatures": Kind("ours", "Ours", {"signatures": False}),
     "lmdbstore, snapshot reads": Kind("ours", "Ours", {"consistency": "snapshot"}, (), OURS),
     "lmdbstore, not durable": Kind("ours", "Ours", {"durability": "none"}),
     "SQLite": Kind("sqlite", "SQLite"),
@@ -65,7 +64,7 @@ def open_peer(name: str, folder: Path) -> Peer:
 
 def versions() -> dict[str, str]:
     """Return the versions of the measured packages, and of the packages they need."""
-    packages = ["lmdbstore", "lmdb", "orjson", "google-re2"]
+    packages = ["lmdbstore", "lmdb", "orjson", "google-re2", "xxhash"]
     packages += sorted({package for kind in PEERS.values() for package in kind.packages})
     return {package: _version(package) or "not installed" for package in packages}
 

@@ -18,6 +18,7 @@ import orjson
 from lmdbstore import Event
 from lmdbstore.disk import format as fmt
 
+from . import codec
 from .base import Peer
 
 __all__ = ["BareLMDB"]
@@ -32,10 +33,10 @@ class BareLMDB(Peer):
     def __init__(self, folder: Path, *, sync: bool = True) -> None:
         super().__init__(folder)
         self._env = lmdb.open(str(folder), map_size=MAP, max_dbs=8, max_spare_txns=16, sync=sync)
-        self._timeline = self._env.open_db(fmt.TIMELINE)
-        self._ids = self._env.open_db(fmt.IDS)
-        self._flags = self._env.open_db(fmt.FLAGS, dupsort=True, dupfixed=True)
-        self._commits = self._env.open_db(fmt.COMMITS)
+        self._timeline = self._env.open_db(codec.TIMELINE)
+        self._ids = self._env.open_db(codec.IDS)
+        self._flags = self._env.open_db(codec.FLAGS, dupsort=True, dupfixed=True)
+        self._commits = self._env.open_db(codec.COMMITS)
 
     def save(self, event: Event) -> None:
         record, time = orjson.dumps(event[:]), fmt.encode_time(event.timestamp)

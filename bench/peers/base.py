@@ -73,6 +73,10 @@ class Peer:
         """Delete an event in a transaction of its own."""
         raise NotImplementedError
 
+    def seal(self) -> None:
+        """Pack the events that were saved since the last time."""
+        raise NotImplementedError
+
     def finish(self) -> None:
         """Do what users of the peer do after a bulk load, such as analysing or compacting."""
 

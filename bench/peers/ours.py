@@ -22,14 +22,12 @@ class Ours(Peer):
         *,
         durability: Literal["full", "none"] = "full",
         consistency: Literal["strict", "snapshot"] = "strict",
-        signatures: bool = True,
     ) -> None:
         super().__init__(folder)
         self._store = LMDBEventStore(
             folder / "events",
             durability=durability,
             consistency=consistency,
-            signatures=signatures,
         )
         self._search = self._store.search
 
@@ -38,6 +36,9 @@ class Ours(Peer):
 
     def save_many(self, events: list[Event]) -> None:
         self._store.save_many(events)
+
+    def seal(self) -> None:
+        self._store.seal()
 
     def get(self, event_id: str) -> Event | None:
         return self._store.get(event_id, None)

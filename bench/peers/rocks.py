@@ -1,4 +1,4 @@
-"""RocksDB through `rocksdict`, with the keys and records of the store's own format.
+"""RocksDB through `rocksdict`, with keys and records like those of live events of the store.
 
 The databases are column families. A posting is a key: the flag, a zero byte and the timeline key.
 Keys and values are raw bytes. Writes are batches, and synchronous if they must be durable. A Bloom
@@ -28,7 +28,9 @@ from rocksdict import (
 
 from lmdbstore import Event
 from lmdbstore.disk import format as fmt
+from lmdbstore.records.record import TermKeys
 
+from . import codec
 from .base import Peer
 
 __all__ = ["RocksDB"]
@@ -55,7 +57,7 @@ class RocksDB(Peer):
         self._write.sync = sync
         last = next(iter(self._commits.keys(backwards=True)), bytes(8))
         self._numbers = count(fmt.decode_number(last) + 1)
-        self._flag_keys = fmt.TextKeys()
+        self._flag_keys = TermKeys()
 
     def save(self, event: Event) -> None:
         self.save_many([event])
@@ -65,7 +67,7 @@ class RocksDB(Peer):
         put = batch.put
         timeline, ids, flags, commits = self._handles
         for event in events:
-            row = fmt.encode(event, self._flag_keys)
+            row = codec.encode(event, self._flag_keys)
             number = fmt.encode_number(next(self._numbers))
             key = row.time + number
             put(key, row.record, timeline)
@@ -77,10 +79,10 @@ class RocksDB(Peer):
 
     def get(self, event_id: str) -> Event | None:
         key = self._ids.get(fmt.text_key(event_id))
-        return None if key is None else fmt.decode_one(self._timeline.get(key))
+        return None if key is None else codec.decode_one(self._timeline.get(key))
 
     def newest(self, number: int) -> Iterable[Event]:
-        return fmt.decode(list(islice(self._timeline.values(backwards=True), number)))
+        return codec.decode(list(islice(self._timeline.values(backwards=True), number)))
 
     def between(self, start: float, end: float) -> Iterator[Event]:
         return _decoded(_within(self._timeline.values, fmt.first_key(start), _end_key(end)))
@@ -88,7 +90,7 @@ class RocksDB(Peer):
     def flagged(self, *flags: str, limit: int | None = None) -> Iterator[Event]:
         keys = self._postings(flags)[:limit]
         for start in range(0, len(keys), PAGE):
-            yield from fmt.decode(self._timeline.get(keys[start : start + PAGE]))
+            yield from codec.decode(self._timeline.get(keys[start : start + PAGE]))
 
     def matching(self, pattern: str, limit: int | None = None) -> Iterator[Event]:
         return islice(self._matching(pattern), limit)
@@ -110,7 +112,7 @@ class RocksDB(Peer):
         key = self._ids.get(id_key)
         timeline, ids, flags, commits = self._handles
         batch = WriteBatch(raw_mode=True)
-        for flag in fmt.decode_one(self._timeline.get(key)).tags:
+        for flag in codec.decode_one(self._timeline.get(key)).tags:
             batch.delete(fmt.text_key(flag) + b"\0" + key, flags)
         batch.delete(key, timeline)
         batch.delete(id_key, ids)
@@ -167,4 +169,4 @@ def _end_key(seconds: float) -> bytes:
 
 def _decoded(records: Iterator[bytes]) -> Iterator[Event]:
     pages = iter(lambda: list(islice(records, PAGE)), [])
-    return chain.from_iterable(map(fmt.decode, pages))
+    return chain.from_iterable(map(codec.decode, pages))
