@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmdbstore.records.decoding import event_in
 from lmdbstore.records.record import checked_record, decode_one
-from lmdbstore.records.run import Run
+from lmdbstore.records.run import Run, positions
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -27,14 +27,16 @@ def event_at(txn: Transaction[Any], databases: Databases, key: bytes) -> Event |
     """
     cursor = txn.cursor(databases.runs)
     if cursor.set_range(key):
-        value = cursor.value()
-        event = event_in(value, key)
-        if event is not None:
+        end, value = bytes(cursor.key()), cursor.value()
+        # A damaged index of ids may lead to an event that was deleted.
+        dead = txn.get(end, db=databases.dead)
+        if dead is None and (event := event_in(value, key)) is not None:
             return event
-        run = Run(bytes(cursor.key()), value)
+        run = Run(end, value)
         run.check_front()
         slot = run.slot_of(key)
         if slot >= 0:
-            return run.event(slot)
+            gone = dead is not None and slot in positions(bytes(dead))
+            return None if gone else run.event(slot)
     value = txn.get(key, db=databases.live)
     return None if value is None else decode_one(checked_record(value))

@@ -383,3 +383,20 @@ def test_a_signal_handler_during_an_import_gets_an_error_of_ours(
         monkeypatch.undo()
         assert list(store.search(match="x")) == []
         assert store.get("x" * 600, None) is None
+
+
+def test_a_damaged_index_of_ids_brings_no_deleted_event_back(path: Path) -> None:
+    """Its event is still in the run, and marked as deleted."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(600))
+        key = store._session.read(
+            lambda txn, databases: txn.get(fmt.id_key("e7"), db=databases.ids)
+        )
+        store.delete("e7")
+        with writing(store) as (txn, databases):
+            assert txn.put(fmt.id_key("e7"), key, db=databases.ids)
+        with pytest.raises(StoreDamaged):
+            store.get("e7")
+        with writing(store) as (txn, databases):
+            assert txn.delete(fmt.id_key("e7"), db=databases.ids)
+        assert store.get("e8").id == "e8"
