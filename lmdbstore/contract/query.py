@@ -107,11 +107,6 @@ class Query(NamedTuple):
         words = [f"{name}={shown(value)}" for name, value in given.items() if value is not None]
         return f"events with {', '.join(words)}" if words else "all events"
 
-    @property
-    def reads_records(self) -> bool:
-        """Whether deciding on a match needs more than the event's position and flags."""
-        return self.pattern is not None or self.source is not None
-
 
 def checked_query(  # noqa: PLR0913  the parameters of the contract
     ts_start: object,

@@ -51,7 +51,6 @@ Slots = range | list[int]
 COLUMNS = ROW_SIZE // 4  # numbers of 4 bytes in a row
 FEW = 16  # of so many events, one is read by itself rather than with all of its section
 
-_BITS = [[slot for slot in range(8) if byte >> slot & 1] for byte in range(256)]
 _EXPANDED = [bytes(byte >> slot & 1 for slot in range(8)) for byte in range(256)]
 
 

@@ -175,13 +175,6 @@ class WriteTransaction:
         self.changed = True
         self._txn.put(key, value, db=database)
 
-    def floor(self, database: Database, key: bytes) -> tuple[bytes, bytes] | None:
-        """Return the last item whose key is not above `key`."""
-        with self._txn.cursor(db=database) as cursor:
-            if not cursor.set_range(key):
-                return cursor.item() if cursor.last() else None
-            return cursor.item() if cursor.key() == key or cursor.prev() else None
-
     def ceiling(self, database: Database, key: bytes) -> tuple[bytes, bytes] | None:
         """Return the first item whose key is not below `key`."""
         with self._txn.cursor(db=database) as cursor:

@@ -178,12 +178,6 @@ def test_impossible_queries() -> None:
     assert not query(ts_start=1, ts_end=1, limit=1).impossible
 
 
-def test_only_conditions_on_content_and_source_read_records() -> None:
-    assert query(match="a").reads_records
-    assert query(source="").reads_records
-    assert not query(flags=["a"], ts_start=1, limit=1, after="1@1.0").reads_records
-
-
 @pytest.mark.parametrize(("name", "value"), INVALID.values(), ids=INVALID.keys())
 def test_the_refusal_of_an_argument_names_it(name: str, value: Any) -> None:
     """The table is the contract's; this test uses no store."""
