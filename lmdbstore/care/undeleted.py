@@ -65,10 +65,10 @@ class _Changed:
             raise StoreDamaged("an index names a run that is not there")
         return Run(end, value)
 
-    def left(self, end: bytes, dead: list[int]) -> Events:
-        """Return the events of a run that are not deleted."""
-        run, gone = self.run(end), set(dead)
-        return run.unpacked(TermKeys()).at([n for n in range(run.events) if n not in gone])
+    def left(self, end: bytes) -> Events | None:
+        """Return the events of a run that are not deleted; None: none of them was."""
+        dead = self.dead(end)
+        return self.run(end).unpacked(TermKeys()).without(set(dead)) if dead else None
 
 
 def _nothing(_: _Changed, __: Entry) -> Iterator[Entry]:
@@ -77,8 +77,7 @@ def _nothing(_: _Changed, __: Entry) -> Iterator[Entry]:
 
 def _run(changed: _Changed, entry: Entry) -> Iterator[Entry]:
     end, _ = entry
-    dead = changed.dead(end)
-    left = changed.left(end, dead) if dead else None
+    left = changed.left(end)
     if left is None:
         yield entry
     elif left.keys:
@@ -104,8 +103,7 @@ def _posting(changed: _Changed, entry: Entry) -> Iterator[Entry]:
 
 def _summary(changed: _Changed, entry: Entry) -> Iterator[Entry]:
     end, _ = entry
-    dead = changed.dead(end)
-    left = changed.left(end, dead) if dead else None
+    left = changed.left(end)
     if left is None:
         yield entry
     elif left.keys:
@@ -115,8 +113,7 @@ def _summary(changed: _Changed, entry: Entry) -> Iterator[Entry]:
 
 def _commit(changed: _Changed, entry: Entry) -> Iterator[Entry]:
     _, end = fmt.decode_commit(entry[1])
-    dead = changed.dead(end)
-    left = changed.left(end, dead) if dead else None
+    left = changed.left(end)
     if left is None:
         yield entry
     elif left.keys:

@@ -6,18 +6,20 @@ Rules: pure. No record is made again: its header, content and checksum stay as t
 from __future__ import annotations
 
 from operator import lt
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from lmdbstore.disk.keys import CHECKSUM, local_ids_of
 
 from .record import TermKeys, checked_records, checksum_in, decode_headers, live_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from .record import Rows
 
-__all__ = ["Events", "live_events", "new_events"]
+__all__ = ["Events", "by_term", "live_events", "new_events"]
+
+T = TypeVar("T")
 
 
 class Events(NamedTuple):
@@ -35,6 +37,12 @@ class Events(NamedTuple):
         """Return the events at these places."""
         columns: Any = ([column[place] for place in places] for column in self)
         return type(self)(*columns)
+
+    def without(self, slots: Collection[int]) -> Self:
+        """Return the events of a run except those in some slots."""
+        if not slots:
+            return self
+        return self.at([slot for slot in range(len(self.keys)) if slot not in slots])
 
     def between(self, begin: int, end: int | None = None) -> Self:
         """Return neighbouring events."""
@@ -63,6 +71,18 @@ class Events(NamedTuple):
         """Return their entries of `live`."""
         values = map(live_value, self.checksums, self.headers, self.contents)
         return list(zip(self.keys, values, strict=True))
+
+
+def by_term(labels: Iterable[T], terms: Iterable[Iterable[bytes]]) -> dict[bytes, list[T]]:
+    """Return the labels of the events that have each term; `terms` are those of each event."""
+    found: dict[bytes, list[T]] = {}
+    for label, keys in zip(labels, terms, strict=True):
+        for key in keys:
+            try:
+                found[key].append(label)
+            except KeyError:
+                found[key] = [label]
+    return found
 
 
 def new_events(rows: Rows, keys: list[bytes]) -> Events:

@@ -10,6 +10,7 @@ from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from .events import by_term
 from .layout import (
     ASCENDING,
     ASCII,
@@ -35,16 +36,9 @@ Directory = dict[int, list[int]]
 COLUMNS = ROW_SIZE // 4  # numbers of 4 bytes in a row
 
 
-def directory_of(terms: Iterable[Iterable[bytes]]) -> dict[bytes, list[int]]:
+def directory_of(terms: Sequence[Iterable[bytes]]) -> dict[bytes, list[int]]:
     """Return the slots of each term, by its key; `terms` are those of each event."""
-    found: dict[bytes, list[int]] = {}
-    for slot, keys in enumerate(terms):
-        for key in keys:
-            try:
-                found[key].append(slot)
-            except KeyError:
-                found[key] = [slot]
-    return found
+    return by_term(range(len(terms)), terms)
 
 
 def pack(packed: Events, directory: Directory) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
-from lmdbstore.records.events import live_events
+from lmdbstore.records.events import by_term, live_events
 from lmdbstore.records.record import TermKeys
 
 from .transaction import WORTH_APPENDING
@@ -29,7 +29,7 @@ def put_live(txn: WriteTransaction, events: Events) -> None:
     items = events.live_items()
     at_end = len(items) >= WORTH_APPENDING and items[0][0] > txn.last_key(databases.live)
     txn.put_all(databases.live, items, append=at_end)
-    txn.put_postings(databases.postings, _by_term(events))
+    txn.put_postings(databases.postings, by_term(events.keys, events.terms))
 
 
 def take_live(txn: WriteTransaction, events: Events, kept: Events | None = None) -> None:
@@ -51,7 +51,7 @@ def take_live(txn: WriteTransaction, events: Events, kept: Events | None = None)
         return
     for key in events.keys:
         txn.remove(databases.live, key)
-    for term, keys in sorted(_by_term(events).items()):
+    for term, keys in sorted(by_term(events.keys, events.terms).items()):
         for key in keys:
             txn.remove(databases.postings, term, key)
 
@@ -61,14 +61,3 @@ def _others(txn: WriteTransaction, events: Events) -> Events:
     taken = set(events.keys)
     items = txn.first_items(txn.databases.live, fmt.FIRST_KEY)
     return live_events([(key, value) for key, value in items if key not in taken], TermKeys())
-
-
-def _by_term(events: Events) -> dict[bytes, list[bytes]]:
-    found: dict[bytes, list[bytes]] = {}
-    for key, terms in zip(events.keys, events.terms, strict=True):
-        for term in terms:
-            try:
-                found[term].append(key)
-            except KeyError:
-                found[term] = [key]
-    return found

@@ -149,7 +149,7 @@ class Runs:
         had = postings_of(packed, run.end)
         note = bytes(self.summary(run.end).signature)
         self.forget(run)
-        kept = packed.at([slot for slot in range(run.events) if slot not in deleted])
+        kept = packed.without(deleted)
         self.put(kept, run.end, had=had, note=note)
 
     def remove(self, run: Run, terms: Iterable[bytes], *, delete: bool = False) -> None:

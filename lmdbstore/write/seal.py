@@ -97,7 +97,7 @@ def _short_run(runs: Runs, end: bytes) -> Events | None:
     if len(run) >= RUN_BYTES:
         return None
     runs.remove(run, set(chain.from_iterable(packed.terms)))
-    return packed.at([slot for slot in range(run.events) if slot not in deleted])
+    return packed.without(deleted)
 
 
 def _waiting(txn: WriteTransaction, last: bytes, most: int) -> list[tuple[bytes, bytes]]:
@@ -106,11 +106,8 @@ def _waiting(txn: WriteTransaction, last: bytes, most: int) -> list[tuple[bytes,
     return txn.first_items(txn.databases.live, first, most, WAITING_BYTES)
 
 
-def _seal_next(txn: WriteTransaction, most: int, *, signed: bool = True) -> bytes:
-    """Seal the next run, of up to `most` live events after the last one, if it is complete.
-
-    Return its end, or an empty key.
-    """
+def _seal_next(txn: WriteTransaction, most: int, *, signed: bool = True) -> bool:
+    """Seal the next run, of up to `most` live events after the last one, if it is complete."""
     runs = Runs(txn, signed=signed)
     items = _waiting(txn, txn.last_key(txn.databases.runs), most)
     events = live_events(items, runs.known)
@@ -120,8 +117,8 @@ def _seal_next(txn: WriteTransaction, most: int, *, signed: bool = True) -> byte
         runs.count(part.terms, len(part.keys))
         take_live(txn, part, events.between(end))
         runs.finish()
-        return part.keys[-1]
-    return b""
+        return True
+    return False
 
 
 def _sealed_tail(runs: Runs, events: Events, *, whole: bool) -> int:
@@ -165,7 +162,7 @@ def _place_late(txn: WriteTransaction, events: Events) -> None:
     runs = Runs(txn)
     begin = 0
     while begin < len(events.keys):
-        end = txn.keys_from(txn.databases.runs, events.keys[begin], 1)[0]
+        end = txn.first_key(txn.databases.runs, events.keys[begin])
         stop = bisect_right(events.keys, end, begin)
         some = events.between(begin, stop)
         if not (_are_enough(txn, end, stop - begin) and _merge(runs, end, some)):
@@ -195,9 +192,7 @@ def _merge(runs: Runs, end: bytes, added: Events, *, counted: bool = False) -> b
     run = runs.read(end)
     packed = run.unpacked(runs.known)
     had = postings_of(packed, end)
-    deleted = runs.deleted(run)
-    if deleted:
-        packed = packed.at([slot for slot in range(run.events) if slot not in deleted])
+    packed = packed.without(runs.deleted(run))
     new = added.merged(waiting) if waiting.keys else added
     both = packed.merged(new)
     if max(both.local_ids) - min(both.local_ids) >= LOCAL_ID_SPAN:
@@ -258,21 +253,18 @@ def _seal_all_due(txn: WriteTransaction) -> None:
         _seal_late_due(txn, signed=True)
 
 
-def _seal_tail_due(txn: WriteTransaction, live: int, *, signed: bool) -> bytes:
-    """Seal the run after the last one, if it is complete, and return its end.
-
-    Otherwise note when to look again, and return an empty key.
-    """
+def _seal_tail_due(txn: WriteTransaction, live: int, *, signed: bool) -> bool:
+    """Seal the run after the last one, if it is complete, or note when to look again."""
     due = txn.due
     last = txn.last_key(txn.databases.runs)
     first = fmt.after_key(last) if last else fmt.FIRST_KEY
     tail = len(txn.keys_from(txn.databases.live, first, RUN + KEEP))
     if tail < RUN + KEEP:
         due.tail, due.live = max(live - tail + RUN + KEEP, live + SLACK), live
-        return b""
-    end = _seal_next(txn, RUN + KEEP, signed=signed)
-    due.tail, due.live = 0 if end else live + SLACK, live
-    return end
+        return False
+    done = _seal_next(txn, RUN + KEEP, signed=signed)
+    due.tail, due.live = 0 if done else live + SLACK, live
+    return done
 
 
 def _seal_late_due(txn: WriteTransaction, *, signed: bool) -> None:
@@ -353,8 +345,7 @@ def _tidy(txn: WriteTransaction, end: bytes, following: bytes | None = None) -> 
         runs.remove(run, set(chain.from_iterable(packed.terms)))
         runs.finish()
         runs = Runs(txn)
-        kept = packed.at([slot for slot in range(run.events) if slot not in deleted])
-        _merge(runs, following, kept, counted=True)
+        _merge(runs, following, packed.without(deleted), counted=True)
     elif runs.has_deleted(end) or txn.has_key_in(txn.databases.live, first, end):
         _merge(runs, end, nothing)
     elif not runs.summary(end).signature:
