@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import StoreDamaged
-from lmdbstore.read.cursor import duplicates, entries
-from lmdbstore.read.postings import leap, merged, number
+from lmdbstore.read.cursor import duplicates, entries, leap, merged, number
 from lmdbstore.read.totals import total_of
 from lmdbstore.records.layout import digest
 from lmdbstore.records.record import record_in

@@ -10,7 +10,7 @@ A store is a folder. `data.mdb` and `lock.mdb` are LMDB's. `barrier` is our own 
 | `runs`         | end: a run's last key    | the run (`records.layout`)     |                   |
 | `ids`          | id key                   | timeline key                   |                   |
 | `postings`     | term key                 | timeline keys of live events   | DUPSORT, DUPFIXED |
-| `run_postings` | term key                 | ends of runs, each with a slot | DUPSORT, DUPFIXED |
+| `run_postings` | term key                 | ends of runs, each with slots  | DUPSORT, DUPFIXED |
 | `totals`       | term key                 | a number of sealed events      |                   |
 | `summaries`    | end of a run             | a summary of the run           |                   |
 | `dead`         | end of a run             | a bitmap of deleted events     |                   |
@@ -37,8 +37,9 @@ below 2 ** 62, and never used again.
 
 **Record**: the header, one newline, and the content in UTF-8, to the end. The header is the id, the
 source, the timestamp and the tags as the items of a JSON array, `"id","source",timestamp,["tag"]`,
-without its brackets, in UTF-8, without a raw newline. A record is complete in itself: with the
-local ids, everything else can be rebuilt from the records.
+without its brackets, in UTF-8, without a raw newline. Only what JSON does not allow in a text is
+escaped. A record is complete in itself: with the local ids, everything else can be rebuilt from the
+records.
 Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n"):
 
     2261222c2273222c312e352c5b2278222c2279225d0a68690a
@@ -58,9 +59,14 @@ key has 17 bytes and ends with a zero byte has the key of a long text.
 
 **Term**: a flag or a source, as the text `f` or `s` with the flag or source after it; its key is
 the text key of that. `postings` has the live events of a term. `run_postings` has the runs that
-have slots for it, even if these events were deleted since: the end, and the slot (2 bytes) if there
-is only one, or else ffff. `totals` has how many events of runs
-carry it and are not deleted; a term without any may be missing there.
+have slots for it, even if these events were deleted since: the end, and up to four slots (2 bytes
+each), rising, with ffff in place of each that is missing; with more slots, all four are ffff. For
+the run that ends at the timeline key above, and the slots 3 and 5:
+
+    bff8000000000000000000000000000700030005ffffffff
+
+`totals` has how many events of runs carry the term and are not deleted; a term without any may be
+missing there.
 
 **Text key**: LMDB takes keys of 1 to 511 bytes. A text of 1 to 510 bytes of UTF-8 is its own key.
 Any other text has a key of exactly 511 bytes: its first 479 bytes, padded with zero bytes, then its
@@ -109,7 +115,6 @@ from .keys import (
     IDENTITY_SIZE,
     LAST_KEY,
     NO_LOCAL_ID,
-    SEVERAL,
     Summary,
     after_key,
     before_key,
@@ -128,6 +133,7 @@ from .keys import (
     encode_time,
     first_key,
     flag_key,
+    has_slots,
     id_key,
     is_flag,
     is_local_id,
@@ -135,11 +141,12 @@ from .keys import (
     is_whole,
     join_key,
     last_key,
+    last_posting,
     local_id_of,
     posting_key,
     run_posting,
     signature_in,
-    slot_in,
+    slots_in,
     source_key,
     text_key,
     time_of,
@@ -164,7 +171,6 @@ __all__ = [
     "RUNS",
     "RUN_POSTINGS",
     "SEALED",
-    "SEVERAL",
     "SUMMARIES",
     "TOTALS",
     "TRANSACTION",
@@ -187,6 +193,7 @@ __all__ = [
     "encode_time",
     "first_key",
     "flag_key",
+    "has_slots",
     "id_key",
     "is_flag",
     "is_local_id",
@@ -194,11 +201,12 @@ __all__ = [
     "is_whole",
     "join_key",
     "last_key",
+    "last_posting",
     "local_id_of",
     "posting_key",
     "run_posting",
     "signature_in",
-    "slot_in",
+    "slots_in",
     "source_key",
     "text_key",
     "time_of",

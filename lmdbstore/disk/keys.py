@@ -21,7 +21,6 @@ __all__ = [
     "LAST_KEY",
     "LONG_KEY",
     "NO_LOCAL_ID",
-    "SEVERAL",
     "Summary",
     "after_key",
     "before_key",
@@ -41,6 +40,7 @@ __all__ = [
     "first_key",
     "flag_in",
     "flag_key",
+    "has_slots",
     "id_key",
     "is_flag",
     "is_local_id",
@@ -48,12 +48,13 @@ __all__ = [
     "is_whole",
     "join_key",
     "last_key",
+    "last_posting",
     "local_id_of",
     "local_ids_of",
     "posting_key",
     "run_posting",
     "signature_in",
-    "slot_in",
+    "slots_in",
     "source_key",
     "text_key",
     "time_of",
@@ -75,9 +76,13 @@ _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 _HIGHEST = (1 << 128) - 1
 _SUMMARY = struct.Struct(">HQ")
-_SLOT = struct.Struct(">H")
-SEVERAL = (1 << 16) - 1  # instead of a slot: no run has so many events
+_SLOTS = struct.Struct(">4H")
+NOTED = 4  # slots of a run that fit into a posting
+NO_SLOT = (1 << 16) - 1  # no run has so many events
 FLAG, SOURCE = "f", "s"  # what the key of a term begins with
+_EMPTY = (NO_SLOT,) * NOTED
+_NO_SLOTS = _SLOTS.pack(*_EMPTY)
+_slots = _SLOTS.unpack_from
 UUID_TEXT, UUID_SIZE = 36, 16  # characters, and bytes
 
 
@@ -273,7 +278,10 @@ def is_timeline_key(key: bytes) -> bool:
 
 def run_posting(end: bytes, slots: Sequence[int]) -> bytes:
     """Return the value of `run_postings` for a run in which a term has these slots."""
-    return end + _SLOT.pack(slots[0] if len(slots) == 1 else SEVERAL)
+    number = len(slots)
+    if number > NOTED:
+        return end + _NO_SLOTS
+    return end + _SLOTS.pack(*slots, *_EMPTY[number:])
 
 
 def posting_key(posting: bytes | memoryview) -> bytes:
@@ -281,9 +289,20 @@ def posting_key(posting: bytes | memoryview) -> bytes:
     return bytes(posting[:KEY])
 
 
-def slot_in(posting: bytes | memoryview) -> int:
-    """Return the slot in a value of `run_postings`, or SEVERAL."""
-    return int.from_bytes(posting[KEY:])
+def last_posting(end: bytes) -> bytes:
+    """Return the highest value of `run_postings` for a run."""
+    return end + _NO_SLOTS
+
+
+def slots_in(posting: bytes) -> tuple[int, ...]:
+    """Return the slots in a value of `run_postings`; none: they are more than fit."""
+    slots = _slots(posting, KEY)
+    return slots if slots[-1] != NO_SLOT else slots[: slots.index(NO_SLOT)]
+
+
+def has_slots(posting: bytes) -> bool:
+    """Whether a value of `run_postings` has the slots of its term."""
+    return not posting.endswith(_NO_SLOTS)
 
 
 class Summary(NamedTuple):

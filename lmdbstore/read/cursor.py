@@ -1,9 +1,10 @@
-"""Reading a range of keys in either direction: the one place that seeks for readers.
+"""Reading a range of keys, one posting set, and several at once, in either direction.
 
-Rules: keys are timeline keys. Both bounds are inclusive, and a range is given in time order
-(`low <= high`) for both directions. The iterators are LMDB's own, in C: an iterator begins at the
-end of the range where reading begins, and does not stop at the other end; the caller cuts off the
-items beyond it.
+Rules: this is the one place that seeks for readers. Keys are timeline keys, or ends of runs; both
+bounds are inclusive, and a range is given in time order (`low <= high`) for both directions.
+Cursors may read views; no list that is returned refers to them. The iterators are LMDB's own, in C:
+an iterator begins at the end of the range where reading begins, and does not stop at the other end;
+the caller cuts off the items beyond it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,23 @@ from __future__ import annotations
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
-from lmdbstore.disk.keys import after_key
+from lmdbstore.disk.keys import FIRST_KEY, LAST_KEY, after_key, posting_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lmdb import Cursor
 
-__all__ = ["duplicates", "entries", "seek", "seek_duplicate"]
+__all__ = [
+    "duplicates",
+    "entries",
+    "leap",
+    "meeting",
+    "merged",
+    "number",
+    "seek",
+    "seek_duplicate",
+]
 
 
 def seek(cursor: Cursor[Any], low: bytes, high: bytes, *, descending: bool) -> bool:
@@ -65,3 +75,69 @@ def duplicates(  # noqa: PLR0913  a range and a direction
     if descending:
         return list(takewhile(low.__le__, map(bytes, islice(cursor.iterprev_dup(), most))))
     return list(takewhile(high.__ge__, map(bytes, islice(cursor.iternext_dup(), most))))
+
+
+# -- posting sets ------------------------------------------------------------------------------
+
+
+def number(cursor: Cursor[Any], term: bytes) -> int:
+    """Return the length of a posting set; O(1)."""
+    return cursor.count() if cursor.set_key(term) else 0
+
+
+def leap(
+    cursor: Cursor[Any], terms: Iterable[bytes], low: bytes, high: bytes, *, descending: bool
+) -> tuple[bytes, bytes]:
+    """Narrow the range, on the side where reading begins, to where every set has begun.
+
+    No key that is in all sets is left out. An empty range has `low > high`.
+    """
+    for term in terms:
+        if low > high:
+            break
+        if not seek_duplicate(cursor, term, low, high, descending=descending):
+            return LAST_KEY, FIRST_KEY
+        if descending:
+            high = min(high, posting_key(cursor.value()))
+        else:
+            low = max(low, posting_key(cursor.value()))
+    return low, high
+
+
+def meeting(
+    cursor: Cursor[Any], terms: Sequence[bytes], low: bytes, high: bytes, *, descending: bool
+) -> bytes | None:
+    """Return the first key of a range, in the requested order, that is in every set."""
+    while low <= high:
+        before = low, high
+        low, high = leap(cursor, terms, low, high, descending=descending)
+        if (low, high) == before:  # no set has a key before this one, and each has one there
+            return high if descending else low
+    return None
+
+
+def merged(
+    cursor: Cursor[Any], others: Iterable[tuple[bytes, bool]], keys: list[bytes]
+) -> list[bytes]:
+    """Return the keys of `keys`, in their order, that are in all of the other sets too.
+
+    The bool of each set says whether the keys are looked up in it; else the set is read.
+    """
+    for term, looked_up in others:
+        if not keys:
+            break
+        if looked_up:
+            keys = [key for key in keys if cursor.set_key_dup(term, key)]
+        else:
+            keys = _intersection(cursor, term, keys)
+    return keys
+
+
+def _intersection(cursor: Cursor[Any], term: bytes, keys: list[bytes]) -> list[bytes]:
+    low, high = min(keys[0], keys[-1]), max(keys[0], keys[-1])
+    if not cursor.set_range_dup(term, low):
+        return []
+    wanted = set(keys)
+    members: Iterator[bytes] = takewhile(high.__ge__, map(bytes, cursor.iternext_dup()))
+    common = set(filter(wanted.__contains__, members))
+    return [key for key in keys if key in common]

@@ -17,8 +17,7 @@ from lmdbstore.errors import StoreDamaged, shown
 from lmdbstore.records.record import checked_records, decode_live
 from lmdbstore.threads.re2_gate import run_engine
 
-from .cursor import duplicates, entries, seek
-from .postings import leap, merged
+from .cursor import duplicates, entries, leap, merged, seek
 from .record_match import matching_records
 
 if TYPE_CHECKING:

@@ -8,21 +8,19 @@ shown or searched is checked too. One call reads at most `MOST_RUNS` runs.
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import islice
+from itertools import groupby, islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
-from lmdbstore.errors import StoreDamaged
-from lmdbstore.records.decoding import decode_part, decode_parts, part_of
+from lmdbstore.records.decoding import decode_parts
 from lmdbstore.records.layout import digest
-from lmdbstore.records.run import Run, Slots, positions
+from lmdbstore.records.run import Run, Slots
 from lmdbstore.threads.re2_gate import run_engine
 
-from .cursor import seek_duplicate
-from .plan import Term
-from .postings import meeting
+from .cursor import meeting, seek_duplicate
 from .run_match import matching_slots
+from .run_range import PostedReader, RunRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Sealed", "SealedReader"]
 
 MOST_RUNS = 64
+NOTED_AS_RUN = 8  # postings with slots that take as long as a run
+LONGEST_CHUNK = 256  # postings
 ENTRIES = 16  # signatures that are looked at before it is checked whether the range has ended
 FEW = 16  # events of a run; so few are decoded with those of other runs
 
@@ -58,9 +58,7 @@ class SealedReader:
         # The runs of the rarest term are read, and of terms that are not much more frequent, those
         # that all of these have in common; the directory of each run decides on the others.
         self._leading = [term.key for term in plan.walk if not plan.looked_up(term)]
-        self._rarest = plan.walk[0] if plan.walk else Term("")
-        self._flags = frozenset(plan.query.flags)
-        self._source = plan.query.source
+        self._posted = PostedReader(plan, watermark)
         self._digests = [digest(term.key).to_bytes(8, "little") for term in plan.walk]
         self._pattern = plan.query.pattern
         self._probe = None if not plan.probes or self._pattern is None else self._pattern.probe
@@ -90,9 +88,9 @@ class SealedReader:
                 if last < live_at:
                     return Sealed([], [], 0, fmt.after_key(last) if last >= low else None)
             found = _Found(most, counting=counting, exact=exact)
-            return self._read(_Range(txn, databases, cursor, low, high), found)
+            return self._read(RunRange(txn, databases, cursor, low, high), found)
 
-    def _read(self, part: _Range, found: _Found) -> Sealed:
+    def _read(self, part: RunRange, found: _Found) -> Sealed:
         if len(self._leading) == 1:
             reached = self._read_term(part, found)
         else:
@@ -103,13 +101,13 @@ class SealedReader:
         events, local_ids, number = found.all()
         return Sealed(events, local_ids, number, reached)
 
-    def _read_runs(self, part: _Range, found: _Found) -> bytes | None:
+    def _read_runs(self, part: RunRange, found: _Found) -> bytes | None:
         for run in self._runs(part):
             if reached := self._take(part, run, found):
                 return reached
         return None
 
-    def _take(self, part: _Range, run: Run, found: _Found) -> bytes | None:
+    def _take(self, part: RunRange, run: Run, found: _Found) -> bytes | None:
         """Take the events of a run; return the key up to which was read, if that was enough."""
         found.runs += 1
         run.check_front()
@@ -120,56 +118,46 @@ class SealedReader:
             return run.key(0) if self._descending else run.end
         return None
 
-    def _read_term(self, part: _Range, found: _Found) -> bytes | None:
-        """Read the runs of the rarest term; where it has one event, only that event."""
+    def _read_term(self, part: RunRange, found: _Found) -> bytes | None:
+        """Read the runs of the rarest term; of those with few events that have it, only these."""
         first, last = part.bounds()
         descending = self._descending
         with part.txn.cursor(db=part.databases.run_postings) as cursor:
-            step = cursor.prev_dup if descending else cursor.next_dup
-            there = seek_duplicate(cursor, self._leading[0], first, last, descending=descending)
-            while there:
-                posting = cursor.value()
-                end, slot = fmt.posting_key(posting), fmt.slot_in(posting)
-                if not first <= end <= last:
-                    break
-                if slot == fmt.SEVERAL or not self._take_one(part, end, slot, found):
-                    if reached := self._take(part, part.run(end), found):
+            if not seek_duplicate(cursor, self._leading[0], first, last, descending=descending):
+                return None
+            every = map(bytes, cursor.iterprev_dup() if descending else cursor.iternext_dup())
+            inside = takewhile(first.__le__ if descending else fmt.last_posting(last).__ge__, every)
+            for noted, some in groupby(inside, fmt.has_slots):
+                take, most = (self._take_posted, found.chunk) if noted else (self._take_runs, 1)
+                while chunk := list(islice(some, most)):
+                    if reached := take(part, chunk, found):
                         return reached
-                elif found.full:
-                    return fmt.timeline_key(found.last) if descending else end
-                there = step()
         return None
 
-    def _take_one(self, part: _Range, end: bytes, slot: int, found: _Found) -> bool:
-        """Take the event of a slot, if it matches; False if the run has to be read."""
-        read = part_of(part.value(end), slot)
+    def _take_posted(self, part: RunRange, postings: list[bytes], found: _Found) -> bytes | None:
+        """Take the events of postings that have their slots."""
+        read = self._posted.read(part, postings)
         if read is None:
-            return False
-        header, content, seconds, local_id = read
-        found.runs += 1
-        found.last = Position(seconds, local_id)
-        event = decode_part(header, content)
-        if not self._leads(event):
-            return False
-        if (
-            local_id < self._watermark
-            and ((seconds > part.low_time and end <= part.high) or part.has(seconds, local_id))
-            and self._flags.issubset(event.tags)
-            and self._source in (None, event.source)
-            and not (part.has_dead and part.is_dead(end, slot))
-            and (self._pattern is None or run_engine(self._pattern.matches, content))
-        ):
-            found.add(event, local_id)
-        return True
+            return self._take_runs(part, postings, found)
+        found.runs += len(postings) // NOTED_AS_RUN
+        if reached := found.add(*read):
+            return reached
+        if found.full:
+            run = part.run(fmt.posting_key(postings[-1]))
+            run.check_front()
+            return run.key(0) if self._descending else run.end
+        return None
 
-    def _leads(self, event: Event) -> bool:
-        """Whether an event has the rarest term."""
-        term = self._rarest
-        return event.source == term.text if term.is_source else term.text in event.tags
+    def _take_runs(self, part: RunRange, postings: list[bytes], found: _Found) -> bytes | None:
+        """Take the events of the runs of postings."""
+        for posting in postings:
+            if reached := self._take(part, part.run(fmt.posting_key(posting)), found):
+                return reached
+        return None
 
     # -- which runs -------------------------------------------------------------------------------
 
-    def _runs(self, part: _Range) -> Iterator[Run]:
+    def _runs(self, part: RunRange) -> Iterator[Run]:
         """Yield the runs that may have events in the range."""
         if not self._leading and self._probe is None:
             return self._all_runs(part)
@@ -181,7 +169,7 @@ class SealedReader:
         )
         return map(part.run, ends)
 
-    def _all_runs(self, part: _Range) -> Iterator[Run]:
+    def _all_runs(self, part: RunRange) -> Iterator[Run]:
         cursor, low, high = part.cursor, part.low, part.high
         if self._descending:
             there = cursor.set_range(high) or cursor.last()
@@ -195,7 +183,7 @@ class SealedReader:
                 yield Run(end, cursor.value())
                 there = end < high and cursor.next()
 
-    def _ends_of_terms(self, part: _Range, first: bytes, last: bytes) -> Iterator[bytes]:
+    def _ends_of_terms(self, part: RunRange, first: bytes, last: bytes) -> Iterator[bytes]:
         """Yield the runs that have all of the leading terms."""
         descending = self._descending
         with part.txn.cursor(db=part.databases.run_postings) as postings:
@@ -208,7 +196,7 @@ class SealedReader:
                 else:
                     first = fmt.after_key(end)
 
-    def _ends_by_signature(self, part: _Range, first: bytes, last: bytes) -> Iterator[bytes]:
+    def _ends_by_signature(self, part: RunRange, first: bytes, last: bytes) -> Iterator[bytes]:
         probe = self._probe
         assert probe is not None  # noqa: S101  see `_runs`
         may_match, signature_in = probe.may_match, fmt.signature_in
@@ -234,7 +222,7 @@ class SealedReader:
 
     # -- which events -----------------------------------------------------------------------------
 
-    def _slots(self, part: _Range, run: Run) -> Slots:
+    def _slots(self, part: RunRange, run: Run) -> Slots:
         """Return the slots of the events of a run that match, rising."""
         inside = part.holds(run)
         slots: Slots = range(run.events) if inside else run.span(part.low, part.high)
@@ -242,9 +230,8 @@ class SealedReader:
             numbers = list(map(run.find, self._digests))
             common = run.common(numbers) if min(numbers) >= 0 else []
             slots = common if inside else _both(common, slots)
-        if part.has_dead and (bits := part.dead(run)):
-            gone = set(positions(bits))
-            slots = [slot for slot in slots if slot not in gone]
+        if part.has_dead:
+            slots = part.left(run.end, slots)
         if run.highest >= self._watermark:
             old = zip(slots, run.local_ids_at(slots), strict=True)
             slots = [slot for slot, local_id in old if local_id < self._watermark]
@@ -261,7 +248,7 @@ class SealedReader:
             txn.cursor(db=databases.summaries) as index,
             txn.cursor(db=databases.runs) as cursor,
         ):
-            part = _Range(txn, databases, cursor, low, high)
+            part = RunRange(txn, databases, cursor, low, high)
             there, inside = index.set_range(low), False
             while there:
                 end, summary = bytes(index.key()), fmt.decode_summary(index.value())
@@ -283,61 +270,6 @@ def _both(slots: list[int], span: Slots) -> list[int]:
     return slots[bisect_left(slots, span[0]) : bisect_left(slots, span[-1] + 1)]
 
 
-class _Range:
-    """A range of the timeline in a transaction, and the runs in it."""
-
-    def __init__(
-        self,
-        txn: Transaction[Any],
-        databases: Databases,
-        cursor: Cursor[Any],
-        low: bytes,
-        high: bytes,
-    ) -> None:
-        self.txn = txn
-        self.databases = databases
-        self.cursor = cursor  # of `runs`
-        self.low = low
-        self.high = high
-        self.has_dead = txn.stat(databases.dead)["entries"] > 0
-        self.low_time = fmt.decode_key(low).timestamp  # may be NaN, which is below no time
-
-    def bounds(self) -> tuple[bytes, bytes]:
-        """Return the first and the last end of the runs that the range touches."""
-        cursor = self.cursor
-        if not cursor.set_range(self.low):
-            return fmt.LAST_KEY, fmt.FIRST_KEY
-        first = bytes(cursor.key())
-        return first, bytes(cursor.key()) if cursor.set_range(self.high) or cursor.last() else first
-
-    def value(self, end: bytes) -> memoryview:
-        """Return the value of a run by its end."""
-        if not self.cursor.set_key(end):
-            raise StoreDamaged("an index names a run that is not there")
-        return memoryview(self.cursor.value())
-
-    def run(self, end: bytes) -> Run:
-        """Return a run by its end."""
-        return Run(end, self.value(end))
-
-    def has(self, seconds: float, local_id: int) -> bool:
-        """Whether an event is in the range."""
-        return self.low <= fmt.timeline_key(Position(seconds, local_id)) <= self.high
-
-    def is_dead(self, end: bytes, slot: int) -> bool:
-        """Whether an event of a run was deleted."""
-        bits = self.txn.get(end, db=self.databases.dead)
-        return bits is not None and slot in positions(bytes(bits))
-
-    def holds(self, run: Run) -> bool:
-        """Whether all events of a run are in the range; False: not certain."""
-        return run.end <= self.high and run.begins_after(self.low_time)
-
-    def dead(self, run: Run) -> bytes:
-        """Return the bitmap of the deleted events of a run; empty if there is none."""
-        return bytes(self.txn.get(run.end, b"", db=self.databases.dead))
-
-
 class _Found:
     """Events that are collected from runs."""
 
@@ -349,18 +281,28 @@ class _Found:
         self._counting = counting
         self._number = 0
         self.runs = 0  # that were read
-        self.last = Position(0.0, 0)  # of the last event that was read alone
         self._events: list[Event] = []
         self._local_ids: list[Sequence[int]] = []
         self._parts: list[tuple[memoryview, memoryview]] = []  # not decoded yet
 
-    def add(self, event: Event, local_id: int) -> None:
-        """Add one event."""
-        self._number += 1
-        if not self._counting:
+    @property
+    def chunk(self) -> int:
+        """How many postings to read at once: an event each, if there are enough."""
+        return max(FEW, min(LONGEST_CHUNK, self._most - self._number))
+
+    def add(self, events: list[Event], local_ids: list[int]) -> bytes | None:
+        """Add events; return the last key if some are left."""
+        reached = None
+        if self._number + len(events) > self._longest:
+            left = self._most - self._number
+            events, local_ids = events[:left], local_ids[:left]
+            reached = fmt.timeline_key(Position(events[-1].timestamp, local_ids[-1]))
+        self._number += len(events)
+        if events and not self._counting:
             self._flush()
-            self._events.append(event)
-            self._local_ids.append((local_id,))
+            self._events += events
+            self._local_ids.append(local_ids)
+        return reached
 
     @property
     def full(self) -> bool:

@@ -9,8 +9,8 @@ from lmdbstore.records.layout import digest
 from lmdbstore.records.record import flag_name
 from lmdbstore.records.run import Run
 
+from .cursor import number
 from .one import event_at
-from .postings import number
 
 if TYPE_CHECKING:
     from lmdb import Transaction

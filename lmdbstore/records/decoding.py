@@ -7,6 +7,7 @@ alone is checked by its own checksum.
 from __future__ import annotations
 
 from itertools import repeat
+from struct import Struct
 from struct import error as struct_error
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from .layout import (
     ASCENDING,
     HEAD_OF_ONE,
     HEAD_SIZE,
+    LOW_HALF,
     PAIR_AT,
     ROW_PAIR,
     ROW_SIZE,
@@ -28,44 +30,56 @@ from .layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["decode_events", "decode_part", "decode_parts", "event_in", "part_of"]
+__all__ = ["decode_events", "decode_parts", "event_in", "records_at"]
 
 FIELDS = 4  # of a header
 
 _new = tuple.__new__
+_number_at = Struct("<Q").unpack_from
 _head_of_one, _row_pair = HEAD_OF_ONE.unpack_from, ROW_PAIR.unpack_from
 
 
-def decode_part(header: Any, content: Any) -> Event:
-    """Decode a header and a content; raises StoreDamaged."""
-    try:
-        event: Event = _new(Event, (*orjson.loads(b"[%b]" % header), str(content, "utf-8")))
-    except ValueError as error:  # its checksum agrees, so it was written so
-        raise StoreDamaged(f"an event of a run cannot be decoded: {error}") from error
-    return event
+def records_at(
+    runs: Iterable[tuple[memoryview, Sequence[int]]], needles: Sequence[bytes] = ()
+) -> tuple[list[bytes], list[int]] | None:
+    """Return the records and local ids of events of runs, by slots that another place has noted.
 
-
-def part_of(value: memoryview, slot: int) -> tuple[memoryview, memoryview, float, int] | None:
-    """Return the header, the content, the time and the local id of one event; None: damaged.
-
-    It is for a slot that another place has noted. The front is checked too: the time and the local
-    id tell whether the event is in a search, and where that continues.
+    Records that lack one of the `needles` are left out. The head and the row vouch for a local id.
+    None: an event is not there, or not what was written.
     """
-    if len(value) < HEAD_SIZE:
+    try:
+        return _records_at(runs, needles)
+    except struct_error:  # a value is cut off
         return None
-    lowest, events, _, headers_at, contents_at = _head_of_one(value)
-    if digest(value[8:headers_at]) != int.from_bytes(value[:8], "little") or slot >= events:
-        return None
-    header_at, content_at, seconds, offset, header_end, content_end, checksum = (
-        ROW_PAIR.unpack_from(value, PAIR_AT + ROW_SIZE * slot)
-    )
-    header = value[headers_at + header_at : headers_at + header_end - 1]
-    content = value[contents_at + content_at : contents_at + content_end - 1]
-    if record_checksum(b"\n".join((header, content))) != checksum:
-        return None
-    return header, content, seconds, lowest + offset
+
+
+def _records_at(
+    runs: Iterable[tuple[memoryview, Sequence[int]]], needles: Sequence[bytes]
+) -> tuple[list[bytes], list[int]] | None:
+    records: list[bytes] = []
+    local_ids: list[int] = []
+    for value, slots in runs:
+        if _number_at(value)[0] != digest(value[8:HEAD_SIZE]):
+            return None
+        lowest, _, _, headers_at, contents_at = _head_of_one(value)
+        for slot in slots:
+            header_at, content_at, _, offset, header_end, content_end, checksum = _row_pair(
+                value, PAIR_AT + ROW_SIZE * slot
+            )
+            header = value[headers_at + header_at : headers_at + header_end - 1]
+            content = value[contents_at + content_at : contents_at + content_end - 1]
+            record = b"\n".join((header, content))
+            if digest(record) & LOW_HALF != checksum ^ offset:  # as `record_checksum`
+                return None
+            for needle in needles:
+                if needle not in record:
+                    break
+            else:
+                records.append(record)
+                local_ids.append(lowest + offset)
+    return records, local_ids
 
 
 def event_in(value: Any, key: bytes) -> Event | None:
@@ -78,14 +92,14 @@ def event_in(value: Any, key: bytes) -> Event | None:
         slot = int.from_bytes(key[TIME:]) - lowest
         if not (kinds & ASCENDING and 0 <= slot < events):
             return None
-        header_at, content_at, _, _, header_end, content_end, checksum = _row_pair(
+        header_at, content_at, _, offset, header_end, content_end, checksum = _row_pair(
             value, PAIR_AT + ROW_SIZE * slot
         )
     except struct_error:  # the value is cut off
         return None
     header = value[headers_at + header_at : headers_at + header_end - 1]
     content = value[contents_at + content_at : contents_at + content_end - 1]
-    if record_checksum(b"\n".join((header, content))) != checksum:
+    if record_checksum(b"\n".join((header, content))) != checksum ^ offset:
         return None
     try:
         id_, source, timestamp, tags = orjson.loads(b"[%b]" % header)

@@ -5,7 +5,7 @@ order. Events have numbers in it, their **slots**, from 0 on. A value has a fron
 
 | part     | bytes                                                                        |
 |----------|------------------------------------------------------------------------------|
-| head     | 64, see below                                                                |
+| head     | 72, see below                                                                |
 | rows     | 24 zero bytes, then 24 bytes for each event                                  |
 | terms    | the digest of each term that an event of the run has had, 8 bytes each       |
 | ends     | where the slots of each term begin, and where the last ones end, 4 bytes     |
@@ -16,17 +16,18 @@ order. Events have numbers in it, their **slots**, from 0 on. A value has a fron
 
 Numbers are unsigned and little-endian, and lie side by side without padding.
 
-**Head**: the checksum of the rest of the front (from the next field up to the headers), of the
-headers and of the contents (8 bytes each); a local id that is not above any in the run, and one
-that is not below any (8 each); the number of events (2); kinds (1); zero (1); where terms, ends,
-slots, headers and contents begin (4 each), in bytes from the start of the value.
+**Head**: the checksums of the rest of the head, of the rest of the front (from the rows up to the
+headers), of the headers and of the contents (8 bytes each); a local id that is not above any in the
+run, and one that is not below any (8 each); the number of events (2); kinds (1); zero (1); where
+terms, ends, slots, headers and contents begin (4 each), in bytes from the start of the value.
 
 **Kinds**: the sum of 1 if the local id of each event is the lowest one plus its slot, 2 if no
 content has a newline, and 4 if the contents are ASCII.
 
 **Row**: the timestamp (8 bytes, IEEE 754), the local id less the lowest one, where the header of
 the next event begins in its section, where the next content begins in its, and the checksum of the
-record (4 bytes each). So the place of a header is in the row before its own.
+record, XOR the local id less the lowest one (4 bytes each). So the place of a header is in the row
+before its own; and with the head, this checksum vouches for an event and its local id.
 
 **Term**: a flag, or a source: what postings are about. Its digest is that of its key (see
 `disk.format`).
@@ -39,11 +40,12 @@ record (4 bytes each). So the place of a header is in the row before its own.
 **Example**: Event(id="a", source="s", timestamp=1.5, tags=["x", "y"], content="hi\n") with the
 local id 7, and Event(id="b", source="s", timestamp=2.5, tags=["x"], content="yo") with 9:
 
-    head      d649ebc651d4d651 ce50a5576c1e3050 8f9c1002c755fab3 0700000000000000
-              0900000000000000 0200 04 00 88000000 a0000000 b0000000 b6000000 dd000000
+    head      b14338b029889a3b 15aef49f3fc6840d ce50a5576c1e3050 8f9c1002c755fab3
+              0700000000000000 0900000000000000 0200 04 00
+              90000000 a8000000 b8000000 be000000 e5000000
     rows      000000000000000000000000000000000000000000000000
               000000000000f83f 00000000 16000000 04000000 cdb5ce04
-              0000000000000440 02000000 28000000 07000000 a251b1c5
+              0000000000000440 02000000 28000000 07000000 a051b1c5
     terms     21c148efc76d8558 7f28b51555d25cf1 48fd3fb6ed0ecd81
     ends      00000000 01000000 02000000 03000000
     slots     0300 0300 0100
@@ -66,6 +68,7 @@ __all__ = [
     "HEAD_OF_ONE",
     "HEAD_SIZE",
     "LOCAL_ID_SPAN",
+    "LOW_HALF",
     "MOST_EVENTS",
     "ONE_LINE",
     "PAIR_AT",
@@ -77,11 +80,11 @@ __all__ = [
     "record_checksum",
 ]
 
-HEAD = Struct("<5QHBB5I")
+HEAD = Struct("<6QHBB5I")
 HEAD_SIZE = HEAD.size
 # Of the head: the lowest local id, the events, their kinds, where headers and contents begin.
-HEAD_OF_ONE = Struct("<24xQ8xHB13x2I")
-FIRST_TIME = Struct("<88xd")  # of the first row
+HEAD_OF_ONE = Struct("<32xQ8xHB13x2I")
+FIRST_TIME = Struct("<96xd")  # of the first row
 ROW = Struct("<d4I")
 ROW_SIZE = ROW.size
 # The end of the row before an event's own (where its header and its content begin), and its row.
@@ -91,12 +94,12 @@ PAIR_AT = HEAD_SIZE + 12  # of slot 0
 ASCENDING, ONE_LINE, ASCII = 1, 2, 4  # kinds
 MOST_EVENTS = (1 << 16) - 1  # that fit the head
 LOCAL_ID_SPAN = 1 << 32  # between the lowest and the highest local id of a run
-_LOW_HALF = (1 << 32) - 1
+LOW_HALF = (1 << 32) - 1
 
 
 def record_checksum(record: bytes) -> int:
     """Return the checksum of a record."""
-    return digest(record) & _LOW_HALF
+    return digest(record) & LOW_HALF
 
 
 def bitmap_size(events: int) -> int:

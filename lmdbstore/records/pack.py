@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from array import array
 from itertools import accumulate
+from operator import xor
 from typing import TYPE_CHECKING
 
 from .events import by_term
@@ -53,8 +54,10 @@ def pack(packed: Events, directory: Directory) -> bytes:
     ends = array("I", accumulate([len(cell) // 2 for cell in slots], initial=0))
     parts = [rows, _bytes(array("Q", directory)), _bytes(ends), b"".join(slots)]
     at = list(accumulate(map(len, parts), initial=HEAD_SIZE))[1:]
+    front = b"".join(parts)
     head = HEAD.pack(
         0,
+        digest(front),
         digest(section),
         digest(joined),
         lowest,
@@ -65,9 +68,8 @@ def pack(packed: Events, directory: Directory) -> bytes:
         *at,
         at[-1] + len(section),
     )
-    front = b"".join((head, *parts))
-    checksum = digest(memoryview(front)[8:])
-    return b"".join((checksum.to_bytes(8, "little"), front[8:], section, joined))
+    checksum = digest(memoryview(head)[8:])
+    return b"".join((checksum.to_bytes(8, "little"), head[8:], front, section, joined))
 
 
 def _kinds(local_ids: list[int], lowest: int, highest: int, contents: bytes) -> int:
@@ -87,10 +89,11 @@ def _rows(packed: Events, lowest: int) -> bytes:
         rows[first::COLUMNS], rows[first + 1 :: COLUMNS] = times[::2], times[1::2]
     else:
         rows[first::COLUMNS], rows[first + 1 :: COLUMNS] = times[1::2], times[::2]
-    rows[first + 2 :: COLUMNS] = array("I", [local_id - lowest for local_id in local_ids])
+    offsets = array("I", [local_id - lowest for local_id in local_ids])
+    rows[first + 2 :: COLUMNS] = offsets
     rows[first + 3 :: COLUMNS] = _begins(headers)
     rows[first + 4 :: COLUMNS] = _begins(contents)
-    rows[first + 5 :: COLUMNS] = array("I", checksums)
+    rows[first + 5 :: COLUMNS] = array("I", map(xor, checksums, offsets))
     return _bytes(rows)
 
 

@@ -50,6 +50,7 @@ __all__ = [
     "encode_all",
     "encode_times",
     "flag_name",
+    "in_header",
     "live_value",
     "record_in",
     "split_record",
@@ -220,6 +221,12 @@ def checked_records(values: Sequence[bytes]) -> list[bytes]:
             checked_record(value)
         raise StoreDamaged("a record is cut off")
     return records
+
+
+def in_header(text: str) -> bytes:
+    """Return bytes that the record of each event with this flag or source has; empty: unknown."""
+    needle = orjson.dumps(text)
+    return needle if text.isascii() and len(needle) == len(text) + 2 else b""
 
 
 def decode_live(values: Sequence[bytes]) -> list[Event]:

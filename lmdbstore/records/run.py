@@ -11,7 +11,7 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from itertools import compress, count
-from operator import itemgetter
+from operator import itemgetter, xor
 from struct import error as struct_error
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +85,9 @@ class Run:
             numbers = HEAD.unpack_from(value)
         except struct_error as error:
             raise self.damaged("its head is cut off") from error
-        self._checksums = numbers[:3]
-        self.lowest, self.highest, self.events, self.kinds = numbers[3:7]
-        places = numbers[8:]
+        self._checksums = numbers[:4]
+        self.lowest, self.highest, self.events, self.kinds = numbers[4:8]
+        places = numbers[9:]
         self._terms_at, self._ends_at, self._slots_at, self._headers_at, self._contents_at = places
 
     def __len__(self) -> int:
@@ -104,18 +104,22 @@ class Run:
     # -- checks -----------------------------------------------------------------------------------
 
     def check_front(self) -> None:
-        """Compare the checksum of the front; raises StoreDamaged."""
-        if digest(self._value[8 : self._headers_at]) != self._checksums[0]:
+        """Compare the checksums of the front; raises StoreDamaged."""
+        value, (head, rest, _, _) = self._value, self._checksums
+        if (
+            digest(value[8:HEAD_SIZE]) != head
+            or digest(value[HEAD_SIZE : self._headers_at]) != rest
+        ):
             raise self.damaged("its front does not agree with its checksum")
 
     def check_headers(self) -> None:
         """Compare the checksum of the headers; raises StoreDamaged."""
-        if digest(self._value[self._headers_at : self._contents_at]) != self._checksums[1]:
+        if digest(self._value[self._headers_at : self._contents_at]) != self._checksums[2]:
             raise self.damaged("its headers do not agree with their checksum")
 
     def check_contents(self) -> None:
         """Compare the checksum of the contents; raises StoreDamaged."""
-        if digest(self._value[self._contents_at :]) != self._checksums[2]:
+        if digest(self._value[self._contents_at :]) != self._checksums[3]:
             raise self.damaged("its contents do not agree with their checksum")
 
     # -- places -----------------------------------------------------------------------------------
@@ -260,12 +264,12 @@ class Run:
     def part(self, slot: int) -> tuple[memoryview, memoryview]:
         """Return the header and the content of an event, after a check of its record."""
         value = self._value
-        header_at, content_at, _, _, header_end, content_end, checksum = ROW_PAIR.unpack_from(
+        header_at, content_at, _, offset, header_end, content_end, checksum = ROW_PAIR.unpack_from(
             value, PAIR_AT + ROW_SIZE * slot
         )
         header = value[self._headers_at + header_at : self._headers_at + header_end - 1]
         content = value[self._contents_at + content_at : self._contents_at + content_end - 1]
-        if record_checksum(b"\n".join((header, content))) != checksum:
+        if record_checksum(b"\n".join((header, content))) != checksum ^ offset:
             raise self.damaged(f"event {slot} of it does not agree with its checksum")
         return header, content
 
@@ -339,12 +343,9 @@ class Run:
         begins.insert(0, 0)
         return begins
 
-    def _section(self, begin: int, end: int | None = None) -> memoryview:
-        return self._value[begin:end]
-
     def contents(self) -> memoryview:
         """Return all contents, joined by newlines."""
-        return self._section(self._contents_at)
+        return self._value[self._contents_at :]
 
     def content_ends(self) -> list[int]:
         """Return where the content after each event begins, and 0 last: before the first one."""
@@ -358,17 +359,18 @@ class Run:
     def fields(self) -> Headers:
         """Return the fields of all headers; raises StoreDamaged."""
         self.check_headers()
-        return decode_headers([self._section(self._headers_at, self._contents_at).tobytes()])
+        return decode_headers([self._value[self._headers_at : self._contents_at].tobytes()])
 
     def unpacked(self, known: TermKeys) -> Events:
         """Return all events, field by field; raises StoreDamaged."""
         self.check_front()
         self.check_headers()
         self.check_contents()
-        section = bytes(self._section(self._headers_at, self._contents_at))
+        section = bytes(self._value[self._headers_at : self._contents_at])
         headers = _cut(section, self._ends(3))
         fields = decode_headers([section])
-        checksums: list[int] = self._numbers()[5::COLUMNS].tolist()
+        numbers = self._numbers()
+        checksums = list(map(xor, numbers[5::COLUMNS], numbers[2::COLUMNS]))
         return Events(
             self.keys(),
             self.seconds().tolist(),

@@ -47,6 +47,7 @@ class Left(NamedTuple):
 class _Head(NamedTuple):
     """What the head of a run says."""
 
+    head_checksum: int
     front_checksum: int
     headers_checksum: int
     contents_checksum: int
@@ -79,7 +80,7 @@ class _Read:
             ROW_PAIR.unpack_from(value, PAIR_AT + ROW_SIZE * slot) for slot in range(place.events)
         ]
         self.local_ids = [head.lowest + row[3] for row in rows]
-        self.checksums: list[int] = [row[6] for row in rows]
+        self.checksums: list[int] = [row[6] ^ row[3] for row in rows]
         self.header_ends: list[int] = [row[4] for row in rows]
         self.content_ends: list[int] = [row[5] for row in rows]
         self.headers = value[place.headers_at : max(place.headers_at, place.contents_at)]

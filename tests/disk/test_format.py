@@ -203,10 +203,14 @@ def test_a_summary_is_decoded_as_it_was_encoded() -> None:
         fmt.decode_summary(b"123456789")
 
 
-def test_a_posting_of_a_run_has_the_slot_if_there_is_only_one() -> None:
+def test_a_posting_of_a_run_has_up_to_four_slots() -> None:
     end = fmt.timeline_key(Position(1.5, 7))
-    for slots, slot in (([0], 0), ([511], 511), ([3, 4], fmt.SEVERAL)):
+    for slots in ([0], [511], [3, 5], [0, 1, 2], [1, 2, 3, 65_534], [1, 2, 3, 4, 5], [*range(512)]):
         posting = fmt.run_posting(end, slots)
-        assert (fmt.posting_key(posting), fmt.slot_in(posting)) == (end, slot)
-        assert len(posting) == 18
+        noted = slots if len(slots) <= 4 else []
+        assert (fmt.posting_key(posting), list(fmt.slots_in(posting))) == (end, noted)
+        assert fmt.has_slots(posting) == bool(noted)
+        assert len(posting) == 24
+        assert posting <= fmt.last_posting(end)
+    assert fmt.run_posting(end, [3, 5]) == example("the slots 3 and 5:")
     assert fmt.decode_commit(fmt.commit_entry(3, end)) == (3, end)

@@ -221,6 +221,45 @@ def test_an_event_that_a_rare_flag_leads_to_matches_the_rest_of_the_query(
             assert store.count(**wanted) == memory.count(**wanted)
 
 
+WRONG_SLOTS = [[0], [3, 4], [0, 1, 2, 3], [7, 8], [2, 3], [3, 40], [65_534]]
+
+
+@pytest.mark.parametrize("wrong", WRONG_SLOTS, ids=str)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_posting_with_wrong_slots_leads_to_no_other_event(
+    tmp_path: Path, order: Order, wrong: list[int]
+) -> None:
+    """The runs are read where an event lacks the flag or is not there."""
+    tags = [["rare"] if n in {3, 7} else ["other"] for n in range(30)]
+    with LMDBEventStore(tmp_path) as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n), tags=tag) for n, tag in enumerate(tags))
+        store.seal()
+        with writing(store) as (txn, databases), txn.cursor(db=databases.run_postings) as cursor:
+            assert cursor.set_key(fmt.flag_key("rare"))
+            end = fmt.posting_key(cursor.value())
+            assert cursor.value() == fmt.run_posting(end, [3, 7])
+            cursor.delete()
+            txn.put(fmt.flag_key("rare"), fmt.run_posting(end, wrong), db=databases.run_postings)
+        expected = ["e3", "e7"] if order == "asc" else ["e7", "e3"]
+        assert [event.id for event in store.search(flags=["rare"], order=order)] == expected
+
+
+@pytest.mark.parametrize(
+    "other", ["plain", 'quoted"', "back\\slash", "tab\t", "naïve", "\0", "é\n"]
+)
+def test_an_event_of_a_rare_flag_is_found_by_any_other_flag(path: Path, other: str) -> None:
+    """A flag is looked for in the bytes of a header only where these show it as it is."""
+    with LMDBEventStore(path) as store:
+        store.save_many(
+            Event(f"e{n}", other, float(n), [other, *["rare"] * (n % 200 == 0)], "content")
+            for n in range(600)
+        )
+        expected = [f"e{n}" for n in range(0, 600, 200)]
+        for query in ({"flags": ["rare", other]}, {"flags": ["rare"], "source": other}):
+            assert [event.id for event in store.search(**query)] == expected
+        assert store.count(flags=["rare"], source=f"{other}x") == 0
+
+
 def test_a_page_is_bounded_in_bytes(
     stores: list[EventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

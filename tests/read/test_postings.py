@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lmdbstore import LMDBEventStore
 from lmdbstore.disk import format as fmt
-from lmdbstore.read.cursor import duplicates
-from lmdbstore.read.postings import leap, meeting, merged, number
+from lmdbstore.read.cursor import duplicates, leap, meeting, merged, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from lmdbstore import Event, LMDBEventStore, StoreDamaged
 from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.pattern import compile_pattern
 from lmdbstore.read.run_match import matching_slots
-from lmdbstore.records.decoding import decode_part, part_of
-from lmdbstore.records.record import TermKeys
+from lmdbstore.records.decoding import records_at
+from lmdbstore.records.record import TermKeys, decode
 from lmdbstore.records.run import Run
 from tests.tools.planting import writing
 from tests.tools.runs import made_run, term
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.tools.runs import Made
 
-WHOLE = 8 * (64 + 24 * 5)  # all bits of the head and of some rows are flipped, and others
+WHOLE = 8 * (72 + 24 * 5)  # all bits of the head and of some rows are flipped, and others
 
 
 def events(number: int, *, late: bool) -> list[tuple[int, Event]]:
@@ -85,10 +85,11 @@ def readings(made: Made) -> dict[str, Callable[[memoryview], Any]]:
 
 def _by_posting(value: memoryview, slot: int) -> Any:
     """Read the event of a posting; where it cannot be read, the run is read, and is damaged."""
-    part = part_of(value, slot)
-    if part is None:
+    found = records_at([(value, [slot, slot + 1])])
+    if found is None:
         raise StoreDamaged("damaged")
-    return decode_part(*part[:2]), *part[2:]
+    records, local_ids = found
+    return decode(records), local_ids
 
 
 def test_no_reading_of_a_run_shows_a_flipped_bit(made: Made) -> None:

@@ -36,24 +36,25 @@ def example() -> bytes:
 
 def decoded(value: bytes) -> dict[str, Any]:
     """Decode a run by the words of the documentation, without the code that is tested."""
-    front, of_headers, of_contents, lowest, highest = struct.unpack_from("<5Q", value)
-    events, kinds, zero, *at = struct.unpack_from("<HBB5I", value, 40)
+    head, front, of_headers, of_contents, lowest, highest = struct.unpack_from("<6Q", value)
+    events, kinds, zero, *at = struct.unpack_from("<HBB5I", value, 48)
     terms_at, ends_at, slots_at, headers_at, contents_at = at
     headers, contents = value[headers_at:contents_at], value[contents_at:]
-    assert front == xxhash.xxh3_64_intdigest(value[8:headers_at])
+    assert head == xxhash.xxh3_64_intdigest(value[8:72])
+    assert front == xxhash.xxh3_64_intdigest(value[72:headers_at])
     assert of_headers == xxhash.xxh3_64_intdigest(headers)
     assert of_contents == xxhash.xxh3_64_intdigest(contents)
     assert zero == 0
-    rows = [struct.unpack_from("<dIIII", value, 64 + 24 * n) for n in range(events + 1)]
+    rows = [struct.unpack_from("<dIIII", value, 72 + 24 * n) for n in range(events + 1)]
     assert rows[0] == (0.0, 0, 0, 0, 0)
-    assert 64 + 24 * len(rows) == terms_at
+    assert 72 + 24 * len(rows) == terms_at
     found = []
     for (_, _, header_at, content_at, _), row in itertools.pairwise(rows):
         time, offset, header_end, content_end, checksum = row
         header = headers[header_at : header_end - 1]
         content = contents[content_at : content_end - 1]
         low_half = xxhash.xxh3_64_intdigest(header + b"\n" + content) & 0xFFFFFFFF
-        assert checksum == low_half
+        assert checksum ^ offset == low_half
         id_, source, timestamp, tags = orjson.loads(b"[" + header + b"]")
         assert timestamp == time
         found.append((lowest + offset, Event(id_, source, timestamp, tags, content.decode())))

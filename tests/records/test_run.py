@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lmdbstore import Event, StoreDamaged
 from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
-from lmdbstore.records.decoding import event_in, part_of
+from lmdbstore.records.decoding import event_in, records_at
 from lmdbstore.records.pack import bitmap
 from lmdbstore.records.record import TermKeys
 from lmdbstore.records.run import Run, positions
@@ -95,13 +95,11 @@ def test_an_event_is_read_alone(made: Made) -> None:
         assert run.slot_of(key) == slot
         header, content = run.part(slot)
         assert run.record_size(slot) == len(header) + 1 + len(content)
-        part = part_of(value, slot)
-        assert part is not None
-        assert part[0] == header
-        assert part[1] == content == event.content.encode()
-        assert part[2:] == (event.timestamp, made.local_ids[slot])
+        assert content == event.content.encode()
+        record = b"\n".join((header, content))
+        assert records_at([(value, [slot])]) == ([record], [made.local_ids[slot]])
         assert event_in(value, made.keys[slot]) == (event if ascending else None)
-    assert part_of(value, run.events) is None
+    assert records_at([(value, [0]), (value, [run.events])]) is None
     for local_id in (max(run.lowest - 1, 0), run.highest + 1):
         assert event_in(value, fmt.timeline_key(Position(0.0, local_id))) is None
 

@@ -311,7 +311,10 @@ def add_posting_of_sealed(txn: Any, dbs: Any) -> None:
 
 
 def lose_run_posting(txn: Any, dbs: Any) -> None:
-    txn.delete(fmt.flag_key("all"), fmt.run_posting(END, [1, 2]), db=dbs.run_postings)
+    with txn.cursor(db=dbs.run_postings) as cursor:
+        assert cursor.set_range_dup(fmt.flag_key("all"), END)
+        assert fmt.posting_key(cursor.value()) == END
+        cursor.delete()
 
 
 def add_run_posting(txn: Any, dbs: Any) -> None:
