@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from lmdbstore import Event
 
-from .data import BATCH, SEED, START, STEP, batches, log_events, made_events, uuid4
+from .data import BATCH, SEED, START, STEP, batches, log_events, made_events, ordered_events, uuid4
 from .measure import Run, drained
 from .peers import OURS, Peer
 
@@ -281,6 +281,9 @@ MADE = (
         "after so many events with random times; the first round seals what earlier rows left"),
 )  # fmt: skip  # a row a line
 
+ORDERED_PEERS = (OURS, "SQLite", "RocksDB", "py-lmdb")
+ORDERED = (*_gets(ORDERED_PEERS), *_ranges(ORDERED_PEERS))
+
 LOG = (
     searches("pattern, rare literal", "status installed .*python", PATTERN_PEERS),
     searches("pattern, common literal", "half-configured", PATTERN_PEERS),
@@ -312,6 +315,8 @@ GROUPS = (
     Group("made", "Made events", (OURS, SNAPSHOT, "SQLite", "SQLite LIKE", "DuckDB",
                                   "DuckDB, 1 thread", "RocksDB", "py-lmdb", "grep"),
           MADE, made_events, lambda events: events),
+    Group("ordered", "Made events with time-ordered ids",
+          ORDERED_PEERS, ORDERED, ordered_events, lambda events: events),
     Group("log", "A real log, multiplied", (OURS, "SQLite", "DuckDB",
                                             "DuckDB, 1 thread"),
           LOG, log_events, lambda events: events // 5),
