@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
 
 __all__ = [
+    "DUPLICATES",
     "MAX_DATABASES",
     "NAMES",
     "Begins",
