@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .care.calls import MaintenanceCalls
 from .care.statistics import StoreStatistics, statistics
 from .contract.api import EventStore
-from .contract.checking import checked_id
+from .contract.checking import checked_checkpoint, checked_id
 from .disk.folder import FILE_MODE
 from .engine.session import Session
 from .engine.snapshot import Snapshot
@@ -174,7 +174,13 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         deadline = None if timeout is ... else self._session.deadline(timeout)
         self._session.write(Save(event), deadline)
 
-    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
+    def save_many(
+        self,
+        events: Iterable[Event],
+        *,
+        checkpoint: tuple[str, str] | None = None,
+        timeout: Timeout = ...,
+    ) -> int:
         """Save all of the events, or none if one of them is invalid; return how many.
 
         It is one transaction, visible and flushed like that of `save`. `events` may be a generator.
@@ -183,14 +189,20 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         are written: for a million small events it takes about as much as a list of them. That time
         does not count for `timeout`.
 
+        `checkpoint` is a name and a text, which takes the place of the former text of that name. It
+        is saved in the same transaction, with an empty batch too: visible and flushed as the events
+        are, and not if they are not saved. `checkpoint(name)` reads it.
+
         Raises:
             Exception: any exception of the generator; nothing was written.
+            InvalidQuery: the checkpoint is not a pair of strings that can be stored, or the timeout
+                is invalid; nothing was read or written.
             InvalidEvent, DuplicateEvent: for one of the events; if several are wrong, for any.
             WriteBusy, StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
         self._session.check_writable()
         self._session.deadline(timeout)  # refuses a wrong one before it reads the events
-        change = SaveMany(events)
+        change = SaveMany(events, checked_checkpoint(checkpoint))
         self._session.write(change, self._session.deadline(timeout))
         return change.number
 

@@ -22,6 +22,7 @@ from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.errors import InvalidEvent, StoreDamaged, shown
 from lmdbstore.records.layout import record_checksum
 from lmdbstore.records.local_ids import LocalIds
+from lmdbstore.records.named import decode_named, name_of
 from lmdbstore.records.record import TermKeys, checksum_in, decode_one, record_in
 
 from .evidence import Evidence, counted_in, deleted_in
@@ -54,6 +55,7 @@ LIVE, RUNS, IDS, POSTINGS, RUN_POSTINGS, TOTALS, SUMMARIES, DEAD, COMMITS, META 
         *(fmt.TOTALS, fmt.SUMMARIES, fmt.DEAD, fmt.COMMITS, fmt.META),
     )
 )
+CHECKPOINTS, CURSORS = fmt.CHECKPOINTS.decode(), fmt.CURSORS.decode()
 
 
 class Comparison:
@@ -83,6 +85,8 @@ class Comparison:
         for name, belonging in self._belonging.items():
             if walker.walk(name) != belonging:
                 self._strays.look(name)
+        walker.walk(CHECKPOINTS, self._check_checkpoint)
+        walker.walk(CURSORS, self._check_cursor)
         walker.guarded(META, self._check_numbers)
         self._check_totals()
         return walker.findings
@@ -142,6 +146,21 @@ class Comparison:
         self._walker.walk(TOTALS, check)
         if weight != self._weight and not self._strays.damaged:
             self._strays.look_at_totals()
+
+    # -- named texts ------------------------------------------------------------------------------
+
+    def _check_checkpoint(self, _: Txn, __: Databases, key: bytes, value: bytes) -> None:
+        self._check_named(FindingKind.CHECKPOINT_DAMAGED, CHECKPOINTS, key, value)
+
+    def _check_cursor(self, _: Txn, __: Databases, key: bytes, value: bytes) -> None:
+        self._check_named(FindingKind.CURSOR_DAMAGED, CURSORS, key, value)
+
+    def _check_named(self, kind: FindingKind, where: str, key: bytes, value: bytes) -> None:
+        named = decode_named(value)
+        if named is None:
+            self._find(kind, where, f"that of {shown(name_of(key, value))} is not what was written")
+        elif named.key != key:
+            self._find(kind, where, f"that of {shown(named.name)} is at {_hex(key)}")
 
     # -- live records -----------------------------------------------------------------------------
 

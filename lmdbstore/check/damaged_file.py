@@ -16,6 +16,7 @@ from lmdbstore.disk.last_state import last_state
 from lmdbstore.disk.raw_pages import NO_ROOT
 from lmdbstore.errors import InvalidEvent, StoreDamaged, StoreOpenError, shown
 from lmdbstore.records.layout import record_checksum
+from lmdbstore.records.named import NamedText, decode_named, name_of
 from lmdbstore.records.record import checksum_in, decode_one, record_in
 from lmdbstore.records.run import Run, positions
 from lmdbstore.records.salvage import salvaged
@@ -121,6 +122,18 @@ class DamagedFile:
             kept = self._live(key, value)
             if kept is not None:
                 yield kept
+
+    def named(self, name: bytes, kind: FindingKind) -> Iterator[NamedText]:
+        """Yield the named texts of a database that are what was written."""
+        if name not in self._trees:
+            self._leave_out(FindingKind.DATABASE, name.decode(), "it is missing")
+        for key, value in self._walk(name):
+            named = decode_named(value)
+            if named is not None:
+                yield named
+            else:
+                detail = f"that of {shown(name_of(key, value))} is not what was written"
+                self._leave_out(kind, name.decode(), detail)
 
     # -- live records -----------------------------------------------------------------------------
 

@@ -67,6 +67,10 @@ class FindingKind(StrEnum):
     """What is noted of the deleted events of a run is missing, wrong, or not about any run."""
     COMMIT_WRONG = "commit wrong"
     """A run's local ids in `commits` are missing or wrong, or an entry there has no run."""
+    CHECKPOINT_DAMAGED = "checkpoint damaged"
+    """A checkpoint is not what was written; `repair` leaves it out."""
+    CURSOR_DAMAGED = "cursor damaged"
+    """The state of a cursor is not what was written; `repair` leaves it out."""
     SEALED_WRONG = "sealed wrong"
     """The number of events in runs is missing or wrong."""
 

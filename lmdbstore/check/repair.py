@@ -52,7 +52,7 @@ class Repaired(NamedTuple):
     """The result of `repair`."""
 
     events: int  # in the repaired store
-    left_out: list[Finding]  # records and pages that could not be kept or read
+    left_out: list[Finding]  # records, checkpoints and pages that could not be kept or read
     old_file: str | None  # the path of the damaged file, if anything was left out
     new_identity: bool = False  # the identity of the store was lost, and it has a new one
 
@@ -70,9 +70,10 @@ def repair(
 
     A record is left out if it cannot be read, or does not agree with its checksum (a flipped bit),
     or if it is a live one that no index has, so that its event may have been deleted. Of a damaged
-    run all other records are kept. If anything is left out, the old file is kept in the folder, as
-    `damaged-<time in UTC>.mdb`. To see the records left out, copy it to a folder of its own as
-    `data.mdb`, and repair it there with `keep_changed`. The new store is sealed.
+    run all other records are kept. Checkpoints and the states of cursors are kept, except those
+    that do not agree with their checksums. If anything is left out, the old file is kept in the
+    folder, as `damaged-<time in UTC>.mdb`. To see the records left out, copy it to a folder of its
+    own as `data.mdb`, and repair it there with `keep_changed`. The new store is sealed.
 
     Args:
         path: The store's folder.

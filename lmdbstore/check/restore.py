@@ -1,7 +1,7 @@
-"""Writing the records of a damaged file into a new store, with the local ids that they had.
+"""Writing what is kept of a damaged file into a new store: records, checkpoints and cursors.
 
-Rules: a local id belongs to one record; another record that claims it gets a new one, at the end.
-Of two records with one id the first is kept.
+Rules: records keep their local ids. A local id belongs to one record; another record that claims it
+gets a new one, at the end. Of two records with one id the first is kept.
 """
 
 from __future__ import annotations
@@ -11,21 +11,29 @@ from typing import TYPE_CHECKING
 from lmdbstore.disk import format as fmt
 from lmdbstore.records.layout import record_checksum
 from lmdbstore.records.local_ids import LocalIds
+from lmdbstore.records.named import encode_named
 from lmdbstore.records.record import Row, Rows, TermKeys, encode, split_record
 from lmdbstore.write.change import Change
 from lmdbstore.write.save import Batch
 
+from .findings import FindingKind
 from .walk import pieces
 
 if TYPE_CHECKING:
     from lmdbstore.engine.session import Session
     from lmdbstore.errors import EventStoreException
+    from lmdbstore.records.named import NamedText
     from lmdbstore.write.transaction import WriteTransaction
 
     from .damaged_file import DamagedFile, Kept
     from .walk import Progress
 
 __all__ = ["Restore", "restore"]
+
+NAMED = [
+    (fmt.CHECKPOINTS, FindingKind.CHECKPOINT_DAMAGED),
+    (fmt.CURSORS, FindingKind.CURSOR_DAMAGED),
+]
 
 
 class _Identify(Change):
@@ -40,6 +48,23 @@ class _Identify(Change):
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
         txn.set(txn.databases.meta, fmt.IDENTITY, fmt.encode_identity(self._identity))
+        return None
+
+
+class _PutNamed(Change):
+    """Put named texts into a database."""
+
+    alone = True
+
+    def __init__(self, name: bytes, named: list[NamedText]) -> None:
+        """Put them into the database of this name."""
+        self._name = name
+        self._named = named
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        for named in self._named:
+            txn.set(getattr(txn.databases, self._name.decode()), named.key, encode_named(named))
         return None
 
 
@@ -122,6 +147,9 @@ def restore(source: DamagedFile, session: Session, progress: Progress | None) ->
 
     if source.identity is not None:
         session.write(_Identify(source.identity))
+    for name, kind in NAMED:
+        for some in pieces(source.named(name, kind), lambda named: len(named.text)):
+            session.write(_PutNamed(name, some))
     read = 0
     for piece in pieces(source.kept(), lambda kept: len(kept.record)):
         put(piece)

@@ -152,6 +152,19 @@ class EventView(ABC):
         ).close()
         return f"{type(self).__name__} does not say how it searches"
 
+    @abstractmethod
+    def checkpoint(self, name: str, *, timeout: Timeout = ...) -> str | None:
+        """Return the text that `save_many` has last stored under a name; None: there is none.
+
+        It is a read like `get`: it waits for a write that is under way, and `timeout` is as there.
+
+        Raises:
+            InvalidQuery: the name is not a string, or the timeout is invalid.
+            ReadBusy, StoreClosed: as `get` does.
+            EventReadException: the store could not be read, or the checkpoint differs from what
+                was written (`StoreDamaged`).
+        """
+
     def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
         """Return every flag with the number of events that carry it; `timeout` is as in `get`."""
         numbers: dict[str, int] = {}
@@ -209,13 +222,25 @@ class EventStore(EventView, Closable):
         """
 
     @abstractmethod
-    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
+    def save_many(
+        self,
+        events: Iterable[Event],
+        *,
+        checkpoint: tuple[str, str] | None = None,
+        timeout: Timeout = ...,
+    ) -> int:
         """Save all of the events, or none if any of them is wrong.
 
         Returns how many. `events` may be a generator; it is read to its end before anything is
         written, so it may itself read or write the store. Raises what `save` raises, and what the
         generator raises; if several events are wrong, for any one of them. `timeout` is as in
         `save`; it does not count the time in which the events are read.
+
+        `checkpoint` is a name and a text, which takes the place of the former text of that name.
+        It is saved with the events: visible and durable as they are, and not if none is saved; an
+        empty batch saves it alone. A program that notes there how far it has read its input reads
+        `checkpoint(name)` when it starts again, and neither loses nor repeats an event.
+        InvalidQuery: it is not such a pair; nothing was read or written.
         """
 
     @abstractmethod

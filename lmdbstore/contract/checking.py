@@ -19,7 +19,15 @@ from .event import Event, members
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Columns", "checked", "checked_all", "checked_columns", "checked_id"]
+__all__ = [
+    "Columns",
+    "checked",
+    "checked_all",
+    "checked_checkpoint",
+    "checked_columns",
+    "checked_id",
+    "checked_name",
+]
 
 
 def checked(event: object) -> Event:
@@ -199,6 +207,32 @@ def checked_id(event_id: object) -> str:
     if isinstance(event_id, uuid.UUID):
         return str(event_id)
     raise InvalidQuery(f"event_id: {shown(event_id)} is not a string; pass the event's id")
+
+
+def checked_name(name: object) -> str:
+    """Return the name of a checkpoint, for looking it up; raises InvalidQuery."""
+    if not isinstance(name, str):
+        raise InvalidQuery(f"name: {shown(name)} is not a string; pass the checkpoint's name")
+    return str.__str__(name)
+
+
+def checked_checkpoint(checkpoint: object) -> tuple[str, str] | None:
+    """Return a checkpoint that can be stored: its name and its text; None if there is none.
+
+    Raises:
+        InvalidQuery: it is something else. So a caller who catches InvalidEvent, to leave out
+            invalid events, does not catch this.
+    """
+    if checkpoint is None:
+        return None
+    remedy = "give a pair of strings: a name that is not empty, and a text"
+    if not isinstance(checkpoint, tuple) or len(checkpoint) != 2 or not checkpoint[0]:  # noqa: PLR2004
+        raise InvalidQuery(f"checkpoint: {shown(checkpoint)} cannot be stored; {remedy}")
+    try:
+        name, text = (_text("checkpoint", part) for part in checkpoint)
+    except InvalidEvent as error:
+        raise InvalidQuery(*error.args) from None
+    return name, text
 
 
 def _refuse(field: str, value: object, remedy: str) -> NoReturn:

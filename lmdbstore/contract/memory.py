@@ -2,8 +2,8 @@
 
 It is the oracle for the tests of the LMDB store, and a fake for the tests of programs that use a
 store. So it is written to be obviously correct, and no part of it is written for speed. Nothing is
-shared with the caller: events are copied on their way in and out. A write replaces the list, so it
-is visible as a whole, and a read needs no lock.
+shared with the caller: events are copied on their way in and out. A write replaces the whole state,
+so it is visible as a whole, and a read needs no lock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lmdbstore.errors import DuplicateEvent, EventNotFound, shown
 from lmdbstore.threads.run_locked import run_locked
 
 from .api import EventStore
-from .checking import checked_all, checked_id
+from .checking import checked_all, checked_checkpoint, checked_id, checked_name
 from .query import Position, Query
 from .query_view import QueryView
 from .search import Page, Search
@@ -41,14 +41,19 @@ class _Entry(NamedTuple):
     event: Event
 
 
+class _State(NamedTuple):
+    entries: tuple[_Entry, ...] = ()  # sorted by position
+    checkpoints: dict[str, str] = {}  # noqa: RUF012  never changed
+
+
 class _MemoryView(QueryView):
-    """Entries sorted by position; a lookup scans all of them."""
+    """One state; a lookup scans all entries."""
 
     _when_closed = "the snapshot is closed; take a new one"
 
-    def __init__(self, entries: Iterable[_Entry] = ()) -> None:
+    def __init__(self, state: _State = _State()) -> None:  # noqa: B008  never changed
         super().__init__()
-        self._entries = tuple(entries)
+        self._state = state
 
     @overload
     def get(self, event_id: str | UUID, *, timeout: Timeout = ...) -> Event: ...
@@ -66,6 +71,12 @@ class _MemoryView(QueryView):
             raise EventNotFound(f"there is no event with the id {shown(wanted)}")
         return default
 
+    def checkpoint(self, name: str, *, timeout: Timeout = ...) -> str | None:
+        self._deadline(timeout)
+        wanted = checked_name(name)
+        self._check_open()
+        return self._state.checkpoints.get(wanted)
+
     def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
         return dict(sorted(super().flags(timeout=timeout).items()))
 
@@ -80,7 +91,7 @@ class _MemoryView(QueryView):
 
     def _all(self) -> tuple[_Entry, ...]:
         self._check_open()
-        return self._entries
+        return self._state.entries
 
     def _matching(self, query: Query) -> list[_Entry]:
         found = [entry for entry in self._all() if _matches(query, entry)]
@@ -123,13 +134,20 @@ class MemoryEventStore(_MemoryView, EventStore):
     def save(self, event: Event, *, timeout: Timeout = ...) -> None:
         self.save_many([event], timeout=timeout)
 
-    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
+    def save_many(
+        self,
+        events: Iterable[Event],
+        *,
+        checkpoint: tuple[str, str] | None = None,
+        timeout: Timeout = ...,
+    ) -> int:
         self._deadline(timeout)
+        noted = checked_checkpoint(checkpoint)
         new = list(checked_all(events))
-        run_locked(self._writing, self._add, new)
+        run_locked(self._writing, self._add, new, noted)
         return len(new)
 
-    def _add(self, new: list[Event]) -> None:
+    def _add(self, new: list[Event], noted: tuple[str, str] | None) -> None:
         entries = list(self._all())
         taken = {entry.event.id for entry in entries}
         for local_id, event in enumerate(new, self._next_local_id):
@@ -138,7 +156,8 @@ class MemoryEventStore(_MemoryView, EventStore):
             taken.add(event.id)
             entries.append(_Entry(Position(event.timestamp, local_id), event))
         self._next_local_id += len(new)
-        self._entries = tuple(sorted(entries, key=attrgetter("position")))
+        checkpoints = dict([*self._state.checkpoints.items(), *([noted] if noted else [])])
+        self._state = _State(tuple(sorted(entries, key=attrgetter("position"))), checkpoints)
 
     def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
         self._deadline(timeout)
@@ -147,11 +166,13 @@ class MemoryEventStore(_MemoryView, EventStore):
 
     def _remove(self, event_id: str) -> None:
         self.get(event_id)
-        self._entries = tuple(entry for entry in self._entries if entry.event.id != event_id)
+        kept = tuple(entry for entry in self._all() if entry.event.id != event_id)
+        self._state = self._state._replace(entries=kept)
 
     def snapshot(self, *, timeout: Timeout = ...) -> QueryView:
         self._deadline(timeout)
-        return self._track(_MemoryView(self._all()))
+        self._check_open()
+        return self._track(_MemoryView(self._state))
 
     def close(self, *, timeout: Timeout = ...) -> None:
         self._deadline(timeout)

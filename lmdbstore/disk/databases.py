@@ -59,6 +59,8 @@ class Databases(NamedTuple):
     summaries: Database
     dead: Database
     commits: Database
+    checkpoints: Database
+    cursors: Database
     meta: Database
 
 

@@ -15,6 +15,8 @@ A store is a folder. `data.mdb` and `lock.mdb` are LMDB's. `barrier` is our own 
 | `summaries`    | end of a run             | a summary of the run           |                   |
 | `dead`         | end of a run             | a bitmap of deleted events     |                   |
 | `commits`      | a run's highest local id | its lowest local id, its end   |                   |
+| `checkpoints`  | text key of its name     | a named text                   |                   |
+| `cursors`      | text key of its name     | a named text                   |                   |
 | `meta`         | `format`, `next`, …      | numbers: see below             |                   |
 
 **Numbers** are unsigned, 8 bytes, big-endian, unless something else is said.
@@ -86,6 +88,13 @@ leaves the deleted events out.
 **Commits**: with the local ids of live events, this gives the events after a commit in the order of
 commits: they are in the runs from the first one on whose highest local id is not below.
 
+**Named text**: a checksum over the rest, as for a live record; how many bytes the name takes, a
+number; the name and the text, in UTF-8. A name is not empty. A checkpoint is what a program notes
+in the transaction of a change, such as how far it has read its input. The text of a cursor is its
+state. Neither can be rebuilt from records. The checkpoint "log" with the text "line 7":
+
+    cbf77f1b00000000000000036c6f676c696e652037
+
 **Meta**: `format` is the version, a checked number; `next` is the next local id; `sealed` is how
 many events are in runs and not deleted. `identity` is 16 random bytes, and their checksum: they are
 made with the store, and kept when it is compacted or repaired. A backup is another store, with an
@@ -154,7 +163,9 @@ from .keys import (
 )
 
 __all__ = [
+    "CHECKPOINTS",
     "COMMITS",
+    "CURSORS",
     "DEAD",
     "FIRST_KEY",
     "FORMAT",
@@ -217,5 +228,6 @@ VERSION = 6
 LIVE, RUNS, IDS, DEAD, COMMITS = b"live", b"runs", b"ids", b"dead", b"commits"
 POSTINGS, RUN_POSTINGS, TOTALS = b"postings", b"run_postings", b"totals"
 SUMMARIES, META = b"summaries", b"meta"
+CHECKPOINTS, CURSORS = b"checkpoints", b"cursors"
 FORMAT, IDENTITY, NEXT, SEALED = b"format", b"identity", b"next", b"sealed"  # the keys of META
 TRANSACTION = b"transaction"  # next to the names of the databases

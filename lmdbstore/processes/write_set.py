@@ -13,7 +13,8 @@ the write set, begins its transaction, and does not wait if the write cannot cha
 
 Every other read waits as before; so does every read beside a write that publishes `EVERYTHING`,
 because it does not know its events. A write set may say too much, and never too little. It is about
-events: where their records lie, live or in a run, may change without being in it.
+events: where their records lie, live or in a run, may change without being in it. A checkpoint is
+not in it either, so a read of one waits for every write.
 
 Why this is correct
 -------------------

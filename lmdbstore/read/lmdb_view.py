@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from lmdbstore.contract.checking import checked_id
+from lmdbstore.contract.checking import checked_id, checked_name
 from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import next_local_id, number_of_events
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
+from lmdbstore.records.named import decode_named
 
 from .executor import Executor
 from .one import event_at
@@ -70,6 +71,11 @@ class LMDBView(QueryView):
         wanted = checked_id(event_id)
         found = self._begin(lambda txn, databases: _key(txn, databases, wanted), None, wanted)
         return found is not None
+
+    def checkpoint(self, name: str, *, timeout: Timeout = ...) -> str | None:
+        wait = None if timeout is ... else self._deadline(timeout)
+        wanted = checked_name(name)
+        return self._begin(lambda txn, databases: _checkpoint(txn, databases, wanted), wait)
 
     def __len__(self) -> int:
         """Return the number of events; O(1)."""
@@ -140,6 +146,15 @@ def _found(txn: Transaction[Any], databases: Databases, event_id: str) -> Event 
     if event.id != event_id:
         raise StoreDamaged(f"the id {shown(event_id)} leads to the event {shown(event.id)}")
     return event
+
+
+def _checkpoint(txn: Transaction[Any], databases: Databases, name: str) -> str | None:
+    """Return the text of a checkpoint, checked; None if there is none with this name."""
+    value = txn.get(fmt.text_key(name), db=databases.checkpoints)
+    found = None if value is None else decode_named(bytes(value))
+    if value is not None and (found is None or found.name != name):
+        raise StoreDamaged(f"the checkpoint {shown(name)} is not what was written")
+    return None if found is None else found.text
 
 
 def _numbers(

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import pytest
 
-_TOPICS = ("closing", "events", "helpers", "paging", "queries", "saving", "sharing")
+_TOPICS = ("checkpoints", "closing", "events", "helpers", "paging", "queries", "saving", "sharing")
 # Failing asserts in these modules then show the compared values, as in a test file.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
+from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
 from .events import EventContract  # noqa: E402
 from .paging import PagingContract  # noqa: E402
@@ -38,6 +39,7 @@ __all__ = ["EventStoreContract"]
 
 class EventStoreContract(
     SavingContract,
+    CheckpointContract,
     EventContract,
     QueryContract,
     PagingContract,

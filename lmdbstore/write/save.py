@@ -18,6 +18,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.errors import DuplicateEvent, shown
 from lmdbstore.processes.write_set import all_added, one_added, united
 from lmdbstore.records.events import new_events
+from lmdbstore.records.named import NamedText, encode_named
 from lmdbstore.records.record import Rows, TermKeys, decode_headers, encode, encode_all
 
 from .change import Change
@@ -142,7 +143,7 @@ def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreExcept
 
 
 class SaveMany(Change):
-    """Save many events, all or none.
+    """Save many events and a checkpoint, all or nothing.
 
     They are written batch by batch in one transaction. A written batch is released, because its
     dirty pages take its place in memory. So this can be applied only once, except in a map that
@@ -151,8 +152,9 @@ class SaveMany(Change):
 
     alone = True
 
-    def __init__(self, events: Iterable[object]) -> None:
+    def __init__(self, events: Iterable[object], checkpoint: tuple[str, str] | None = None) -> None:
         """Check and encode the events; raises InvalidEvent and DuplicateEvent."""
+        self._checkpoint = None if checkpoint is None else NamedText(*checkpoint)
         self._batches: deque[Batch] = deque()
         self.number = 0
         seen: set[bytes] = set()
@@ -175,6 +177,9 @@ class SaveMany(Change):
                 raise _duplicate(decode_headers([batch.rows.headers[taken]]).ids[0])
             place_or_keep(txn, batch.events(keys))
             txn.next_local_id += len(keys)
+        if self._checkpoint is not None:
+            value = encode_named(self._checkpoint)
+            txn.set(txn.databases.checkpoints, self._checkpoint.key, value)
         return None
 
     def _each(self, *, keep: bool) -> Iterator[Batch]:

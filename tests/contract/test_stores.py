@@ -61,6 +61,9 @@ class MinimalView(EventView):
     def get(self, *arguments: Any, **named: Any) -> Any:
         return self._view.get(*arguments, **named)
 
+    def checkpoint(self, name: str, *, timeout: Timeout = ...) -> str | None:
+        return self._view.checkpoint(name, timeout=timeout)
+
     def search(
         self,
         ts_start: float | None = None,
@@ -89,8 +92,8 @@ class MinimalStore(MinimalView, EventStore):
     def save(self, event: Event, *, timeout: Timeout = ...) -> None:
         self._view.save(event, timeout=timeout)
 
-    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
-        return self._view.save_many(events, timeout=timeout)
+    def save_many(self, events: Iterable[Event], **named: Any) -> int:
+        return self._view.save_many(events, **named)
 
     def delete(self, event_id: Any, *, timeout: Timeout = ...) -> None:
         self._view.delete(event_id, timeout=timeout)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from lmdbstore.contract.types import Timeout
     from lmdbstore.ingest.report import Report
 
 MTIME = 1_700_000_000.0
@@ -235,7 +234,7 @@ class Racing(MemoryEventStore):
         super().__init__()
         self.refusals = 0
 
-    def save_many(self, events: Iterable[Event], *, timeout: Timeout = ...) -> int:
+    def save_many(self, events: Iterable[Event], **named: Any) -> int:
         events = list(events)
         if any(event.content == "5" for event in events):
             self.refusals += 1
@@ -243,7 +242,7 @@ class Racing(MemoryEventStore):
         if self.refusals == 2 and "9" not in contents(self):
             super().save_many([event for event in events if event.content == "9"])
             raise DuplicateEvent("too late")
-        return super().save_many(events, timeout=timeout)
+        return super().save_many(events, **named)
 
 
 def test_the_valid_events_of_a_refused_batch_are_saved(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lmdbstore.contract.checking import checked
 from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.signature import holds
 from lmdbstore.records.layout import digest, record_checksum
+from lmdbstore.records.named import decode_named
 from lmdbstore.records.pack import bitmap, directory_of, pack
 from lmdbstore.records.record import TermKeys, checked_record, decode
 from lmdbstore.records.run import Run, positions
@@ -59,6 +60,8 @@ class _Found(NamedTuple):
     summaries: Any
     dead: Any
     commits: Any
+    checkpoints: Any
+    cursors: Any
     meta: Any
 
 
@@ -81,6 +84,10 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
     totals = {term: fmt.decode_number(total) for term, total in found.totals}
     assert Counter(totals) == expected.totals, "the totals and the runs differ"
     assert dict(found.commits) == expected.commits, "commits and the runs differ"
+    for key, value in found.checkpoints + found.cursors:
+        named = decode_named(value)
+        assert named is not None, f"{key!r} has no named text"
+        assert named.key == key
     meta = dict(found.meta)
     assert meta[fmt.SEALED] == fmt.encode_number(expected.sealed)
     assert len(meta[fmt.NEXT]) == len(fmt.NO_LOCAL_ID)

@@ -27,6 +27,7 @@ def filled(store: LMDBEventStore) -> None:
     """Save the events that every store has."""
     for event in OLD:
         store.save(event)
+    store.save_many([], checkpoint=("log", "before"))
 
 
 def _refused(store: LMDBEventStore) -> None:
@@ -40,6 +41,8 @@ WRITES: dict[str, Callable[[LMDBEventStore], object]] = {
     "save_many, large": lambda store: store.save_many(
         NEW._replace(id=f"new {n}" if n else "new", timestamp=100.0 + n % 2) for n in range(MANY)
     ),
+    "save_many, checkpoint": lambda store: store.save_many([NEW], checkpoint=("log", "after")),
+    "checkpoint": lambda store: store.save_many([], checkpoint=("log", "after")),
     "delete": lambda store: store.delete("old 2"),
     "refused save": _refused,
     "purge": lambda store: store.purge(before=1.5),
@@ -67,6 +70,7 @@ OF_ALL: Read = {
     "count": lambda store: store.count(),
     "search": _ids,
     "newest": lambda store: _ids(store, order="desc", limit=3),
+    "checkpoint": lambda store: store.checkpoint("log"),
 }
 OF_ONE: Read = {
     "get old": lambda store: store.get("old 3"),
@@ -105,6 +109,8 @@ WAITS: dict[str, set[str]] = {
     "save": _OF_NEW,
     "save_many": _OF_NEW,
     "save_many, large": {*_OF_NEW, "get absent", "get empty"},  # its ids are too many
+    "save_many, checkpoint": _OF_NEW,
+    "checkpoint": {*READS},
     "delete": {*OF_ALL, *OF_SOME, *OF_THE_NEW, "get deleted"},  # only the id is known
     # The event is there, and stays: only searches that it would match, if it were saved, wait.
     "refused save": {*OF_ALL, *OF_SOME} - {"future", "both flags"},
