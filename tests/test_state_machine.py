@@ -125,6 +125,7 @@ OPTIONS = st.fixed_dictionaries(
         "durability": st.sampled_from(["none", "full"]),
     }
 )
+NAMES = st.sampled_from(["log", "w" * 600])  # of checkpoints
 SIDES = st.sampled_from(["here", "there"])
 PICK = st.integers(0, 1_000)
 
@@ -204,6 +205,10 @@ class Machine(RuleBasedStateMachine):
         events.insert(pick % (len(events) + 1), event._replace(id="wrong")._replace(**wrong))
         assert self.write(side, "save_many", events) == "InvalidEvent"
 
+    @rule(side=SIDES, events=BATCHES, name=NAMES, text=st.sampled_from(CONTENTS))
+    def save_with_a_checkpoint(self, side: str, events: list[Event], name: str, text: str) -> None:
+        self.write(side, "save_noted", (events, (name, text)))
+
     @rule(side=SIDES, event_id=st.sampled_from(IDS))
     def delete(self, side: str, event_id: str) -> None:
         if self.write(side, "delete", event_id) is None:
@@ -230,6 +235,10 @@ class Machine(RuleBasedStateMachine):
         event = self.ask("get_or_none", view, event_id)
         assert self.ask("get", view, event_id) == (event or "EventNotFound")
         assert self.ask("contains", view, event_id) is (event is not None)
+
+    @rule(pick=PICK, name=NAMES)
+    def checkpoint(self, pick: int, name: str) -> None:
+        self.ask("checkpoint", self.a_view(pick), name)
 
     @rule(pick=PICK, conditions=CONDITIONS)
     def search(self, pick: int, conditions: dict[str, Any]) -> None:

@@ -38,6 +38,8 @@ class StoreStatistics(NamedTuple):
     live: int  # events that have a record of their own
     runs: int  # packed events: so many values hold all others
     databases: dict[str, int]  # bytes in the pages of each database
+    checkpoints: int = 0
+    cursors: int = 0
     file_bytes: int = 0  # size of the data file, free pages included
     map_bytes: int = 0  # the size that it may grow to
     map_used: int = 0  # bytes of the map that have ever been used: the file cannot be smaller
@@ -93,6 +95,8 @@ def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:
         txn.stat(databases.live)["entries"],
         txn.stat(databases.runs)["entries"],
         bytes_in_use(txn, databases),
+        txn.stat(databases.checkpoints)["entries"],
+        txn.stat(databases.cursors)["entries"],
     )
 
 

@@ -57,6 +57,7 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
         ("flags", stats.flags),
     ]
     rows += [(f"flag:{_one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
+    rows += [("checkpoints", stats.checkpoints), ("cursors", stats.cursors)]
     rows += [(f"bytes:{name}", size) for name, size in stats.databases.items()]
     rows += [
         ("file_bytes", stats.file_bytes),

@@ -32,5 +32,9 @@ def test_figures_are_over_live_events_and_runs(
         store.delete(name)
     assert figures(store) == (46, 1.0, 46.0, 4, 0, 3)
     assert store.stats().flags == len(store.flags())
+    assert (store.stats().checkpoints, store.stats().cursors) == (0, 0)
+    for name in ("one", "two", "two"):
+        store.save_many([], checkpoint=(name, ""))
+    assert (store.stats().checkpoints, store.stats().cursors) == (2, 0)
     store.purge(max_events=0)
     assert figures(store) == (0, None, None, 0, 0, 0)

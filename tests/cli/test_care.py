@@ -102,6 +102,19 @@ def test_repair_reports_the_kept_events_and_the_losses(db: Path) -> None:
     assert out.splitlines()[-1].endswith(next(n for n in os.listdir(db) if n.startswith("damaged")))
 
 
+def test_verify_and_repair_name_a_damaged_checkpoint(db: Path) -> None:
+    with LMDBEventStore(db) as store:
+        store.save_many([], checkpoint=("import of x.log", "line 7"))
+    data = (db / "data.mdb").read_bytes()
+    (db / "data.mdb").write_bytes(data.replace(b"x.logline 7", b"x.logline 8"))
+    named = "checkpoint damaged in checkpoints: that of 'import of x.log' is not what was written\n"
+    for command in ("verify", "repair"):
+        status, out, error = run(command, "--db", db)
+        assert (status, error) == (1, "")
+        assert out.startswith(named)
+    assert "\n100 events kept; 1 finding " in out
+
+
 def test_backup_copies_the_store_and_overwrites_nothing(db: Path, tmp_path: Path) -> None:
     status, out, error = run("backup", "--db", db, tmp_path / "copy")
     assert (status, error) == (0, "")

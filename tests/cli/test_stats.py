@@ -42,6 +42,7 @@ def test_stats_works_for_unusual_stores(path: Path) -> None:
     assert re.search(r"^oldest +-100000000000.0$", out, re.MULTILINE)
     assert re.search(r"^live +2\nruns +0\nflags ", out, re.MULTILINE)
     assert out.count("flag:") == 10
+    assert re.search(r"^checkpoints +0\ncursors +0\nbytes:", out, re.MULTILINE)
     assert re.search(r"^flag:two\\x20words +2$", out, re.MULTILINE)
     status, shown = on_terminal("stats", "--db", path)
     assert status == 0

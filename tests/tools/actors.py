@@ -77,6 +77,10 @@ class Actor:
         number: int = self.store.save_many(iter(events))
         return number
 
+    def save_noted(self, noted: tuple[list[Event], tuple[str, str]]) -> int:
+        number: int = self.store.save_many(iter(noted[0]), checkpoint=noted[1])
+        return number
+
     def delete(self, event_id: str) -> None:
         self.store.delete(event_id)
 
@@ -92,6 +96,9 @@ class Actor:
 
     def contains(self, view: int | None, event_id: str) -> bool:
         return event_id in self.views[view]
+
+    def checkpoint(self, view: int | None, name: str) -> str | None:
+        return self.views[view].checkpoint(name)
 
     def length(self, view: int | None) -> int:
         return len(self.views[view])
