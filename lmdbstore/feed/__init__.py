@@ -1,0 +1,1 @@
+"""The feed: events in the order of commits."""
