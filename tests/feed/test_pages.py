@@ -158,7 +158,7 @@ def play(store: LMDBEventStore, commands: list[tuple[Any, ...]]) -> None:
     assert_indexes_agree(store)
 
 
-@examples(150)
+@examples(60)
 @given(st.lists(COMMANDS, max_size=40))
 def test_each_event_is_given_once_in_the_order_of_commits(commands: list[tuple[Any, ...]]) -> None:
     with (
