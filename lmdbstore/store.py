@@ -67,17 +67,21 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
     `timeout`, in seconds, bounds this: that of the call, or else that of the store; None is no
     limit, and 0 does not wait. The call then raises `StoreBusy`, which names the process. It does
     not bound the call's own work, such as the flush. `close` has it too, and the end of a `with`
-    block that of the store. A fork cannot be refused, so it has none: it waits until no thread of
-    the process is inside LMDB, or opens or compacts a store. With `"snapshot"` only writes wait for
-    a writer. If another process is writing when such a store is opened, its file is opened for
-    reading only until the first write; that is refused while a snapshot of this process is open.
+    block that of the store. Closing a snapshot or a search does not wait. With `"snapshot"` only
+    writes wait for a writer. If another process is writing when such a store is opened, its file is
+    opened for reading only until the first write; that is refused while a snapshot of this process
+    is open.
 
     Found: every write, and reads at least once a second, check that the path still leads to the
     store. If it was renamed, replaced or removed, they raise `StoreMoved`. If it is put back, the
     store works again.
 
     A store pickles as its path and options, and opens when it is unpickled. After `fork` the child
-    opens the folder for itself at its first call; the child cannot use the parent's snapshots.
+    opens the folder for itself at its first call; the child cannot use the parent's snapshots. A
+    fork waits until no thread of the process is inside LMDB, or opens or compacts a store. It
+    cannot be refused: so it waits for the smallest `timeout` of the open stores, at least a second,
+    and then goes on. If a thread was in a store at that moment, the child cannot use that store,
+    and its calls raise `StoreOpenError`; the parent is not concerned.
     """
 
     def __init__(  # noqa: PLR0913
@@ -261,7 +265,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         """
         deadline = self._session.deadline(timeout)
         self._session.end()  # first: what is under way then ends at its next page
-        self._end(deadline)
+        self._end()
         self._session.close(deadline)
 
     def __repr__(self) -> str:

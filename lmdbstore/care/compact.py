@@ -8,6 +8,7 @@ data file is the complete old one or the complete new one.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.files import check_space, remove_temporary, temporary_folder
@@ -15,7 +16,7 @@ from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.registry import renamed
 from lmdbstore.errors import EventWriteException, StoreClosed, WriteBusy, shown
-from lmdbstore.processes.waits import THREAD, busy
+from lmdbstore.processes.waits import FIRST_WAIT, THREAD, busy
 from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.run_locked import run_within
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
 
 __all__ = ["Compacted", "compact_in_place"]
+
+MOMENT = 0.05  # seconds; how long other threads are kept from forking while this waits
 
 
 class Compacted(NamedTuple):
@@ -65,7 +68,7 @@ def _compacted(
 
     def work() -> None:
         try:
-            environment.barrier.lock(deadline)
+            environment.barrier.lock(deadline.moment(MOMENT))
             with environment.presence.alone():
                 sizes.append(_exchange(session, environment, total, progress))
         finally:
@@ -82,7 +85,14 @@ def _compacted(
             unknown=THREAD,
         )
 
-    run_within(process_lock(), deadline, refusal, _while_idle, environment, work, deadline)
+    while not sizes:
+        # While it waits for others, this process can fork, and open and close other stores.
+        try:
+            run_within(process_lock(), deadline, refusal, _while_idle, environment, work, deadline)
+        except WriteBusy:
+            if not deadline.left:
+                raise
+            time.sleep(FIRST_WAIT)
     return sizes[0]
 
 
@@ -91,7 +101,7 @@ def _while_idle(environment: Environment, work: Callable[[], None], deadline: De
         raise StoreClosed("the store is closed; open it again")
     environment.check_none_held()
     try:
-        environment.writer.while_idle(work, deadline)
+        environment.writer.while_idle(work, deadline.moment(MOMENT))
     finally:
         try:
             renamed(environment)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
 from lmdbstore.errors import StoreClosed
-from lmdbstore.threads.deadline import FOREVER, Deadline
+from lmdbstore.threads.deadline import Deadline
 from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
@@ -60,17 +60,13 @@ class QueryView(EventView, Closable):
         self._opened.add(ref(opened, self._opened.discard))
         return opened
 
-    def _end(self, deadline: Deadline = FOREVER) -> None:
-        """Close the view and what was opened on it.
-
-        Raises:
-            StoreBusy: another thread used what was opened until the deadline; call it again.
-        """
+    def _end(self) -> None:
+        """Close the view and what was opened on it; waits for no thread that uses it."""
         for item in self._opening.run(self._close_to_new):
             if isinstance(item, Search):
-                item.stop(self._no_page, deadline)
+                item.stop(self._no_page)
             else:
-                item._end(deadline)  # noqa: SLF001  a view of this class
+                item._end()  # noqa: SLF001  a view of this class
 
     def _close_to_new(self) -> list[Search | QueryView]:
         """Refuse to open more on this view; return what is open."""

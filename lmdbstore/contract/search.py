@@ -2,7 +2,8 @@
 
 Rules: a page is a list of events that was read at once; nothing is held open between two pages. The
 list's own iterator, in C, gives the events of a page, and several threads may share it. Only one
-thread at a time opens the next page.
+thread at a time opens the next page. Stopping a search waits for no thread: one that is opening a
+page then drops it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from operator import length_hint
 from typing import TYPE_CHECKING, NoReturn
 
 from lmdbstore.errors import EventReadException
-from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.fork_lock import ForkLock
 from lmdbstore.threads.reentry import reentry
 
-from .closing import Closable, closing_busy
+from .closing import Closable
 
 if TYPE_CHECKING:
     from .event import Event
@@ -113,25 +113,18 @@ class Search(Iterator["Event"], Closable):
         """Give no more events. Calling it again does nothing."""
         self.stop(None)
 
-    def stop(
-        self, next_page: Callable[[], Page | None] | None, deadline: Deadline = FOREVER
-    ) -> None:
+    def stop(self, next_page: Callable[[], Page | None] | None) -> None:
         """Drop the events that were not given, and continue with `next_page` (for stores).
 
         A search that is at its end stays there.
-
-        Raises:
-            StoreBusy: another thread opened a page until the deadline.
         """
-        refusal = partial(closing_busy, "a search", deadline, "another thread that reads it")
-        self._opening.run_within(deadline, refusal, self._stop, next_page)
-
-    def _stop(self, next_page: Callable[[], Page | None] | None) -> None:
+        # No call comes between this check and the assignment, nor where `_open_pages` does the
+        # same: the interpreter switches threads, and runs signal handlers, in calls and loops only.
         if self._next_page is None:
             return
+        self._next_page = next_page
         page = self._page
         self._reached = self._position()
-        self._next_page = next_page
         self._page = Page([], _nowhere)
         page.events.clear()  # ends every iterator that still reads the page
 
@@ -159,7 +152,7 @@ class Search(Iterator["Event"], Closable):
             # `next_page` has advanced when it returns a page, so nothing may come in between.
             page = next_page()
             if self._next_page is not next_page:
-                continue  # a signal handler stopped the search
+                continue  # another thread, or a signal handler, stopped the search: see `stop`
             if page is None:
                 self._next_page = None
             else:

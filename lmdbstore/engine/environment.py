@@ -233,8 +233,11 @@ class Environment(OpenFile):
             self.presence.forget()
         return self.is_lost
 
-    def abandon(self) -> None:
+    def abandon(self, *, usable: bool = True) -> None:
         """Release, in a forked child, everything that belongs to the parent.
+
+        If a thread of the parent was inside LMDB, its environment is not `usable`, and stays open:
+        closing it would wait for that thread.
 
         Closing an environment ends its read transactions in the reader table, which the parent
         shares. So the child drops them first: py-lmdb does not end a parent's transaction.
@@ -245,5 +248,8 @@ class Environment(OpenFile):
         self.barrier.abandon(lost=lost)
         self.marks.abandon()
         self.presence.abandon()
+        if not usable:
+            _lost.append(self.lmdb)
+            return
         with contextlib.suppress(lmdb.Error):  # the file is the parent's; the child releases it
             self._close_lmdb(lost=lost)

@@ -1,25 +1,23 @@
 """A read transaction that stays open across the caller's code, for a snapshot.
 
 Rules: one thread at a time uses it. It ends by `end`, with its environment, when another process
-gives the store a larger map, and in a forked child.
+gives the store a larger map, and in a forked child. Ending it never waits: it drops a reference,
+and a thread that is reading holds another one, which it drops when it leaves LMDB.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
-from lmdbstore.contract.closing import Closable, closing_busy
+from lmdbstore.contract.closing import Closable
 from lmdbstore.disk.lmdb_errors import read_error
 from lmdbstore.errors import EventReadException, StoreClosed
-from lmdbstore.threads.deadline import FOREVER, Deadline
-from lmdbstore.threads.run_locked import run_locked, run_within
+from lmdbstore.threads.run_locked import run_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from lmdbstore.disk.databases import Databases
     from lmdbstore.opening.place import Place
     from lmdbstore.processes.snapshot_notes import Note
+    from lmdbstore.threads.deadline import Deadline
     from lmdbstore.threads.gate import Gate
 
 __all__ = ["HeldTransaction"]
@@ -85,14 +84,15 @@ class HeldTransaction(Closable):
         return self.read(work)
 
     def _inside(self, work: Callable[[lmdb.Transaction[bytes], Databases], T]) -> T:
+        txn, databases = self.txn, self._databases  # before the check: it is dropped after `end`
         self.check_held()
-        if self.txn is None or self._databases is None:
+        if txn is None or databases is None:
             raise EventReadException(
                 f"the snapshot of {self._path!r} was ended, because another process gave the "
                 "store a larger map; take a new one"
             )
         try:
-            return work(self.txn, self._databases)
+            return work(txn, databases)
         except lmdb.Error as error:
             raise read_error(error) from error
 
@@ -110,19 +110,15 @@ class HeldTransaction(Closable):
         """Let every later read raise StoreClosed."""
         self._ended = True
 
-    def close(self, deadline: Deadline = FOREVER) -> None:
+    def close(self) -> None:
         """End the transaction, so that its pages may be used again. A second call does nothing.
 
-        Raises:
-            StoreBusy: another thread read it until the deadline.
+        It does not wait: if another thread reads it, the transaction ends with that read.
         """
         self.end()
         if self._pid == os.getpid():
-            what = f"a snapshot of {self._path!r}"
-            refusal = partial(closing_busy, what, deadline, "another thread that reads it")
-            with suppress(StoreClosed):
-                self._gate.run(run_within, self._using, deadline, refusal, self.drop)
+            self.drop()
 
     def drop(self) -> None:
-        """Drop the transaction; all other threads are kept out of LMDB."""
+        """Drop the transaction. That needs no gate, as the interpreter's lock is held meanwhile."""
         self.note = self.txn = None

@@ -12,8 +12,9 @@ Each step prevents one failure, and later steps rely on it:
    a lock on the barrier, exclude processes that use other files.
 7. Its databases are opened for writing, while no other process writes.
 
-No other thread can open a store, and the process cannot fork, until that is done: so it does not
-wait for the write of another process. If one goes on, the file is opened for reading only, and the
+No other thread can open a store, and the process cannot fork, until that is done: so it waits for
+others only for a moment, gives way, and begins again. For the write of another process it does not
+wait at all: if one goes on, the file is opened for reading only, and the
 environment becomes a writer later (`OpenFile.become_writer`): for strict consistency before the
 opening returns, and otherwise at the first write.
 """
@@ -40,6 +41,7 @@ from lmdbstore.disk.rights import mend, rights_of, same_rights
 from lmdbstore.errors import (
     EventWriteException,
     InvalidOption,
+    OpenBusy,
     StoreClosed,
     StoreOpenError,
     WriteBusy,
@@ -53,6 +55,7 @@ from lmdbstore.processes.marks import Marks
 from lmdbstore.processes.opening_lock import opening_busy, opening_lock
 from lmdbstore.processes.presence import Presence, in_use
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
+from lmdbstore.processes.waits import FIRST_WAIT
 from lmdbstore.threads import forking
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_within
@@ -130,19 +133,18 @@ def open_environment(  # noqa: PLR0913
         InvalidOption: it is open in this process with another option.
         OpenBusy: others opened it, or wrote and `wait` is for writers, until the deadline.
     """
-    folder = StoreFolder(path)
-    environment = run_within(
-        forking.process_lock(),
-        wait.deadline,
-        partial(opening_busy, folder, wait.deadline, in_process=True),
-        _open_or_share,
-        folder,
-        options,
-        user,
-        wait,
-        create,
-        mode,
-    )
+    folder, deadline = StoreFolder(path), wait.deadline
+    refusal = partial(opening_busy, folder, deadline, in_process=True)
+    environment = None
+    while environment is None:
+        moment = wait._replace(deadline=deadline.moment(MOMENT))
+        work = partial(_open_or_share, folder, options, user, moment, create, mode)
+        try:
+            environment = run_within(forking.process_lock(), deadline, refusal, work)
+        except OpenBusy:
+            if not deadline.left:
+                raise
+            time.sleep(FIRST_WAIT)
     if wait.for_writers and environment.reads_only and not options.readonly:
         _wait_for_writers(environment, user, wait.deadline)
     return environment

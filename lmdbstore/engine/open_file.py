@@ -64,6 +64,7 @@ class User(Protocol):
     """A user of an environment: the session of a store."""
 
     options: Options
+    timeout: float | None  # seconds
 
 
 class Opened(NamedTuple):

@@ -3,7 +3,9 @@
 Rules: a process opens the same files once, because LMDB loses its locks otherwise. An environment
 knows its users; when it has none, it is closed. A user that was dropped without closing leaves by
 itself, and the next opening closes the environment. A forked child uses nothing of its parent: it
-drops the inherited environments, and opens a store for itself when it first uses it.
+drops the inherited environments, and opens a store for itself when it first uses it. It cannot do
+that if a thread of the parent was inside LMDB for longer than the fork waited: LMDB would wait for
+that thread as it closes the inherited environment, and opens no file a second time.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from weakref import ref
 
 from lmdbstore.contract.closing import closing_busy
 from lmdbstore.disk.folder import identity_of
-from lmdbstore.errors import StoreBusy, StoreMoved, WriteBusy, shown
+from lmdbstore.errors import StoreBusy, StoreMoved, StoreOpenError, WriteBusy, shown
 from lmdbstore.processes.lock_list import held_up_by
 from lmdbstore.processes.opening_lock import opening_busy
 from lmdbstore.processes.waits import FIRST_WAIT, THREAD
@@ -26,7 +28,9 @@ from lmdbstore.threads.forking import at_fork, process_lock
 from lmdbstore.threads.run_locked import run_within
 
 if TYPE_CHECKING:
-    from lmdbstore.disk.folder import StoreFolder
+    from collections.abc import Iterator
+
+    from lmdbstore.disk.folder import Identity, StoreFolder
     from lmdbstore.threads.gate import Gate
 
     from .environment import Environment
@@ -48,6 +52,7 @@ MANY = 16  # environments
 MOMENT = 0.02  # seconds; almost every call ends sooner
 
 _registry: dict[tuple[int, int], Environment] = {}  # by the data file's device and inode
+_unusable: dict[Identity, Environment] = {}  # in a forked child, by their folders: see `_renew`
 
 
 def find(identity: tuple[int, int], deadline: Deadline = FOREVER) -> Environment | None:
@@ -79,13 +84,23 @@ def check_free(folder: StoreFolder) -> None:
     """Raise StoreMoved if a process has a store open in a folder whose data file is gone.
 
     Another data file must not be used with the side files of the open one. The lock is held.
+
+    Raises:
+        StoreOpenError: a forked child cannot open it.
     """
-    if not _registry:
+    if not (_registry or _unusable):
         return
     try:
         identity = identity_of(os.stat(folder.path))
     except OSError:
         return  # opening reports it, or makes the folder
+    if identity in _unusable:
+        raise StoreOpenError(
+            f"the store {shown(folder.path)} cannot be used in this process: when it was forked, "
+            "another thread of its parent was at work in the store for longer than the time limit; "
+            'open it in a process that is started anew (multiprocessing: "spawn"), or fork while '
+            "no thread uses it"
+        )
     for environment in _registry.values():
         if environment.known.files.folder != identity:
             continue
@@ -125,7 +140,7 @@ def release(environment: Environment, user: User, deadline: Deadline = FOREVER) 
         if not deadline.left:
             raise refusal()
         time.sleep(FIRST_WAIT)
-        patience = Deadline(min(MOMENT, deadline.left))
+        patience = deadline.moment(MOMENT)
 
 
 def _closing_busy(environment: Environment, deadline: Deadline) -> StoreBusy:
@@ -185,11 +200,21 @@ def _gates() -> list[Gate]:
     return [environment.gate for environment in _registry.values()]
 
 
+def _limits() -> Iterator[float | None]:
+    for environment in list(_registry.values()):
+        for found in list(environment.users):
+            if (user := found()) is not None:
+                yield user.timeout
+
+
 def _renew() -> None:
     inherited = list(_registry.values())
     _registry.clear()
     for environment in inherited:
-        environment.abandon()
+        usable = environment.gate.barred_here
+        if not usable:
+            _unusable[environment.known.files.folder] = environment
+        environment.abandon(usable=usable)
 
 
-at_fork("stores", gates=_gates, renew=_renew)
+at_fork("stores", gates=_gates, renew=_renew, limits=_limits)

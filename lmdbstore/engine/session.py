@@ -275,6 +275,6 @@ class Session(Closable):
         if not self._closed:
             self.end()
         for held in self._all_held():
-            held.close(deadline)
+            held.close()
         if self._environment.pid == os.getpid():
             release(self._environment, self, deadline)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmdbstore.read.lmdb_view import LMDBView
-from lmdbstore.threads.deadline import FOREVER, Deadline
 
 if TYPE_CHECKING:
+    from lmdbstore.threads.deadline import Deadline
+
     from .session import Session
 
 __all__ = ["Snapshot"]
@@ -27,11 +28,11 @@ class Snapshot(LMDBView):
         super()._check_open()
         self._held.check_held()
 
-    def _end(self, deadline: Deadline = FOREVER) -> None:
-        """End the snapshot, and let its pages be used again; raises as `QueryView._end` does."""
+    def _end(self) -> None:
+        """End the snapshot, and let its pages be used again."""
         self._held.end()  # first: what is under way then ends at its next page
-        super()._end(deadline)
-        self._held.close(deadline)
+        super()._end()
+        self._held.close()
 
     def __repr__(self) -> str:
         """Show the path of the store, and whether the snapshot has ended."""

@@ -80,6 +80,6 @@ def busy(  # noqa: PLR0913  the parts of a message
     """
     by = held_up_by(*locks) or unknown
     return kind(
-        f"the store {shown(folder.path)} is busy: waited {deadline.limit or 0:.3g} s for {work} of "
+        f"the store {shown(folder.path)} is busy: waited {deadline.whole or 0:.3g} s for {work} of "
         f"{by}; {outcome}; let that end, or wait longer {LONGER}{remedy}"
     )

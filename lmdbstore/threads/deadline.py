@@ -17,11 +17,12 @@ __all__ = ["FOREVER", "NOW", "Deadline", "limit_of"]
 class Deadline:
     """A limit, counted from when this was made."""
 
-    __slots__ = ("_began", "limit")
+    __slots__ = ("_began", "limit", "whole")
 
-    def __init__(self, limit: float | None) -> None:
-        """Begin to count; `limit` is in seconds, or None."""
+    def __init__(self, limit: float | None, whole: float | None = None) -> None:
+        """Begin to count; `limit` is in seconds, or None; `whole` is that of a call with pauses."""
         self.limit = limit
+        self.whole = limit if whole is None else whole  # what an error says
         self._began = time.monotonic()
 
     @property
@@ -36,6 +37,10 @@ class Deadline:
     def waited(self) -> float:
         """Return the seconds since this was made."""
         return time.monotonic() - self._began
+
+    def moment(self, seconds: float) -> Deadline:
+        """Return a deadline that begins now and is this one, or in these seconds if it is later."""
+        return Deadline(min(seconds, self.left), self.whole)
 
     @property
     def for_lock(self) -> float:

@@ -7,6 +7,11 @@ what belongs to its parent: each part of the package drops what it inherited.
 Order: the gates of stores are barred first and that of RE2 last, because a thread calls RE2 inside
 the gate of a store: the fork would wait for it there, and it for the fork at RE2's gate. In the
 child, parts are renewed in the opposite order, locks first, because the others use them.
+
+Limits: a fork cannot be refused, and a thread may stay inside LMDB for long (a flush of a hung
+disk). So a fork waits no longer than the smallest time limit of the open stores, but at least
+`LEAST`, and then goes on. `renew` finds that a gate is not barred, and the child does not use what
+it guards. Without limits a fork waits; for RE2 always, whose work has an end.
 """
 
 from __future__ import annotations
@@ -17,6 +22,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from .deadline import FOREVER, Deadline
+from .gate import StillInside
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -24,12 +32,17 @@ if TYPE_CHECKING:
 
 __all__ = ["at_fork", "process_lock"]
 
+# Seconds. Almost every operation is shorter, also one of a store that is opened with no time to
+# wait: its child should not depend on what its threads are doing at that moment.
+LEAST = 1.0
+
 ORDER: tuple[Literal["stores", "re2", "locks"], ...] = ("stores", "re2", "locks")
 
 
 class _Part(NamedTuple):
     gates: Callable[[], Iterable[Gate]]
     renew: Callable[[], object]
+    limits: Callable[[], Iterable[float | None]] | None
 
 
 _parts: dict[str, _Part] = {}
@@ -47,36 +60,55 @@ def at_fork(
     *,
     renew: Callable[[], object],
     gates: Callable[[], Iterable[Gate]] = tuple,
+    limits: Callable[[], Iterable[float | None]] | None = None,
 ) -> None:
     """Register a part of the package.
 
     Before a fork, the gates that `gates` returns are barred. After it, `renew` makes the part
-    usable in the child.
+    usable in the child. `limits` returns time limits in seconds, or None for no limit; without it,
+    a fork waits until the gates are barred.
     """
-    _parts[name] = _Part(gates, renew)
+    _parts[name] = _Part(gates, renew, limits)
+
+
+def _deadline(limits: Iterable[float | None]) -> Deadline:
+    given = [limit for limit in limits if limit is not None]
+    return Deadline(max(LEAST, min(given))) if given else FOREVER
 
 
 def _before() -> None:
     """Keep all threads out. Ctrl-C has to wait, because a fork cannot be cancelled here."""
     interrupted: BaseException | None = None
+    parts = [_parts[name] for name in ORDER if name in _parts]
+    deadlines = [_deadline(part.limits()) if part.limits else FOREVER for part in parts]
+    for_lock = deadlines[0] if parts else FOREVER  # the lock is about the first part: stores
     while True:
         try:
-            _lock.acquire()
+            _lock.acquire(timeout=for_lock.for_lock)
             break
         except BaseException as error:  # noqa: BLE001  raised below
             interrupted = error
             with suppress(RuntimeError):  # interrupted before it was taken
                 _lock.release()
-    gates = [gate for name in ORDER if name in _parts for gate in _parts[name].gates()]
-    # A gate that this thread has barred already stays barred: a signal handler of it forks.
-    _barred.extend([gate for gate in gates if not gate.barred_here])
-    for gate in _barred:
-        while not gate.barred_here:
-            try:
-                gate.bar(forking=True)
-            except BaseException as error:  # noqa: BLE001  raised below
-                interrupted = error
+    for part, deadline in zip(parts, deadlines, strict=True):
+        # A gate that this thread has barred already stays barred: a signal handler of it forks.
+        for gate in [gate for gate in part.gates() if not gate.barred_here]:
+            _barred.append(gate)
+            interrupted = _bar(gate, deadline) or interrupted
     _raise(interrupted)
+
+
+def _bar(gate: Gate, deadline: Deadline) -> BaseException | None:
+    """Bar a gate, unless threads are inside until the deadline; return what interrupted it."""
+    interrupted: BaseException | None = None
+    while not gate.barred_here:
+        try:
+            gate.bar(deadline, forking=True)
+        except StillInside:
+            break
+        except BaseException as error:  # noqa: BLE001  raised at the end
+            interrupted = error
+    return interrupted
 
 
 def _raise(interrupted: BaseException | None) -> None:
@@ -95,7 +127,8 @@ def _after_in_parent() -> None:
             _barred.pop()
         except BaseException as error:  # noqa: BLE001  raised below
             interrupted = error
-    _lock.release()
+    with suppress(RuntimeError):  # another thread has it: the fork did not wait longer
+        _lock.release()
     _raise(interrupted)
 
 

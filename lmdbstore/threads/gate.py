@@ -6,6 +6,9 @@ Entering costs two list operations, which are atomic, instead of a lock: an oper
 itself and then checks whether the gate is barred. The thread that bars the gate first sets the bar
 and then checks for operations, so at least one of them sees the other.
 
+A thread may stay inside for long (a flush of a hung disk). The thread that bars the gate waits for
+it, and no other thread does: from time to time the gate is opened for them.
+
 An interrupt (Ctrl-C) may strike after any call. So a step that must happen, above all leaving, is a
 call of a built-in function and comes first in its `finally`: nothing can come in between.
 """
@@ -34,6 +37,10 @@ A = TypeVarTuple("A")
 # Seconds. A waiter is notified of every change. It checks again after this time only in case an
 # interrupt struck between the change and the notification.
 RECHECK = 0.1
+# Seconds for which others are kept out by a thread that waits, and for which they are let in then.
+# Almost every operation is shorter than the first: so in that time all leave, except for one that
+# is slow.
+PATIENCE, RESPITE = 0.25, 0.02
 
 
 class StillInside(Exception):
@@ -116,12 +123,24 @@ class Gate:
 
     def _keep_others_out(self, thread: int, deadline: Deadline) -> bool:
         self._barred = True
+        patience = Deadline(PATIENCE)
         while any(other != thread for other in self._inside):
             left = deadline.left
             if not left:
                 return False
+            if not patience.left:
+                self._let_in_for(min(RESPITE, left))
+                patience = Deadline(PATIENCE)
             self._changed.wait(min(RECHECK, left))
         return True
+
+    def _let_in_for(self, seconds: float) -> None:
+        until = Deadline(seconds)
+        self._barred = self._closed
+        self._changed.notify_all()
+        while left := until.left:
+            self._changed.wait(left)
+        self._barred = True
 
     def unbar(self) -> None:
         """Let all threads in again; called by the thread that barred the gate."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, OpenBusy, StoreBusy, StoreClosed, WriteBusy
+from lmdbstore.disk.keys import id_key
 from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.run_locked import run_locked
 from tests.tools.children import in_child
@@ -21,6 +22,12 @@ from tests.tools.waits import LIMIT, busy, named, with_one_event
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from lmdb import Transaction
+
+    from lmdbstore.contract.search import Page
+    from lmdbstore.disk.databases import Databases
+    from lmdbstore.engine.snapshot import Snapshot
 
 OF_A_THREAD = "another thread of this process"
 
@@ -175,34 +182,94 @@ def test_a_store_beside_a_write_that_does_not_end(
 
 
 def test_a_store_whose_snapshot_is_read_by_another_thread(filled: Path) -> None:
+    """The last store of the process waits for it, and another one does not."""
     store = LMDBEventStore(filled)
     view = store.snapshot()
-    with beside(lambda stay: view._held.read(lambda *_: stay())):
-        busy(StoreBusy, partial(store.close, timeout=LIMIT), "snapshot", "another thread")
-        refuses_every_call(store)
-    store.close(timeout=LONG)
-    with pytest.raises(StoreClosed):
-        view.get("old")
+    with LMDBEventStore(filled) as other, beside(partial(read_until, view)):
+        store.close(timeout=0)
+        with pytest.raises(StoreClosed):
+            view.get("old")
+        assert other.stats().readers == 1
+        busy(StoreBusy, partial(other.close, timeout=LIMIT), OF_A_THREAD)
+        refuses_every_call(other)
 
 
-def test_a_store_that_another_thread_verifies_or_copies(filled: Path) -> None:
-    """They hold a transaction, too."""
-    store = LMDBEventStore(filled)
-    held = store._session.hold()
-    with beside(lambda stay: held.read(lambda *_: stay())):
-        busy(StoreBusy, partial(store.close, timeout=LIMIT), "snapshot", "another thread")
-    store.close(timeout=LONG)
+def read_until(view: Snapshot, stay: Callable[[], None]) -> None:
+    """Read a snapshot until `stay` returns; it may have been closed before that."""
+    view._held.read(lambda *_: stay())
 
 
-def test_a_store_whose_search_is_read_by_another_thread(filled: Path) -> None:
-    store = LMDBEventStore(filled)
-    search = store.search()
-    with beside(search._opening.run):
-        busy(StoreBusy, partial(store.close, timeout=LIMIT), "search", "another thread")
-        refuses_every_call(store)
-    store.close(timeout=LONG)
-    with pytest.raises(StoreClosed):
-        next(search)
+def test_a_snapshot_that_another_thread_reads_is_closed_without_waiting(filled: Path) -> None:
+    """That thread ends the transaction as it leaves, and reads the state to the end."""
+    with LMDBEventStore(filled) as store:
+        view, found = store.snapshot(), list[bool]()
+
+        def read(stay: Callable[[], None]) -> None:
+            def work(txn: Transaction[bytes], databases: Databases) -> None:
+                stay()
+                found.append(txn.get(id_key("old"), db=databases.ids) is not None)
+
+            view._held.read(work)
+
+        with beside(read), LMDBEventStore(filled, timeout=0) as other:
+            within_a_moment(view.close)
+            view.close()
+            with pytest.raises(StoreClosed):
+                view.get("old")
+            other.delete("old")
+            assert store.stats().readers == 1
+        assert found == [True]
+        assert store.stats().readers == 0
+        store.compact()
+
+
+def within_a_moment(call: Callable[[], object]) -> None:
+    """Make a call in a thread, and fail if it waits for this one."""
+    with threads() as pool:
+        pool.submit(call).result(LONG)
+
+
+@pytest.mark.parametrize("gate", ["barred", "open"])
+def test_a_snapshot_is_closed_beside_a_thread_that_keeps_all_out(filled: Path, gate: str) -> None:
+    """As one does that forks, or adopts a larger map."""
+    with LMDBEventStore(filled) as store:
+        view, own = store.snapshot(), store._session._environment.gate
+        with beside(own.keep_out if gate == "barred" else own.run):
+            view.close()
+        assert store.stats().readers == 0
+
+
+@pytest.mark.parametrize("whole_store", [False, True])
+def test_a_search_that_another_thread_reads_is_closed_without_waiting(
+    filled: Path, *, whole_store: bool
+) -> None:
+    """That thread drops the page that it has read; the place of the search is unchanged."""
+    with LMDBEventStore(filled) as own, LMDBEventStore(filled) as store:
+        own.save_many(Event(f"e{n}", timestamp=2.0 + n) for n in range(500))
+        search = store.search()
+        assert next(search).id == "old"
+        list(search._page.rest)
+        token, next_page = search.token, search._next_page
+        assert next_page is not None
+
+        def read(stay: Callable[[], None]) -> None:
+            def held() -> Page | None:
+                page = next_page()
+                stay()
+                return page
+
+            search._next_page = held
+            with pytest.raises(StoreClosed) if whole_store else nullcontext():
+                assert list(search) == []
+
+        with beside(read):
+            if whole_store:
+                store.close(timeout=0)
+            else:
+                search.close()
+            assert search.token == token
+        with pytest.raises(StoreClosed if whole_store else StopIteration):
+            next(search)
 
 
 def test_a_store_beside_a_thread_that_opens_or_compacts_another(filled: Path) -> None:

@@ -83,7 +83,7 @@ def test_an_interrupt_as_a_store_is_closed_leaves_no_call_that_works(
     search = filled.search()
     next(search)
 
-    def interrupted(_: object) -> None:
+    def interrupted() -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,20 +77,15 @@ def program(code: str, path: Path, *, under: Sequence[str] = ()) -> Iterator[Pro
 # -- while it opens -------------------------------------------------------------------------------
 
 
-def waits_for_a_lock(pid: int | None) -> bool:
-    """Whether Linux lists the process among those that wait for `flock`."""
-    lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    return any(
-        words[1:3] == ["->", "FLOCK"] and words[5] == str(pid) for words in map(str.split, lines)
-    )
-
-
-def has_open(process: int | None, file: Path) -> bool:
-    """Whether a process has a file open for writing."""
+def has_open(process: int | None, file: Path, access: int = os.O_RDWR) -> bool:
+    """Whether a process has a file open: for writing, or for reading alone."""
     for descriptor in Path(f"/proc/{process}/fd").iterdir():
         with suppress(FileNotFoundError):  # it was closed since
             info = (descriptor.parent.parent / "fdinfo" / descriptor.name).read_text()
-            if os.readlink(descriptor) == str(file) and int(info.split()[3], 8) & os.O_RDWR:
+            if (
+                os.readlink(descriptor) == str(file)
+                and int(info.split()[3], 8) & os.O_ACCMODE == access
+            ):
                 return True
     return False
 
@@ -116,7 +112,9 @@ def test_a_process_killed_while_opening_does_not_mislead_waiting_openers(
         until(lambda: has_open(first.pid, data), "the first does not come to open the data file")
         using = "store.save(Event('next'))\nprint(len(store))"
         with program(f"{opening}\n{using}", path) as second:
-            until(lambda: waits_for_a_lock(second.pid), "the second does not wait for the first")
+            # It locks the file before LMDB opens it for writing.
+            trying = partial(has_open, second.pid, data, os.O_RDONLY)
+            until(trying, "the second does not wait for the first")
             first.kill()
             assert second.process.communicate(timeout=LONG)[0] == f"{number + 1}\n"
     with LMDBEventStore(path) as store:
