@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmdbstore.disk.files import check_space, remove_temporary, temporary_folder
+from lmdbstore.disk.files import Directory, check_space, in_temporary_folder, remove_temporary
 from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.engine.registry import renamed
@@ -116,11 +116,15 @@ def _exchange(
     folder, directory = environment.folder, environment.directory
     remove_temporary(directory)
     check_space(directory, total)
-    with temporary_folder(directory) as made:
+
+    def work(made: Directory) -> int:
         copy_verified(session, made, progress)
         before = os.stat(folder.data).st_size
         session.place.check("nothing was compacted")
         environment.replace_file(made, f"{COPY}/{DATA_FILE}")
+        return before
+
+    before = in_temporary_folder(directory, work)
     after = os.stat(folder.data).st_size
     session.place.check("the store that moved was compacted, and no other one")
     return Compacted(before, after)

@@ -22,8 +22,8 @@ from lmdbstore.disk.files import (
     Directory,
     check_space,
     flush_folder,
+    in_temporary_folder,
     open_directory,
-    temporary_folder,
 )
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE, FILE_MODE, StoreFolder
 from lmdbstore.disk.lmdb_errors import advice
@@ -109,19 +109,20 @@ def back_up(
         _check_free(target, session.path)
         with open_directory(os.path.dirname(target)) as parent:
             check_space(parent, needed(session))
-            with temporary_folder(parent) as made:
-                rights = (
-                    environment.folder.rights.mode & 0o666 | FILE_MODE if mode is None else mode
-                )
+
+            def work(made: Directory) -> int:
                 size = copy_verified(session, made, progress, same=False, mode=rights)
                 session.place.check("no backup was made")
                 _put_in_place(made, parent, target)
+                return size
+
+            rights = environment.folder.rights.mode & 0o666 | FILE_MODE if mode is None else mode
+            return in_temporary_folder(parent, work)
     except OSError as error:
         raise EventWriteException(
             f"the backup {shown(target)} could not be made: {error}"
             f"{advice(error, os.path.dirname(target))}"
         ) from error
-    return size
 
 
 def _put_in_place(made: Directory, parent: Directory, target: str) -> None:

@@ -21,8 +21,8 @@ from lmdbstore.disk.files import (
     adopt_rights,
     check_space,
     exchange,
+    in_temporary_folder,
     remove_temporary,
-    temporary_folder,
 )
 from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.engine.session import Session
@@ -115,7 +115,8 @@ def _repaired(presence: Presence, progress: Progress | None, *, keep_changed: bo
     check_folder(folder.path, identity)
     remove_temporary(directory)
     check_space(directory, os.stat(folder.data).st_size)
-    with temporary_folder(directory) as made:
+
+    def work(made: Directory) -> Repaired:
         with open(folder.data, "rb") as file:
             source = DamagedFile(file, folder.named(folder.data), keep_changed=keep_changed)
             try:
@@ -127,8 +128,11 @@ def _repaired(presence: Presence, progress: Progress | None, *, keep_changed: bo
                 ) from error
         check_folder(folder.path, identity, "nothing was repaired")
         kept_as = _replace(presence, made, keep=bool(source.left_out))
+        return Repaired(events, source.left_out, kept_as, new_identity=source.identity is None)
+
+    repaired = in_temporary_folder(directory, work)
     check_folder(folder.path, identity, "the store that moved was repaired, and no other one")
-    return Repaired(events, source.left_out, kept_as, new_identity=source.identity is None)
+    return repaired
 
 
 def _rebuild(source: DamagedFile, made: StoreFolder, progress: Progress | None) -> int:

@@ -2,8 +2,10 @@
 
 Rules: a new file gets its final name by one rename, after it is flushed. Work that makes, replaces
 or removes files opens the folder first, and all names are relative to its descriptor: if the folder
-is renamed in the meantime, and another one put in its place, nothing happens in that one. This
-module does not know the contents of the files.
+is renamed in the meantime, and another one put in its place, nothing happens in that one. What must
+be removed at the end of some work is removed by the function that runs the work: an interrupt
+(Ctrl-C) that strikes in `contextlib` would leave a `with` block without its end. This module does
+not know the contents of the files.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import contextlib
 import errno
 import os
 import resource
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lmdbstore.errors import EventWriteException, shown
 
@@ -32,15 +34,17 @@ __all__ = [
     "check_space",
     "exchange",
     "flush_folder",
+    "in_made_folder",
+    "in_temporary_folder",
     "make_file",
-    "missing_folders",
     "open_directory",
     "remove_temporary",
     "space_advice",
     "space_is_short",
-    "temporary_folder",
     "temporary_name",
 ]
+
+T = TypeVar("T")
 
 DESCRIPTORS = "/proc/self/fd"  # Linux; see proc(5)
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -68,11 +72,19 @@ class Directory(NamedTuple):
 
         It leads to the folder as long as the descriptor is open.
         """
+        try:
+            return self.way_to(self.identity)
+        except OSError:
+            return self.path
+
+    def way_to(self, identity: tuple[int, int]) -> str:
+        """Return the same; `identity` is its own."""
         way = f"{DESCRIPTORS}/{self.descriptor}"
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.stat(way), os.fstat(self.descriptor)):
-                return way
-        return self.path
+        try:
+            status = os.stat(way)
+        except OSError:
+            return self.path
+        return way if (status.st_dev, status.st_ino) == identity else self.path
 
 
 @contextlib.contextmanager
@@ -94,9 +106,8 @@ def temporary_name(parent: str) -> str:
     return os.path.join(parent, f"{TEMPORARY}{os.urandom(8).hex()}")
 
 
-@contextlib.contextmanager
-def temporary_folder(parent: Directory) -> Iterator[Directory]:
-    """Make a folder in `parent`; what has its name afterwards is removed.
+def in_temporary_folder(parent: Directory, work: Callable[[Directory], T]) -> T:
+    """Make a folder in `parent`, and run `work` with it; what has its name afterwards is removed.
 
     It is removed if it holds only plain files, and folders of plain files.
     """
@@ -104,7 +115,7 @@ def temporary_folder(parent: Directory) -> Iterator[Directory]:
     try:
         os.mkdir(name, 0o700, dir_fd=parent.descriptor)
         with open_directory(name, parent) as made:
-            yield made
+            return work(made)
     finally:
         try:
             _remove(name, parent)
@@ -147,30 +158,44 @@ def flush_folder(folder: Directory) -> None:
     os.fsync(folder.descriptor)
 
 
-@contextlib.contextmanager
-def missing_folders(folder: str) -> Iterator[None]:
-    """Make a folder and its parents, as far as they are missing; undone if the block fails.
+def in_made_folder(folder: str, work: Callable[[Directory], T]) -> T:
+    """Run `work` with a folder, which is made if it is missing; undone if that fails.
 
-    They have the usual rights (umask), and are flushed. Raises OSError.
+    Its parents are made, too. They have the usual rights (umask), and are flushed. Raises OSError.
     """
     made: list[str] = []
     try:
-        missing = []
-        while not os.path.lexists(folder):
-            missing.append(folder)
-            folder = os.path.dirname(folder)
-        for name in reversed(missing):
-            with contextlib.suppress(FileExistsError):  # another process was first
-                os.mkdir(name)
-                made.append(name)
-            with open_directory(os.path.dirname(name)) as parent:
-                flush_folder(parent)
-        yield
+        _make_missing(folder, made)
+        with open_directory(folder) as opened:
+            return work(opened)
     except BaseException:
-        for name in reversed(made):
-            with contextlib.suppress(OSError):  # something else is in it by now
-                os.rmdir(name)
+        try:
+            _undo(made)
+        except BaseException:  # Ctrl-C in the middle of it
+            _undo(made)
+            raise
         raise
+
+
+def _make_missing(folder: str, made: list[str]) -> None:
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for name in reversed(missing):
+        made.append(name)  # first: an interrupt may come after it is made
+        try:
+            os.mkdir(name)
+        except FileExistsError:  # another process was first
+            made.remove(name)
+        with open_directory(os.path.dirname(name)) as parent:
+            flush_folder(parent)
+
+
+def _undo(made: list[str]) -> None:
+    for name in reversed(made):
+        with contextlib.suppress(OSError):  # something else is in it by now
+            os.rmdir(name)
 
 
 def make_file(path: str, rights: Rights, fill: Callable[[int], object]) -> None:
@@ -189,8 +214,10 @@ def make_file(path: str, rights: Rights, fill: Callable[[int], object]) -> None:
         with contextlib.suppress(FileExistsError):
             _put(made, path)
     finally:
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105  `suppress` is Python code: an interrupt could come before the removal
             os.unlink(made)
+        except OSError:  # it has its name, or was not made
+            pass
 
 
 def _put(made: str, path: str) -> None:

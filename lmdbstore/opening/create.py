@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import lmdb
@@ -19,9 +20,8 @@ from lmdbstore.disk.databases import MAX_DATABASES, create_databases
 from lmdbstore.disk.files import (
     Directory,
     flush_folder,
-    missing_folders,
-    open_directory,
-    temporary_folder,
+    in_made_folder,
+    in_temporary_folder,
 )
 from lmdbstore.disk.folder import (
     BARRIER_FILE,
@@ -72,25 +72,32 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
     exists = os.path.isdir(path)
     at = path if exists else os.path.dirname(path)
     try:
-        with (
-            missing_folders(at),
-            open_directory(at) as parent,
-            temporary_folder(parent) as made,
-        ):
-            if exists:  # what is open may be another folder than the one that was checked
-                _check_empty(StoreFolder(path, parent.way))
-            rights = rights_of(os.fstat(made.descriptor))  # the group may be that of the parent
-            _fill(StoreFolder(path, made.way), made, new, rights._replace(mode=FILE_MODE))
-            wanted = rights_of(os.fstat(parent.descriptor)) if exists else rights
-            _set_rights(made, wanted._replace(mode=new.mode))
-            if exists:
-                _move_in(made, parent)
-            else:
-                _rename(made, parent, folder)
-            flush_folder(parent)
+        make = partial(_make, folder, new, exists=exists)
+        in_made_folder(at, lambda parent: in_temporary_folder(parent, partial(make, parent)))
     except (OSError, lmdb.Error) as error:
         what = advice(error, at) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
         raise StoreOpenError(f"the store {shown(path)} could not be made: {error}{what}") from error
+
+
+def _make(
+    folder: StoreFolder, new: NewStore, parent: Directory, made: Directory, *, exists: bool
+) -> None:
+    """Make the store in the temporary folder `made`, and put it in place; raises OSError.
+
+    `exists`: `parent` is the folder of the store; otherwise it is that in which it is to be.
+    """
+    path = folder.path
+    if exists:  # what is open may be another folder than the one that was checked
+        _check_empty(StoreFolder(path, parent.way))
+    rights = rights_of(os.fstat(made.descriptor))  # the group may be that of the parent
+    _fill(StoreFolder(path, made.way), made, new, rights._replace(mode=FILE_MODE))
+    wanted = rights_of(os.fstat(parent.descriptor)) if exists else rights
+    _set_rights(made, wanted._replace(mode=new.mode))
+    if exists:
+        _move_in(made, parent)
+    else:
+        _rename(made, parent, folder)
+    flush_folder(parent)
 
 
 def _check_free(folder: StoreFolder, *, create: bool, readonly: bool) -> None:
