@@ -8,6 +8,7 @@ under the barrier's lock: one that py-lmdb begins would wait with the interprete
 from __future__ import annotations
 
 import os
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import lmdb
@@ -68,7 +69,8 @@ NAMES = frozenset(name.encode() for name in Databases._fields)
 MAX_DATABASES = 16  # more than exist, for later versions
 # Databases of pairs of one size: DUPSORT and DUPFIXED.
 DUPLICATES = frozenset([fmt.POSTINGS, fmt.RUN_POSTINGS])
-KINDS = [(name.encode(), name.encode() in DUPLICATES) for name in Databases._fields]
+IN_ORDER = [name.encode() for name in Databases._fields]
+PAIRS = [name in DUPLICATES for name in IN_ORDER]
 
 
 class Reads(Protocol):
@@ -168,12 +170,16 @@ def open_databases(
     """
 
     def work() -> tuple[Databases, bytes | None]:
-        if readonly:
-            handles = _handles(environment, None)
-        else:
-            txn = environment.begin(write=True)
-            handles = _handles(environment, txn)
-            txn.commit()
+        try:
+            if readonly:
+                handles = _handles(environment, None)
+            else:
+                txn = environment.begin(write=True)
+                handles = _handles(environment, txn)
+                txn.commit()
+        except lmdb.NotFoundError:
+            check_is_store(environment, path)  # says what is missing
+            raise
         with environment.begin() as txn:
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
             _check_state(txn, path)
@@ -212,12 +218,10 @@ def _while_opening(environment: lmdb.Environment, path: str, work: Callable[[], 
 def _handles(
     environment: lmdb.Environment, txn: Transaction[bytes] | None, *, create: bool = False
 ) -> Databases:
-    return Databases(
-        *[
-            environment.open_db(name, txn=txn, create=create, dupsort=pairs, dupfixed=pairs)
-            for name, pairs in KINDS
-        ]
-    )
+    no = repeat(False)
+    # key, txn, reverse_key, dupsort, create, integerkey, integerdup, dupfixed
+    options = IN_ORDER, repeat(txn), no, PAIRS, repeat(create), no, no, PAIRS
+    return Databases(*map(environment.open_db, *options))
 
 
 def _check_version(found: bytes | None, path: str) -> None:

@@ -39,6 +39,7 @@ LOCK_FILE = "lock.mdb"  # LMDB's; LMDB holds a lock on it while the store is ope
 BARRIER_FILE = "barrier"  # see `processes.barrier`
 SNAPSHOTS_FILE = "snapshots"  # see `processes.snapshot_notes`
 SIDE_FILES = BARRIER_FILE, LOCK_FILE, SNAPSHOTS_FILE  # may be in a folder before the data file
+FILES = DATA_FILE, *SIDE_FILES
 TEMPORARY = ".lmdbstore-"  # the start of the name of a folder in which files are being made
 FILE_MODE = 0o600  # only for their owner: events may hold secrets
 
@@ -148,7 +149,7 @@ class StoreFolder(NamedTuple):
             StoreOpenError: a file of the store is a link or a device.
         """
         found, way = Present(), self.way
-        for name in (DATA_FILE, *SIDE_FILES):
+        for name in FILES:
             try:
                 status = found[name] = os.lstat(f"{way}/{name}")
             except (OSError, ValueError):  # it is missing, or the error is raised when it is opened

@@ -8,9 +8,9 @@ Each step prevents one failure, and later steps rely on it:
    becomes a writer if this store writes.
 4. The process is present in the folder, so that no other process replaces the data file.
 5. The file is inspected, and LMDB opens it, while no other process does the same.
-6. The file is checked to be a store; its side files are made if missing, and opened. Marks, and
-   a lock on the barrier, exclude processes that use other files.
-7. Its databases are opened for writing, while no other process writes.
+6. Its side files are opened; if some are missing, the file is checked to be a store before they are
+   made. Marks, and a lock on the barrier, exclude processes that use other files.
+7. Its databases are opened for writing, while no other process writes: all that a store has.
 
 No other thread can open a store, and the process cannot fork, until that is done: so it waits for
 others only for a moment, gives way, and begins again. For the write of another process it does not
@@ -81,7 +81,8 @@ OTHER_DATA = (
     "is open in another process, whose data.mdb was removed or replaced since; close it there, and "
     "open it again: it then uses the file that is in the folder now"
 )
-NEEDED_FILES = BARRIER_FILE, LOCK_FILE  # no process can use the store without them
+SIDE_FILES = BARRIER_FILE, LOCK_FILE  # no process can use the store without them
+NEEDED_FILES = {DATA_FILE, *SIDE_FILES}
 
 
 class Wait(NamedTuple):
@@ -110,10 +111,15 @@ class _Found(NamedTuple):
 
     def has(self, files: Files) -> bool:
         """Whether these files were in the folder."""
-        names = DATA_FILE, BARRIER_FILE, LOCK_FILE
-        if self.folder is None or not all(name in self.files for name in names):
+        found = self.files
+        if self.folder is None or not found.keys() >= NEEDED_FILES:
             return False
-        return files == (identity_of(self.folder), *(identity_of(self.files[n]) for n in names))
+        return (
+            files.folder == identity_of(self.folder)
+            and files.data == identity_of(found[DATA_FILE])
+            and files.barrier == identity_of(found[BARRIER_FILE])
+            and files.lock == identity_of(found[LOCK_FILE])
+        )
 
     @property
     def quick(self) -> Quick | None:
@@ -137,10 +143,12 @@ def open_environment(  # noqa: PLR0913
     refusal = partial(opening_busy, folder, deadline, in_process=True)
     environment = None
     while environment is None:
-        moment = wait._replace(deadline=deadline.moment(MOMENT))
-        work = partial(_open_or_share, folder, options, user, moment, create, mode)
+        moment = Wait(wait.for_writers, deadline.moment(MOMENT))
+        parts = folder, options, user, moment, create, mode
         try:
-            environment = run_within(forking.process_lock(), deadline, refusal, work)
+            environment = run_within(
+                forking.process_lock(), deadline, refusal, _open_or_share, *parts
+            )
         except OpenBusy:
             if not deadline.left:
                 raise
@@ -238,12 +246,11 @@ def _opened(
             check_is_store(opened, folder.path)
             _provide_side_files(presence.folder, readonly=options.readonly)
             marks.use_barrier()
-    check_is_store(opened, folder.path)
     barrier = Barrier(folder, readonly=options.readonly)
     closers.append(barrier.close)
     if not barrier.use_data(data):
         raise in_use(folder, OTHER_DATA, elsewhere=True)
-    notes = Notes(folder)
+    notes = Notes(directory)
     closers.append(notes.close)
     writable = None if options.readonly else _writable(folder, opened, barrier, wait)
     reads_only = writable is None
@@ -255,7 +262,7 @@ def _opened(
         closers.append(opened.close)
     databases, identity = writable or open_databases(opened, folder.path, readonly=True)
     # What is marked; the session checks that this is open, and that the path leads to it.
-    files = Files(directory.identity, data, marks.barrier, marks.lock)
+    files = Files(marks.folder_identity, data, marks.barrier, marks.lock)
     quick = found.quick if found.has(files) else None
     parts = Opened(
         presence, marks, opened, databases, barrier, notes, reads_only, files, identity, quick
@@ -273,7 +280,7 @@ def _has_side_files(present: Present) -> bool:
 def _mend_rights(folder: StoreFolder, present: Present) -> None:
     """Let everyone that may use the data file use the side files that are needed, if possible."""
     data = present.get(DATA_FILE)
-    for name in NEEDED_FILES:
+    for name in SIDE_FILES:
         side = present.get(name)
         if data and side and not same_rights(side, data):
             mend(f"{folder.way}/{name}", rights_of(data))

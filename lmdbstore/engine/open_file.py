@@ -19,6 +19,7 @@ import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from weakref import ref
 
 import lmdb
 
@@ -48,7 +49,6 @@ from lmdbstore.write.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from weakref import ref
 
     from lmdbstore.opening.options import Options
     from lmdbstore.processes.marks import Marks
@@ -82,6 +82,12 @@ class Opened(NamedTuple):
     quick: Quick | None  # of the folder, if the files in it are those that were opened
 
 
+def _open(own: ref[OpenFile]) -> OpenFile:
+    if (found := own()) is None:
+        raise StoreClosed("the store is closed; open it again")
+    return found
+
+
 class OpenFile:
     """What an environment has open in its folder."""
 
@@ -94,19 +100,21 @@ class OpenFile:
         self.gate = Gate()
         self.presence, self.marks, self.lmdb, self.databases, self.barrier, self.notes = opened[:6]
         self.reads_only = opened.reads_only
+        own = ref(self)  # in what this owns, so that it is freed as soon as it is closed
         self.known = Known(
             opened.files,
             opened.identity,
             opened.presence.directory.descriptor,
             self.gate.run,
-            self._last_transaction,
-            has_files=self._has_files,
+            lambda: _open(own).last_transaction(),
+            has_files=lambda: _open(own).has_files(),
             quick=opened.quick,
         )
         self._held: set[ref[HeldTransaction]] = set()  # the same
         self._grown = 0  # how often the map was made larger
         self.is_lost = False  # whether someone else has closed the descriptors, once it is noticed
-        self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, self.adopt_map)
+        adopt_map = lambda: _open(own).adopt_map()  # noqa: E731
+        self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, adopt_map)
 
     @property
     def folder(self) -> StoreFolder:
@@ -129,7 +137,7 @@ class OpenFile:
             "close the store, and open it again"
         )
 
-    def _has_files(self) -> bool:
+    def has_files(self) -> bool:
         """Whether the side files that were noted are open; each is opened by its path."""
         return self.known.files.barrier == self.barrier.identity and self._has_lock()
 
@@ -137,7 +145,7 @@ class OpenFile:
         lock = self.known.files.lock
         return lock is None or self.marks.is_unlisted or is_open_here(lock, self.marks.descriptor)
 
-    def _last_transaction(self) -> int:
+    def last_transaction(self) -> int:
         """Return LMDB's number of the last transaction in the map."""
         try:
             return int(self.gate.run(lambda: self.lmdb.info()["last_txnid"]))

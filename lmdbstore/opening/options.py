@@ -94,7 +94,8 @@ def folder_of(path: object, *, links: bool = True) -> str:
     """
     with suppress(TypeError, ValueError, OSError):  # OSError: the current folder was removed
         folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # else refused
-        os.fsencode(folder)  # raises for a text that no file name can be
+        if not folder.isascii():
+            os.fsencode(folder)  # raises for a text that no file name can be
         if folder and "\0" not in folder:
             return _resolved(folder) if links else os.path.abspath(folder)
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
@@ -131,7 +132,7 @@ def name_of(path: str | os.PathLike[str], folder: str) -> str:
 def one_of(name: str, value: object, allowed: tuple[T, ...]) -> T:
     """Return the value if it is one of `allowed`; raises InvalidOption."""
     for known in allowed:
-        if type(value) is type(known) and value == known:
+        if value is known or (type(value) is type(known) and value == known):
             return known
     choices = " or ".join(map(repr, allowed))
     raise InvalidOption(f"{name}: {shown(value)} is not known; pass {choices}")

@@ -392,8 +392,10 @@ def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:
     descriptor = os.open(path, flags)
     try:
         access = mmap.ACCESS_READ if readonly else mmap.ACCESS_WRITE
-        if not readonly and os.fstat(descriptor).st_size < SIZE:
+        size = os.fstat(descriptor).st_size
+        if size < SIZE and not readonly:
             _fill(descriptor)
-        return mmap.mmap(descriptor, min(os.fstat(descriptor).st_size, SIZE), access=access)
+            size = SIZE
+        return mmap.mmap(descriptor, min(size, SIZE), access=access)
     finally:
         os.close(descriptor)

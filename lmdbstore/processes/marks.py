@@ -69,13 +69,15 @@ class Marks:
         self._places: list[int] = []
         self._supported = SUPPORTED
         self._descriptors = [_opened(directory)]
+        self.folder_identity = directory.identity
         self._files: tuple[os.stat_result | None, bool] = None, False  # see `use_files`
         self.barrier: Identity | None = None  # the one that is marked; None if there is none
 
     @property
     def folder(self) -> StoreFolder:
         """The folder that is open, whatever is put at its path."""
-        return StoreFolder(self._directory.path, self._directory.way)
+        way = self._directory.way_to(self.folder_identity)
+        return StoreFolder(self._directory.path, way)
 
     @property
     def descriptor(self) -> int:

@@ -17,6 +17,7 @@ Rules:
 - A slot is chosen under a lock (`flock`), outside LMDB, with a wait of at most `PATIENCE`. Removing
   a note takes no lock, so that a finalizer can do it.
 - A forked child does not touch the notes of its parent.
+- The file is opened for the first note, or to list them: most openings of a store need neither.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.disk.folder import SNAPSHOTS_FILE
 from lmdbstore.disk.format import decode_number, encode_number
 from lmdbstore.disk.rights import give
 from lmdbstore.threads.fork_lock import ForkLock
@@ -39,6 +41,7 @@ from .lock_list import command, pid_namespace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmdbstore.disk.files import Directory
     from lmdbstore.disk.folder import StoreFolder
     from lmdbstore.disk.rights import Rights
 
@@ -114,14 +117,14 @@ class _File:
 
     __slots__ = ("descriptor",)
 
-    def __init__(self, path: str) -> None:
-        """Open a file, for writing if that is allowed; raises OSError."""
+    def __init__(self, folder: int) -> None:
+        """Open the file in an open folder, for writing if that is allowed; raises OSError."""
         self.descriptor = -1
         flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # the last: in case it is a pipe
         try:
-            self.descriptor = os.open(path, flags | os.O_RDWR)
+            self.descriptor = os.open(SNAPSHOTS_FILE, flags | os.O_RDWR, dir_fd=folder)
         except OSError:
-            self.descriptor = os.open(path, flags | os.O_RDONLY)
+            self.descriptor = os.open(SNAPSHOTS_FILE, flags | os.O_RDONLY, dir_fd=folder)
 
     def __del__(self, close: Callable[[int], None] = close_quietly) -> None:
         if self.descriptor >= 0:
@@ -151,12 +154,18 @@ class Note:
 class Notes:
     """The side file of one open store in one process."""
 
-    def __init__(self, folder: StoreFolder) -> None:
-        """Open the file, if it exists and can be opened."""
+    def __init__(self, directory: Directory) -> None:
+        """Use the file in an open folder, if it exists and can be opened."""
+        self._folder = directory.descriptor  # negative if it was closed
         self._file: _File | None = None
         self._choosing = ForkLock()
-        with suppress(OSError):
-            self._file = _File(folder.snapshots)
+
+    def _opened(self) -> _File | None:
+        """Return the file, open; None if it cannot be opened. Raises no OSError."""
+        if self._file is None and self._folder >= 0:
+            with suppress(OSError):
+                self._file = _File(self._folder)
+        return self._file
 
     def note(self, transaction: int, readers: Callable[[], Counter[Reader]]) -> Note | None:
         """Note that this process holds the state of a transaction from now on.
@@ -170,7 +179,7 @@ class Notes:
         return None
 
     def _write(self, data: bytes, readers: Callable[[], Counter[Reader]]) -> Note | None:
-        file = self._file
+        file = self._opened()
         if file is None:
             return None
         try:
@@ -185,7 +194,7 @@ class Notes:
     def began(self) -> dict[Reader, list[Noted]]:
         """Return when the snapshots of each reader began, as far as that was noted."""
         found: dict[Reader, list[Noted]] = {}
-        file = self._file
+        file = self._opened()
         with suppress(OSError):
             for slot in _slots(file.descriptor) if file else ():
                 reader, noted = _decoded(slot)
@@ -193,11 +202,12 @@ class Notes:
         return found
 
     def close(self) -> None:
-        """Release the file."""
-        self._file = None
+        """Release the file, for good; the folder is closed next."""
+        self._folder, self._file = -1, None
 
     def forget(self) -> None:
-        """Leave the descriptor alone: someone else has closed it."""
+        """Leave the descriptors alone: someone else has closed them."""
+        self._folder = -1
         if self._file is not None:
             self._file.descriptor = -1
 

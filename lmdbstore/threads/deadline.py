@@ -40,7 +40,7 @@ class Deadline:
 
     def moment(self, seconds: float) -> Deadline:
         """Return a deadline that begins now and is this one, or in these seconds if it is later."""
-        return Deadline(min(seconds, self.left), self.whole)
+        return Deadline(seconds if self.limit is None else min(seconds, self.left), self.whole)
 
     @property
     def for_lock(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
-from weakref import WeakSet
+from weakref import ref
 
 from .forking import at_fork
 from .run_locked import run_locked, run_within
@@ -33,7 +33,7 @@ class ForkLock:
     def __init__(self) -> None:
         """Make a free lock."""
         self._lock = threading.RLock()
-        _locks.add(self)
+        _locks.add(ref(self, _locks.discard))
 
     def run(self, work: Callable[[*A], T], *arguments: *A) -> T:
         """Run `work` with these arguments while this thread holds the lock."""
@@ -54,12 +54,14 @@ class ForkLock:
         self._lock = threading.RLock()
 
 
-_locks: WeakSet[ForkLock] = WeakSet()
+# Changed and listed in built-in calls, so that it needs no lock. What is garbage leaves by itself.
+_locks: set[ref[ForkLock]] = set()
 
 
 def _renew() -> None:
-    for lock in _locks:
-        lock.renew()
+    for found in list(_locks):
+        if (lock := found()) is not None:
+            lock.renew()
 
 
 at_fork("locks", renew=_renew)

@@ -123,14 +123,15 @@ class Gate:
 
     def _keep_others_out(self, thread: int, deadline: Deadline) -> bool:
         self._barred = True
-        patience = Deadline(PATIENCE)
+        patience = None
         while any(other != thread for other in self._inside):
             left = deadline.left
             if not left:
                 return False
-            if not patience.left:
+            if patience is not None and not patience.left:
                 self._let_in_for(min(RESPITE, left))
-                patience = Deadline(PATIENCE)
+                patience = None
+            patience = patience or Deadline(PATIENCE)
             self._changed.wait(min(RECHECK, left))
         return True
 

@@ -21,9 +21,9 @@ import lmdb
 import pytest
 
 from lmdbstore import Event, EventReadException, EventWriteException, LMDBEventStore
-from lmdbstore.disk.databases import check_is_store
 from lmdbstore.disk.meta_page import meta_at
 from lmdbstore.engine import open as opening
+from lmdbstore.processes.barrier import Barrier
 from lmdbstore.write import writer
 from lmdbstore.write.transaction import WriteTransaction
 from tests.tools.children import until
@@ -148,13 +148,12 @@ def test_a_store_may_get_a_larger_map_while_it_is_opened(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, readonly: bool
 ) -> None:
     LMDBEventStore(path, map_size=1 << 20).close()
-    check = check_is_store
 
-    def slow(*arguments: Any) -> None:
+    def slow(*arguments: Any, **how: Any) -> Barrier:
         grow(path)
-        check(*arguments)
+        return Barrier(*arguments, **how)
 
-    monkeypatch.setattr(opening, "check_is_store", slow)
+    monkeypatch.setattr(opening, "Barrier", slow)
     with LMDBEventStore(path, map_size=1 << 20, readonly=readonly) as store:
         assert len(store) == 3000
 
