@@ -94,9 +94,19 @@ class _MemoryView(QueryView):
         return self._state.entries
 
     def _matching(self, query: Query) -> list[_Entry]:
-        found = [entry for entry in self._all() if _matches(query, entry)]
+        low, high, flags, source = query.ts_start, query.ts_end, query.flags, query.source
+        found = [e for e in self._all() if low <= e.event.timestamp <= high]
         if query.descending:
             found.reverse()
+        if (after := query.after) is not None:
+            follows = after.__gt__ if query.descending else after.__lt__
+            found = [e for e in found if follows(e.position)]
+        if flags:
+            found = [e for e in found if not set(flags).difference(e.event.tags)]
+        if source is not None:
+            found = [e for e in found if e.event.source == source]
+        if (pattern := query.pattern) is not None:
+            found = [e for e in found if pattern.found_in(e.event.content)]
         return found[: query.limit]
 
     def _search(self, query: Query, _: Deadline | None) -> Search:
@@ -185,19 +195,3 @@ class MemoryEventStore(_MemoryView, EventStore):
 
 def _copy(event: Event) -> Event:
     return event._replace(tags=list(event.tags))
-
-
-def _matches(query: Query, entry: _Entry) -> bool:
-    position, event = entry
-    if not query.ts_start <= event.timestamp <= query.ts_end:
-        return False
-    if query.after is not None:
-        if query.descending and position >= query.after:
-            return False
-        if not query.descending and position <= query.after:
-            return False
-    return (
-        all(flag in event.tags for flag in query.flags)
-        and query.source in (None, event.source)
-        and (query.pattern is None or query.pattern.found_in(event.content))
-    )

@@ -395,7 +395,6 @@ def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:
         size = os.fstat(descriptor).st_size
         if size < SIZE and not readonly:
             _fill(descriptor)
-            size = SIZE
-        return mmap.mmap(descriptor, min(size, SIZE), access=access)
+        return mmap.mmap(descriptor, min(size, SIZE) if readonly else SIZE, access=access)
     finally:
         os.close(descriptor)
