@@ -29,8 +29,11 @@ from lmdbstore import Event, EventStoreException, LMDBEventStore, StoreFull, Sto
 def limit(size={LIMIT}):
     resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
 
+def text(size):
+    return ("x" * 99 + " ") * (size // 100)  # of one word, so that its signature is made at once
+
 def events(number, first=0, size=10_000):
-    return [Event(f"e{{n}}", content="x" * size) for n in range(first, first + number)]
+    return [Event(f"e{{n}}", content=text(size)) for n in range(first, first + number)]
 
 def fill(store):
     number = len(store)
@@ -122,7 +125,7 @@ with LMDBEventStore(path, durability="none") as store:
     saved = []
     def work(name):
         for n in range(60):
-            store.save(Event(f"{name} {n}", content="x" * 1_000_000))
+            store.save(Event(f"{name} {n}", content=text(1_000_000)))
             saved.append(n)
     threads = [threading.Thread(target=work, args=(n,)) for n in range(5)]
     for thread in threads: thread.start()
