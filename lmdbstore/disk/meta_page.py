@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from io import FileIO
 
-__all__ = ["META_BYTES", "META_PAGES", "Meta", "map_size_of", "meta_at", "meta_in", "number_at"]
+__all__ = [
+    "META_BYTES",
+    "META_PAGES",
+    "Meta",
+    "four_at",
+    "map_size_of",
+    "meta_at",
+    "meta_in",
+    "number_at",
+]
 
 MAGIC = 0xBEEFC0DE
 # From byte 16 on: the magic number; the size of pages; the root, the last page, the transaction.
 _META = struct.Struct("=16xI20xI84xQQQ")
+_FOUR = struct.Struct("=4H")
 META_BYTES = _META.size
 MAP_AT = 32
 META_PAGES = 2
@@ -38,6 +48,11 @@ class Meta(NamedTuple):
 def number_at(data: bytes, at: int, size: int) -> int:
     """Return a number in the machine's byte order."""
     return int.from_bytes(data[at : at + size], sys.byteorder)
+
+
+def four_at(data: bytes, at: int) -> tuple[int, int, int, int]:
+    """Return four numbers of two bytes each in the machine's byte order; they are in the data."""
+    return _FOUR.unpack_from(data, at)
 
 
 def meta_at(file: BinaryIO | FileIO, at: int) -> Meta | None:

@@ -17,10 +17,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
-from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from .meta_page import number_at
+from .meta_page import four_at, number_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +28,6 @@ __all__ = ["NO_ROOT", "Pages", "Tree"]
 
 HEADER = 16  # bytes of the header of a page
 NODE = 8  # bytes of the header of a node
-NODE_HEAD = Struct("=4H")  # of a node
 BRANCH, LEAF, OVERFLOW, ONE_SIZE = 1, 2, 4, 32  # flags of pages
 BIG, SUBTREE, PAIRS = 1, 2, 4  # flags of nodes: a value in overflow pages; a tree; several values
 DB_ENTRIES, DB_ROOT, DB_END = 32, 40, 48  # in an MDB_db
@@ -212,7 +210,7 @@ class Pages:
     def _node(self, page: bytes, at: int, *, is_branch: bool) -> _Node | None:
         if not HEADER <= at <= len(page) - NODE:
             return None
-        low, high, flags, length = NODE_HEAD.unpack_from(page, at)
+        low, high, flags, length = four_at(page, at)
         begin = at + NODE + length
         key, size = page[at + NODE : begin], low | high << 16
         if is_branch:  # it points to its page even if its key is damaged
