@@ -20,6 +20,7 @@ FLOORS = [
     "errors",
     "threads",
     "patterns",
+    "times",
     "contract",
     "disk",
     "records",
@@ -41,7 +42,7 @@ FLOORS = [
 
 # Folders built on the contract: they work on any store, and import nothing of the LMDB store.
 ON_THE_CONTRACT = ["ingest", "testing"]
-CONTRACT = {"errors", "threads", "patterns", "contract"}
+CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
 
 MOST_FILES = 11  # in a folder, without its __init__
 MOST_LINES = 400
@@ -64,7 +65,13 @@ LIBRARIES = {
         "write.transaction",
         "write.writer",
     },
-    "orjson": {"records.record", "records.decoding", "ingest.importer", "cli.search", "cli.stats"},
+    "orjson": {
+        "records.record",
+        "records.decoding",
+        "ingest.structured",
+        "cli.search",
+        "cli.stats",
+    },
     "struct": {
         "disk.keys",
         "disk.meta_page",

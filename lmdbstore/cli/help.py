@@ -32,31 +32,39 @@ Example:
   lmdbstore purge  --db events --before -90d
 """
 
-IMPORT_HELP = """Import log files, or JSON lines of events, into a store.
-
-Each line becomes an event. Without FILE, or with -, lines are read from standard input. gzip files
-are unpacked. Blank lines are skipped.
-
-The time of an event is read from the start of its line. It may be ISO 8601, syslog, the common log
-format of Apache and nginx, or seconds since 1970. A time without a zone is local time. A time
-without a year gets the latest year in which it is not later than the file. A line without a time
-gets the time of the line before it, and at the start of the input the time of the file.
-
-A line that is imported twice is stored once: the id of its event is made from its line number and
-from hashes (BLAKE2b) of its source, its line number and its text. A file that has grown can
-therefore be imported again; if its last line was incomplete the first time, that part of the line
-stays as a separate event. The source is the full path of the file. Give --source for a file that is
-renamed, and for standard input.
-
-JSON lines have the form that 'search --json' prints: objects with the field content and,
-optionally, id, source, timestamp and tags.
-
-Exit status: 0 every line was read, 1 some lines could not be read, 2 the import failed.
+IMPORT_HELP = """Import logs, or JSON lines of events, into a store.
 
 \b
 Example:
+  lmdbstore import --dry-run /var/log/syslog
   lmdbstore import --db events /var/log/syslog /var/log/syslog.2.gz --flag syslog
-  journalctl -o short-iso | lmdbstore import --db events --source journal
+  journalctl -o json --all | lmdbstore import --db events --source journal
+
+Without FILE, or with -, standard input is read. What the input holds decides how it is read, not
+its name: text, JSON lines, CSV with a header, or the W3C's format; plain, or packed by gzip,
+bzip2, xz or zstd; UTF-8, or UTF-16 with a mark. Blank lines are skipped.
+
+The format of the times is learnt from the first lines; a date inside a message is not the time of
+its line. --dry-run shows what was found: the format, the first five events, and how many lines have
+their own time. An event begins at a line with a time; lines without one belong to it. Lines before
+the first time get that time. If no line has one, each line is an event, with the time of the file.
+
+A time without a zone is local time; --tz names another zone. CST, IST and the like mean America's
+and India's, unless the zone of --tz uses them. If lines have no year, or no day, the last line is
+not later than the file, and the others are counted back from it; from a pipe, each line is not
+later than now. If day and month cannot be told apart, the file decides, and the report says so.
+
+Levels become flags: level:error, level:warning, and so on. Of JSON lines the whole line is the
+content, except that Docker's 'log' and journald's 'MESSAGE' are. Lines that 'search --json' prints
+come back as the same events.
+
+An event that is imported twice is stored once: its id is made from the number of its first line and
+from hashes (BLAKE2b) of its source, this number and its text. A file that has grown can therefore
+be imported again; if its last event was incomplete the first time, that part of it stays as a
+separate event. The source is the full path of the file. Give --source for a file that is renamed,
+and for standard input.
+
+Exit status: 0 all was read, 1 some lines or files could not be read, 2 the import failed.
 """
 
 SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
@@ -64,9 +72,9 @@ SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
 PATTERN is a regular expression that may match anywhere in the content. Without it, every event
 matches. Put -- before a PATTERN that begins with a hyphen. An event must meet every condition.
 
-T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), seconds since
-1970, 'now', or a time from now with the units s, m, h, d, w (-90s, -1h, -7d). Without a zone it
-is local time.
+T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time as logs have
+it, seconds since 1970 (or ms, us, ns), 'now', 'today', 'yesterday', or a time from now with the
+units s, m, h, d, w (-90s, -1h, -7d). Without a zone it is local time.
 
 Exit status: 0 events were found, 1 no events were found, 2 the search failed.
 

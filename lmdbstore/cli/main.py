@@ -41,7 +41,7 @@ from .help import (
     STATS_HELP,
     VERIFY_HELP,
 )
-from .import_files import import_files
+from .import_files import import_files, import_options
 from .search import Sought, run_search
 from .stats import print_stats
 from .terminal import complain, discard_output, in_options, is_terminal, prepare_output
@@ -121,10 +121,12 @@ def cli() -> None:
     """Hold the commands."""
 
 
-def _db(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _db(
+    text: str, *, required: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option(
         "--db",
-        required=True,
+        required=required,
         type=click.Path(path_type=Path),
         metavar="DIR",
         envvar="LMDBSTORE_DB",
@@ -142,34 +144,19 @@ _timeout = click.option(
 
 
 @cli.command("import", help=IMPORT_HELP)
-@_db("The store's folder; created if it does not exist.")
-@click.option("--flag", "tags", multiple=True, metavar="F", help="Flag of every event; repeatable.")
-@click.option("--source", metavar="S", help="Source of the events, instead of the file's path.")
-@click.option(
-    "--format",
-    "line_format",
-    type=click.Choice(["auto", "lines", "jsonl"]),
-    default="auto",
-    show_default=True,
-    help="Format of the input; auto: jsonl if named .jsonl or .ndjson.",
-)
+@_db("The store's folder; created if it does not exist.", required=False)
+@import_options
 @_timeout
 @click.argument("names", metavar="[FILE]...", nargs=-1)
 @click.pass_context
-def _import(  # noqa: PLR0913, PLR0917  the arguments of the command
-    ctx: click.Context,
-    db: Path,
-    tags: tuple[str, ...],
-    source: str | None,
-    line_format: str,
-    timeout: float | None,
-    names: tuple[str, ...],
+def _import(
+    ctx: click.Context, /, db: Path | None, names: tuple[str, ...], *, dry_run: bool, **options: Any
 ) -> None:
+    if db is None and not dry_run:
+        raise click.UsageError("no --db given; give one, or --dry-run to store nothing")
     if not names and is_terminal(sys.stdin):
         raise click.UsageError("no FILE given; give one, or - to read from the terminal")
-    ctx.exit(
-        import_files(db, names, tags=tags, source=source, line_format=line_format, timeout=timeout)
-    )
+    ctx.exit(import_files(db, names, dry_run=dry_run, **options))
 
 
 @cli.command("search", help=SEARCH_HELP)

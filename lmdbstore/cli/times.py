@@ -1,34 +1,40 @@
 """The times of `--since`, `--until`, `--before` and `--timeout`: which texts are accepted.
 
 Rules: a text that is none of the accepted kinds of time is refused, with a list of these. So is a
-number that looks like a year, a day or milliseconds: taken as seconds, it would silently select the
-wrong events. A time without a zone is local time.
+number that looks like a year or a day: taken as seconds, it would silently select the wrong events;
+and a date of which it is not clear which number is the day. A time without a zone is local time.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 import click
 
 from lmdbstore.threads.deadline import limit_of
+from lmdbstore.times.clock import Setting
+from lmdbstore.times.text import TextClock, number_seconds
 
 __all__ = ["ACCEPTED", "TimeError", "instant", "seconds"]
 
 ACCEPTED = (
-    "a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), "
-    "seconds since 1970 (1750775785.5), a time from now (-30s, -15m, -1h, -7d, -2w) or 'now'"
+    "a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time as logs "
+    "have it, seconds since 1970 (1750775785.5; also ms, us and ns), a time from now (-30s, "
+    "-15m, -1h, -7d, -2w; 1h is an hour ago, too), 'now', 'today' or 'yesterday'"
 )
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}  # seconds
+_DAYS = {"today": 0, "yesterday": 1}  # days ago
 _NUMBER = r"\d+(?:\.\d+)?"
-_is_relative = re.compile(rf"([+-])((?:{_NUMBER}[smhdw])+)", re.ASCII).fullmatch
+_is_relative = re.compile(rf"([+-]?)((?:{_NUMBER}[smhdw])+)", re.ASCII).fullmatch
 _parts = re.compile(rf"({_NUMBER})([smhdw])", re.ASCII).findall
 _is_number = re.compile(rf"-?{_NUMBER}", re.ASCII).fullmatch
 _is_date = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _is_datetime = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII).fullmatch
-_is_misread = re.compile(r"[12]\d{3}|[12]\d{3}[01]\d[0-3]\d|\d{12,}", re.ASCII).fullmatch
+_is_misread = re.compile(r"[12]\d{3}|[12]\d{3}[01]\d[0-3]\d", re.ASCII).fullmatch
+_is_unclear = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]", re.ASCII).match
 
 
 class TimeError(ValueError):
@@ -49,26 +55,38 @@ def instant(text: str, *, now: float, end: bool = False) -> float:
         seconds = _instant(text, now, end=end)
     except (ValueError, OverflowError, OSError):  # month 13; a year that the C library lacks
         seconds = None
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         raise TimeError(f"{text!r} is not a time; give {ACCEPTED}")
     return seconds
 
 
 def _instant(text: str, now: float, *, end: bool) -> float | None:
-    if text.lower() == "now":
+    if (word := text.lower()) in _DAYS:
+        today = datetime.fromtimestamp(now).astimezone().date()
+        return _midnight(today - timedelta(days=_DAYS[word]), end=end)
+    if _is_date(text):
+        return _midnight(date.fromisoformat(text), end=end)
+    if word == "now":
         return now
     if relative := _is_relative(text):
         span = math.fsum(float(number) * _UNITS[unit] for number, unit in _parts(relative[2]))
-        return now - span if relative[1] == "-" else now + span
+        return now + span if relative[1] == "+" else now - span
     if _is_number(text):
-        return None if _is_misread(text) else float(text)
-    if _is_date(text):
-        return _midnight(text, end=end)
-    return datetime.fromisoformat(text).timestamp() if _is_datetime(text) else None
+        return None if _is_misread(text) else number_seconds(float(text))
+    return _moment(text, now)
 
 
-def _midnight(text: str, *, end: bool) -> float:
-    day = date.fromisoformat(text)
+def _moment(text: str, now: float) -> float | None:
+    if _is_datetime(text):
+        with suppress(ValueError):
+            return datetime.fromisoformat(text).timestamp()
+    if _is_unclear(text):
+        return None
+    seconds = TextClock(Setting(now)).read(text)
+    return None if seconds is None or math.isnan(seconds) else seconds
+
+
+def _midnight(day: date, *, end: bool) -> float:
     if end:
         day += timedelta(days=1)
     midnight = datetime(day.year, day.month, day.day).astimezone().timestamp()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreFull
-from lmdbstore.ingest import importer
+from lmdbstore.ingest import saving
 from tests.tools.commands import LINES, LOG, TIMEOUT, on_terminal, process, run, start
 
 pytestmark = pytest.mark.surroundings
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.surroundings
 def test_import_adds_lines_that_search_finds_and_a_second_import_adds_none(path: Path) -> None:
     status, out, err = process("import", "--db", path, LOG, "--flag", "dpkg")
     assert (status, err) == (0, "")
+    details, out = out.split("\n", 1)
+    assert details == f"{LOG}: iso-space: 4,891 with their own time"
     assert out.startswith("4,891 lines: 4,891 new events, 0 already there; ")
     assert out.endswith(" events/s\n")
     assert (
@@ -36,12 +38,18 @@ def test_import_adds_lines_that_search_finds_and_a_second_import_adds_none(path:
 
 def test_import_reads_standard_input(path: Path) -> None:
     for args in ([], ["-"]):
-        status, out, err = process("import", "--db", path, *args, stdin=b"1600000000 x\r\ny")
+        status, out, err = process(
+            "import", "--db", path, *args, stdin=b"1600000000 x\r\n1600000001 y"
+        )
         assert (status, err) == (0, "")
-        assert out.startswith("2 lines: ")
-    assert run("import", "--db", path, stdin="1600000000 x\nz").exit_code == 0
+        assert out.startswith("standard input: epoch: 2 with their own time\n2 lines: ")
+    assert run("import", "--db", path, stdin="1600000000 x\n1600000002 z").exit_code == 0
     with LMDBEventStore(path) as store:
-        assert [event.content for event in store.search()] == ["1600000000 x", "y", "z"]
+        assert [event.content for event in store.search()] == [
+            "1600000000 x",
+            "1600000001 y",
+            "1600000002 z",
+        ]
         assert {event.source for event in store.search()} == {"stdin"}
 
 
@@ -97,7 +105,7 @@ def test_an_interrupted_import_reports_what_is_saved(path: Path) -> None:
 def test_a_failed_import_reports_what_is_saved(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "BATCH_EVENTS", 2)
+    monkeypatch.setattr(saving, "BATCH_EVENTS", 2)
     save_many, calls = LMDBEventStore.save_many, []
 
     def failing(store: LMDBEventStore, events: list[Event]) -> int:
@@ -109,7 +117,7 @@ def test_a_failed_import_reports_what_is_saved(
     monkeypatch.setattr(LMDBEventStore, "save_many", failing)
     bad = tmp_path / "bad.jsonl"
     bad.write_text("x\n" + '{"content":"y"}\n' * 9)
-    result = run("import", "--db", path, bad)
+    result = run("import", "--db", path, bad, "--format", "jsonl")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "line 1: not JSON" in result.stderr
     assert "stopped: 4 new events are saved; run" in result.stderr
@@ -156,3 +164,122 @@ def test_nothing_is_imported_if_a_file_is_missing(path: Path, tmp_path: Path) ->
     assert result.exit_code == 2
     assert "none\\x1b[2J.log: No such file" in result.output
     assert not path.exists()
+
+
+# -- the options that say how lines are read --------------------------------------------------
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "a.log"
+    path.write_text("03/05/2024 10:00:00 ERROR user=ann\n  more\n03/05/2024 10:00:01 INFO x\n")
+    return path
+
+
+def events(path: Path) -> list[Event]:
+    with LMDBEventStore(path) as store:
+        return list(store.search())
+
+
+def test_a_dry_run_shows_what_would_be_stored_and_stores_nothing(path: Path, log: Path) -> None:
+    args = ("import", "--dry-run", log, "--tz", "Europe/Berlin", "--flag", "f")
+    for more in ((), ("--db", path)):
+        status, out, err = process(*args, *more)
+        assert (status, err) == (0, "")
+        assert "time:    2024-03-05T09:00:00Z\n" in out
+        assert f"source:  {os.path.realpath(log)}\n" in out
+        assert "flags:   f level:error\n" in out
+        assert "content: 03/05/2024 10:00:00 ERROR user=ann\n  more\n" in out
+        assert f"{log}: us: 2 with their own time, 1 inherited, order of day and month" in out
+        assert "3 lines: 2 new events" in out
+        assert not path.exists()
+
+
+def test_a_dry_run_shows_five_events(log: Path) -> None:
+    log.write_text("".join(f"160000000{n} x\n" for n in range(9)))
+    out = run("import", "--dry-run", log).stdout
+    assert out.count("content: ") == 5
+    assert "9 new events" in out
+
+
+def test_import_without_a_store_is_refused(log: Path) -> None:
+    result = run("import", log)
+    assert result.exit_code == 2
+    assert "no --db given; give one, or --dry-run to store nothing" in result.stderr
+
+
+def test_options_override_what_is_found_out(path: Path, log: Path) -> None:
+    args = ["--time-format", "%d/%m/%Y %H:%M:%S", "--tz", "+02:00", "--flag-from", "user=(?P<u>.*)"]
+    assert run("import", "--db", path, log, *args, "--lines", "--no-levels").exit_code == 0
+    found = events(path)
+    assert [event.content[:8] for event in found] == ["03/05/20", "  more", "03/05/20"]
+    assert [event.timestamp - 1714723200 for event in found] == [0, 0, 1]
+    assert [event.tags for event in found] == [["u:ann"], [], []]
+
+
+def test_fields_colours_and_records_have_options(path: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "a"
+    lines.write_text('{"when":"2024-03-05T10:00:00Z","text":"hi","host":"h","labels":["a"]}\n')
+    args = ["--time-field", "when", "--message-field", "text", "--source-field", "host"]
+    run("import", "--db", path, lines, *args, "--tags-field", "labels")
+    lines.write_text("\x1b[1m# one\x1b[0m\nx\n")
+    run("import", "--db", path, lines, "--record-start", "^#", "--strip-colours")
+    first, second = events(path)
+    assert first[1:] == ("h", 1709632800.0, ["a"], "hi")
+    assert second.content == "# one\nx"
+
+
+def test_the_year_can_be_given(path: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "a"
+    lines.write_text("Dec 31 10:00:00 h x\nJan  1 10:00:00 h x\n")
+    run("import", "--db", path, lines, "--year", "2011", "--tz", "UTC")
+    assert [time.gmtime(event.timestamp)[0] for event in events(path)] == [2011, 2012]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--tz", "Mars/Olympus", "such as Europe/Berlin"),
+        ("--time-format", "%Q", "as strptime has them"),
+        ("--time-format", "nonsense", "as strptime has them"),
+        ("--record-start", "(", "no regular expression"),
+        ("--flag-from", "[", "no regular expression"),
+        ("--year", "0", "range"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_opened(
+    path: Path, log: Path, option: str, value: str, words: str
+) -> None:
+    result = run("import", "--db", path, log, option, value)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not path.exists()
+
+
+def test_a_folder_among_the_files_does_not_keep_them_out(path: Path, log: Path) -> None:
+    folder = log.parent / "folder"
+    folder.mkdir()
+    result = run("import", "--db", path, folder, log)
+    assert result.exit_code == 1
+    assert f"lmdbstore: {folder}: Is a directory; it is skipped\n" in result.stderr
+    assert len(events(path)) == 2
+
+
+def test_what_was_guessed_is_reported(path: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "a"
+    lines.write_text("nothing\n")
+    result = run("import", "--db", path, lines)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"lmdbstore: {lines}: no line has a time; all events have the time of the file\n"
+    )
+    assert f"{lines}: no time format: 1 from the file's time\n" in result.stdout
+
+
+def test_an_export_that_is_piped_back_is_the_same_whatever_it_holds(
+    filled: Path, tmp_path: Path
+) -> None:
+    out = run("search", "--db", filled, "--json").stdout
+    copy = tmp_path / "copy"
+    assert process("import", "--db", copy, stdin=out.encode())[0] == 0
+    assert events(copy) == events(filled)

@@ -7,41 +7,22 @@ import hashlib
 import json
 import os
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lmdbstore import DuplicateEvent, Event, InvalidEvent, LMDBEventStore, MemoryEventStore
-from lmdbstore.ingest import importer
-from lmdbstore.ingest import inputs as reading
-from lmdbstore.ingest.importer import Importer, LineIds
+from lmdbstore.ingest import lines as reading
+from lmdbstore.ingest import saving, unpacking
+from lmdbstore.ingest.common import LineIds
+from lmdbstore.ingest.importer import Importer
 from lmdbstore.ingest.inputs import open_input
+from tests.tools.imports import MTIME, contents, imported, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from lmdbstore.ingest.report import Report
-
-MTIME = 1_700_000_000.0
-
-
-def imported(store: Any, *paths: Path, line_format: str = "auto", **options: Any) -> Report:
-    work = Importer(store, **options)
-    for path in paths:
-        with open_input(str(path)) as opened:
-            work.read(opened, line_format)
-    return work.finish()
-
-
-def written(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    os.utime(path, (MTIME, MTIME))
-    return path
-
-
-def contents(store: Any) -> list[str]:
-    return [event.content for event in store.search()]
 
 
 @pytest.fixture
@@ -50,7 +31,7 @@ def memory() -> MemoryEventStore:
 
 
 def test_an_event_has_the_values_of_its_line(memory: MemoryEventStore, tmp_path: Path) -> None:
-    log = written(tmp_path / "a.log", b"1600000000 one \t\r\n\n  \n two\x00\rx")
+    log = written(tmp_path / "a.log", b"1600000000 one \t\r\n\n  \n1600000001 two\x00\rx")
     report = imported(memory, log, tags=["t", "u", "t"])
     assert (report.lines, report.new, report.blank, report.unreadables) == (4, 2, 2, 0)
     source = os.path.realpath(log)
@@ -60,22 +41,27 @@ def test_an_event_has_the_values_of_its_line(memory: MemoryEventStore, tmp_path:
     assert list(memory.search())[0] == Event(  # noqa: RUF015
         event_id, source, 1_600_000_000.0, ["t", "u"], "1600000000 one \t"
     )
-    assert list(memory.search())[1].content == " two\x00\rx"
+    assert list(memory.search())[1].content == "1600000001 two\x00\rx"
 
 
 def test_ids_of_lines_ascend_and_depend_on_source_number_and_text() -> None:
-    ids = [LineIds("s").of(number, b"x") for number in (1, 2, 9, 10, 15, 16, 2**32 - 1)]
+    numbers = [1, 2, 9, 10, 15, 16, 2**32 - 1]
+    ids = LineIds("s").of(numbers, ["x"] * len(numbers))
     assert ids == sorted(ids)
-    ids += [LineIds("s").of(1, b"y"), LineIds("t").of(1, b"x"), LineIds("s").of(2**32, b"x")]
+    ids += [*LineIds("s").of([1, 2**32], ["y", "x"]), *LineIds("t").of([1], ["x"])]
     assert len({*ids}) == 10
 
 
-def test_a_line_without_a_time_has_the_time_of_the_line_before_or_of_the_file(
+def test_lines_of_a_file_without_any_time_have_the_time_of_the_file(
     memory: MemoryEventStore, tmp_path: Path
 ) -> None:
-    imported(memory, written(tmp_path / "a", b"first\n1600000000 x\n  at y\n"))
-    times = {event.content: event.timestamp for event in memory.search()}
-    assert times == {"first": MTIME, "1600000000 x": 1.6e9, "  at y": 1.6e9}
+    report = imported(memory, written(tmp_path / "a", b"first\n  at y\n\nlast"))
+    times = [(event.content, event.timestamp) for event in memory.search()]
+    assert times == [("first", MTIME), ("  at y", MTIME), ("last", MTIME)]
+    assert report.warnings() == [
+        f"{tmp_path / 'a'}: no line has a time; all events have the time of the file"
+    ]
+    assert report.details() == [f"{tmp_path / 'a'}: no time format: 3 from the file's time"]
 
 
 def test_a_second_import_by_any_spelling_of_the_path_adds_nothing(
@@ -92,7 +78,7 @@ def test_a_second_import_by_any_spelling_of_the_path_adds_nothing(
 def test_a_second_import_of_a_grown_file_adds_the_new_lines(
     store: LMDBEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "BATCH_EVENTS", 7)
+    monkeypatch.setattr(saving, "BATCH_EVENTS", 7)
     lines = [b"same\n"] * 50
     imported(store, written(tmp_path / "a.log", b"".join(lines[:33])))
     report = imported(store, written(tmp_path / "a.log", b"".join(lines)))
@@ -114,8 +100,8 @@ def test_bytes_that_are_not_utf8_are_imported_and_reported(
     memory: MemoryEventStore, tmp_path: Path
 ) -> None:
     report = imported(memory, written(tmp_path / "a", b"\xef\xbb\xbfok \xc3\xa9\nbad \xe9\n"))
-    assert contents(memory) == ["ok é", "bad \\xe9"]
-    assert [n for n in report.notices() if "line 2: not UTF-8" in n]
+    assert contents(memory) == ["ok é", "bad é"]
+    assert [n for n in report.notices() if "line 2: not UTF-8; read as Latin-1" in n]
     assert report.unreadables == 0
 
 
@@ -123,7 +109,7 @@ def test_a_line_that_is_too_long_is_skipped(
     memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 10)
-    monkeypatch.setattr(reading, "CHUNK", 7)
+    monkeypatch.setattr(unpacking, "CHUNK", 7)
     lines = [b"a" * 10, b"b" * 11, b"c", b"d" * 12, b"e" * 10 + b"\r", b"f" * 99, b"g", b"h" * 50]
     report = imported(memory, written(tmp_path / "a", b"\n".join(lines)))
     assert contents(memory) == ["a" * 10, "c", "e" * 10, "g"]
@@ -182,9 +168,8 @@ def test_json_lines_are_imported(memory: MemoryEventStore, tmp_path: Path) -> No
     ("line", "reason"),
     [
         ("{", "not JSON"),
-        ("7", "content"),
-        ("{}", "content"),
-        ('{"content":"x","level":"info"}', "level"),
+        ("7", "not a JSON object"),
+        ("[]", "not a JSON object"),
         ('{"content":7}', "content: 7"),
         ('{"content":"x","tags":"t"}', "tags: 't'"),
         ('{"content":"x","tags":[1]}', "tags: 1"),
@@ -213,7 +198,7 @@ def test_a_bad_json_line_is_reported_with_its_number(
 def test_ten_lines_are_reported_and_the_others_counted(
     memory: MemoryEventStore, tmp_path: Path
 ) -> None:
-    report = imported(memory, written(tmp_path / "e.jsonl", b"x\n" * 1234))
+    report = imported(memory, written(tmp_path / "e", b"x\n" * 1234), line_format="jsonl")
     assert report.unreadables == 1234
     assert len(report.notices()) == 11
     assert report.notices()[-1] == "and 1,224 more lines that could not be read"
@@ -263,14 +248,15 @@ def test_tags_and_source_are_checked_before_anything_is_read(memory: MemoryEvent
 def test_slow_input_is_saved_while_it_is_read(
     memory: MemoryEventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "BATCH_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "BATCH_SECONDS", 0.0)
+    monkeypatch.setattr(unpacking, "CHUNK", 2)
     calls: list[tuple[int, int]] = []
     work = Importer(memory)
     work.progress = lambda position, lines: calls.append((position, lines))
     with open_input(str(written(tmp_path / "a", b"1\n2\n"))) as opened:
         work.read(opened)
     assert len(memory) == 2
-    assert calls == [(4, 1), (4, 2), (4, 2)]
+    assert calls == [(2, 1), (4, 2), (4, 2)]
 
 
 def test_events_written_as_json_lines_are_imported_unchanged(

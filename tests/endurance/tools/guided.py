@@ -14,12 +14,13 @@ import atheris
 with atheris.instrument_imports(include=["lmdbstore"]):
     from lmdbstore import InvalidQuery, StoreDamaged
     from lmdbstore.disk.keys import KEY, LONG_KEY
-    from lmdbstore.ingest.times import log_time
     from lmdbstore.patterns.needs import needs
     from lmdbstore.patterns.parse import render
     from lmdbstore.patterns.pattern import compile_pattern
     from lmdbstore.records.record import TermKeys, decode, decode_one, flag_name
     from lmdbstore.records.run import Run
+    from lmdbstore.times.clock import Setting
+    from lmdbstore.times.dater import Dater
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +66,11 @@ def _compile(data: bytes) -> None:
 
 
 def _logtime(data: bytes) -> None:
-    seconds = log_time(data.decode("utf-8", "backslashreplace"), LATEST)
-    assert seconds is None or math.isfinite(seconds)
+    line = data.decode("utf-8", "backslashreplace")
+    dater = Dater(Setting(LATEST))
+    dater.learn([line])
+    (seconds,), _ = dater.date([line])
+    assert seconds is None or math.isnan(seconds) or math.isfinite(seconds)
 
 
 def _decode(data: bytes) -> None:
