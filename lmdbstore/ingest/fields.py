@@ -61,6 +61,7 @@ TIMES = (
     "request timestamp",
     "TimeCreated",
     "start_time",
+    "started_at",
     "created_at",
     "created",
     "_time",
@@ -232,6 +233,8 @@ class LevelFinder:
             groups = match.re.groupindex
             if "L" in groups:
                 return _LETTERS.get(match["L"])
+            if "word" in groups and (word := match["word"]):
+                return level_named(word)
             if "pri" in groups and (priority := match["pri"]):
                 return _SYSLOG[int(priority) % 8]
         for style in self._styles:

@@ -35,6 +35,7 @@ __all__ = ["JsonReader", "is_json"]
 
 SAMPLE = 100  # lines
 _EVENT = frozenset(Event._fields)
+_RECORDS = frozenset({"Records"})
 _DOCKER = frozenset({"log", "stream", "time", "attrs"})
 
 
@@ -97,7 +98,7 @@ class JsonReader:
                 self._report.blank += 1
                 continue
             try:
-                rows.append((number, line, self._found(line)))
+                rows += [(number, text, row) for text, row in self._rows(line)]
             except UnreadableLine as error:
                 self._refuse(number, str(error))
         if self._time is None and len(rows) < self._hold:
@@ -146,7 +147,7 @@ class JsonReader:
         self._time = last
         return times
 
-    def _found(self, line: str) -> _Row:
+    def _rows(self, line: str) -> list[tuple[str, _Row]]:
         try:
             found = orjson.loads(line)
         except orjson.JSONDecodeError as error:
@@ -158,10 +159,14 @@ class JsonReader:
             if self._strict:
                 raise UnreadableLine(reason)
             self._report.not_json += 1
-            return _Row(self._text_time(line), self._maker.tags, line)
+            return [(line, _Row(self._text_time(line), self._maker.tags, line))]
         if found.keys() <= _EVENT and "content" in found:
-            return self._own(found)
-        return self._row(line, found)
+            return [(line, self._own(found))]
+        if found.keys() == _RECORDS and _are_objects(found["Records"]):  # a file of CloudTrail
+            texts = [orjson.dumps(one).decode() for one in found["Records"]]
+            rows = zip(texts, found["Records"], strict=True)
+            return [(text, self._row(text, one)) for text, one in rows]
+        return [(line, self._row(line, found))]
 
     def _text_time(self, text: str) -> float | None:
         (time,), _ = self._dater.date([text])
@@ -261,6 +266,10 @@ class JsonReader:
             if "$numberLong" in value:
                 return self._read_time(value["$numberLong"])
         return None
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(type(one) is dict for one in value)
 
 
 def _known(time: float | None) -> bool:

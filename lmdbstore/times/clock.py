@@ -100,7 +100,7 @@ class Clock:
         `times` is this, or one of the two below.
         """
         keys, second, fraction = self._pattern.key, self._pattern.second, self._pattern.fraction
-        memo = self._memo
+        memo, milliseconds = self._memo, "ms" in self._pattern.fields
         times: list[float | None] = []
         add, remembered, seconds = times.append, memo.get, _SECONDS.get
         time: float | None = None
@@ -119,7 +119,7 @@ class Clock:
             if of_minute is None:
                 time = math.nan
             elif fraction and (digits := one[fraction]) is not None:
-                scale = 10 ** len(digits)
+                scale = 1000 if milliseconds else 10 ** len(digits)
                 # One division, so that the result is rounded once.
                 whole = (minute + of_minute) * scale
                 time = (whole + int(digits)) / scale if minute == minute else math.nan  # noqa: PLR0124

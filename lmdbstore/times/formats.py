@@ -71,7 +71,7 @@ FORMATS = (
     Format("slash", "2024/03/05 10:00:00.000 x", r"%Y/%m/%d[T :-]%T%z", anywhere=True),
     Format("dots", "2024.03.05 10:00:00 x", r"%Y\.%m\.%d[T :-]%T%z"),
     Format("loose", "2024/3/5 10:00:00 x", r"%Y[-/.]%n[-/.]%e[T ][ ]?%k:%M:%S%f%p%z"),
-    Format("health-app", "20240305-10:0:0:000|Step|1|x", r"%Y%m%d-%k:%i:%o%f"),
+    Format("health-app", "20240305-10:0:0:000|Step|1|x", r"%Y%m%d-%k:%i:%o%q"),
     Format("compact", "20240305T100000Z x", r"%Y%m%d[T.-]%H%M%S%f%z(?!\d)"),
     Format("compact-space", "20240305 10:00:00.000 x", r"%Y%m%d[ T_-]%T%z"),
     Format("compact-digits", "20240305100000.000 INFO x", rf"%Y%m%d%H%M%S%f%z{END}"),
@@ -123,7 +123,7 @@ FORMATS = (
     Format("glog-year", "I20240305 10:00:00.000000 9 a.cc:10] x", r"%L%Y%m%d[ ]%T", ""),
     Format("glog", "I0305 10:00:00.000000       1 server.go:10] x", r"%L%m%d[ ]%T", ""),
     # -- one number -------------------------------------------------------------------------------
-    Format("bgl", "- 1709632800 2024.03.05 n1 2024-03-05-10.00.00.000000 n1 RAS x", r"%s(?=[ ]\d{4}\.\d\d\.\d\d[ ])", r"\S+ "),
+    Format("bgl", "- 1709632800 2024.03.05 n1 2024-03-05-10.00.00.000000 n1 RAS x", r"%s(?=[ ]\d{4}\.\d\d\.\d\d[ ](?:(?:\S+[ ]){3}RAS[ ]\w+[ ](?P<word>[A-Z]+)[ ])?)", r"\S+ "),
     Format("hpc", "460903 node-1 unix.hw state 1709632800 1 x", r"%s(?=[ ]-?\d+[ ])", r"\d+ \S+ \S+ \S+ "),
     Format("vpc-flow", "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1709632800 1709632860 ACCEPT OK", r"%s(?=[ ]\d+[ ])", r"\d \d+ eni-\S+ (?:\S+ ){7}"),
     Format("audit", "type=SYSCALL msg=audit(1709632800.000:9): arch=c000003e", r"%s(?=:\d)", r"(?:node=\S+ )?type=\S+ msg=audit\("),

@@ -8,9 +8,10 @@ The fields: %Y and %y (a year of 4 and 2 digits), %m (a month of 2 digits), %n (
 name), %d (a day of 2 digits), %e (of 1 or 2, or a space and 1), %a (a weekday in any language), %A
 (Mon to Sun), %j (the day of the year), %G %V %u (year, week and weekday of ISO 8601), %H (an hour
 of 2 digits), %k (of 1 or 2, or a space and 1), %M %S (2 digits), %i %o (minute and second of 1 or
-2), %p (AM or PM, may be missing), %f (a point, comma or colon and a fraction, may be missing), %z
-(a zone, may be missing), %s (an epoch: seconds, milliseconds, microseconds or nanoseconds since
-1970), %@ (a label of TAI64N), %T (%H:%M:%S%f), %D (%Y-%m-%d), %L (a letter or sign for the level).
+2), %p (AM or PM, may be missing), %f (a point, comma or colon and a fraction, may be missing), %q
+(a colon and milliseconds, of 1 to 3 digits), %z (a zone, may be missing), %s (an epoch: seconds,
+milliseconds, microseconds or nanoseconds since 1970), %@ (a label of TAI64N), %T (%H:%M:%S%f), %D
+(%Y-%m-%d), %L (a letter or sign for the level). A group `word` is a word for the level.
 """
 
 from __future__ import annotations
@@ -57,12 +58,13 @@ _FIELDS = {
     "o": r"(?P<S>\d{1,2})",
     "p": r"(?:\s?(?P<p>[AaPp]\.?[Mm]\b\.?))?",
     "f": FRACTION,
+    "q": r":(?P<ms>\d{1,3})",
     "z": rf"(?P<z>{ZONE})?",
     "s": r"(?P<s>[1-9](?:\d{18}|\d{15}|\d{12}|\d{8,9}))(?!\d)(?:\.(?P<f>\d+))?",
     "@": r"(?P<tai>[0-9a-f]{16})(?P<nano>[0-9a-f]{8})?(?![0-9a-f])",
     "L": r"(?P<L>[A-Z*#.-])",
 }
-_WITHIN_MINUTE = {"S", "f", "L", "pri", "minute"}
+_WITHIN_MINUTE = {"S", "f", "ms", "L", "word", "pri", "minute"}
 _token = re.compile(r"%(.)|\\.|[^%\\]+", re.DOTALL)
 
 
@@ -102,7 +104,7 @@ def compiled(template: str, lead: str = "") -> Compiled:
         pattern,
         tuple(sorted(groups[name] for name in keys)),
         groups.get("S", 0),
-        groups.get("f", 0),
+        groups.get("f") or groups.get("ms", 0),
         frozenset(groups),
     )
 

@@ -252,6 +252,10 @@ def test_a_log_of_thirteen_months_without_years(log: Path) -> None:
         ("<165>1 2024-03-05T10:00:00Z h su - - - x", ["level:notice"]),
         ('time="2024-03-05T10:00:00Z" level=warning msg="x"', ["level:warning"]),
         ('level=error ts=2024-03-05T10:00:00Z msg="x"', ["level:error"]),
+        (
+            "- 1709632800 2024.03.05 n 10.00.00 n RAS KERNEL FATAL x",
+            ["level:critical"],
+        ),
         ("9:M 05 Mar 2024 10:00:00.000 # x", ["level:warning"]),
         ("2024-03-05 10:00:00.000 UTC [9] FATAL:  x", ["level:critical"]),
         ("2024-03-05 10:00:00 0 [Note] ready", []),

@@ -66,6 +66,13 @@ def test_docker_and_journald_give_what_was_logged(log: Path) -> None:
     assert event.content == "hi\\xff"
 
 
+def test_a_file_of_cloudtrail_holds_many_events(log: Path) -> None:
+    one = '{"eventTime":"2024-03-05T10:00:00Z","n":"é"}'
+    two = one.replace("00Z", "01Z")
+    events, _ = events_of(log, f'{{"Records":[{one},{two}]}}')
+    assert [(event.timestamp - MOMENT, event.content) for event in events] == [(0, one), (1, two)]
+
+
 def test_fields_can_be_named(log: Path) -> None:
     line = (
         '{"time":"2001-01-01T00:00:00Z","at":{"when":"2024-03-05T10:00:00Z"},"text":"hi",'

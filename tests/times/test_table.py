@@ -218,6 +218,10 @@ def test_a_fraction_is_rounded_once(text: str, fraction: float) -> None:
     assert time_of(f"2024-03-05 10:00:00{text} x")[0] == MOMENT + fraction
 
 
+def test_milliseconds_may_have_one_digit() -> None:
+    assert time_of("20240305-10:0:0:7|Step|1|x")[0] == MOMENT + 0.007
+
+
 def test_a_fraction_before_1970_counts_forward() -> None:
     assert time_of("1969-12-31T23:59:59.25Z")[0] == -0.75
 
