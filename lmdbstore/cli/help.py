@@ -54,7 +54,8 @@ and India's, unless the zone of --tz uses them. If lines have no year, or no day
 not later than the file, and the others are counted back from it; from a pipe, each line is not
 later than now. If day and month cannot be told apart, the file decides, and the report says so.
 
-Levels become flags: level:error, level:warning, and so on. Of JSON lines the whole line is the
+Levels become flags: level:error, level:warning, and so on. Loggers of JSON lines do, too:
+logger:NAME. Of JSON lines the whole line is the
 content, except that Docker's 'log' and journald's 'MESSAGE' are. Lines that 'search --json' prints
 come back as the same events.
 

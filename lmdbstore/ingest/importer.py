@@ -19,7 +19,7 @@ from lmdbstore.times.zones import Zones
 
 from .common import Maker, Options
 from .lines import LONGEST_LINE
-from .records import HELD_BACK, TextReader
+from .records import TextReader, bare
 from .report import InputReport, Report
 from .saving import Preview, Saver
 from .structured import JsonReader, is_json
@@ -27,7 +27,7 @@ from .tables import Header, TableReader, header_of
 from .unpacking import UnreadableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lmdbstore.contract.api import EventStore
 
@@ -113,7 +113,7 @@ class Importer:
         options = self._options
         source = opened.source if self._source is None else self._source
         setting = Setting(opened.mtime, options.zones, options.year)
-        again = None if opened.path is None else opened.again
+        is_file = opened.path is not None
         structured = line_format == "auto" and not options.each_line
         if line_format == "jsonl" or (line_format == "auto" and is_json(first.lines)):
             of_input.formats = ["JSON"]
@@ -122,7 +122,7 @@ class Importer:
                 maker,
                 lambda number, reason: self.report.unreadable(opened.name, number, reason),
                 strict=line_format == "jsonl",
-                hold=0 if again is None else HELD_BACK,
+                hold=is_file,
             )
         if (
             structured
@@ -133,9 +133,9 @@ class Importer:
             if header is not None:
                 return self._table(source, header, setting, of_input)
         maker = Maker(source, self._tags, setting, options, of_input)
-        dater = Dater(setting, options.time_format)
+        dater = Dater(setting, options.time_format, _again(opened) if is_file else None)
         of_input.dater = dater
-        return TextReader(maker, dater, again)
+        return TextReader(maker, dater, hold=is_file)
 
     def _table(
         self, source: str, header: Header, setting: Setting, of_input: InputReport
@@ -146,3 +146,8 @@ class Importer:
             if header.utc and setting.zones.given is None:
                 setting = replace(setting, zones=Zones(UTC))
         return TableReader(Maker(source, self._tags, setting, self._options, of_input), header)
+
+
+def _again(opened: Input) -> Callable[[], Iterator[list[str]]]:
+    """Return a function that gives all lines of a file again, as they are dated."""
+    return lambda: (bare(block.lines) for block in opened.again())

@@ -20,18 +20,19 @@ from typing import TYPE_CHECKING
 from .fields import LevelFinder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from lmdbstore.times.dater import Dater
 
     from .common import Batch, Maker
     from .lines import Block
 
-__all__ = ["Records", "TextReader", "bare"]
+__all__ = ["Records", "TextReader", "bare", "few"]
 
 MOST_LINES = 1000  # of one record
 MOST_CHARACTERS = 1 << 20  # of one record of several lines
 HELD_BACK = 10_000  # lines without a time at the start of an input
+HELD_CHARACTERS = 32 << 20  # of these
 # Colours and other sequences of terminals (ECMA-48).
 _escapes = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 
@@ -44,6 +45,11 @@ def bare(lines: list[str]) -> list[str]:
     if "\0" in text:
         lines = [line.lstrip("\0") for line in lines]
     return lines
+
+
+def few(texts: Sequence[str]) -> bool:
+    """Return whether texts may be held back until a time is known."""
+    return len(texts) < HELD_BACK and sum(map(len, texts)) < HELD_CHARACTERS
 
 
 @dataclass(slots=True)
@@ -104,11 +110,9 @@ class _Open:
 class TextReader:
     """Makes the lines of a text into events."""
 
-    def __init__(
-        self, maker: Maker, dater: Dater, again: Callable[[], Iterable[Block]] | None
-    ) -> None:
-        """Date the lines with `dater`; `again` gives the whole input again, unless it is a pipe."""
-        self._maker, self._dater, self._again = maker, dater, again
+    def __init__(self, maker: Maker, dater: Dater, *, hold: bool) -> None:
+        """Date the lines with `dater`; with `hold`, those at the start wait for the first time."""
+        self._maker, self._dater, self._hold = maker, dater, hold
         self._options, self._report = maker.options, maker.report
         self._levels = LevelFinder()
         self._open: _Open | None = None
@@ -118,7 +122,7 @@ class TextReader:
     def read(self, block: Block) -> Batch:
         """Return the events of the records that end in this block."""
         plain = bare(block.lines)
-        times, matches = self._dated(plain)
+        times, matches = self._dater.date(plain)
         self._report.dated(times, block.lines)
         lines = block.lines
         if self._options.strip_colours and plain is not lines:
@@ -146,16 +150,6 @@ class TextReader:
         return self._options.record_start is None and (
             self._options.each_line or not self._dater.learnt
         )
-
-    def _dated(self, plain: list[str]) -> tuple[list[float | None], list[re.Match[str] | None]]:
-        times, matches = self._dater.date(plain)
-        if times.count(None) < len(times) or not self._dater.learn(plain):
-            return times, matches
-        if self._dater.incomplete and self._again is not None:
-            for block in self._again():
-                self._dater.survey(bare(block.lines))
-            self._dater.begin()
-        return self._dater.date(plain)
 
     def _starts(self, plain: list[str], times: Sequence[float | None]) -> list[int]:
         """Return the places of the lines at which records begin."""
@@ -231,8 +225,8 @@ class TextReader:
             found = self._held
             times = [*found.times, None if self._open is None else self._open.time]
             self._time = next((t for t in times if t is not None and not math.isnan(t)), None)
-            most = 0 if last or self._again is None else HELD_BACK
-            if self._time is None and len(found.numbers) < most:
+            hold = self._hold and not last and few(found.texts)
+            if self._time is None and hold:
                 return self._maker.events([], [], [], [])
             self._held = None
         return self._maker.events(

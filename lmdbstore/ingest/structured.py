@@ -23,7 +23,7 @@ from lmdbstore.times.text import EARLIEST, TextClock, number_seconds
 
 from .common import Batch
 from .fields import JOURNAL_TIME, LEVELS, LOGGERS, TIMES, at_path, first_field, level_of_value
-from .records import bare
+from .records import bare, few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,11 +76,11 @@ class JsonReader:
         refuse: Callable[[int, str], None],
         *,
         strict: bool,
-        hold: int,
+        hold: bool,
     ) -> None:
         """Report lines to `refuse`, by number and reason; with `strict`, all that are not JSON.
 
-        At the start of the input, `hold` lines may wait for the first time.
+        With `hold`, lines at the start of the input wait for the first time.
         """
         self._maker, self._refuse, self._strict, self._hold = maker, refuse, strict, hold
         self._options, self._report = maker.options, maker.report
@@ -101,7 +101,7 @@ class JsonReader:
                 rows += [(number, text, row) for text, row in self._rows(line)]
             except UnreadableLine as error:
                 self._refuse(number, str(error))
-        if self._time is None and len(rows) < self._hold:
+        if self._time is None and self._hold and few([line for _, line, _ in rows]):
             self._time = next((row.time for *_, row in rows if _known(row.time)), None)
             if self._time is None:
                 return Batch([], [])
@@ -170,8 +170,6 @@ class JsonReader:
 
     def _text_time(self, text: str) -> float | None:
         (time,), _ = self._dater.date([text])
-        if time is None and self._dater.learn([text]):
-            (time,), _ = self._dater.date([text])
         return time
 
     # -- our own events ------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from lmdbstore.times.text import TextClock
 
 from .common import Batch
 from .fields import LEVELS, TIMES, level_of_value
-from .records import HELD_BACK, MOST_LINES, Records, bare
+from .records import MOST_LINES, Records, bare, few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ class TableReader:
             self._row.append(line)
             if self._is_whole():
                 self._end_row()
-        if self._time is None and len(self._held.numbers) < HELD_BACK:
+        if self._time is None and few(self._held.texts):
             return Batch([], [])
         return self._events()
 

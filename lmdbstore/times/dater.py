@@ -1,7 +1,8 @@
 """The times of the lines of a file, by the formats that it has.
 
-Rules: the formats are learnt from the first lines, and again only from lines of which none has a
-time. A line has the time of the first of these formats that it matches, and no other.
+Rules: the formats are learnt from the first lines, and again only where many lines have none of
+them, if most of these have another one. A line has the time of the first of these formats that it
+matches, and no other. If a format lacks the year, or the day, the whole file is looked at before.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .learning import Learnt, learn
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .clock import Setting
 
@@ -21,6 +22,7 @@ __all__ = ["Dater"]
 
 TRIES = 3  # to learn a format from many lines; after them a few of each block are enough
 FEW_LINES = 50
+AGAIN = 20  # lines without a time from which another format is learnt; a pipe may give one line
 
 _Matches: TypeAlias = "list[re.Match[str] | None]"
 
@@ -28,66 +30,80 @@ _Matches: TypeAlias = "list[re.Match[str] | None]"
 class Dater:
     """Dates the lines of one file, in their order."""
 
-    def __init__(self, setting: Setting, given: Learnt | None = None) -> None:
-        """Date lines of a file with this setting; its format is `given`, or learnt."""
-        self._setting = setting
-        self._given = given
+    def __init__(
+        self,
+        setting: Setting,
+        given: Learnt | None = None,
+        again: Callable[[], Iterable[Sequence[str]]] | None = None,
+    ) -> None:
+        """Date lines of a file with this setting; its format is `given`, or learnt.
+
+        `again` gives all lines of the file, in several sequences, unless it is a pipe.
+        """
+        self._setting, self._given, self._again = setting, given, again
         self._clocks: list[Clock] = []
-        self.learnt: list[Learnt] = []
         self._tries = 0
+        self.learnt: list[Learnt] = []
         if given:
             self._add([given])
-
-    def learn(self, lines: Sequence[str]) -> bool:
-        """Learn formats from lines that have none of those known; return whether there are more."""
-        if self._given is not None:
-            return False
-        if self._tries > TRIES:
-            lines = lines[:FEW_LINES]
-        self._tries += 1
-        known = {one.pattern for one in self.learnt}
-        more = [one for one in learn(lines, self._setting) if one.pattern not in known]
-        self._add(more)
-        return bool(more)
-
-    def _add(self, learnt: Sequence[Learnt]) -> None:
-        self.learnt += learnt
-        self._clocks += [Clock(one.pattern, self._setting) for one in learnt]
-
-    @property
-    def incomplete(self) -> bool:
-        """Whether a format lacks the year, or the day: then `survey` helps."""
-        return any(clock.incomplete for clock in self._clocks)
 
     @property
     def guesses(self) -> list[str]:
         """What the formats do not say: "year", "day"."""
         return sorted({clock.guesses for clock in self._clocks} - {""})
 
-    def survey(self, lines: Sequence[str]) -> None:
-        """Look at lines of the whole file, in order, before they are dated."""
-        for clock in self._clocks:
-            clock.survey([match for match in map(clock.match, lines) if match])
-
-    def begin(self) -> None:
-        """End the survey."""
-        for clock in self._clocks:
-            clock.begin()
-
     def date(self, lines: Sequence[str]) -> tuple[list[float | None], _Matches]:
         """Return the time of each line, in seconds since 1970, and its match.
 
         The time is None for a line without one, and NaN if there is no such time.
         """
-        if not self._clocks:
-            return [None] * len(lines), [None] * len(lines)
-        first, *others = self._clocks
-        matches: _Matches = list(map(first.match, lines))
-        times = first.times(matches)
-        for clock in others:
-            absent = [n for n, time in enumerate(times) if time is None]
-            more = [clock.match(lines[n]) for n in absent]
-            for n, match, time in zip(absent, more, clock.times(more), strict=True):
-                if time is not None:
-                    matches[n], times[n] = match, time
+        if self._clocks:
+            first, *others = self._clocks
+            matches: _Matches = list(map(first.match, lines))
+            times = first.times(matches)
+        else:
+            others, matches, times = [], [None] * len(lines), [None] * len(lines)
+        while None in times:
+            for clock in others:
+                _fill(clock, lines, matches, times)
+            others = self._learn(lines, times)
+            if not others:
+                break
         return times, matches
+
+    def _learn(self, lines: Sequence[str], times: Sequence[float | None]) -> list[Clock]:
+        """Learn formats from lines without a time, if these are many; return their clocks."""
+        if self._given is not None:
+            return []
+        if self.learnt:
+            lines = [line for line, time in zip(lines, times, strict=True) if time is None]
+            if len(lines) < AGAIN or len(lines) * 4 < len(times):
+                return []
+        if self._tries > TRIES:
+            lines = lines[-FEW_LINES:]
+        self._tries += 1
+        known = {one.pattern for one in self.learnt}
+        found = learn(lines, self._setting, most=bool(known))
+        return self._add([one for one in found if one.pattern not in known])
+
+    def _add(self, learnt: Sequence[Learnt]) -> list[Clock]:
+        clocks = [Clock(one.pattern, self._setting) for one in learnt]
+        incomplete = [clock for clock in clocks if clock.incomplete]
+        if incomplete and self._again is not None:
+            for lines in self._again():
+                for clock in incomplete:
+                    clock.survey([match for match in map(clock.match, lines) if match])
+            for clock in incomplete:
+                clock.begin()
+        self.learnt += learnt
+        self._clocks += clocks
+        return clocks
+
+
+def _fill(clock: Clock, lines: Sequence[str], matches: _Matches, times: list[float | None]) -> None:
+    """Date the lines that have no time so far."""
+    absent = [n for n, time in enumerate(times) if time is None]
+    more = [clock.match(lines[n]) for n in absent]
+    for n, match, time in zip(absent, more, clock.times(more), strict=True):
+        if time is not None:
+            matches[n], times[n] = match, time

@@ -66,17 +66,20 @@ def format_named(text: str) -> Learnt:
     return Learnt(entry, entry.compiled())
 
 
-def learn(lines: Sequence[str], setting: Setting) -> list[Learnt]:
-    """Return the formats of the file that these lines are of, in the order to try them."""
+def learn(lines: Sequence[str], setting: Setting, *, most: bool = False) -> list[Learnt]:
+    """Return the formats of the file that these lines are of, in the order to try them.
+
+    With `most`, only a format that most of these lines begin with.
+    """
     sample = [line for line in lines if line and not line[0].isspace()][:SAMPLE]
     if not sample:
         sample = [line for line in lines if line.strip()][:SAMPLE]
     at_start, others = _sorted(sample, setting)
     found = sum(map(len, at_start.values()))
-    behind = _behind(others, setting) if found * FEW < len(sample) else []
+    behind = [] if most or found * FEW >= len(sample) else _behind(others, setting)
     if behind:
         return behind
-    least = max(1, len(sample) // ENOUGH)
+    least = len(sample) // 2 + 1 if most else max(1, len(sample) // ENOUGH)
     learnt = []
     for entry in FORMATS:
         own = at_start.pop(_kind(entry), ())

@@ -10,7 +10,12 @@ import pytest
 
 from lmdbstore import MemoryEventStore
 from lmdbstore.ingest import records, unpacking
-from lmdbstore.ingest.common import Options
+from lmdbstore.ingest.common import Maker, Options
+from lmdbstore.ingest.lines import Block
+from lmdbstore.ingest.records import TextReader
+from lmdbstore.ingest.report import InputReport
+from lmdbstore.times.clock import Setting
+from lmdbstore.times.dater import Dater
 from lmdbstore.times.learning import format_named
 from tests.tools.imports import MOMENT, MTIME, contents, events_of, imported, written
 
@@ -105,6 +110,43 @@ def test_lines_are_held_back_within_bounds(log: Path, monkeypatch: pytest.Monkey
     assert {event.timestamp for event in events} == {MTIME, MOMENT}
 
 
+def test_a_line_of_a_pipe_without_times_is_given_at_once() -> None:
+    report = InputReport("pipe")
+    setting = Setting(MTIME)
+    maker = Maker("pipe", [], setting, Options(), report)
+    reader = TextReader(maker, Dater(setting), hold=False)
+    assert [event.content for event in reader.read(Block(1, ["one"])).events] == ["one"]
+    assert [event.content for event in reader.read(Block(2, ["two"])).events] == ["two"]
+    assert reader.end().events == []
+
+
+def test_lines_before_the_first_time_of_a_pipe_take_it_if_they_come_with_it() -> None:
+    setting = Setting(MTIME)
+    maker = Maker("pipe", [], setting, Options(), InputReport("pipe"))
+    reader = TextReader(maker, Dater(setting), hold=False)
+    batch = reader.read(Block(1, ["one", "2024-03-05 10:00:00 two"]))
+    assert rows(batch.events) == [(0, "one")]
+    assert rows(reader.end().events) == [(0, "2024-03-05 10:00:00 two")]
+
+
+def test_a_line_of_a_pipe_that_has_another_date_goes_on_with_the_record() -> None:
+    setting = Setting(MTIME)
+    reader = TextReader(
+        Maker("pipe", [], setting, Options(), InputReport("pipe")), Dater(setting), hold=False
+    )
+    for number, line in enumerate(["2024-03-05 10:00:00 x", "ValueError: 2001-01-01T00:00:00"], 1):
+        assert reader.read(Block(number, [line])).events == []
+    assert len(reader.end().events) == 1
+
+
+def test_a_format_that_a_file_goes_on_with_is_learnt(log: Path) -> None:
+    text = "Mar  5 10:00:00 h x\n" * 2000 + "2024-03-05T10:00:01Z h x\n" * 20_000
+    events, report = events_of(log, text)
+    assert len(events) == 22_000
+    assert report.inputs[0].dater is not None
+    assert [one.format.name for one in report.inputs[0].dater.learnt] == ["syslog", "iso"]
+
+
 def test_each_line_is_an_event_if_asked(log: Path) -> None:
     text = f"2024-03-05 10:00:00 ERROR failed\n{TRACEBACK}\n"
     events, _ = events_of(log, text, options=Options(each_line=True))
@@ -132,6 +174,7 @@ def test_a_record_is_bounded_in_lines_and_in_characters(
         events, _ = events_of(log, "\n".join(lines))
         assert "\n".join(event.content for event in events) == "\n".join(lines)
         assert max(event.content.count("\n") for event in events) <= 6
+        assert not any("y" in event.content and "z" in event.content for event in events)
         assert [event.timestamp - MOMENT for event in events[:-1]] == [0] * (len(events) - 1)
 
 

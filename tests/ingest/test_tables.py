@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,19 @@ from lmdbstore.times.zones import Zones
 from tests.tools.imports import MOMENT, events_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.surroundings
+
+
+@pytest.fixture(autouse=True)
+def utc() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture
@@ -76,10 +89,16 @@ def test_the_w3c_format_is_in_utc_wherever_its_columns_are(
     log: Path, monkeypatch: pytest.MonkeyPatch, fields: str, row: str
 ) -> None:
     monkeypatch.setenv("TZ", "XXX-02:00")
+    time.tzset()
     events, report = events_of(log, W3C.format(fields=fields, row=row))
     assert [event.timestamp for event in events] == [MOMENT] * 5
     assert events[4].content == row
     assert report.details() == [f"{log}: W3C: 1 with their own time, 4 inherited"]
+
+
+def test_a_row_without_a_date_has_that_of_the_date_line(log: Path) -> None:
+    text = W3C.format(fields="time x", row="10:00:00 y").replace("2024-03-05", "2023-12-31")
+    assert events_of(log, text)[0][-1].timestamp == 1704016800.0
 
 
 def test_a_given_zone_counts_for_the_w3c_format(log: Path) -> None:

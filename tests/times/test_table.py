@@ -35,7 +35,6 @@ def utc() -> Iterator[None]:
 def time_of(line: str) -> tuple[float | None, str]:
     """Return the time of a line that is a whole file, and the format's name."""
     dater = Dater(Setting(MTIME))
-    dater.learn([line])
     (found,), _ = dater.date([line])
     return found, dater.learnt[0].format.name if dater.learnt else ""
 

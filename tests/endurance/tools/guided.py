@@ -67,9 +67,7 @@ def _compile(data: bytes) -> None:
 
 def _logtime(data: bytes) -> None:
     line = data.decode("utf-8", "backslashreplace")
-    dater = Dater(Setting(LATEST))
-    dater.learn([line])
-    (seconds,), _ = dater.date([line])
+    (seconds,), _ = Dater(Setting(LATEST)).date([line])
     assert seconds is None or math.isnan(seconds) or math.isfinite(seconds)
 
 

@@ -1,0 +1,81 @@
+"""Properties of imports of any input: nothing raises, is lost, or changes its order."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmdbstore.ingest.common import Maker, Options
+from lmdbstore.ingest.lines import blocks
+from lmdbstore.ingest.records import TextReader
+from lmdbstore.ingest.report import InputReport
+from lmdbstore.ingest.structured import JsonReader
+from lmdbstore.ingest.tables import TableReader, header_of
+from lmdbstore.times.clock import Setting
+from lmdbstore.times.dater import Dater
+from lmdbstore.times.formats import FORMATS
+from tests.tools.imports import MTIME
+from tests.tools.properties import examples
+
+if TYPE_CHECKING:
+    from lmdbstore.ingest.common import Batch, Reader
+
+EXAMPLES = [entry.example for entry in FORMATS]
+pieces = st.sampled_from(
+    [*EXAMPLES, "  at x", "", "\0", "\x1b[0m", "\r", "é", "[",
+     '{"time":1709632800,"x":1}', "#Fields: time x"]
+)  # fmt: skip
+lines = st.lists(pieces | st.text(max_size=8), max_size=3).map("".join)
+texts = st.lists(lines, max_size=12).map("\n".join)
+
+
+def maker() -> Maker:
+    return Maker("s", ["t"], Setting(MTIME), Options(), InputReport("s"))
+
+
+def read(reader: Reader, data: bytes, size: int) -> list[Batch]:
+    chunks = [data[n : n + size] for n in range(0, len(data), size)]
+    return [*(reader.read(block) for block in blocks(chunks)), reader.end()]
+
+
+@examples(60)
+@given(texts, st.integers(1, 200), st.booleans())
+def test_the_lines_of_any_text_are_in_its_events_in_their_order(
+    text: str, size: int, whole: bool
+) -> None:
+    data = text.encode()
+    chunks = [data[n : n + size] for n in range(0, len(data), size)]
+    again = (lambda: (block.lines for block in blocks(chunks))) if whole else None
+    reader = TextReader(maker(), Dater(Setting(MTIME), again=again), hold=whole)
+    batches = read(reader, data, size)
+    found = "\n".join(event.content for batch in batches for event in batch.events)
+    expected = [line for block in blocks(chunks) for line in block.lines]
+    assert [line for line in found.split("\n") if line.strip()] == [
+        line for line in expected if line.strip()
+    ]
+    numbers = [number for batch in batches for number in batch.numbers]
+    assert numbers == sorted(set(numbers))
+    assert all(math.isfinite(event.timestamp) for batch in batches for event in batch.events)
+
+
+@examples(40)
+@given(texts, st.integers(1, 200))
+def test_any_text_is_read_as_json_or_as_a_table_without_an_error(text: str, size: int) -> None:
+    reader: Reader = JsonReader(maker(), lambda _, __: None, strict=False, hold=True)
+    for batch in read(reader, text.encode(), size):
+        assert all(math.isfinite(event.timestamp) for event in batch.events)
+    header = header_of(["time,x", "1709632800,y"])
+    assert header is not None
+    batches = read(TableReader(maker(), header), text.encode(), size)
+    assert all(math.isfinite(event.timestamp) for batch in batches for event in batch.events)
+
+
+@given(st.lists(st.binary(max_size=30), max_size=5))
+def test_any_bytes_are_lines(chunks: list[bytes]) -> None:
+    numbers: list[int] = []
+    for block in blocks(chunks):
+        numbers += range(block.first, block.first + len(block.lines))
+    assert numbers == list(range(1, len(numbers) + 1))
