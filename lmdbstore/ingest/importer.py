@@ -7,6 +7,7 @@ that cannot be read is counted and reported; the rest is imported.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
@@ -149,5 +150,11 @@ class Importer:
 
 
 def _again(opened: Input) -> Callable[[], Iterator[list[str]]]:
-    """Return a function that gives all lines of a file again, as they are dated."""
-    return lambda: (bare(block.lines) for block in opened.again())
+    """Return a function that gives all lines of a file again, as far as it can be read."""
+
+    def again() -> Iterator[list[str]]:
+        with suppress(UnreadableInput, OSError):  # `read` reports it
+            for block in opened.again():
+                yield bare(block.lines)
+
+    return again

@@ -70,6 +70,7 @@ class Clock:
         self._pattern = pattern
         self._setting = setting
         self._memo: dict[object, float] = {}
+        self._last: float | None = None  # the latest time
         fields = pattern.fields
         self._cycle: Cycle | None = None
         if not fields & {"Y", "y", "G", "s", "tai"}:
@@ -103,7 +104,7 @@ class Clock:
         memo, milliseconds = self._memo, "ms" in self._pattern.fields
         times: list[float | None] = []
         add, remembered, seconds = times.append, memo.get, _SECONDS.get
-        time: float | None = None
+        time = self._last
         for one in found:
             if one is None:
                 add(None)
@@ -126,6 +127,7 @@ class Clock:
             else:
                 time = float(minute + of_minute)
             add(time)
+        self._last = time
         return times
 
     def _epochs(self, found: Iterable[re.Match[str] | None]) -> list[float | None]:
@@ -152,7 +154,8 @@ class Clock:
         memo, unique = self._memo, True
         try:
             reading = _read(one)
-            if reading.hour == HOURS and (one["S"] or "0").strip("0"):
+            second = self._pattern.second
+            if reading.hour == HOURS and second and (one[second] or "0").strip("0"):
                 raise Contradiction("24:00 has no seconds")
             minute, unique = self._second(reading, before)
         except NoTime:

@@ -69,7 +69,8 @@ def day_of(fields: dict[str, str | None]) -> Parts:
         return _parts(date(year, 1, 1) + timedelta(days=int(ordinal) - 1), year)
     if (week := fields.get("V")) is not None:
         try:
-            found = date.fromisocalendar(int(fields["G"] or 0), int(week), int(fields["u"] or 1))
+            week_year, weekday = int(fields.get("G") or 0), int(fields.get("u") or 1)
+            found = date.fromisocalendar(week_year, int(week), weekday)
         except ValueError as error:
             raise Contradiction(str(error)) from None
         return _parts(found, None)
@@ -80,8 +81,8 @@ def day_of(fields: dict[str, str | None]) -> Parts:
     elif (digits := fields.get("m")) is not None:
         month = int(digits)
     else:
-        return Parts(None, None, None)
-    day = int(fields["d"] or 0)
+        return Parts(None, None, None) if year is None else Parts(year, 1, 1)
+    day = int(fields.get("d") or 1)
     _check(year, month, day, fields.get("a"))
     return Parts(year, month, day)
 
@@ -118,7 +119,7 @@ def hour_of(fields: dict[str, str | None]) -> tuple[int, int]:
     Raises:
         Contradiction: there is no such time of day.
     """
-    hour, minute = int(fields["H"] or 0), int(fields["M"] or 0)
+    hour, minute = int(fields.get("H") or 0), int(fields.get("M") or 0)
     if half := fields.get("p"):
         afternoon = half[0] in "pP"
         if (hour > NOON and not afternoon) or hour > HOURS:

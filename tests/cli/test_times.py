@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore.cli.times import TimeError, instant
+from tests.tools.zone import local_zone as zone_of_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,8 @@ ZONE = "XXX-02:00"  # two hours before UTC, without summer time: noon there is 1
 
 @pytest.fixture(autouse=True)
 def local_zone() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", ZONE)
-        time.tzset()
+    with zone_of_tests(ZONE):
         yield
-    time.tzset()
 
 
 def utc(*fields: int) -> float:

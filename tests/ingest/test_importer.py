@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 @pytest.fixture
 def memory() -> MemoryEventStore:
     return MemoryEventStore()

@@ -20,27 +20,15 @@ from lmdbstore.times.learning import format_named
 from tests.tools.imports import MOMENT, MTIME, contents, events_of, imported, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from lmdbstore import Event
-
-pytestmark = pytest.mark.surroundings
 
 NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 TRACEBACK = """Traceback (most recent call last):
   File "app.py", line 3, in <module>
     main()
 ValueError: no 2001-01-01 00:00:00"""
-
-
-@pytest.fixture(autouse=True)
-def utc() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 @pytest.fixture

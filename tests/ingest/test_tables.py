@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -11,21 +10,10 @@ import pytest
 from lmdbstore.ingest.common import Options
 from lmdbstore.times.zones import Zones
 from tests.tools.imports import MOMENT, events_of
+from tests.tools.zone import local_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-pytestmark = pytest.mark.surroundings
-
-
-@pytest.fixture(autouse=True)
-def utc() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 @pytest.fixture
@@ -86,11 +74,10 @@ W3C = """#Software: Microsoft Internet Information Services
     ],
 )
 def test_the_w3c_format_is_in_utc_wherever_its_columns_are(
-    log: Path, monkeypatch: pytest.MonkeyPatch, fields: str, row: str
+    log: Path, fields: str, row: str
 ) -> None:
-    monkeypatch.setenv("TZ", "XXX-02:00")
-    time.tzset()
-    events, report = events_of(log, W3C.format(fields=fields, row=row))
+    with local_zone("XXX-02:00"):
+        events, report = events_of(log, W3C.format(fields=fields, row=row))
     assert [event.timestamp for event in events] == [MOMENT] * 5
     assert events[4].content == row
     assert report.details() == [f"{log}: W3C: 1 with their own time, 4 inherited"]

@@ -7,7 +7,7 @@ import codecs
 import gzip
 import io
 import lzma
-import os
+import random
 import subprocess
 import tarfile
 import zipfile
@@ -19,7 +19,7 @@ import pytest
 
 from lmdbstore.ingest import unpacking
 from lmdbstore.ingest.unpacking import UnreadableInput, chunks
-from tests.tools.imports import events_of, written
+from tests.tools.imports import MOMENT, events_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +112,15 @@ def test_damage_ends_the_import_with_an_error_after_the_good_lines(tmp_path: Pat
     assert "ends too early; the rest is skipped" in report.notices()[0]
 
 
+def test_a_damaged_log_without_years_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    lines = b"".join(b"Mar  5 10:00:00 h line %d\n" % n for n in range(5000))
+    packed = gzip.compress(lines)
+    events, report = events_of(tmp_path / "a.gz", packed[: len(packed) // 2])
+    assert len(events) > 1000
+    assert {event.timestamp for event in events} == {MOMENT}
+    assert report.unreadables == 1
+
+
 # -- encodings --------------------------------------------------------------------------------
 
 
@@ -170,7 +179,7 @@ def tarred() -> bytes:
         (b"\x7fELF" + bytes(100), "a program"),
         (b"\x04\x22\x4d\x18" + bytes(100), "lz4"),
         (bytes(range(256)) * 20, "binary data"),
-        (os.urandom(5000), "binary data"),
+        (random.Random(7).randbytes(5000), "binary data"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import math
-import time
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.dater import Dater
+from lmdbstore.times.learning import format_named
 from lmdbstore.times.moment import tai_seconds
+from lmdbstore.times.template import UnknownField
 from lmdbstore.times.zones import UnknownZone, Zones, zone_named
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-pytestmark = pytest.mark.surroundings
-
 BERLIN = Zones(ZoneInfo("Europe/Berlin"))
-
-
-@pytest.fixture(autouse=True)
-def utc_here() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 def utc(*fields: int) -> float:
@@ -126,6 +115,12 @@ def test_the_hour_that_comes_twice_is_told_apart_by_the_order_of_the_file() -> N
     assert found[1:] == [utc(2024, 10, 27, *one) for one in expected[1:]]
 
 
+def test_the_hour_that_comes_twice_does_not_depend_on_the_pieces_of_the_file() -> None:
+    dater = Dater(Setting(0.0, BERLIN))
+    found = [dater.date([f"2024-10-27 {one}:00 x"])[0][0] for one in ("02:50", "02:10", "02:50")]
+    assert found == [utc(2024, 10, 27, 0, 50), utc(2024, 10, 27, 1, 10), utc(2024, 10, 27, 1, 50)]
+
+
 def test_a_line_out_of_order_within_the_first_hour_stays_in_it() -> None:
     lines = ["2024-10-27 02:10:30 x", "2024-10-27 02:09:59 x"]
     assert times(lines, 0.0, zones=BERLIN) == [
@@ -164,6 +159,38 @@ def test_an_unknown_zone_is_refused(name: str) -> None:
 def test_what_follows_a_time_is_a_zone_only_if_it_looks_like_one(text: str) -> None:
     hours = 12 if text == "-12 degrees" else 0
     assert times([f"2024-03-05 10:00:00 {text}"], 0.0) == [utc(2024, 3, 5, 10 + hours)]
+
+
+# -- formats of the user ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "line", "expected"),
+    [
+        ("%Y-%m-%d", "on 2024-03-05", utc(2024, 3, 5)),
+        ("%Y-%m-%d %H:%M", "2024-03-04 24:00 x", utc(2024, 3, 5)),
+        ("%d/%b/%y %I:%M %p", "x 5/Mar/24 10:00 AM", utc(2024, 3, 5, 10)),
+        ("%Y-%m-%d %H:%M:%S.%f %z", "2024-03-05 11:00:00.5 +0100", utc(2024, 3, 5, 10) + 0.5),
+        ("%A, %d. %B %Y %T %Z", "Tuesday, 5. March 2024 11:00:00 CET", utc(2024, 3, 5, 10)),
+        ("%G-W%V", "2024-W10", utc(2024, 3, 4)),
+        ("%Y.%j", "2024.065", utc(2024, 3, 5)),
+        ("%Y", "of 2024", utc(2024, 1, 1)),
+        ("[%s]", "x [1709632800] y", utc(2024, 3, 5, 10)),
+        ("100%% %F %R", "100% 2024-03-05 10:00", utc(2024, 3, 5, 10)),
+    ],
+)
+def test_a_format_as_strptime_has_it_is_read(template: str, line: str, expected: float) -> None:
+    assert Dater(Setting(0.0), format_named(template)).date([line])[0] == [expected]
+
+
+@given(st.text(st.sampled_from("%YmdHMSfzZjGVuspa-_ .()[\\é"), max_size=12), st.text(max_size=20))
+def test_any_template_is_a_format_or_refused(template: str, line: str) -> None:
+    try:
+        dater = Dater(Setting(0.0), format_named(template))
+    except (UnknownField, re.error):
+        return
+    (found,), _ = dater.date([line])
+    assert found is None or isinstance(found, float)
 
 
 # -- contradictions ---------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,23 +12,10 @@ from lmdbstore.times.formats import FORMATS
 from lmdbstore.times.learning import format_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lmdbstore.times.formats import Format
-
-pytestmark = pytest.mark.surroundings
 
 MOMENT = 1709632800.0  # 2024-03-05 10:00:00 UTC
 MTIME = 1709683200.0  # the file's time, 2024-03-06
-
-
-@pytest.fixture(autouse=True)
-def utc() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 def time_of(line: str) -> tuple[float | None, str]:
