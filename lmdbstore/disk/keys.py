@@ -21,6 +21,7 @@ __all__ = [
     "LAST_KEY",
     "LONG_KEY",
     "NO_LOCAL_ID",
+    "SIGNATURE_AT",
     "Summary",
     "after_key",
     "before_key",
@@ -53,7 +54,6 @@ __all__ = [
     "local_ids_of",
     "posting_key",
     "run_posting",
-    "signature_in",
     "slots_in",
     "source_key",
     "text_key",
@@ -76,6 +76,7 @@ _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 _HIGHEST = (1 << 128) - 1
 _SUMMARY = struct.Struct(">HQ")
+SIGNATURE_AT = _SUMMARY.size  # in a value of `summaries`
 _SLOTS = struct.Struct(">4H")
 NOTED = 4  # slots of a run that fit into a posting
 NO_SLOT = (1 << 16) - 1  # no run has so many events
@@ -324,11 +325,6 @@ def decode_summary(value: bytes | memoryview) -> Summary:
     except struct.error as error:
         raise StoreDamaged(f"{shown(bytes(value))} is not the summary of a run") from error
     return Summary(events, highest, value[_SUMMARY.size :])
-
-
-def signature_in(value: memoryview) -> memoryview:
-    """Return the signature in a value of `summaries`."""
-    return value[_SUMMARY.size :]
 
 
 def commit_entry(lowest: int, end: bytes) -> bytes:

@@ -34,6 +34,7 @@ class Rendered(NamedTuple):
     empty: int  # NEVER, IF_ASSERTED or ALWAYS
     unbounded: bool  # a match may extend across the header of the next record
     crosses_lines: bool  # a match may extend over many lines
+    in_line: bool  # a match has a character, and no newline
 
 
 class Part:

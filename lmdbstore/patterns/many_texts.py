@@ -15,9 +15,13 @@ the characters of the match are there, and each assertion in the match holds the
 A match in the page need not be one in a content: it may begin in a header, extend past a content,
 or start between the bytes of a character (RE2 sees `\B` there). So the record in which it starts is
 tested alone, and the search continues at the next record. RE2 finds leftmost matches, so a record
-that was passed over does not match: its match would have been further left. The claim holds for
-every pattern of the subset. `by_page` is False only if a page search costs more than it saves: if a
-pattern can match everywhere, or compiles to a program so large that RE2 may be slow on long texts.
+that was passed over does not match: its match would have been further left. One case needs no test:
+if no content has a newline, and every match of the pattern has a character and no newline, then a
+match in joined contents lies in one of them, and the assertions hold in it as they do in the page.
+
+The claim holds for every pattern of the subset. `by_page` is False only if a page search costs more
+than it saves: if a pattern can match everywhere, or compiles to a program so large that RE2 may be
+slow on long texts.
 """
 
 from __future__ import annotations

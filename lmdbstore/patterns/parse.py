@@ -81,12 +81,14 @@ class _Reader:
             self._refuse("unclosed group (", self.groups[-1].start, "close it with ), or write \\(")
         self.groups[0].end_row()
         single, page, oracle = map("".join, zip(("", "", ""), *self.output, strict=True))
-        empty = self.groups[0].done.empty
+        empty, chars = self.groups[0].done.empty, self.groups[0].done.chars
         # RE2 sees \B also between the bytes of one character, where an empty match does not count.
         # So a match must begin at the start of the text, or after a whole character.
         inside = self.inside and empty == IF_ASSERTED
         test = rf"(?:\A|(?s:.))(?:{single})" if inside else single
-        return Rendered(test, single, page, oracle, empty, self.unbounded, self.crosses_lines)
+        in_line = empty == NEVER and not chars & NEWLINE
+        crosses_lines = self.crosses_lines
+        return Rendered(test, single, page, oracle, empty, self.unbounded, crosses_lines, in_line)
 
     def _element(self, char: str) -> None:
         bounds = _BOUNDS.match(self.text, self.at) if char == "{" else None

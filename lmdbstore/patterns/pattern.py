@@ -36,6 +36,7 @@ from lmdbstore.errors import InvalidQuery, shown
 from .elements import ALWAYS
 from .needs import needs
 from .parse import render
+from .parts import parts
 from .signature import Probe
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ class Pattern:
         "_single",
         "by_page",
         "crosses_lines",
+        "in_line",
         "literal",
+        "parts",
         "probe",
         "test",
         "text",
@@ -88,7 +91,10 @@ class Pattern:
     literal: bytes | None  # the text to find, if the pattern is a plain text
     test: Callable[[bytes | memoryview], object]  # true if and only if a content in UTF-8 matches
     probe: Probe  # decides from the signature of many contents whether any of them may match
+    # As `next_hit`: they find a text of every match faster; see `parts`.
+    parts: tuple[Callable[[bytes | memoryview, int], int], ...]
     crosses_lines: bool  # the same for many contents without headers between them
+    in_line: bool  # whether a hit in joined contents without newlines is a match; see `many_texts`
     unbounded: bool  # whether a match may extend over many records, so that a hit costs a page
 
     def __init__(self, text: str) -> None:
@@ -99,9 +105,12 @@ class Pattern:
         plain = SPECIAL.isdisjoint(text)
         self.literal = text.encode("utf-8", "surrogatepass") if plain else None
         self.by_page = rendered.empty != ALWAYS and page.programsize <= PAGE_PROGRAM
+        chosen = parts(rendered.page) if self.by_page else []
+        self.parts = tuple(_finder(_compiled(part, text)) for part in chosen)
         self.probe = Probe(needs(rendered.single))
         self.unbounded = rendered.unbounded
         self.crosses_lines = rendered.crosses_lines
+        self.in_line = rendered.in_line
         self._oracle = rendered.oracle
         self._single = _compiled(rendered.single, text)
         self.test = _tester(_compiled_set(rendered.test, text))

@@ -28,10 +28,10 @@ and 650 are set.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["ANYTHING", "Needs", "Probe", "grams", "holds", "signature"]
 
@@ -123,21 +123,23 @@ class Probe:
         """Whether it excludes any text."""
         return all(self._needs)
 
-    def may_match(self, filter_: bytes | memoryview, length: int) -> bool:
-        """Whether any of the contents with the signature in the first `length` bytes may match.
+    def passing(self, values: Iterable[bytes | memoryview], begin: int) -> Iterator[Any]:
+        """Yield the values that have a signature, from byte `begin` on, of which a text may match.
 
-        If no filter has this length, the signature is not ours; then everything may match.
+        If no filter has its length, the signature is not ours; then everything may match.
         """
-        places = self._places.get(length)
-        if places is None:
-            places = self._places[length] = self._placed(length)
-        for alternative in places:
-            for at, bit in alternative:
-                if not filter_[at] & bit:
+        places = self._places
+        for value in values:
+            size = len(value) - begin
+            if size not in places:
+                places[size] = self._placed(size)
+            for alternative in places[size]:
+                for at, bit in alternative:
+                    if not value[begin + at] & bit:
+                        break
+                else:
+                    yield value
                     break
-            else:
-                return True
-        return False
 
     def _placed(self, length: int) -> list[list[tuple[int, int]]]:
         prime = PRIMES.get(length * 8)

@@ -19,13 +19,13 @@ from lmdbstore.records.run import Run, Slots
 from lmdbstore.threads.re2_gate import run_engine
 
 from .cursor import meeting, seek_duplicate
-from .run_match import matching_slots
+from .run_match import RunMatcher
 from .run_range import PostedReader, RunRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lmdb import Cursor, Transaction
+    from lmdb import Transaction
 
     from lmdbstore.contract.event import Event
     from lmdbstore.disk.databases import Databases
@@ -61,6 +61,7 @@ class SealedReader:
         self._posted = PostedReader(plan, watermark)
         self._digests = [digest(term.key).to_bytes(8, "little") for term in plan.walk]
         self._pattern = plan.query.pattern
+        self._matcher = None if self._pattern is None else RunMatcher(self._pattern)
         self._probe = None if not plan.probes or self._pattern is None else self._pattern.probe
         self._descending = plan.query.descending
         self._watermark = watermark
@@ -199,26 +200,17 @@ class SealedReader:
     def _ends_by_signature(self, part: RunRange, first: bytes, last: bytes) -> Iterator[bytes]:
         probe = self._probe
         assert probe is not None  # noqa: S101  see `_runs`
-        may_match, signature_in = probe.may_match, fmt.signature_in
         with part.txn.cursor(db=part.databases.summaries) as index:
-            entries = self._summaries(index, first, last)
-            while some := list(islice(entries, ENTRIES)):
-                for key, value in some:
-                    signature = signature_in(value)
-                    if may_match(signature, len(signature)):
-                        end = bytes(key)
-                        if not first <= end <= last:
-                            return
-                        yield end
-                if not first <= bytes(some[-1][0]) <= last:
-                    return
-
-    def _summaries(
-        self, index: Cursor[Any], first: bytes, last: bytes
-    ) -> Iterator[tuple[memoryview, memoryview]]:
-        if self._descending:
-            return iter(index.iterprev()) if index.set_key(last) else iter(())
-        return iter(index.iternext()) if index.set_range(first) else iter(())
+            if self._descending:
+                there, values = index.set_key(last), index.iterprev(keys=False)
+            else:
+                there, values = index.set_range(first), index.iternext(keys=False)
+            while there and first <= bytes(index.key()) <= last:  # it has no key after the end
+                for _ in probe.passing(islice(values, ENTRIES), fmt.SIGNATURE_AT):
+                    end = bytes(index.key())
+                    if not first <= end <= last:
+                        return
+                    yield end
 
     # -- which events -----------------------------------------------------------------------------
 
@@ -235,8 +227,8 @@ class SealedReader:
         if run.highest >= self._watermark:
             old = zip(slots, run.local_ids_at(slots), strict=True)
             slots = [slot for slot, local_id in old if local_id < self._watermark]
-        if slots and self._pattern is not None:
-            return run_engine(matching_slots, self._pattern, run, slots)
+        if slots and self._matcher is not None:
+            return run_engine(self._matcher.matching, run, slots)
         return slots
 
     # -- counting ---------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ __all__ = ["Run", "Slots", "positions"]
 Slots = range | list[int]
 
 COLUMNS = ROW_SIZE // 4  # numbers of 4 bytes in a row
-FEW = 16  # of so many events, one is read by itself rather than with all of its section
+FEW, FEW_NEIGHBOURS = 16, 64  # one of so many events is read alone, not with all of its section
 
 _EXPANDED = [bytes(byte >> slot & 1 for slot in range(8)) for byte in range(256)]
 
@@ -287,13 +287,14 @@ class Run:
 
     def select(self, slots: Slots) -> list[Event]:
         """Decode events; raises StoreDamaged."""
-        number = len(slots)
-        if number * FEW < self.events:
-            return decode_parts(list(map(self.part, slots))) if number else []
+        if not slots:
+            return []
+        if slots[-1] - slots[0] == len(slots) - 1:
+            slots = range(slots[0], slots[-1] + 1)
+        if len(slots) * (FEW_NEIGHBOURS if isinstance(slots, range) else FEW) < self.events:
+            return decode_parts(list(map(self.part, slots)))
         self.check_headers()
         self.check_contents()
-        if isinstance(slots, list) and slots[-1] - slots[0] == number - 1:
-            slots = range(slots[0], slots[-1] + 1)
         if isinstance(slots, range):
             return self._neighbours(slots)
         headers = self._gathered(3, self._headers_at, self._contents_at, slots)
@@ -333,19 +334,19 @@ class Run:
 
     def _ends(self, column: int) -> list[int]:
         """Return where the part after each event begins; before the first, at -1, there is a 0."""
-        ends: list[int] = self._numbers()[column::COLUMNS].tolist()
-        ends.append(0)
-        return ends
+        return [*self._numbers()[column::COLUMNS].tolist(), 0]
 
     def _begins(self, column: int) -> list[int]:
         """Return where the part of each event begins, and where one after the last would."""
-        begins: list[int] = self._numbers()[column::COLUMNS].tolist()
-        begins.insert(0, 0)
-        return begins
+        return [0, *self._numbers()[column::COLUMNS].tolist()]
 
     def contents(self) -> memoryview:
         """Return all contents, joined by newlines."""
         return self._value[self._contents_at :]
+
+    def content_places(self) -> Any:
+        """Return where the content after each event begins, as a sequence for a few look-ups."""
+        return self._numbers()[4::COLUMNS]
 
     def content_ends(self) -> list[int]:
         """Return where the content after each event begins, and 0 last: before the first one."""

@@ -25,7 +25,8 @@ def bits(filter_: bytes) -> set[int]:
 
 def may_match(pattern: str, contents: list[str]) -> bool:
     made = signature([content.encode() for content in contents])
-    return compile_pattern(pattern).probe.may_match(memoryview(made), len(made))
+    value = memoryview(b"before" + made)
+    return list(compile_pattern(pattern).probe.passing([value], len(b"before"))) == [value]
 
 
 # --- the filter ------------------------------------------------------------------------------
@@ -94,9 +95,8 @@ def test_the_other_byte_order_gives_the_same_filter(monkeypatch: pytest.MonkeyPa
 
 def test_a_filter_of_unknown_length_excludes_nothing() -> None:
     probe = compile_pattern("needle").probe
-    assert probe.may_match(b"", 0)
-    assert probe.may_match(bytes(100), 100)
-    assert not probe.may_match(bytes(128), 128)
+    filters = [b"", bytes(128), bytes(100), b"\xff" * 128, bytes(256)]
+    assert list(probe.passing(filters, 0)) == [b"", bytes(100), b"\xff" * 128]
 
 
 # --- what patterns need ----------------------------------------------------------------------

@@ -332,7 +332,7 @@ def test_an_interrupted_search_continues_at_its_position(
         for place in (
             "read.executor._merged",
             "read.live.matching_records",
-            "read.sealed.matching_slots",
+            "read.run_match.RunMatcher.matching",
             "read.executor._Place",
         ):
             search = store.search(match="x")

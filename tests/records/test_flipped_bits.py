@@ -11,7 +11,7 @@ import pytest
 from lmdbstore import Event, LMDBEventStore, StoreDamaged
 from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.pattern import compile_pattern
-from lmdbstore.read.run_match import matching_slots
+from lmdbstore.read.run_match import RunMatcher
 from lmdbstore.records.decoding import records_at
 from lmdbstore.records.record import TermKeys, decode
 from lmdbstore.records.run import Run
@@ -74,10 +74,10 @@ def readings(made: Made) -> dict[str, Callable[[memoryview], Any]]:
         "keys": searched(lambda run: (run.keys(), list(run.local_ids()), run.lowest, run.highest)),
         "terms": searched(lambda run: run.common([run.find(flag), run.find(source)])),
         "directory": searched(Run.directory),
-        "pattern": searched(lambda run: matching_slots(pattern, run, range(run.events))),
-        "few": searched(lambda run: matching_slots(pattern, run, [3, 9])),
-        "dense": searched(lambda run: matching_slots(dense, run, range(run.events))),
-        "literal": searched(lambda run: matching_slots(literal, run, range(run.events))),
+        "pattern": searched(lambda run: RunMatcher(pattern).matching(run, range(run.events))),
+        "few": searched(lambda run: RunMatcher(pattern).matching(run, [3, 9])),
+        "dense": searched(lambda run: RunMatcher(dense).matching(run, range(run.events))),
+        "literal": searched(lambda run: RunMatcher(literal).matching(run, range(run.events))),
         "unpacked": lambda value: Run(made.end, value).unpacked(TermKeys()),
         "posting": lambda value: _by_posting(value, 4),
     }

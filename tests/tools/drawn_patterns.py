@@ -68,8 +68,13 @@ def members(draw: st.DrawFn, chars: st.SearchStrategy[str]) -> str:
 
 
 @st.composite
-def patterns(draw: st.DrawFn, alphabet: str = ALPHABET, depth: int = 3) -> str:
-    """Draw a pattern of the subset, with the characters of `alphabet`."""
+def patterns(
+    draw: st.DrawFn,
+    alphabet: str = ALPHABET,
+    depth: int = 3,
+    leading: tuple[str, ...] = LEADING,
+) -> str:
+    """Draw a pattern of the subset, with the characters of `alphabet`, after leading flags."""
     chars = st.sampled_from(alphabet)
 
     def atom(deep: int) -> str:
@@ -96,7 +101,7 @@ def patterns(draw: st.DrawFn, alphabet: str = ALPHABET, depth: int = 3) -> str:
             "".join(element(deep) for _ in range((draw(SMALL) + 10) // 28)) for _ in range(count)
         )
 
-    return draw(st.sampled_from(LEADING)) + rows(depth)
+    return draw(st.sampled_from(leading)) + rows(depth)
 
 
 @st.composite

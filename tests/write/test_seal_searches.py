@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore import Event, LMDBEventStore, MemoryEventStore
-from lmdbstore.disk import format as fmt
-from lmdbstore.read import executor, run_match, sealed
+from lmdbstore.patterns.signature import Probe
+from lmdbstore.read import executor, sealed
+from lmdbstore.read.run_match import RunMatcher
 from lmdbstore.write.seal import RUN
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
@@ -21,11 +22,10 @@ from tests.tools.properties import examples
 from tests.tools.sealing import make_tiny_runs, shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from lmdbstore.contract.types import Order
-    from lmdbstore.patterns.pattern import Pattern
     from lmdbstore.records.run import Run, Slots
 
 WORDS = ["alpha", "betas", "Gamma", "DELTA", "größe", "1234567", "10.0.0.1", "x", "two\nlines"]
@@ -67,13 +67,13 @@ def numbered(first: int, last: int) -> list[Event]:
 def test_a_rare_pattern_reads_few_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The words of one run are in no other run."""
     read: list[int] = []
-    matching = run_match.matching_slots
+    matching = RunMatcher.matching
 
-    def counted(pattern: Pattern, run: Run, slots: Slots) -> list[int]:
+    def counted(matcher: RunMatcher, run: Run, slots: Slots) -> list[int]:
         read.append(run.events)
-        return matching(pattern, run, slots)
+        return matching(matcher, run, slots)
 
-    monkeypatch.setattr(sealed, "matching_slots", counted)
+    monkeypatch.setattr(RunMatcher, "matching", counted)
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(numbered(0, 20_000))
         orders: tuple[Order, ...] = ("asc", "desc")
@@ -98,14 +98,15 @@ def test_signatures_beyond_the_range_are_not_looked_at(
     """They may be far more than those of the range, and on a disk that is slow."""
     make_tiny_runs(monkeypatch)
     looked = 0
-    signature_in = fmt.signature_in
+    passing = Probe.passing
 
-    def counted(value: memoryview) -> memoryview:
+    def counted(probe: Probe, values: Iterable[memoryview], begin: int) -> Iterator[memoryview]:
         nonlocal looked
-        looked += 1
-        return signature_in(value)
+        given = list(values)
+        looked += len(given)
+        return passing(probe, given, begin)
 
-    monkeypatch.setattr(fmt, "signature_in", counted)
+    monkeypatch.setattr(Probe, "passing", counted)
     with LMDBEventStore(path, durability="none") as store:
         store.save_many(numbered(0, 1000))
         assert not list(store.search(low, high, match="nowhere", order=order))
