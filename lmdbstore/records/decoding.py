@@ -118,8 +118,7 @@ def decode_parts(parts: Sequence[tuple[memoryview, memoryview]]) -> list[Event]:
 def decode_events(headers: Any, contents: list[str]) -> list[Event]:
     """Decode checked headers, joined by commas, and their contents; raises StoreDamaged."""
     try:
-        values: list[Any] = orjson.loads(b"[%b]" % headers)
-        fields = (values[n::FIELDS] for n in range(FIELDS))
+        fields = [iter(orjson.loads(b"".join((b"[", headers, b"]"))))] * FIELDS
         return list(map(_new, repeat(Event), zip(*fields, contents, strict=True)))
     except ValueError as error:  # its checksum agrees, so it was written so
         raise StoreDamaged(f"events of a run cannot be decoded: {error}") from error
