@@ -21,6 +21,7 @@ from .peers import OURS, Peer
 __all__ = [
     "ASKED",
     "GROUPS",
+    "NO_LITERAL",
     "RELAXED",
     "SNAPSHOT",
     "Answer",
@@ -46,6 +47,16 @@ THEIA_GETS = (OURS, "Theia RDBS")
 ASKED = 2000  # ids to `get`; fewer in a small store
 LONG_RANGE = 100_000  # events
 FEW = 100  # events of the short ranges and limits
+
+
+# Rows without a literal of four characters, as signatures need it.
+NO_LITERAL = (
+    ("matches, digits", r"\b[0-9]{3}7[0-9]{2}00\b", "one event of 256 ends in `00`"),
+    ("matches, words and digits", "(open|close) [a-z]+ [0-9a-f]{6}ff",
+     "one event of 38 has `ff`"),
+    ("matches, classes", r"\b[0-9]{7}[a-f]\b",
+     "no character is in every match, so no shorter text can be searched for first"),
+)  # fmt: skip  # a row a line
 
 
 class Sample:
@@ -265,6 +276,8 @@ MADE = (
                 "events are counted; the lines of grep's output are counted"),
     counts_hits("matches, no literal", "[0-9]{6}00$", (*PATTERN_PEERS, "grep"), "the same"),
     counts_hits("matches, ignoring case", "(?i)NEEDLE", (*PATTERN_PEERS, "grep"), "the same"),
+    *(counts_hits(name, pattern, (*PATTERN_PEERS, "grep"), note)
+      for name, pattern, note in NO_LITERAL),
     asks("count, all", "us a call", STORES, lambda p, _: p.count()),
     asks("count, range of 100,000", "us a call", STORES,
          lambda p, s: p.count_between(*s.range(LONG_RANGE))),

@@ -49,6 +49,12 @@ REASONS = (
         ("pattern, no literal", "matches, no literal"),
     ),
     Reason(
+        "RE2 reads all contents byte by byte, for which it takes longer than grep, and their "
+        "checksums are compared",
+        ("matches, classes",),
+        ("grep",),
+    ),
+    Reason(
         "the matches are far from each other, and for each match the contents of its run of 512 "
         "events are checked and searched; a pattern with one match takes a small part of this time",
         ("pattern, rare literal",),
