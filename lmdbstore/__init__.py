@@ -18,6 +18,7 @@ from .check.repair import Repaired, repair
 from .check.verify import verify
 from .contract.api import EventStore, EventView
 from .contract.event import Event
+from .contract.left_out import Count, LeftOut
 from .contract.memory import MemoryEventStore
 from .contract.search import Search
 from .errors import (
@@ -46,6 +47,7 @@ from .store import LMDBEventStore
 
 __all__ = [
     "Compacted",
+    "Count",
     "DuplicateEvent",
     "Event",
     "EventNotFound",
@@ -60,6 +62,7 @@ __all__ = [
     "InvalidOption",
     "InvalidQuery",
     "LMDBEventStore",
+    "LeftOut",
     "MemoryEventStore",
     "OpenBusy",
     "Purged",

@@ -13,6 +13,7 @@ import pytest
 
 import lmdbstore
 from lmdbstore import (
+    Count,
     Event,
     EventNotFound,
     EventReadException,
@@ -22,6 +23,7 @@ from lmdbstore import (
     EventWriteException,
     InvalidEvent,
     InvalidQuery,
+    LeftOut,
     LMDBEventStore,
     MemoryEventStore,
     Search,
@@ -73,7 +75,9 @@ def use_search(view: EventView) -> None:
         for event in again:
             assert_type(event, Event)
     assert_type(view.search(after=view.get("a")), Search)
-    assert_type(view.count(ts_end=2.5, match="open"), int)
+    assert_type(view.count(ts_end=2.5, match="open"), Count)
+    assert_type(view.search(damaged="skip").left_out, LeftOut)
+    assert_type(view.count(damaged="skip").left_out.events, int)
     assert_type(view.explain(flags=["x"]), str)
     search.close()
 

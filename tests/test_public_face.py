@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lmdbstore
-from lmdbstore import Event, LMDBEventStore, MemoryEventStore, StoreClosed
+from lmdbstore import Count, Event, LMDBEventStore, MemoryEventStore, StoreClosed
 from lmdbstore.engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def test_a_wrong_keyword_blames_the_method_that_was_called(filled: EventStore, n
 
 def test_a_subclass_of_a_user_keeps_its_own_methods() -> None:
     class Counting(MemoryEventStore):
-        def count(self, *_: Any, **__: Any) -> int:
-            return 7
+        def count(self, *_: Any, **__: Any) -> Count:
+            return Count(7)
 
     with Counting() as store:
         assert len(store) == store.count() == 7

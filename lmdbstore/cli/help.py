@@ -77,7 +77,8 @@ T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00),
 it, seconds since 1970 (or ms, us, ns), 'now', 'today', 'yesterday', or a time from now with the
 units s, m, h, d, w (-90s, -1h, -7d). Without a zone it is local time.
 
-Exit status: 0 events were found, 1 no events were found, 2 the search failed.
+Exit status: 0 events were found, 1 no events were found, 2 the search failed, 3 damaged events
+were left out, because of --damaged skip.
 
 \b
 Example:

@@ -50,6 +50,8 @@ from .times import TimeError, instant, seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmdbstore.contract.types import Damaged
+
 __all__ = ["cli"]
 
 FAILED = 2  # as in grep, where 1 means that nothing was found
@@ -172,6 +174,13 @@ def _import(
 @click.option("--json", "as_json", is_flag=True, help="Print whole events, as JSON lines.")
 @click.option("--count", is_flag=True, help="Print only the number of events.")
 @click.option("--explain", is_flag=True, help="Print only the plan of the search.")
+@click.option(
+    "--damaged",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="Fail at an event that is damaged, or leave it out.",
+)
 @_timeout
 @click.argument("pattern", required=False)
 @click.pass_context
@@ -183,6 +192,7 @@ def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
     flags: tuple[str, ...],
     source: str | None,
     limit: int | None,
+    damaged: Damaged,
     timeout: float | None,
     pattern: str | None,
     *,
@@ -202,6 +212,7 @@ def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
         order="desc" if desc else "asc",
         source=source,
         limit=limit,
+        damaged=damaged,
     )
     mode = "json" if as_json else "count" if count else "explain" if explain else "text"
     ctx.exit(run_search(db, sought, mode, timeout))

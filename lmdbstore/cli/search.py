@@ -15,18 +15,19 @@ import orjson
 from lmdbstore.patterns.pattern import compile_pattern
 
 from .opening import open_to_read
-from .terminal import colourful, highlighted, is_terminal, visible
+from .terminal import colourful, complain, highlighted, is_terminal, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lmdbstore import Event, EventView
-    from lmdbstore.contract.types import Order
+    from lmdbstore import Event, EventView, LeftOut
+    from lmdbstore.contract.types import Damaged, Order
 
 __all__ = ["Sought", "run_search"]
 
 FOUND, NOTHING = 0, 1  # exit statuses, as in grep
+INCOMPLETE = 3  # damaged events were left out
 # Characters. The time to find all matches in a text may grow with the square of its length.
 LONGEST_COLOURED = 10_000
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -42,6 +43,7 @@ class Sought(TypedDict):
     order: Order
     source: str | None
     limit: int | None
+    damaged: Damaged
 
 
 def run_search(db: Path, sought: Sought, mode: str, timeout: float | None = None) -> int:
@@ -53,17 +55,26 @@ def run_search(db: Path, sought: Sought, mode: str, timeout: float | None = None
         if mode == "count":
             number = store.count(**sought)
             print(number)  # noqa: T201
-            return FOUND if number else NOTHING
+            return _status(number.left_out, any_found=number > 0)
         return _print_events(store, sought, _line_maker(sought["match"], mode))
 
 
 def _print_events(view: EventView, sought: Sought, line: Callable[[Event], bytes]) -> int:
-    status = NOTHING
+    any_found = False
     write = sys.stdout.buffer.write
-    for event in view.search(**sought):
-        status = FOUND
+    search = view.search(**sought)
+    for event in search:
+        any_found = True
         write(line(event))
-    return status
+    return _status(search.left_out, any_found=any_found)
+
+
+def _status(left_out: LeftOut, *, any_found: bool) -> int:
+    """Report what is not in the result, and return the exit status."""
+    if left_out:
+        complain(f"left out {left_out}; 'lmdbstore verify' names the damage")
+        return INCOMPLETE
+    return FOUND if any_found else NOTHING
 
 
 def _line_maker(match: str | None, mode: str) -> Callable[[Event], bytes]:

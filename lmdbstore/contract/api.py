@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from lmdbstore.errors import EventNotFound
 
 from .closing import Closable
+from .left_out import Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from .event import Event
     from .search import Search
-    from .types import Order, Strings, Timeout
+    from .types import Damaged, Order, Strings, Timeout
 
 __all__ = ["EventStore", "EventView"]
 
@@ -68,6 +69,7 @@ class EventView(ABC):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> Search:
         r"""Return an iterator over the events that meet every condition given.
@@ -84,6 +86,8 @@ class EventView(ABC):
             limit: At most this many events.
             after: An event of this store, or the token of an earlier search: continue after it
                 in the given order, with no event lost or repeated among equal timestamps.
+            damaged: What to do about events that are not what was written: `"raise"` StoreDamaged,
+                or `"skip"` them; `Search.left_out` then says how many were left out.
             timeout: As in `get`, for this call; reading the events later does not wait.
 
         The arguments are checked, and the pattern is compiled, before this returns. Events saved
@@ -109,9 +113,14 @@ class EventView(ABC):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        damaged: Damaged = "raise",
         timeout: Timeout = ...,
-    ) -> int:
-        """Return how many events `search` would give for the same arguments; raises the same."""
+    ) -> Count:
+        """Return how many events `search` would give for the same arguments; raises the same.
+
+        An event that is counted without being read may be damaged, except with `damaged="skip"`:
+        then all are read, and `Count.left_out` says how many were left out.
+        """
         found = self.search(
             ts_start,
             ts_end,
@@ -121,9 +130,10 @@ class EventView(ABC):
             source=source,
             limit=limit,
             after=after,
+            damaged=damaged,
             timeout=timeout,
         )
-        return sum(1 for _ in found)
+        return Count(sum(1 for _ in found), found.left_out)
 
     def explain(  # noqa: PLR0913
         self,
@@ -136,6 +146,7 @@ class EventView(ABC):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> str:
         """Return the plan of a search for the same arguments, as text; raises the same."""
@@ -148,6 +159,7 @@ class EventView(ABC):
             source=source,
             limit=limit,
             after=after,
+            damaged=damaged,
             timeout=timeout,
         ).close()
         return f"{type(self).__name__} does not say how it searches"

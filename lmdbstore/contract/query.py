@@ -87,6 +87,7 @@ class Query(NamedTuple):
     source: str | None = None
     limit: int | None = None
     after: Position | None = None
+    skip_damaged: bool = False
 
     @property
     def impossible(self) -> bool:
@@ -103,6 +104,7 @@ class Query(NamedTuple):
             "order": "desc" if self.descending else None,
             "source": self.source,
             "limit": self.limit,
+            "damaged": "skip" if self.skip_damaged else None,
         }
         words = [f"{name}={shown(value)}" for name, value in given.items() if value is not None]
         return f"events with {', '.join(words)}" if words else "all events"
@@ -118,6 +120,7 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
     source: object,
     limit: object,
     after: object,
+    damaged: object = "raise",
     locate: Callable[[str], Position],
 ) -> Query:
     """Check the arguments of a search and return them as a `Query`.
@@ -138,6 +141,7 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         descending=descending,
         source=None if source is None else _text("source", source),
         limit=checked_number("limit", limit),
+        skip_damaged=_skip_damaged(damaged),
         after=_after(after, locate),
     )
 
@@ -168,6 +172,13 @@ def _descending(order: object) -> bool:
     if plain not in ("asc", "desc"):
         refuse("order", order, "pass 'asc' or 'desc'")
     return plain == "desc"
+
+
+def _skip_damaged(damaged: object) -> bool:
+    plain = str.__str__(damaged) if isinstance(damaged, str) else None
+    if plain not in ("raise", "skip"):
+        refuse("damaged", damaged, "pass 'raise' or 'skip'")
+    return plain == "skip"
 
 
 def _text(name: str, value: object) -> str:

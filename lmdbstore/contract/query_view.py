@@ -18,13 +18,14 @@ from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
 from .closing import Closable
+from .left_out import Count
 from .public_methods import own_public_methods
 from .query import Position, Query, checked_query, checked_timeout
 from .search import Search
 
 if TYPE_CHECKING:
     from .event import Event
-    from .types import Order, Strings, Timeout
+    from .types import Damaged, Order, Strings, Timeout
 
 __all__ = ["QueryView"]
 
@@ -109,10 +110,13 @@ class QueryView(EventView, Closable):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> Search:
         wait = self._deadline(timeout, after)
-        query = self._query(ts_start, ts_end, flags, match, order, source, limit, after, wait)
+        query = self._query(
+            ts_start, ts_end, flags, match, order, source, limit, after, damaged, wait
+        )
         return self._search(query, wait)
 
     def count(  # noqa: PLR0913
@@ -126,11 +130,17 @@ class QueryView(EventView, Closable):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        damaged: Damaged = "raise",
         timeout: Timeout = ...,
-    ) -> int:
+    ) -> Count:
         wait = self._deadline(timeout, after)
-        query = self._query(ts_start, ts_end, flags, match, order, source, limit, after, wait)
-        return self._count(query, wait)
+        query = self._query(
+            ts_start, ts_end, flags, match, order, source, limit, after, damaged, wait
+        )
+        if query.skip_damaged:  # to know what is damaged, all has to be read
+            found = self._search(query, wait)
+            return Count(sum(1 for _ in found), found.left_out)
+        return Count(self._count(query, wait))
 
     def explain(  # noqa: PLR0913
         self,
@@ -143,10 +153,13 @@ class QueryView(EventView, Closable):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> str:
         wait = self._deadline(timeout, after)
-        query = self._query(ts_start, ts_end, flags, match, order, source, limit, after, wait)
+        query = self._query(
+            ts_start, ts_end, flags, match, order, source, limit, after, damaged, wait
+        )
         return self._explain(query, wait)
 
     def _deadline(self, timeout: object, after: object = None) -> Deadline | None:
@@ -168,6 +181,7 @@ class QueryView(EventView, Closable):
         source: object,
         limit: object,
         after: object,
+        damaged: object,
         wait: Deadline | None,
     ) -> Query:
         self._check_open()
@@ -180,5 +194,6 @@ class QueryView(EventView, Closable):
             source=source,
             limit=limit,
             after=after,
+            damaged=damaged,
             locate=partial(self._locate, wait),
         )

@@ -19,6 +19,7 @@ from lmdbstore.threads.fork_lock import ForkLock
 from lmdbstore.threads.reentry import reentry
 
 from .closing import Closable
+from .left_out import LeftOut
 
 if TYPE_CHECKING:
     from .event import Event
@@ -58,14 +59,17 @@ class Search(Iterator["Event"], Closable):
         next_page: Callable[[], Page | None],
         token: str | None = None,
         query: object = "events",
+        left_out: Callable[[], LeftOut] = LeftOut,
     ) -> None:
         """Read pages from `next_page`, until it returns None.
 
         `token` is where the search starts, and `query` is what `repr` shows of the conditions.
+        `left_out` returns what the pages so far lack.
         """
         self._query = query
         self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
         self._token = token
+        self._left_out = left_out
         self._reached: Callable[[], Position] | None = None  # after a page: instead of the token
         self._page = Page([], _nowhere)
         self._opening = ForkLock()
@@ -80,6 +84,14 @@ class Search(Iterator["Event"], Closable):
         """
         position = self._position()
         return self._token if position is None else position().token
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What was damaged and left out so far, with `damaged="skip"`.
+
+        Events are read ahead of those that were given, some hundred at a time.
+        """
+        return self._left_out()
 
     def _position(self) -> Callable[[], Position] | None:
         """Return a function for the position of the last event given, since few callers ask."""

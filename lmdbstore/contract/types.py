@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from types import EllipsisType
 from typing import Literal, Protocol
 
-__all__ = ["Order", "Strings", "Timeout"]
+__all__ = ["Damaged", "Order", "Strings", "Timeout"]
+
+Damaged = Literal["raise", "skip"]
+"""What a search does when it meets an event that is damaged: fail, or leave it out."""
 
 Order = Literal["asc", "desc"]
 """By timestamp: the oldest event first, or the newest."""

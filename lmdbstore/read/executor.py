@@ -17,6 +17,7 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmdbstore.contract.left_out import LeftOut, Losses
 from lmdbstore.contract.query import Position
 from lmdbstore.contract.search import Page
 from lmdbstore.disk import format as fmt
@@ -76,8 +77,10 @@ class Executor:
         self._query = plan.query
         self._only_range = not plan.walk and plan.query.pattern is None
         self._counting = False  # whether only the number of events is needed
-        self._sealed = SealedReader(plan, fmt.decode_number(watermark))
-        self._live = LiveReader(plan, watermark)
+        self._losses = Losses() if plan.query.skip_damaged else None
+        self._sealed = SealedReader(plan, fmt.decode_number(watermark), self._losses)
+        self._live = LiveReader(plan, watermark, self._losses)
+        self.left_out = LeftOut()  # so far
         low, high = _bounds(plan.query)
         left = plan.query.limit
         size = max(FIRST_PAGE, min(left or 0, LONGEST_PAGE))
@@ -94,6 +97,8 @@ class Executor:
             while not self._place.ended:
                 part = self._reads(self._next_part, views=True)
                 page, place = Page(part.events, part.position), self._place_after(part)
+                if self._losses is not None:
+                    self.left_out = self._losses.total()
                 self._place = place
                 if page.events:
                     return page

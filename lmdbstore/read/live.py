@@ -2,7 +2,8 @@
 
 Rules: the transaction reads views; nothing that is returned refers to them. Keys are timeline keys,
 both bounds are inclusive, and a range is given in time order for both directions. What is shown is
-checked.
+checked. `patterns.many_texts` explains why a page of records may be searched as one text; a record
+has a header, which the pattern must not match.
 """
 
 from __future__ import annotations
@@ -14,21 +15,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import next_local_id
 from lmdbstore.errors import StoreDamaged, shown
-from lmdbstore.records.record import checked_records, decode_live
+from lmdbstore.patterns.charset import JOINT
+from lmdbstore.patterns.many_texts import search_page
+from lmdbstore.records.record import JOINT as RECORD_JOINT
+from lmdbstore.records.record import (
+    checked_record,
+    checked_records,
+    content_of,
+    contents_of,
+    decode_live,
+    decode_one,
+)
 from lmdbstore.threads.re2_gate import run_engine
 
 from .cursor import duplicates, entries, leap, merged, seek
-from .record_match import matching_records
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lmdb import Cursor, Transaction
 
     from lmdbstore.contract.event import Event
+    from lmdbstore.contract.left_out import Losses
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.patterns.pattern import Pattern
 
     from .plan import Plan
 
-__all__ = ["Live", "LiveReader"]
+__all__ = ["Live", "LiveReader", "matching_records"]
 
 CHUNK_BYTES = 4 << 20  # about as many are read at once
 
@@ -44,12 +58,16 @@ class Live(NamedTuple):
 class LiveReader:
     """Reads the live events of a query."""
 
-    def __init__(self, plan: Plan, watermark: bytes) -> None:
-        """Read for `plan`; events with a local id from `watermark` on are left out."""
+    def __init__(self, plan: Plan, watermark: bytes, losses: Losses | None) -> None:
+        """Read for `plan`; events with a local id from `watermark` on are left out.
+
+        Damaged ones are noted in `losses`; without it, they raise StoreDamaged.
+        """
         self._terms = [(term.key, plan.looked_up(term)) for term in plan.walk]
         self._pattern = plan.query.pattern
         self._descending = plan.query.descending
         self._watermark = watermark
+        self._losses = losses
 
     def first(
         self, txn: Transaction[Any], databases: Databases, low: bytes, high: bytes
@@ -92,6 +110,8 @@ class LiveReader:
         if len(old) < len(keys):
             kept = set(old)
             values = [value for key, value in zip(keys, values, strict=True) if key in kept]
+        if self._losses is not None:
+            old, values = _whole(old, values, self._losses)
         if self._pattern is not None and old:
             # All are checked: a flipped bit could make one that matches seem not to.
             chosen = run_engine(matching_records, self._pattern, checked_records(values))
@@ -132,7 +152,7 @@ class LiveReader:
     ) -> list[bytes]:
         """Return the values of keys; if their bytes are too many, of the first ones."""
         if not keys or self._terms or txn.stat(databases.live)["overflow_pages"]:
-            return _looked_up(cursor, keys)
+            return _looked_up(cursor, keys, skip=self._losses is not None)
         # They are neighbours, and no value is large.
         found = entries(cursor, low, high, descending=self._descending, keys=False)
         return list(map(bytes, islice(found, len(keys))))
@@ -152,11 +172,14 @@ class LiveReader:
             return merged(cursor, others, keys), keys[-1] if len(keys) == most else None
 
 
-def _looked_up(cursor: Cursor[Any], keys: list[bytes]) -> list[bytes]:
-    """Read the values of some keys, until their bytes are too many."""
+def _looked_up(cursor: Cursor[Any], keys: list[bytes], *, skip: bool) -> list[bytes]:
+    """Read the values of some keys, until their bytes are too many.
+
+    With `skip`, one that is missing is empty, as no record is.
+    """
     values, size = list[bytes](), 0
     for key in keys:
-        value = cursor.get(key)
+        value = cursor.get(key, b"" if skip else None)
         if value is None:
             raise StoreDamaged(f"a term names an event at {shown(key)} that is not there")
         values.append(bytes(value))
@@ -164,3 +187,43 @@ def _looked_up(cursor: Cursor[Any], keys: list[bytes]) -> list[bytes]:
         if size >= CHUNK_BYTES:
             break
     return values
+
+
+def _whole(
+    keys: list[bytes], values: list[bytes], losses: Losses
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the entries that are what was written; note the others."""
+    whole = []
+    for entry in zip(keys, values, strict=True):
+        try:
+            decode_one(checked_record(entry[1]))
+        except StoreDamaged:
+            losses.add_event(entry[0])
+        else:
+            whole.append(entry)
+    return [key for key, _ in whole], [value for _, value in whole]
+
+
+def matching_records(pattern: Pattern, records: Sequence[bytes]) -> list[int]:
+    """Return the numbers of the records whose content has a match, in order.
+
+    A page without a hit costs joining it and one search. If it has many hits, or hits in headers,
+    only the contents are searched; if those have many hits, each is tested. A pattern that is one
+    literal text is then searched for in each content.
+    """
+    found: list[int] = []
+    done = 0
+    if pattern.by_page:
+        done = search_page(pattern, records, RECORD_JOINT, content_of, found)
+        if done == len(records):
+            return found
+    contents = contents_of(records[done:] if done else records)
+    if (literal := pattern.literal) is not None:  # a sixth of the time of RE2
+        return found + [n for n, content in enumerate(contents, done) if literal in content]
+    if pattern.by_page:
+        more: list[int] = []
+        passed = search_page(pattern, contents, JOINT, bytes, more)
+        found.extend(map(done.__add__, more))
+        contents, done = contents[passed:], done + passed
+    test = pattern.test
+    return found + [n for n, content in enumerate(contents, done) if test(content)]

@@ -104,7 +104,8 @@ class LMDBView(QueryView):
         plan, watermark = self._planned(query, wait, query)
         executor = Executor(self._read_on, plan, watermark)
         token = None if query.after is None else query.after.token
-        return self._track(Search(executor.next_page, token, query))
+        search = Search(executor.next_page, token, query, lambda: executor.left_out)
+        return self._track(search)
 
     def _count(self, query: Query, wait: Deadline | None) -> int:
         plan, watermark = self._planned(query, wait, query)

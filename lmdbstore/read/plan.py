@@ -114,6 +114,8 @@ class Plan(NamedTuple):
             steps.append(f"match {query.pattern.text!r} {how}")
         if query.limit is not None:
             steps.append(f"stop after {query.limit:,}")
+        if query.skip_damaged:
+            steps.append("leave out what is damaged")
         return steps
 
 

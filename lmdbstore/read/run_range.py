@@ -56,22 +56,33 @@ class RunRange:
         self.high_time = fmt.decode_key(high).timestamp
 
     def bounds(self) -> tuple[bytes, bytes]:
-        """Return the first and the last end of the runs that the range touches."""
+        """Return the bounds of the ends of the runs that the range touches."""
         cursor = self.cursor
-        if not cursor.set_range(self.low):
-            return fmt.LAST_KEY, fmt.FIRST_KEY
-        first = bytes(cursor.key())
-        return first, bytes(cursor.key()) if cursor.set_range(self.high) or cursor.last() else first
+        return self.low, bytes(cursor.key()) if cursor.set_range(self.high) else fmt.LAST_KEY
 
     def value(self, end: bytes) -> memoryview:
         """Return the value of a run by its end."""
         if not self.cursor.set_key(end):
-            raise StoreDamaged("an index names a run that is not there")
+            at = fmt.decode_key(end).timestamp
+            raise StoreDamaged(f"the run of events that ends at the time {at!r} is not there")
         return memoryview(self.cursor.value())
 
     def run(self, end: bytes) -> Run:
         """Return a run by its end."""
         return Run(end, self.value(end))
+
+    def begin(self, end: bytes) -> bytes:
+        """Return the first key that a run may have: after the end of the run before it."""
+        cursor = self.cursor
+        there = cursor.prev() if cursor.set_range(end) else cursor.last()
+        return fmt.after_key(bytes(cursor.key())) if there else fmt.FIRST_KEY
+
+    def number_of_events(self, end: bytes) -> int | None:
+        """Return how many events a run has, without reading it; None if that is not known."""
+        try:
+            return fmt.decode_summary(self.txn.get(end, b"", db=self.databases.summaries)).events
+        except StoreDamaged:
+            return None
 
     def has(self, seconds: float, local_id: int) -> bool:
         """Whether an event is in the range."""

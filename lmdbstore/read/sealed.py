@@ -2,7 +2,8 @@
 
 Rules: the transaction reads views. Runs are skipped that have no slot for a term of the query, or
 whose signature excludes its pattern. The front of a run is checked before it is used, and what is
-shown or searched is checked too. One call reads at most `MOST_RUNS` runs.
+shown or searched is checked too. One call reads at most `MOST_RUNS` runs. What is damaged raises
+StoreDamaged; or it is left out, and noted: an event, or a run whose front cannot be read.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from bisect import bisect_left
 from itertools import groupby, islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
+from lmdbstore.errors import StoreDamaged
 from lmdbstore.records.decoding import decode_parts
 from lmdbstore.records.layout import digest
-from lmdbstore.records.run import Run, Slots
 from lmdbstore.threads.re2_gate import run_engine
 
-from .cursor import meeting, seek_duplicate
+from .cursor import meeting, seek, seek_duplicate
+from .found import Found
 from .run_match import RunMatcher
 from .run_range import PostedReader, RunRange
 
@@ -28,17 +29,16 @@ if TYPE_CHECKING:
     from lmdb import Transaction
 
     from lmdbstore.contract.event import Event
+    from lmdbstore.contract.left_out import Losses
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.records.run import Run, Slots
 
     from .plan import Plan
 
 __all__ = ["Sealed", "SealedReader"]
 
-MOST_RUNS = 64
 NOTED_AS_RUN = 8  # postings with slots that take as long as a run
-LONGEST_CHUNK = 256  # postings
 ENTRIES = 16  # signatures that are looked at before it is checked whether the range has ended
-FEW = 16  # events of a run; so few are decoded with those of other runs
 
 
 class Sealed(NamedTuple):
@@ -53,8 +53,11 @@ class Sealed(NamedTuple):
 class SealedReader:
     """Reads the sealed events of a query."""
 
-    def __init__(self, plan: Plan, watermark: int) -> None:
-        """Read for `plan`; events with a local id from `watermark` on are left out."""
+    def __init__(self, plan: Plan, watermark: int, losses: Losses | None) -> None:
+        """Read for `plan`; events with a local id from `watermark` on are left out.
+
+        What is damaged is noted in `losses`; without it, it raises StoreDamaged.
+        """
         # The runs of the rarest term are read, and of terms that are not much more frequent, those
         # that all of these have in common; the directory of each run decides on the others.
         self._leading = [term.key for term in plan.walk if not plan.looked_up(term)]
@@ -65,6 +68,7 @@ class SealedReader:
         self._probe = None if not plan.probes or self._pattern is None else self._pattern.probe
         self._descending = plan.query.descending
         self._watermark = watermark
+        self._losses = losses
 
     def read(  # noqa: PLR0913, PLR0917  a range, and how much of it
         self,
@@ -88,10 +92,11 @@ class SealedReader:
                 last = bytes(cursor.key()) if cursor.last() else b""
                 if last < live_at:
                     return Sealed([], [], 0, fmt.after_key(last) if last >= low else None)
-            found = _Found(most, counting=counting, exact=exact)
+            together = self._losses is None
+            found = Found(most, counting=counting, exact=exact, together=together)
             return self._read(RunRange(txn, databases, cursor, low, high), found)
 
-    def _read(self, part: RunRange, found: _Found) -> Sealed:
+    def _read(self, part: RunRange, found: Found) -> Sealed:
         if len(self._leading) == 1:
             reached = self._read_term(part, found)
         else:
@@ -102,24 +107,42 @@ class SealedReader:
         events, local_ids, number = found.all()
         return Sealed(events, local_ids, number, reached)
 
-    def _read_runs(self, part: RunRange, found: _Found) -> bytes | None:
-        for run in self._runs(part):
-            if reached := self._take(part, run, found):
+    def _read_runs(self, part: RunRange, found: Found) -> bytes | None:
+        for end in self._ends(part):
+            if reached := self._take(part, end, found):
                 return reached
         return None
 
-    def _take(self, part: RunRange, run: Run, found: _Found) -> bytes | None:
+    def _take(self, part: RunRange, end: bytes, found: Found) -> bytes | None:
         """Take the events of a run; return the key up to which was read, if that was enough."""
         found.runs += 1
-        run.check_front()
-        slots = self._slots(part, run)
-        if slots and (reached := found.take(run, slots[::-1] if self._descending else slots)):
+        try:
+            run = part.run(end)
+            run.check_front()
+        except StoreDamaged:
+            if self._losses is None:
+                raise
+            self._losses.add_run(end, part.number_of_events(end))
+            if not found.full:
+                return None
+            return part.begin(end) if self._descending else end
+        chosen = self._chosen(part, run)
+        try:
+            slots = self._matching(run, chosen)
+            reached = found.take(run, self._in_order(slots)) if slots else None
+        except StoreDamaged:
+            if self._losses is None:
+                raise
+            slots = self._whole(run, chosen, self._losses)
+            reached = found.take(run, self._in_order(slots), alone=True) if slots else None
+        if reached or not found.full:
             return reached
-        if found.full:
-            return run.key(0) if self._descending else run.end
-        return None
+        return run.key(0) if self._descending else end
 
-    def _read_term(self, part: RunRange, found: _Found) -> bytes | None:
+    def _in_order(self, slots: Slots) -> Slots:
+        return slots[::-1] if self._descending else slots
+
+    def _read_term(self, part: RunRange, found: Found) -> bytes | None:
         """Read the runs of the rarest term; of those with few events that have it, only these."""
         first, last = part.bounds()
         descending = self._descending
@@ -135,53 +158,52 @@ class SealedReader:
                         return reached
         return None
 
-    def _take_posted(self, part: RunRange, postings: list[bytes], found: _Found) -> bytes | None:
+    def _take_posted(self, part: RunRange, postings: list[bytes], found: Found) -> bytes | None:
         """Take the events of postings that have their slots."""
-        read = self._posted.read(part, postings)
+        try:
+            read = self._posted.read(part, postings)
+        except StoreDamaged:  # the runs have to be read, and one is damaged
+            read = None
         if read is None:
             return self._take_runs(part, postings, found)
         found.runs += len(postings) // NOTED_AS_RUN
         if reached := found.add(*read):
             return reached
-        if found.full:
-            run = part.run(fmt.posting_key(postings[-1]))
-            run.check_front()
-            return run.key(0) if self._descending else run.end
-        return None
+        if not found.full:
+            return None
+        end = fmt.posting_key(postings[-1])
+        return part.begin(end) if self._descending else end
 
-    def _take_runs(self, part: RunRange, postings: list[bytes], found: _Found) -> bytes | None:
+    def _take_runs(self, part: RunRange, postings: list[bytes], found: Found) -> bytes | None:
         """Take the events of the runs of postings."""
         for posting in postings:
-            if reached := self._take(part, part.run(fmt.posting_key(posting)), found):
+            if reached := self._take(part, fmt.posting_key(posting), found):
                 return reached
         return None
 
     # -- which runs -------------------------------------------------------------------------------
 
-    def _runs(self, part: RunRange) -> Iterator[Run]:
-        """Yield the runs that may have events in the range."""
+    def _ends(self, part: RunRange) -> Iterator[bytes]:
+        """Yield the ends of the runs that may have events in the range."""
         if not self._leading and self._probe is None:
-            return self._all_runs(part)
+            return self._all_ends(part)
         first, last = part.bounds()
-        ends = (
-            self._ends_by_signature(part, first, last)
-            if self._probe is not None
-            else self._ends_of_terms(part, first, last)
-        )
-        return map(part.run, ends)
+        if self._probe is not None:
+            return self._ends_by_signature(part, first, last)
+        return self._ends_of_terms(part, first, last)
 
-    def _all_runs(self, part: RunRange) -> Iterator[Run]:
+    def _all_ends(self, part: RunRange) -> Iterator[bytes]:
         cursor, low, high = part.cursor, part.low, part.high
         if self._descending:
             there = cursor.set_range(high) or cursor.last()
             while there and (end := bytes(cursor.key())) >= low:
-                yield Run(end, cursor.value())
+                yield end
                 there = cursor.prev()
         else:
             there = cursor.set_range(low)
             while there:
                 end = bytes(cursor.key())
-                yield Run(end, cursor.value())
+                yield end
                 there = end < high and cursor.next()
 
     def _ends_of_terms(self, part: RunRange, first: bytes, last: bytes) -> Iterator[bytes]:
@@ -201,10 +223,9 @@ class SealedReader:
         probe = self._probe
         assert probe is not None  # noqa: S101  see `_runs`
         with part.txn.cursor(db=part.databases.summaries) as index:
-            if self._descending:
-                there, values = index.set_key(last), index.iterprev(keys=False)
-            else:
-                there, values = index.set_range(first), index.iternext(keys=False)
+            there = seek(index, first, last, descending=self._descending)
+            move = index.iterprev if self._descending else index.iternext
+            values = move(keys=False)
             while there and first <= bytes(index.key()) <= last:  # it has no key after the end
                 for _ in probe.passing(islice(values, ENTRIES), fmt.SIGNATURE_AT):
                     end = bytes(index.key())
@@ -214,8 +235,8 @@ class SealedReader:
 
     # -- which events -----------------------------------------------------------------------------
 
-    def _slots(self, part: RunRange, run: Run) -> Slots:
-        """Return the slots of the events of a run that match, rising."""
+    def _chosen(self, part: RunRange, run: Run) -> Slots:
+        """Return the slots of the events that meet all conditions but the pattern, rising."""
         inside = part.holds(run)
         slots: Slots = range(run.events) if inside else run.span(part.low, part.high)
         if self._digests:
@@ -227,9 +248,27 @@ class SealedReader:
         if run.highest >= self._watermark:
             old = zip(slots, run.local_ids_at(slots), strict=True)
             slots = [slot for slot, local_id in old if local_id < self._watermark]
+        return slots
+
+    def _matching(self, run: Run, slots: Slots) -> Slots:
+        """Return those of the slots whose contents match."""
         if slots and self._matcher is not None:
             return run_engine(self._matcher.matching, run, slots)
         return slots
+
+    def _whole(self, run: Run, slots: Slots, losses: Losses) -> list[int]:
+        """Return those of the slots that are what was written, and match; note the others."""
+        whole = []
+        for slot in slots:
+            try:
+                header, content = run.part(slot)
+                decode_parts([(header, content)])
+            except StoreDamaged:
+                losses.add_event(run.key(slot))
+                continue
+            if self._pattern is None or run_engine(self._pattern.matches, content):
+                whole.append(slot)
+        return whole
 
     # -- counting ---------------------------------------------------------------------------------
 
@@ -249,7 +288,7 @@ class SealedReader:
                 else:
                     run = part.run(end)
                     run.check_front()
-                    total += len(self._slots(part, run))
+                    total += len(self._chosen(part, run))
                 inside = True
                 there = end < high and index.next()
         return total
@@ -260,75 +299,3 @@ def _both(slots: list[int], span: Slots) -> list[int]:
     if not span:
         return []
     return slots[bisect_left(slots, span[0]) : bisect_left(slots, span[-1] + 1)]
-
-
-class _Found:
-    """Events that are collected from runs."""
-
-    def __init__(self, most: int, *, counting: bool, exact: bool) -> None:
-        self._most = most
-        # A run is not read twice to make pages of one size, unless there is a limit.
-        self._enough = most if exact else most * 3 // 4
-        self._longest = most if exact else most * 5 // 4
-        self._counting = counting
-        self._number = 0
-        self.runs = 0  # that were read
-        self._events: list[Event] = []
-        self._local_ids: list[Sequence[int]] = []
-        self._parts: list[tuple[memoryview, memoryview]] = []  # not decoded yet
-
-    @property
-    def chunk(self) -> int:
-        """How many postings to read at once: an event each, if there are enough."""
-        return max(FEW, min(LONGEST_CHUNK, self._most - self._number))
-
-    def add(self, events: list[Event], local_ids: list[int]) -> bytes | None:
-        """Add events; return the last key if some are left."""
-        reached = None
-        if self._number + len(events) > self._longest:
-            left = self._most - self._number
-            events, local_ids = events[:left], local_ids[:left]
-            reached = fmt.timeline_key(Position(events[-1].timestamp, local_ids[-1]))
-        self._number += len(events)
-        if events and not self._counting:
-            self._flush()
-            self._events += events
-            self._local_ids.append(local_ids)
-        return reached
-
-    @property
-    def full(self) -> bool:
-        """Whether no more runs should be read."""
-        return self._number >= self._enough or self.runs >= MOST_RUNS
-
-    def take(self, run: Run, slots: Slots) -> bytes | None:
-        """Take events in the order of the slots; return the last key if some are left."""
-        left = self._most - self._number
-        reached = None
-        if self._number + len(slots) > self._longest:
-            slots = slots[:left]
-            reached = run.key(slots[-1])
-        self._number += len(slots)
-        if slots and not self._counting:
-            self._local_ids.append(run.local_ids_at(slots))
-            self._decode(run, slots)
-        return reached
-
-    def _decode(self, run: Run, slots: Slots) -> None:
-        if len(slots) < FEW:
-            self._parts += map(run.part, slots)
-            return
-        self._flush()
-        rising = slots[0] < slots[-1]
-        events = run.select(slots if rising else slots[::-1])
-        self._events += events if rising else reversed(events)
-
-    def _flush(self) -> None:
-        if self._parts:
-            self._events += decode_parts(self._parts)
-            self._parts = []
-
-    def all(self) -> tuple[list[Event], list[Sequence[int]], int]:
-        """Return the events, their local ids in parts, and their number."""
-        self._flush()
-        return self._events, self._local_ids, self._number

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore.contract.event import Event
+from lmdbstore.contract.left_out import LeftOut
 from lmdbstore.errors import EventReadException, InvalidQuery
 
 from .helpers import LONE, assert_empty, ids, save_all
 
 if TYPE_CHECKING:
     from lmdbstore.contract.api import EventStore, EventView
-    from lmdbstore.contract.types import Order
+    from lmdbstore.contract.types import Damaged, Order
 
 EVENTS = [
     Event("1", "door", 2.0, ["a"], "opened by force"),
@@ -73,6 +74,9 @@ INVALID = {
     "source-number": ("source", 7),
     "source-bytes": ("source", b"door"),
     "source-surrogate": ("source", LONE),
+    "damaged-none": ("damaged", None),
+    "damaged-unknown": ("damaged", "ignore"),
+    "damaged-boolean": ("damaged", True),
     "limit-negative": ("limit", -1),
     "limit-boolean": ("limit", True),
     "limit-float": ("limit", 1.0),
@@ -264,6 +268,20 @@ class QueryContract:
             assert_refused(store, {**arguments, "match": "("})
             assert_refused(store, {**arguments, "after": "rubbish"})
         assert_empty(store)
+
+    @pytest.mark.parametrize("damaged", ["raise", "skip"])
+    def test_nothing_is_left_out_of_a_store_without_damage(
+        self, store: EventStore, damaged: Damaged
+    ) -> None:
+        save_all(store, EVENTS)
+        for match in CHOICES["match"]:
+            search = store.search(match=match, damaged=damaged, limit=3)
+            found = list(search) + list(store.search(match=match, after=search.token))
+            assert found == list(store.search(match=match))
+            assert not search.left_out
+            count = store.count(match=match, damaged=damaged)
+            assert (count, count.left_out) == (len(found), LeftOut(0, 0, 0))
+        assert store.explain(damaged=damaged).strip()
 
     def test_explain_describes_any_search(self, store: EventStore) -> None:
         assert store.explain().strip()

@@ -11,6 +11,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore
 from tests.tools.commands import LOG, TIMEOUT, on_terminal, process, run, start
+from tests.tools.planting import writing
 
 pytestmark = pytest.mark.surroundings
 
@@ -157,3 +158,24 @@ def test_help_that_cannot_be_written_is_an_error_of_one_line(args: list[str]) ->
         assert process(*args, stdout=write)[::2] == (141, "")
     finally:
         os.close(write)
+
+
+def test_damaged_events_are_left_out_on_demand_and_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n), content=f"text {n}") for n in range(9))
+        store.seal()
+        with writing(store) as (txn, databases):
+            ((end, value),) = txn.cursor(db=databases.runs)
+            txn.put(end, value.replace(b"text 4", b"next 4"), db=databases.runs)
+    failed = run("search", "--db", path)
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    said = "lmdbstore: left out 1 damaged event; 'lmdbstore verify' names the damage\n"
+    partial = run("search", "--db", path, "--damaged", "skip")
+    assert partial.stdout == "".join(f"text {n}\n" for n in range(9) if n != 4)
+    assert (partial.exit_code, partial.stderr) == (3, said)
+    counted = run("search", "--db", path, "--damaged", "skip", "--count", "text")
+    assert (counted.exit_code, counted.stdout, counted.stderr) == (3, "8\n", said)
+    whole = run("search", "--db", path, "--damaged", "skip", "--until", "1970-01-01T00:00:02Z")
+    assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "text 0\ntext 1\ntext 2\n", "")
+    assert run("search", "--db", path, "--damaged", "ignore").exit_code == 2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Event, Search
-    from lmdbstore.contract.types import Order, Strings, Timeout
+    from lmdbstore.contract.types import Damaged, Order, Strings, Timeout
 
 
 class TestMemory(EventStoreContract):
@@ -75,9 +75,11 @@ class MinimalView(EventView):
         source: str | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
+        damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> Search:
         named = {"source": source, "limit": limit, "after": after, "timeout": timeout}
+        named["damaged"] = damaged
         return self._view.search(ts_start, ts_end, flags, match, order, **cast("Any", named))
 
 

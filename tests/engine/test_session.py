@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreClosed
-from lmdbstore.read import sealed
+from lmdbstore.read import found
 from lmdbstore.read.executor import Executor
 from tests.tools.children import LONG
 
@@ -58,7 +58,7 @@ def test_closing_ends_a_search_at_its_next_page(
             ended.append(error)
 
     monkeypatch.setattr(Executor, "_next_part", noted)
-    monkeypatch.setattr(sealed, "MOST_RUNS", 1)
+    monkeypatch.setattr(found, "MOST_RUNS", 1)
     end = view._end
 
     def noted_end(*arguments: Any) -> None:

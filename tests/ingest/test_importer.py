@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lmdbstore.patterns import many_texts as page_search
 from lmdbstore.patterns.pattern import Pattern, compile_pattern
-from lmdbstore.read.record_match import matching_records
+from lmdbstore.read.live import matching_records
 from tests.tools.drawn_patterns import ALPHABET, compiled, patterns
 from tests.tools.properties import examples
 

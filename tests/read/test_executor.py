@@ -23,9 +23,9 @@ from lmdbstore import (
 from lmdbstore.contract.query import Position
 from lmdbstore.contract.search import Page, Search
 from lmdbstore.disk import format as fmt
-from lmdbstore.read import executor, plan, sealed
+from lmdbstore.read import executor, found, plan
 from lmdbstore.read import live as live_reading
-from lmdbstore.read.record_match import matching_records
+from lmdbstore.read.live import matching_records
 from lmdbstore.write import seal
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
@@ -145,7 +145,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "LONGEST_PATTERN", 100)
     monkeypatch.setattr(executor, "KEY_CHUNK", 100)
     monkeypatch.setattr(live_reading, "CHUNK_BYTES", 150_000)
-    monkeypatch.setattr(sealed, "MOST_RUNS", 5)
+    monkeypatch.setattr(found, "MOST_RUNS", 5)
 
 
 flags = st.lists(

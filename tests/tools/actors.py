@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from lmdbstore import Event, EventStoreException, LMDBEventStore
-from lmdbstore.read import executor, live, plan, sealed
+from lmdbstore.read import executor, found, live, plan
 from tests.tools.children import ROOT
 from tests.tools.sealing import TINIEST, make_tiny_runs
 
@@ -30,7 +30,7 @@ SMALL = {
     (executor, "LONGEST_PATTERN"): 4,
     (executor, "KEY_CHUNK"): 3,
     (live, "CHUNK_BYTES"): 9_000,  # two of the long contents
-    (sealed, "MOST_RUNS"): 2,
+    (found, "MOST_RUNS"): 2,
     (plan, "MERGED"): 2,
 }
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lmdbstore import Event, LMDBEventStore, MemoryEventStore
 from lmdbstore.patterns.signature import Probe
-from lmdbstore.read import executor, sealed
+from lmdbstore.read import executor, found
 from lmdbstore.read.run_match import RunMatcher
 from lmdbstore.write.seal import RUN
 from tests.tools.indexes import assert_indexes_agree
@@ -46,7 +46,7 @@ def make_small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "LONGEST_PAGE", 5)
     monkeypatch.setattr(executor, "LONGEST_PATTERN", 7)
     monkeypatch.setattr(executor, "KEY_CHUNK", 4)
-    monkeypatch.setattr(sealed, "MOST_RUNS", 2)
+    monkeypatch.setattr(found, "MOST_RUNS", 2)
 
 
 def event(number: int, time: float, words: str) -> Event:
