@@ -22,6 +22,7 @@ from .contract.left_out import Count, LeftOut
 from .contract.memory import MemoryEventStore
 from .contract.search import Search
 from .errors import (
+    CompressionMissing,
     DuplicateEvent,
     EventNotFound,
     EventReadException,
@@ -47,6 +48,7 @@ from .store import LMDBEventStore
 
 __all__ = [
     "Compacted",
+    "CompressionMissing",
     "Count",
     "DuplicateEvent",
     "Event",

@@ -23,12 +23,14 @@ and `re2` are turned into these, with the original kept as `__cause__`. A wrong 
     │   └── OpenBusy                 (also a StoreOpenError)
     ├── StoreClosed                  open the store again   (both a write and a read exception)
     ├── StoreMoved                   open what is at the path now      (both of them, too)
+    ├── CompressionMissing           install zstd           (both of them, too)
     └── StoreDamaged                 check the file         (both a write and a read exception)
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "CompressionMissing",
     "DuplicateEvent",
     "EventNotFound",
     "EventReadException",
@@ -130,6 +132,10 @@ class StoreMoved(EventReadException, EventWriteException):
         """Note whether a change was committed to the store that moved."""
         super().__init__(message)
         self.committed = committed
+
+
+class CompressionMissing(EventReadException, EventWriteException):
+    """Events are compressed, and the library for that is not installed; the message says how."""
 
 
 class StoreDamaged(EventReadException, EventWriteException):

@@ -39,6 +39,7 @@ __all__ = ["LMDBEventStore"]
 
 Durability = Literal["full", "none"]
 Consistency = Literal["strict", "snapshot"]
+Compression = Literal["zstd"]
 
 
 class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
@@ -94,6 +95,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         consistency: Consistency = "strict",
         map_size: int | None = None,
         max_readers: int | None = None,
+        compression: Compression | None = None,
         mode: int = FILE_MODE,
         timeout: float | None = None,
     ) -> None:
@@ -116,6 +118,9 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
                 full store can be emptied.
             max_readers: Read transactions that may be open at once, over all processes; the first
                 process that opens the store decides. None for 4096.
+            compression: `"zstd"` compresses the runs of events that this process writes. A store
+                may hold both kinds; `seal` compresses the others. Every process that reads them
+                needs the extra `zstd` below Python 3.14, or gets `CompressionMissing`.
             mode: The rights of the files of a new store, whatever the umask; by default 0o600, for
                 its owner alone. Every user with the right to read may also enter a new folder. To
                 read a store takes the right to write too (`0o660`), because LMDB notes readers in a
@@ -126,7 +131,8 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         Raises:
             OpenBusy: others opened the store, or wrote to it, until the time limit.
             InvalidOption: an option has an invalid value, or this process has the store open with
-                another durability, or another map_size or max_readers than the given one.
+                another durability, or another map_size, max_readers or compression than the given
+                one, or cannot compress.
             StoreInUse: the store is being compacted or repaired; or a process has it open that this
                 one would damage: its `lock.mdb` or `barrier` was removed since, or one of the two
                 writes and the other one reads on a read-only mount; or it has the same process id,
@@ -143,6 +149,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
                 durability=durability,
                 map_size=map_size,
                 max_readers=max_readers,
+                compression=compression,
             ),
             create=one_of("create", create, (True, False)),
             strict=one_of("consistency", consistency, ("strict", "snapshot")) == "strict",

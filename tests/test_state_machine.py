@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 from lmdbstore import Event, MemoryEventStore
 from tests.tools.actors import Actor, Process, make_small
 from tests.tools.indexes import assert_indexes_agree
+from tests.tools.zstd import CAN_COMPRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,8 +143,10 @@ class Machine(RuleBasedStateMachine):
         self.memory = Player(Actor(MemoryEventStore()).do)
         self.lmdb = {"here": Player(Actor().do), "there": Player(process.do)}
         self.players = [self.memory, *self.lmdb.values()]
-        for player in self.lmdb.values():
-            self.open(player, {"durability": "none"})
+        # One of the two compresses, so that the store has both kinds of runs.
+        compression = "zstd" if CAN_COMPRESS else None
+        self.open(self.lmdb["here"], {"durability": "none", "compression": compression})
+        self.open(self.lmdb["there"], {"durability": "none"})
 
     def open(self, player: Player, options: dict[str, Any]) -> None:
         assert player.do("open", str(self.path), options) is None

@@ -81,8 +81,8 @@ def _run(changed: _Changed, entry: Entry) -> Iterator[Entry]:
     if left is None:
         yield entry
     elif left.keys:
-        directory = directory_of(left.terms)
-        yield end, pack(left, {digest(term): slots for term, slots in directory.items()})
+        slots = {digest(term): slots for term, slots in directory_of(left.terms).items()}
+        yield end, pack(left, slots, compress=changed.run(end).is_compressed)
 
 
 def _posting(changed: _Changed, entry: Entry) -> Iterator[Entry]:

@@ -59,6 +59,7 @@ class DamagedFile:
     def __init__(self, file: BinaryIO, name: str, *, keep_changed: bool) -> None:
         """Read `file`; `name` is its name in messages."""
         self.left_out: list[Finding] = []
+        self.has_compressed = False  # whether a run was read that is compressed
         self._keep_changed = keep_changed
         try:
             self._pages, trees = last_state(file, self._unreadable, (fmt.LIVE, fmt.RUNS))
@@ -182,6 +183,7 @@ class DamagedFile:
     def _records(self, end: bytes, value: bytes) -> list[_Sealed]:
         """Return what is left of the records of a run."""
         sound = _front_is_sound(end, value)
+        self.has_compressed |= sound and Run(end, value).is_compressed
         keys = Run(end, value).keys() if sound else None
         return [
             self._record(left, end, None if keys is None else keys[slot])

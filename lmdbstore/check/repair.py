@@ -144,7 +144,7 @@ def _rebuild(source: DamagedFile, made: StoreFolder, progress: Progress | None) 
         raise EventWriteException(f"nothing was repaired: {error}") from error
     with session:
         restore(source, session, progress)
-        seal_all(session.write)
+        seal_all(session.write, compress=source.has_compressed)
         session.current().flush()
         if findings := verify_session(session, pages=True):
             raise EventWriteException(

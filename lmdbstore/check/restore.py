@@ -73,11 +73,14 @@ class Restore(Change):
 
     alone = True
 
-    def __init__(self, kept: list[Kept], next_local_id: int, taken: LocalIds) -> None:
+    def __init__(
+        self, kept: list[Kept], next_local_id: int, taken: LocalIds, *, compress: bool = False
+    ) -> None:
         """New events will get local ids from `next_local_id` on, or after those of the records.
 
         The local ids in `taken` belong to other records.
         """
+        self._compress = compress
         self._kept = kept
         self._taken = taken
         self.next_local_id = next_local_id
@@ -88,6 +91,7 @@ class Restore(Change):
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
         self.keys, self.twice, self.unplaced = [], [], []
+        txn.compresses |= self._compress
         rows = self._placed(txn)
         if rows:
             Batch(Rows.of(rows)).write(txn, self.keys)
@@ -136,7 +140,7 @@ def restore(source: DamagedFile, session: Session, progress: Progress | None) ->
 
     def put(piece: list[Kept]) -> None:
         nonlocal following
-        change = Restore(piece, following, taken)
+        change = Restore(piece, following, taken, compress=source.has_compressed)
         session.write(change)
         following = change.next_local_id
         for key in change.keys:

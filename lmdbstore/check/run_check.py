@@ -50,7 +50,7 @@ def examine(before: bytes, end: bytes, value: bytes) -> Examined | Wrong:
         run = Run(end, value)
         if damage := _damage(run, value):
             return Wrong(FindingKind.RUN_DAMAGED, damage)
-        return _examined(before, run, value)
+        return _examined(before, run)
     except (StoreDamaged, InvalidEvent, ValueError, IndexError, OverflowError) as error:
         return Wrong(FindingKind.RUN_DAMAGED, f"the one that ends at {end.hex()}: {error}")
 
@@ -77,7 +77,7 @@ def _fails(check: Callable[[], None]) -> bool:
     return False
 
 
-def _examined(before: bytes, run: Run, value: bytes) -> Examined | Wrong:
+def _examined(before: bytes, run: Run) -> Examined | Wrong:
     events = run.unpacked(TermKeys())
     keys = events.keys
     if sorted(set(keys)) != keys or keys[0] <= before or keys[-1] > run.end:
@@ -97,7 +97,7 @@ def _examined(before: bytes, run: Run, value: bytes) -> Examined | Wrong:
     directory = directory_of(events.terms)
     noted = run.directory()
     if noted != {digest(term): slots for term, slots in directory.items()} or (
-        pack(events, noted) != value
+        pack(events, noted) != run.plain()
     ):
         return Wrong(FindingKind.RUN_WRONG, f"the front of the one that ends at {run.end.hex()}")
     return Examined(events, [event.id for event in decoded], directory)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Finding, Purged
+    from lmdbstore.store import Compression
 
 __all__ = [
     "Conditions",
@@ -194,13 +195,15 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
     _print(text)
 
 
-def seal_store(db: Path, timeout: float | None = None) -> None:
-    """Seal all events; print a summary.
+def seal_store(
+    db: Path, timeout: float | None = None, compression: Compression | None = None
+) -> None:
+    """Seal all events, and compress the runs that are not, if asked; print a summary.
 
     Raises:
         EventStoreException: there is no store, or it failed; what was sealed so far stays.
     """
-    with open_to_write(db, timeout) as store:
+    with open_to_write(db, timeout, compression) as store:
         started = time.perf_counter()
         try:
             with pulse("sealing"):

@@ -90,7 +90,8 @@ SEAL_HELP = """Seal all events: pack neighbours together, so that they take less
 
 Complete runs of 512 neighbouring events are sealed as they are saved. This seals the others too:
 the latest events, and those that were saved later than their neighbours. It merges small runs,
-and removes the text of deleted events from runs. Searches find the same before and after.
+and removes the text of deleted events from runs. With --compression zstd it also compresses the
+runs that are not. Searches find the same before and after.
 
 The command can be stopped at any time: what was sealed so far stays. Other processes may use
 the store in the meantime.

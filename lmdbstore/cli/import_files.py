@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lmdbstore.ingest.report import Report
+    from lmdbstore.store import Compression
 
     from .progress import Bar
 
@@ -142,6 +143,7 @@ def import_files(  # noqa: PLR0913  the options of the command
     timeout: float | None = None,
     dry_run: bool = False,
     no_levels: bool = False,
+    compression: Compression | None = None,
     **options: Any,
 ) -> int:
     """Import the named files, or standard input if there are none, and return the exit status.
@@ -162,7 +164,7 @@ def import_files(  # noqa: PLR0913  the options of the command
         failure = _import(importer, readable, line_format)
         _print_preview(importer)
     else:
-        with LMDBEventStore(db, timeout=timeout) as store:
+        with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
             importer = Importer(store, tags=tags, source=source, options=reading)
             failure = _import(importer, readable, line_format)
     _print_report(importer.report)

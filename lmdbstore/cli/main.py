@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.contract.types import Damaged
+    from lmdbstore.store import Compression
 
 __all__ = ["cli"]
 
@@ -145,9 +146,17 @@ _timeout = click.option(
 )
 
 
+_compression = click.option(
+    "--compression",
+    type=click.Choice(["zstd"]),
+    help="Compress the runs of events that are written.",
+)
+
+
 @cli.command("import", help=IMPORT_HELP)
 @_db("The store's folder; created if it does not exist.", required=False)
 @import_options
+@_compression
 @_timeout
 @click.argument("names", metavar="[FILE]...", nargs=-1)
 @click.pass_context
@@ -228,9 +237,10 @@ def _stats(db: Path, timeout: float | None, *, as_json: bool) -> None:
 
 @cli.command("seal", help=SEAL_HELP)
 @_db("The store's folder.")
+@_compression
 @_timeout
-def _seal(db: Path, timeout: float | None) -> None:
-    seal_store(db, timeout)
+def _seal(db: Path, compression: Compression | None, timeout: float | None) -> None:
+    seal_store(db, timeout, compression)
 
 
 @cli.command("purge", help=PURGE_HELP)

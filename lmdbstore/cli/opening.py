@@ -11,6 +11,8 @@ from lmdbstore.errors import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmdbstore.store import Compression
+
 __all__ = ["open_to_read", "open_to_write"]
 
 
@@ -24,14 +26,20 @@ def open_to_read(db: Path, timeout: float | None = None) -> LMDBEventStore:
     return _open(db, timeout, readonly=True)
 
 
-def open_to_write(db: Path, timeout: float | None = None) -> LMDBEventStore:
+def open_to_write(
+    db: Path, timeout: float | None = None, compression: Compression | None = None
+) -> LMDBEventStore:
     """Open the store in the folder `db` for writing. Raises what `open_to_read` raises."""
-    return _open(db, timeout, readonly=False)
+    return _open(db, timeout, readonly=False, compression=compression)
 
 
-def _open(db: Path, timeout: float | None, *, readonly: bool) -> LMDBEventStore:
+def _open(
+    db: Path, timeout: float | None, *, readonly: bool, compression: Compression | None = None
+) -> LMDBEventStore:
     if not (db / DATA_FILE).exists():
         raise StoreOpenError(
             f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' creates one"
         )
-    return LMDBEventStore(db, create=False, readonly=readonly, timeout=timeout)
+    return LMDBEventStore(
+        db, create=False, readonly=readonly, timeout=timeout, compression=compression
+    )

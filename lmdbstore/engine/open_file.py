@@ -114,7 +114,10 @@ class OpenFile:
         self._grown = 0  # how often the map was made larger
         self.is_lost = False  # whether someone else has closed the descriptors, once it is noticed
         adopt_map = lambda: _open(own).adopt_map()  # noqa: E731
-        self.writer = Writer(self.lmdb, self.databases, self.gate, self.barrier, adopt_map)
+        compresses = lambda: _open(own).options.compression is not None  # noqa: E731
+        self.writer = Writer(
+            self.lmdb, self.databases, self.gate, self.barrier, adopt_map, compresses
+        )
 
     @property
     def folder(self) -> StoreFolder:

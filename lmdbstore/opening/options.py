@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from lmdbstore.contract.query import whole
 from lmdbstore.disk.files import DESCRIPTORS
 from lmdbstore.disk.folder import FILE_MODE
-from lmdbstore.errors import InvalidOption, shown
+from lmdbstore.errors import CompressionMissing, InvalidOption, shown
+from lmdbstore.records.compression import library
 from lmdbstore.threads.deadline import limit_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Options(NamedTuple):
     durability: str = "full"  # of writes
     map_size: int | None = None  # None: in proportion to the address space
     max_readers: int | None = None  # None: `MAX_READERS`
+    compression: str | None = None  # of the runs that are written
 
     @property
     def slots(self) -> int:
@@ -62,10 +64,13 @@ class Options(NamedTuple):
         """Return the option in which an environment with these and a wanted store differ, if any.
 
         It is returned with the present value and the wanted one. An option that was not given does
-        not conflict, and neither does the durability if one of the two only reads.
+        not conflict, and neither do those about writing if one of the two only reads.
         """
-        if self.durability != wanted.durability and not (self.readonly or wanted.readonly):
-            return "durability", self.durability, wanted.durability
+        if not (self.readonly or wanted.readonly):
+            if self.durability != wanted.durability:
+                return "durability", self.durability, wanted.durability
+            if wanted.compression not in (None, self.compression):
+                return "compression", self.compression, wanted.compression
         may_choose = self.readonly and not wanted.readonly and self.map_size is None
         if wanted.map_size not in (None, self.map_size) and not may_choose:
             return "map_size", self.map_size, wanted.map_size
@@ -75,7 +80,12 @@ class Options(NamedTuple):
 
 
 def checked_options(
-    *, readonly: object, durability: object, map_size: object, max_readers: object
+    *,
+    readonly: object,
+    durability: object,
+    map_size: object,
+    max_readers: object,
+    compression: object,
 ) -> Options:
     """Return the options; raises InvalidOption."""
     return Options(
@@ -83,7 +93,18 @@ def checked_options(
         one_of("durability", durability, ("full", "none")),
         None if map_size is None else between("map_size", map_size, *MAP_SIZES),
         None if max_readers is None else between("max_readers", max_readers, *READERS),
+        _compression(compression),
     )
+
+
+def _compression(value: object) -> str | None:
+    known = one_of("compression", value, (None, "zstd"))
+    if known is not None:
+        try:
+            library()
+        except CompressionMissing as error:
+            raise InvalidOption(f"compression: 'zstd' cannot be used; {error}") from error
+    return known
 
 
 def folder_of(path: object, *, links: bool = True) -> str:

@@ -22,6 +22,7 @@ from .layout import (
     HEAD_OF_ONE,
     HEAD_SIZE,
     LOW_HALF,
+    PACKED,
     PAIR_AT,
     ROW_PAIR,
     ROW_SIZE,
@@ -47,7 +48,7 @@ def records_at(
     """Return the records and local ids of events of runs, by slots that another place has noted.
 
     Records that lack one of the `needles` are left out. The head and the row vouch for a local id.
-    None: an event is not there, or not what was written.
+    None: an event is not there, or not what was written, or its run is compressed.
     """
     try:
         return _records_at(runs, needles)
@@ -63,7 +64,9 @@ def _records_at(
     for value, slots in runs:
         if _number_at(value)[0] != digest(value[8:HEAD_SIZE]):
             return None
-        lowest, _, _, headers_at, contents_at = _head_of_one(value)
+        lowest, _, kinds, headers_at, contents_at = _head_of_one(value)
+        if kinds & PACKED:
+            return None
         for slot in slots:
             header_at, content_at, _, offset, header_end, content_end, checksum = _row_pair(
                 value, PAIR_AT + ROW_SIZE * slot
@@ -85,12 +88,13 @@ def _records_at(
 def event_in(value: Any, key: bytes) -> Event | None:
     """Return the event with a timeline key, if the local ids of the run ascend; None: look for it.
 
-    A short way for `get`: only the record of the event is checked, and its key is not compared.
+    None too if it is compressed. A short way for `get`: only the record of the event is checked,
+    and its key is not compared.
     """
     try:
         lowest, events, kinds, headers_at, contents_at = _head_of_one(value)
         slot = int.from_bytes(key[TIME:]) - lowest
-        if not (kinds & ASCENDING and 0 <= slot < events):
+        if kinds & (ASCENDING | PACKED) != ASCENDING or not 0 <= slot < events:
             return None
         header_at, content_at, _, offset, header_end, content_end, checksum = _row_pair(
             value, PAIR_AT + ROW_SIZE * slot

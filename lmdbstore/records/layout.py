@@ -22,7 +22,16 @@ run, and one that is not below any (8 each); the number of events (2); kinds (1)
 terms, ends, slots, headers and contents begin (4 each), in bytes from the start of the value.
 
 **Kinds**: the sum of 1 if the local id of each event is the lowest one plus its slot, 2 if no
-content has a newline, and 4 if the contents are ASCII.
+content has a newline, 4 if the contents are ASCII, 8 if the section of headers is compressed, and
+16 if that of contents is.
+
+**Compressed** sections are one zstd frame each (RFC 8878). The checksum in the head is that of the
+section as it is stored. Everything else is about the section as it was: the row of the last event
+tells its size, and the checksum of a record is that of the record. Sections of more than 16 MiB
+are never compressed. No section that is not compressed begins as a zstd frame does: that is not
+valid in UTF-8. The word `word` and a space, 25 times each, may be compressed to
+
+    28b52ffd207d65000028776f72642001001569d102
 
 **Row**: the timestamp (8 bytes, IEEE 754), the local id less the lowest one, where the header of
 the next event begins in its section, where the next content begins in its, and the checksum of the
@@ -71,6 +80,9 @@ __all__ = [
     "LOW_HALF",
     "MOST_EVENTS",
     "ONE_LINE",
+    "PACKED",
+    "PACKED_CONTENTS",
+    "PACKED_HEADERS",
     "PAIR_AT",
     "ROW",
     "ROW_PAIR",
@@ -91,7 +103,8 @@ ROW_SIZE = ROW.size
 ROW_PAIR = Struct("<2I4xd4I")
 PAIR_AT = HEAD_SIZE + 12  # of slot 0
 
-ASCENDING, ONE_LINE, ASCII = 1, 2, 4  # kinds
+ASCENDING, ONE_LINE, ASCII, PACKED_HEADERS, PACKED_CONTENTS = 1, 2, 4, 8, 16  # kinds
+PACKED = PACKED_HEADERS | PACKED_CONTENTS
 MOST_EVENTS = (1 << 16) - 1  # that fit the head
 LOCAL_ID_SPAN = 1 << 32  # between the lowest and the highest local id of a run
 LOW_HALF = (1 << 32) - 1

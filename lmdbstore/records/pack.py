@@ -11,6 +11,7 @@ from itertools import accumulate
 from operator import xor
 from typing import TYPE_CHECKING
 
+from .compression import compressed
 from .events import by_term
 from .layout import (
     ASCENDING,
@@ -42,8 +43,17 @@ def directory_of(terms: Sequence[Iterable[bytes]]) -> dict[bytes, list[int]]:
     return by_term(range(len(terms)), terms)
 
 
-def pack(packed: Events, directory: Directory) -> bytes:
-    """Return the value of a run with these events, in time order."""
+def pack(packed: Events, directory: Directory, *, compress: bool = False) -> bytes:
+    """Return the value of a run with these events, in time order.
+
+    Raises:
+        CompressionMissing: it has to be compressed, and the library is not installed.
+    """
+    value = _packed(packed, directory)
+    return compressed(value) if compress else value
+
+
+def _packed(packed: Events, directory: Directory) -> bytes:
     _, seconds, local_ids, headers, contents, _, _ = packed
     events = len(seconds)
     assert 0 < events <= MOST_EVENTS  # noqa: S101  the writer's rule

@@ -12,11 +12,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from itertools import compress, count
 from operator import itemgetter, xor
-from struct import error as struct_error
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.disk import format as fmt
-from lmdbstore.errors import StoreDamaged
 
 from .decoding import decode_events, decode_parts
 from .events import Events
@@ -24,17 +22,17 @@ from .layout import (
     ASCENDING,
     ASCII,
     FIRST_TIME,
-    HEAD,
     HEAD_SIZE,
     LOCAL_ID_SPAN,
     ONE_LINE,
+    PACKED,
     PAIR_AT,
     ROW_PAIR,
     ROW_SIZE,
-    digest,
     record_checksum,
 )
 from .record import decode_headers, encode_times
+from .run_value import RunValue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,68 +57,10 @@ def positions(bits: bytes) -> list[int]:
     return list(compress(count(), b"".join(map(_EXPANDED.__getitem__, bits))))
 
 
-class Run:
+class Run(RunValue):
     """A sealed run, as long as its value may be read."""
 
-    __slots__ = (
-        "_checksums",
-        "_contents_at",
-        "_ends_at",
-        "_headers_at",
-        "_slots_at",
-        "_terms_at",
-        "_value",
-        "end",
-        "events",
-        "highest",
-        "kinds",
-        "lowest",
-    )
-
-    def __init__(self, end: bytes, value: bytes | memoryview) -> None:
-        """Read the value of the run with the key `end`; raises StoreDamaged if it is too short."""
-        self.end = end
-        self._value = memoryview(value)
-        try:
-            numbers = HEAD.unpack_from(value)
-        except struct_error as error:
-            raise self.damaged("its head is cut off") from error
-        self._checksums = numbers[:4]
-        self.lowest, self.highest, self.events, self.kinds = numbers[4:8]
-        places = numbers[9:]
-        self._terms_at, self._ends_at, self._slots_at, self._headers_at, self._contents_at = places
-
-    def __len__(self) -> int:
-        """Return the bytes of the value."""
-        return len(self._value)
-
-    def damaged(self, what: str) -> StoreDamaged:
-        """Return the exception for damage to this run."""
-        at = fmt.decode_key(self.end).timestamp if fmt.is_timeline_key(self.end) else self.end
-        return StoreDamaged(
-            f"the run of events that ends at the time {at!r} is not what was written: {what}"
-        )
-
-    # -- checks -----------------------------------------------------------------------------------
-
-    def check_front(self) -> None:
-        """Compare the checksums of the front; raises StoreDamaged."""
-        value, (head, rest, _, _) = self._value, self._checksums
-        if (
-            digest(value[8:HEAD_SIZE]) != head
-            or digest(value[HEAD_SIZE : self._headers_at]) != rest
-        ):
-            raise self.damaged("its front does not agree with its checksum")
-
-    def check_headers(self) -> None:
-        """Compare the checksum of the headers; raises StoreDamaged."""
-        if digest(self._value[self._headers_at : self._contents_at]) != self._checksums[2]:
-            raise self.damaged("its headers do not agree with their checksum")
-
-    def check_contents(self) -> None:
-        """Compare the checksum of the contents; raises StoreDamaged."""
-        if digest(self._value[self._contents_at :]) != self._checksums[3]:
-            raise self.damaged("its contents do not agree with their checksum")
+    __slots__ = ()
 
     # -- places -----------------------------------------------------------------------------------
 
@@ -267,8 +207,12 @@ class Run:
         header_at, content_at, _, offset, header_end, content_end, checksum = ROW_PAIR.unpack_from(
             value, PAIR_AT + ROW_SIZE * slot
         )
-        header = value[self._headers_at + header_at : self._headers_at + header_end - 1]
-        content = value[self._contents_at + content_at : self._contents_at + content_end - 1]
+        if self.kinds & PACKED:
+            header = self.headers()[header_at : header_end - 1]
+            content = self.contents()[content_at : content_end - 1]
+        else:  # the same, in less time
+            header = value[self._headers_at + header_at : self._headers_at + header_end - 1]
+            content = value[self._contents_at + content_at : self._contents_at + content_end - 1]
         if record_checksum(b"\n".join((header, content))) != checksum ^ offset:
             raise self.damaged(f"event {slot} of it does not agree with its checksum")
         return header, content
@@ -297,12 +241,12 @@ class Run:
         self.check_contents()
         if isinstance(slots, range):
             return self._neighbours(slots)
-        headers = self._gathered(3, self._headers_at, self._contents_at, slots)
+        headers = self._gathered(3, self.headers(), slots)
         return decode_events(headers, self._texts(slots))
 
-    def _gathered(self, column: int, begin: int, end: int | None, slots: list[int]) -> bytes:
+    def _gathered(self, column: int, view: memoryview, slots: list[int]) -> bytes:
         """Return the parts of some events in a section, with the joints between them."""
-        section, places = bytes(self._value[begin:end]), self._begins(column)
+        section, places = bytes(view), self._begins(column)
         pick = itemgetter(*slots)
         cuts = map(slice, pick(places), pick(places[1:]))  # each with the joint after it
         joined = b"".join(map(section.__getitem__, cuts))
@@ -313,8 +257,7 @@ class Run:
         first, last = slots.start, slots.stop - 1
         begin = ends[3 + COLUMNS * (first - 1)] if first else 0
         end = ends[3 + COLUMNS * last] - 1
-        at = self._headers_at
-        return decode_events(self._value[at + begin : at + end], self._texts(slots))
+        return decode_events(self.headers()[begin:end], self._texts(slots))
 
     def _texts(self, slots: Slots) -> list[str]:
         """Return the contents of some events."""
@@ -322,10 +265,9 @@ class Run:
             ends = self._numbers()
             begin = ends[4 + COLUMNS * (slots.start - 1)] if slots.start else 0
             end = ends[4 + COLUMNS * (slots.stop - 1)] - 1
-            at = self._contents_at
-            return str(self._value[at + begin : at + end], "utf-8").split("\n")
+            return str(self.contents()[begin:end], "utf-8").split("\n")
         if self.kinds & ONE_LINE and isinstance(slots, list):
-            return str(self._gathered(4, self._contents_at, None, slots), "utf-8").split("\n")
+            return str(self._gathered(4, self.contents(), slots), "utf-8").split("\n")
         contents, ends = self.contents(), self._ends(4)
         if self.kinds & ASCII:
             text = str(contents, "ascii")
@@ -339,10 +281,6 @@ class Run:
     def _begins(self, column: int) -> list[int]:
         """Return where the part of each event begins, and where one after the last would."""
         return [0, *self._numbers()[column::COLUMNS].tolist()]
-
-    def contents(self) -> memoryview:
-        """Return all contents, joined by newlines."""
-        return self._value[self._contents_at :]
 
     def content_places(self) -> Any:
         """Return where the content after each event begins, as a sequence for a few look-ups."""
@@ -360,14 +298,14 @@ class Run:
     def fields(self) -> Headers:
         """Return the fields of all headers; raises StoreDamaged."""
         self.check_headers()
-        return decode_headers([self._value[self._headers_at : self._contents_at].tobytes()])
+        return decode_headers([self.headers().tobytes()])
 
     def unpacked(self, known: TermKeys) -> Events:
         """Return all events, field by field; raises StoreDamaged."""
         self.check_front()
         self.check_headers()
         self.check_contents()
-        section = bytes(self._value[self._headers_at : self._contents_at])
+        section = bytes(self.headers())
         headers = _cut(section, self._ends(3))
         fields = decode_headers([section])
         numbers = self._numbers()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .compression import MAGIC, remains
 from .layout import (
     HEAD,
     HEAD_SIZE,
@@ -87,6 +88,10 @@ class _Read:
         self.contents = value[place.contents_at :]
         self.headers_agree = digest(self.headers) == head.headers_checksum
         self.contents_agree = digest(self.contents) == head.contents_checksum
+        if self.headers.startswith(MAGIC):
+            self.headers = remains(self.headers)
+        if self.contents.startswith(MAGIC):
+            self.contents = remains(self.contents)
 
     def part(self, slot: int) -> tuple[bytes, bytes]:
         return _cut(self.headers, self.header_ends, slot), _cut(
@@ -172,8 +177,9 @@ def _places(value: bytes, head: _Head) -> Iterator[_Place]:
         if not 0 < events <= room:
             continue
         last = ROW_PAIR.unpack_from(value, PAIR_AT + ROW_SIZE * (events - 1))
-        for contents_at in (head.contents_at, len(value) - last[5] + 1):
-            for headers_at in (head.headers_at, contents_at - last[4] + 1):
+        # A compressed section shows where it begins.
+        for contents_at in (head.contents_at, len(value) - last[5] + 1, value.rfind(MAGIC)):
+            for headers_at in (head.headers_at, contents_at - last[4] + 1, value.find(MAGIC)):
                 if 0 <= headers_at <= contents_at <= len(value):
                     yield _Place(events, headers_at, contents_at)
 

@@ -1,16 +1,16 @@
 """What a save does if sealing meets damage in other events: it stays possible.
 
-Rules: sealing reads events that were saved before. If one of them is damaged, the transaction is
-abandoned, and for a while nothing is sealed: the saves are carried out again, and their events stay
-live. Reads and `verify` report the damage. A `save_many` cannot be carried out again; it raises
-StoreDamaged, nothing was saved, and the next one works.
+Rules: sealing reads events that were saved before. If one of them is damaged, or this process
+cannot decompress it, the transaction is abandoned, and for a while nothing is sealed: the saves are
+carried out again, and their events stay live. Reads and `verify` report the damage. A `save_many`
+cannot be carried out again; it raises StoreDamaged, nothing was saved, and the next one works.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lmdbstore.errors import StoreDamaged
+from lmdbstore.errors import CompressionMissing, StoreDamaged
 
 from .live import put_live
 from .seal import place, seal_due
@@ -51,6 +51,6 @@ def seal_unless_damaged(txn: WriteTransaction) -> None:
 def _or_rest(txn: WriteTransaction, work: Callable[[], None]) -> None:
     try:
         work()
-    except StoreDamaged as error:
+    except (StoreDamaged, CompressionMissing) as error:
         txn.due.rest = REST
         raise CannotSeal(*error.args) from error

@@ -49,7 +49,8 @@ def sign(txn: WriteTransaction, end: bytes, most_bytes: float = inf) -> int:
     if value is None or summary is None:
         return 0
     run = Run(end, value)
-    if len(run.contents()) <= most_bytes:
+    run.check_front()
+    if run.sizes()[1] <= most_bytes:
         run.check_contents()
         filter_ = signature(run.each_content())
         signed = fmt.decode_summary(summary)._replace(signature=filter_)
@@ -115,14 +116,17 @@ class Runs:
         *,
         had: Mapping[bytes, bytes] | None = None,
         note: bytes | None = None,
+        compress: bool = False,
     ) -> None:
         """Put a run; `had` are the postings of the one that it replaces, by term.
 
-        `note` is the signature, if it is known.
+        `note` is the signature, if it is known. With `compress` it is compressed even if new runs
+        are not: the one that it replaces was.
         """
         txn, databases = self.txn, self.txn.databases
         directory = directory_of(events.terms)
-        value = pack(events, {digest(term): slots for term, slots in directory.items()})
+        slots = {digest(term): slots for term, slots in directory.items()}
+        value = pack(events, slots, compress=compress or txn.compresses)
         highest = max(events.local_ids)
         txn.set(databases.runs, end, value)
         if note is None and not self._signed:
@@ -150,7 +154,7 @@ class Runs:
         note = bytes(self.summary(run.end).signature)
         self.forget(run)
         kept = packed.without(deleted)
-        self.put(kept, run.end, had=had, note=note)
+        self.put(kept, run.end, had=had, note=note, compress=run.is_compressed)
 
     def remove(self, run: Run, terms: Iterable[bytes], *, delete: bool = False) -> None:
         """Remove a run with these terms, those of deleted events included.

@@ -203,8 +203,8 @@ def _merge(runs: Runs, end: bytes, added: Events, *, counted: bool = False) -> b
         runs.count(some.terms, len(some.keys))
     *others, last = _split(both)
     for part in others:
-        runs.put(part, part.keys[-1])
-    runs.put(last, end, had=had)
+        runs.put(part, part.keys[-1], compress=run.is_compressed)
+    runs.put(last, end, had=had, compress=run.is_compressed)
     return True
 
 
@@ -308,8 +308,9 @@ class Seal(Change):
 
     alone = True
 
-    def __init__(self) -> None:
-        """Begin at the lowest key."""
+    def __init__(self, *, compress: bool = False) -> None:
+        """Begin at the lowest key; `compress`, even if the transaction does not."""
+        self._compress = compress
         self.next_key: bytes | None = fmt.FIRST_KEY  # None when it is finished
         self.sealed = 0
         # What `apply` did, until it is committed: it may be applied again, in a larger map.
@@ -318,6 +319,7 @@ class Seal(Change):
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
+        txn.compresses |= self._compress
         before, at = txn.sealed, self.next_key or fmt.FIRST_KEY
         for _ in range(PIECE_RUNS):
             ends = txn.keys_from(txn.databases.runs, at, 2)
@@ -348,6 +350,8 @@ def _tidy(txn: WriteTransaction, end: bytes, following: bytes | None = None) -> 
         _merge(runs, following, packed.without(deleted), counted=True)
     elif runs.has_deleted(end) or txn.has_key_in(txn.databases.live, first, end):
         _merge(runs, end, nothing)
+    elif txn.compresses and not runs.read(end).is_compressed:
+        runs.rewrite(runs.read(end), set())
     elif not runs.summary(end).signature:
         sign(txn, end)
     runs.finish()
@@ -358,7 +362,9 @@ def _fit_one_run(runs: Runs, first: bytes, end: bytes, following: bytes) -> bool
     if runs.summary(end).events + runs.summary(following).events > RUN:
         return False
     one, other = runs.read(end), runs.read(following)
-    contents, values = len(one.contents()) + len(other.contents()), len(one) + len(other)
+    one.check_front()
+    other.check_front()
+    contents, values = one.sizes()[1] + other.sizes()[1], len(one) + len(other)
     if contents > RUN_BYTES or values > WAITING_BYTES:
         return False
     waiting = runs.txn.items_below(runs.txn.databases.live, first, fmt.after_key(following))
@@ -381,9 +387,9 @@ def _seal_tail(txn: WriteTransaction) -> bytes | None:
     return fmt.after_key(items[-1][0]) if done else None
 
 
-def seal_all(write: Callable[[Change], None]) -> int:
+def seal_all(write: Callable[[Change], None], *, compress: bool = False) -> int:
     """Seal all events, with `write`; return how many were sealed."""
-    change = Seal()
+    change = Seal(compress=compress)
     while change.next_key is not None:
         write(change)
         change.step()

@@ -64,8 +64,15 @@ class Due:
 class WriteTransaction:
     """One write transaction of LMDB, and the local ids that it gives out."""
 
-    def __init__(self, environment: lmdb.Environment, databases: Databases, due: Due) -> None:
-        """Prepare a transaction; `begin` begins it."""
+    def __init__(
+        self,
+        environment: lmdb.Environment,
+        databases: Databases,
+        due: Due,
+        *,
+        compresses: bool = False,
+    ) -> None:
+        """Prepare a transaction; `begin` begins it. It may compress the runs that it writes."""
         self.databases = databases
         self._environment = environment
         # A plain attribute, since it is read ten times a save. None outside of the transaction.
@@ -74,6 +81,7 @@ class WriteTransaction:
         self._first_local_id = self.next_local_id = 0
         self.changed = False
         self._sealed: int | None = None
+        self.compresses = compresses
         self.due = due  # hints of when to seal, kept between transactions
 
     def begin(self) -> None:

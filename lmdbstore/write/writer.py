@@ -83,20 +83,25 @@ SLOTS_CHECK = 1.0
 class Writer:
     """Carries out changes, one transaction at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  the parts of an environment
         self,
         environment: lmdb.Environment,
         databases: Databases,
         gate: Gate,
         barrier: Barrier,
         adopt_map: Callable[[], None],
+        compresses: Callable[[], bool],
     ) -> None:
-        """Write to `environment`; `adopt_map` adopts a larger map of another process."""
+        """Write to `environment`; `adopt_map` adopts a larger map of another process.
+
+        `compresses` says whether runs are compressed.
+        """
         self._environment = environment
         self._databases = databases
         self._gate = gate
         self._barrier = barrier
         self._adopt_map = adopt_map
+        self._compresses = compresses
         self._due = Due()
         self._leading = threading.RLock()  # held by the thread that leads a write
         self._queue: deque[Job] = deque()
@@ -316,7 +321,9 @@ class Writer:
         self._free_slots()
         byte = self._barrier.byte
         left_odd = byte[0] & 1  # by a writer that died
-        txn = WriteTransaction(self._environment, self._databases, self._due)
+        txn = WriteTransaction(
+            self._environment, self._databases, self._due, compresses=self._compresses()
+        )
         try:
             self._barrier.raised(txn.begin, writes)
             work(txn)

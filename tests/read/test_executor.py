@@ -31,6 +31,7 @@ from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 from tests.tools.properties import examples
 from tests.tools.sealing import make_tiny_runs, shape
+from tests.tools.zstd import with_zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,6 +66,12 @@ def live(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
 def sealed_whole(store: EventStore, _: pytest.MonkeyPatch) -> None:
     store.save_many(sample())
     seal_all(store)
+
+
+def compressed(store: EventStore, _: pytest.MonkeyPatch) -> None:
+    sealed_whole(store, _)
+    if isinstance(store, LMDBEventStore):
+        seal.seal_all(store._session.write, compress=True)
 
 
 def tiny(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +120,9 @@ def seal_all(store: EventStore) -> None:
         store.seal()
 
 
-@pytest.fixture(scope="module", params=[live, sealed_whole, tiny, mixed, mixed_tiny])
+@pytest.fixture(
+    scope="module", params=[live, sealed_whole, with_zstd(compressed), tiny, mixed, mixed_tiny]
+)
 def stores(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[EventStore]]:

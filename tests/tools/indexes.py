@@ -110,21 +110,19 @@ def _note_live(found: _Found, expected: _Expected) -> None:
 def _note_runs(found: _Found, expected: _Expected) -> None:
     before, index, dead = fmt.FIRST_KEY, dict(found.summaries), dict(found.dead)
     for end, value in found.runs:
-        _note_run(expected, before, Run(end, value), value, index.pop(end), dead.pop(end, b""))
+        _note_run(expected, before, Run(end, value), index.pop(end), dead.pop(end, b""))
         before = end
     assert not index, "the index has a run that is not there"
     assert not dead, "events are deleted of a run that is not there"
 
 
-def _note_run(  # noqa: PLR0917  a run and what is noted of it
-    expected: _Expected, before: bytes, run: Run, value: bytes, note: bytes, dead: bytes
-) -> None:
+def _note_run(expected: _Expected, before: bytes, run: Run, note: bytes, dead: bytes) -> None:
     events = run.unpacked(TermKeys())
     assert all(a < b for a, b in zip([before, *events.keys], events.keys, strict=False))
     assert events.keys[-1] <= run.end
     directory = directory_of(events.terms)
     assert run.directory() == {digest(term): slots for term, slots in directory.items()}
-    assert pack(events, run.directory()) == value, "a run contradicts itself"
+    assert pack(events, run.directory()) == run.plain(), "a run contradicts itself"
     records = [b"%b\n%b" % both for both in zip(events.headers, events.contents, strict=True)]
     assert list(map(record_checksum, records)) == events.checksums
     gone = positions(dead)

@@ -41,19 +41,20 @@ class Made(NamedTuple):
         return bytes(flipped)
 
 
-def pack_events(events: Events) -> bytes:
+def pack_events(events: Events, *, compress: bool = False) -> bytes:
     """Return the value of a run."""
     directory = directory_of(events.terms)
-    return pack(events, {digest(key): slots for key, slots in directory.items()})
+    slots = {digest(key): slots for key, slots in directory.items()}
+    return pack(events, slots, compress=compress)
 
 
-def made_run(events: Iterable[tuple[int, Event]]) -> Made:
+def made_run(events: Iterable[tuple[int, Event]], *, compress: bool = False) -> Made:
     """Seal events with these local ids into a run."""
     ordered = sorted(events, key=lambda one: (one[1].timestamp, one[0]))
     known = TermKeys()
     keys = [fmt.timeline_key(Position(event.timestamp, number)) for number, event in ordered]
     rows = Rows.of([encode(event, known) for _, event in ordered])
-    value = pack_events(new_events(rows, keys))
+    value = pack_events(new_events(rows, keys), compress=compress)
     return Made(
         value, keys[-1], keys, [number for number, _ in ordered], [event for _, event in ordered]
     )
