@@ -307,6 +307,16 @@ LOG = (
          lambda p, _: p.flagged("status", "installed")),
 )  # fmt: skip  # a row a line
 
+ZSTD = (OURS, "lmdbstore, zstd")
+COMPRESSED = (
+    *_gets(ZSTD),
+    asks("newest 100", "us a call", ZSTD, lambda p, _: p.newest(FEW)),
+    asks("all events", "us an event", ZSTD, lambda p, _: p.between(0, 1e12), lambda s: s.number),
+    searches("pattern, rare literal", "status installed .*python|needle", ZSTD),
+    searches("pattern, no literal", r"\b[0-9]{6}00$", ZSTD),
+    Row("save_many, 100", "us an event", ZSTD, _save_batch),
+)
+
 BESIDE_THEIA = (
     *_gets(THEIA_GETS),
     *_ranges(THEIA),
@@ -333,6 +343,10 @@ GROUPS = (
     Group("log", "A real log, multiplied", (OURS, "SQLite", "DuckDB",
                                             "DuckDB, 1 thread"),
           LOG, log_events, lambda events: events // 5),
+    Group("zstd", "Compressed: made events", ZSTD, COMPRESSED,
+          made_events, lambda events: events // 5),
+    Group("zstd log", "Compressed: a real log, multiplied", ZSTD, COMPRESSED,
+          log_events, lambda events: events // 5),
     Group("relaxed", "Not durable", RELAXED, (saves("save, 1 thread", RELAXED, 1, 500),),
           made_events, lambda events: min(events, BATCH), base=RELAXED[0]),
     Group("theia", "Beside Theia's own stores", (*THEIA, RELAXED[0]), BESIDE_THEIA,

@@ -7,6 +7,7 @@ installed is left out, and the report says so. The tables show these names.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,9 +31,12 @@ class Kind(NamedTuple):
     stores: bool = True  # False: it has only the contents of events
 
 
+ZSTD = () if sys.version_info >= (3, 14) else ("backports.zstd",)
+
 PEERS = {
     OURS: Kind("ours", "Ours"),
     "lmdbstore, snapshot reads": Kind("ours", "Ours", {"consistency": "snapshot"}, (), OURS),
+    "lmdbstore, zstd": Kind("ours", "Ours", {"compression": "zstd"}, ZSTD),
     "lmdbstore, not durable": Kind("ours", "Ours", {"durability": "none"}),
     "SQLite": Kind("sqlite", "SQLite"),
     "SQLite LIKE": Kind("sqlite", "SQLiteLike", {}, (), "SQLite"),

@@ -22,12 +22,14 @@ class Ours(Peer):
         *,
         durability: Literal["full", "none"] = "full",
         consistency: Literal["strict", "snapshot"] = "strict",
+        compression: Literal["zstd"] | None = None,
     ) -> None:
         super().__init__(folder)
         self._store = LMDBEventStore(
             folder / "events",
             durability=durability,
             consistency=consistency,
+            compression=compression,
         )
         self._search = self._store.search
 
