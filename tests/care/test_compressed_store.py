@@ -16,9 +16,11 @@ from lmdbstore import (
     repair,
     verify,
 )
+from lmdbstore.check import walk
 from lmdbstore.opening import options
 from lmdbstore.records import compression
 from lmdbstore.records.run import Run
+from lmdbstore.write import delete
 from tests.tools.commands import LOG, run
 from tests.tools.sealing import make_tiny_runs
 from tests.tools.zstd import needs_zstd
@@ -103,7 +105,11 @@ def test_a_rewritten_run_stays_compressed_without_the_option(path: Path) -> None
         check(store, EVENTS[1:50:2] + EVENTS[50:])
 
 
-def test_copies_and_repairs_keep_what_was_compressed(path: Path, tmp_path: Path) -> None:
+def test_copies_and_repairs_keep_what_was_compressed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy writes a run again of which an event was deleted."""
+    monkeypatch.setattr(delete, "SHARE", 1)
     filled(path)
     left = [event for event in EVENTS if event is not EVENTS[20]]
     with LMDBEventStore(path) as store:
@@ -121,6 +127,21 @@ def test_copies_and_repairs_keep_what_was_compressed(path: Path, tmp_path: Path)
         assert kinds(store) == {True}
         store.purge(before=90.0)
         check(store, EVENTS[90:])
+
+
+def test_a_repair_compresses_all_runs_if_one_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those too that were written again before the first of them was read."""
+    monkeypatch.setattr(walk, "PIECE_ENTRIES", 10)
+    filled(path, None, EVENTS[:50])
+    with LMDBEventStore(path, compression="zstd") as store:
+        store.save_many(EVENTS[50:])
+        assert kinds(store) == {False, True}
+    assert repair(path).left_out == []
+    with LMDBEventStore(path) as store:
+        check(store, EVENTS)
+        assert kinds(store) == {True}
 
 
 def test_stores_of_a_process_agree_on_the_compression(path: Path) -> None:
