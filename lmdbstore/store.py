@@ -213,7 +213,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         """
         self._session.check_writable()
         self._session.deadline(timeout)  # refuses a wrong one before it reads the events
-        change = SaveMany(events, checked_checkpoint(checkpoint))
+        change = SaveMany(events, self._session.seed, checked_checkpoint(checkpoint))
         self._session.write(change, self._session.deadline(timeout))
         return change.number
 

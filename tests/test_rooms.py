@@ -93,7 +93,7 @@ LIBRARIES = {
         "processes.snapshot_notes",
         "processes.waits",
     },
-    "xxhash": {"records.layout"},
+    "xxhash": {"records.ids", "records.layout"},
     "mmap": {"disk.map_size", "processes.barrier"},
 }
 

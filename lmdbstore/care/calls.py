@@ -66,7 +66,7 @@ class MaintenanceCalls:
         while the store takes up more than `max_bytes`: then some tens of events go together.
         At least one of these three must be given.
 
-        It writes in transactions of at most 2,048 events, and of about 4 MiB of records; of fewer
+        It writes in transactions of at most 8,192 events, and of about 4 MiB of records; of fewer
         events, down to one, where the map, the disk or the file is full. Each is atomic and, with
         `durability="full"`, flushed; other writes may come between them. If it is interrupted,
         killed or fails, deleted events are gone for good, the rest is unchanged, and the next call

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Purged", "Retention", "checked_retention", "purge"]
 
-PURGE_EVENTS = 2048  # that one transaction deletes, at most
+PURGE_EVENTS = 8192  # that one transaction deletes, at most
 PURGE_BYTES = 4 << 20  # of records and runs; the one that reaches this is the last of its piece
 
 

@@ -20,12 +20,13 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import NAMES, doubt_of, number_of_events
 from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.errors import InvalidEvent, StoreDamaged, shown
+from lmdbstore.records.ids import id_entry, id_key, keys_in
 from lmdbstore.records.layout import record_checksum
 from lmdbstore.records.local_ids import LocalIds
 from lmdbstore.records.named import decode_named, name_of
 from lmdbstore.records.record import TermKeys, checksum_in, decode_one, record_in
 
-from .evidence import Evidence, counted_in, deleted_in
+from .evidence import Evidence, counted_in, deleted_in, own_entry
 from .findings import FindingKind
 from .run_check import Wrong, examine, signature_holds
 from .strays import Strays, event_in, weight_of
@@ -83,7 +84,8 @@ class Comparison:
         walker.walk(LIVE, self._check_live, tell=self._tell)
         walker.walk(RUNS, self._check_run, tell=self._tell)
         for name, belonging in self._belonging.items():
-            if walker.walk(name) != belonging:
+            found = self._strays.count_ids() if name == IDS else walker.walk(name)
+            if found != belonging:
                 self._strays.look(name)
         walker.walk(CHECKPOINTS, self._check_checkpoint)
         walker.walk(CURSORS, self._check_cursor)
@@ -106,6 +108,10 @@ class Comparison:
         if fmt.decode_identity(identity or b"") is None:
             was = "there is none" if identity is None else f"it is {_hex(identity)}"
             self._find(FindingKind.IDENTITY, META, was)
+        seed = txn.get(fmt.SEED, db=databases.meta)
+        if seed != fmt.encode_checked(databases.seed):
+            was = "there is none" if seed is None else f"it is {_hex(seed)}"
+            self._find(FindingKind.SEED, META, was)
         if doubt := doubt_of(txn):
             self._find(FindingKind.TRANSACTION, DATA_FILE, doubt)
         with txn.cursor() as cursor:
@@ -172,7 +178,8 @@ class Comparison:
         except (StoreDamaged, InvalidEvent) as error:
             self._report_record(FindingKind.RECORD_UNREADABLE, key, str(error))
             return
-        entry = txn.get(fmt.id_key(event.id), db=databases.ids)
+        entries = _led_to(txn, databases, event.id)
+        entry = _own(txn, databases, event.id, key, entries)
         with txn.cursor(db=databases.postings) as cursor:
             posted = cursor.set_key_dup(fmt.source_key(event.source), key)
         seen = Evidence(key, event, entry, posted)
@@ -189,7 +196,7 @@ class Comparison:
             self._report_record(FindingKind.RECORD_UNCHECKED, key, what, event.id)
         else:
             self._note_highest(key)
-            self._look_up_id(txn, databases, LIVE, key, event.id, entry)
+            self._look_up_id(txn, databases, LIVE, key, event.id, entries)
             pairs = [(term, key) for term in TermKeys().of(event.source, event.tags)]
             self._look_up_pairs(txn, databases, POSTINGS, pairs, event.id)
 
@@ -213,8 +220,9 @@ class Comparison:
         where: str,
         key: bytes,
         event_id: str,
-        entry: bytes | None,
+        entries: list[bytes],
     ) -> None:
+        entry = _own(txn, databases, event_id, key, entries)
         new = self._local_ids.take(fmt.decode_number(fmt.local_id_of(key)))
         if not new and where == RUNS and txn.get(key, db=databases.live) is not None:
             self._find(FindingKind.ID_TWICE, where, f"also live, at {_hex(key)}", event_id)
@@ -224,13 +232,18 @@ class Comparison:
             self._find(FindingKind.LOCAL_ID_TWICE, where, detail, event_id)
         elif entry == key:
             self._belonging[IDS] += 1
+            for other in entries if len(entries) > 1 else ():
+                if other < key and _has(event_in(txn, databases, other), event_id):
+                    detail = f"at {_hex(key)} and at {_hex(other)}"
+                    self._find(FindingKind.ID_TWICE, where, detail, event_id)
         elif entry is None:
+            self._strays.ids.add(id_key(event_id, databases.seed))
             self._find(FindingKind.ID_MISSING, IDS, "it is not there", event_id)
         elif _has(event_in(txn, databases, entry), event_id):
             detail = f"at {_hex(key)} and at {_hex(entry)}"
             self._find(FindingKind.ID_TWICE, where, detail, event_id)
         else:
-            self._strays.ids.add(fmt.id_key(event_id))
+            self._strays.ids.add(id_entry(id_key(event_id, databases.seed), entry))
             detail = f"it leads to {_hex(entry)} instead of {_hex(key)}"
             self._find(FindingKind.ID_WRONG, IDS, detail, event_id)
 
@@ -261,8 +274,8 @@ class Comparison:
             self._strays.damaged.append((before, end))
             self._done += 0 if summary is None else summary.events
             return
-        entries = [txn.get(fmt.id_key(event_id), db=databases.ids) for event_id in seen.ids]
-        leads = [entry == key for entry, key in zip(entries, seen.events.keys, strict=True)]
+        entries = [_led_to(txn, databases, event_id) for event_id in seen.ids]
+        leads = [key in found for found, key in zip(entries, seen.events.keys, strict=True)]
         bits = txn.get(end, db=databases.dead)
         counted = counted_in(summary, max(seen.events.local_ids))
         has_ids = txn.stat(databases.ids)["entries"] > 0
@@ -341,6 +354,28 @@ def _summary(value: bytes | None) -> fmt.Summary | None:
         return None if value is None else fmt.decode_summary(value)
     except StoreDamaged:
         return None
+
+
+def _led_to(txn: Txn, databases: Databases, event_id: str) -> list[bytes]:
+    """Return the timeline keys to which the id key of an event leads."""
+    wanted = id_key(event_id, databases.seed)
+    with txn.cursor(db=databases.ids) as cursor:
+        return keys_in(cursor.value(), wanted) if cursor.set_range(wanted) else []
+
+
+def _own(
+    txn: Txn, databases: Databases, event_id: str, key: bytes, entries: list[bytes]
+) -> bytes | None:
+    """Return where the id of the event at `key` leads, of the keys to which its id key leads."""
+
+    def is_of_another(entry: bytes) -> bool:
+        event = event_in(txn, databases, entry)
+        if event is None or event.id == event_id:
+            return False
+        seed = databases.seed
+        return id_key(event.id, seed) == id_key(event_id, seed)
+
+    return own_entry(entries, key, is_of_another)
 
 
 def _has(event: Event | None, event_id: str) -> bool:

@@ -15,13 +15,14 @@ from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.disk.last_state import last_state
 from lmdbstore.disk.raw_pages import NO_ROOT
 from lmdbstore.errors import InvalidEvent, StoreDamaged, StoreOpenError, shown
+from lmdbstore.records.ids import id_key, keys_in
 from lmdbstore.records.layout import record_checksum
 from lmdbstore.records.named import NamedText, decode_named, name_of
 from lmdbstore.records.record import checksum_in, decode_one, record_in
 from lmdbstore.records.run import Run, positions
 from lmdbstore.records.salvage import salvaged
 
-from .evidence import Evidence, counted_in, deleted_in
+from .evidence import Evidence, counted_in, deleted_in, own_entry
 from .findings import Finding, FindingKind
 
 if TYPE_CHECKING:
@@ -81,7 +82,12 @@ class DamagedFile:
         sealed = _number(self._pages.lookup(meta, fmt.SEALED)) or 0
         self.total = self._entries(fmt.LIVE) + (sealed if sealed < fmt.LOCAL_IDS else 0)
         ids = trees.get(fmt.IDS)
-        self._has_ids = ids is not None and next(self._pages.walk(ids.root), None) is not None
+        self._seed = fmt.decode_checked(self._pages.lookup(meta, fmt.SEED) or b"")
+        self._has_ids = (
+            self._seed is not None
+            and ids is not None
+            and next(self._pages.walk(ids.root), None) is not None
+        )
 
     def _entries(self, name: bytes) -> int:
         tree = self._trees.get(name)
@@ -101,6 +107,19 @@ class DamagedFile:
 
     def _lookup(self, name: bytes, key: bytes, *, big: bool = False) -> bytes | None:
         return self._pages.lookup(self._trees.get(name), key, big=big)
+
+    def _led_to(self, event_id: str) -> list[bytes]:
+        """Return the timeline keys to which the id key of an event leads."""
+        if self._seed is None:
+            return []
+        wanted = id_key(event_id, self._seed)
+        found = self._pages.ceiling(self._trees.get(fmt.IDS), wanted)
+        return [] if found is None else keys_in(found[1], wanted)
+
+    def _entry(self, event_id: str, key: bytes) -> bytes | None:
+        """Return where the id of the event at `key` leads, if it does."""
+        entries = self._led_to(event_id)
+        return own_entry(entries, key, lambda entry: self._is_of_another(entry, event_id))
 
     def _walk(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
         tree: Tree | None = self._trees.get(name)
@@ -148,7 +167,7 @@ class DamagedFile:
             detail = f"{key.hex()}: it does not agree with its checksum"
             self._leave_out(FindingKind.RECORD_CHANGED, LIVE, detail, event.id)
             return None
-        entry = self._lookup(fmt.IDS, fmt.id_key(event.id))
+        entry = self._entry(event.id, key)
         source = fmt.source_key(event.source)
         posted = self._pages.has_pair(self._trees.get(fmt.POSTINGS), source, key)
         seen = Evidence(key, event, entry, posted)
@@ -165,18 +184,27 @@ class DamagedFile:
 
     def _is_at(self, key: bytes, event_id: str) -> bool:
         """Whether the event with an id is at a key, unchanged."""
+        event = self._event_at(key)
+        return event is not None and event.id == event_id
+
+    def _is_of_another(self, key: bytes, event_id: str) -> bool:
+        """Whether an event with another id and the same id key is at a key, unchanged."""
+        event = self._event_at(key)
+        if event is None or event.id == event_id or self._seed is None:
+            return False
+        return id_key(event.id, self._seed) == id_key(event_id, self._seed)
+
+    def _event_at(self, key: bytes) -> Event | None:
+        """Return the event at a key, if it is unchanged."""
         value = self._lookup(fmt.LIVE, key, big=True)
         if value is not None and record_checksum(record_in(value)) == checksum_in(value):
-            event = _event(record_in(value))
-            return event is not None and event.id == event_id
+            return _event(record_in(value))
         found = self._pages.ceiling(self._trees.get(fmt.RUNS), key)
-        if found is None:
-            return False
-        return any(
-            sealed.key == key and sealed.event is not None and sealed.event.id == event_id
-            for sealed in self._records(*found)
-            if sealed.left.vouched
-        )
+        for left in () if found is None else salvaged(found[1]):
+            event = _event(left.record) if left.vouched else None
+            if event is not None and _key_of(event, left) == key:
+                return event
+        return None
 
     # -- runs -------------------------------------------------------------------------------------
 
@@ -195,13 +223,10 @@ class DamagedFile:
         event = _event(left.record)
         if event is None:
             return _Sealed(left, None, key, leads=False)
-        entry = self._lookup(fmt.IDS, fmt.id_key(event.id))
         if key is not None:
-            return _Sealed(left, event, key, leads=entry == key)
-        time = fmt.encode_time(event.timestamp)
-        possible = 0 < left.local_id < fmt.LOCAL_IDS
-        local_id = fmt.encode_number(left.local_id) if possible else fmt.NO_LOCAL_ID
-        key = fmt.join_key(time, local_id)
+            return _Sealed(left, event, key, leads=key in self._led_to(event.id))
+        time, key = fmt.encode_time(event.timestamp), _key_of(event, left)
+        entry = self._entry(event.id, key)
         # The row is damaged, and `ids` has the true local id.
         leads = entry == key or (
             entry is not None
@@ -262,7 +287,7 @@ class DamagedFile:
             self._leave_out(FindingKind.RECORD_CHANGED, RUNS, detail, event.id)
             return None
         key = fmt.join_key(fmt.encode_time(event.timestamp), fmt.local_id_of(key))
-        entry = None if leads else self._lookup(fmt.IDS, fmt.id_key(event.id))
+        entry = None if leads else self._entry(event.id, key)
         if entry is not None and entry != key and self._is_at(entry, event.id):
             self._leave_out(FindingKind.ID_TWICE, RUNS, f"the one at {key.hex()}", event.id)
             return None
@@ -275,6 +300,13 @@ def _front_is_sound(end: bytes, value: bytes) -> bool:
     except StoreDamaged:
         return False
     return True
+
+
+def _key_of(event: Event, left: Left) -> bytes:
+    """Return the timeline key of an event of a run, by its row."""
+    possible = 0 < left.local_id < fmt.LOCAL_IDS
+    local_id = fmt.encode_number(left.local_id) if possible else fmt.NO_LOCAL_ID
+    return fmt.join_key(fmt.encode_time(event.timestamp), local_id)
 
 
 def _event(record: bytes) -> Event | None:

@@ -16,11 +16,11 @@ from lmdbstore.records.pack import bitmap
 from lmdbstore.records.run import positions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lmdbstore.contract.event import Event
 
-__all__ = ["Deleted", "Evidence", "counted_in", "deleted_in"]
+__all__ = ["Deleted", "Evidence", "counted_in", "deleted_in", "own_entry"]
 
 
 class Evidence(NamedTuple):
@@ -70,6 +70,19 @@ class Deleted(NamedTuple):
 
     slots: frozenset[int]
     noted: bool  # whether `dead` has these
+
+
+def own_entry(
+    entries: Sequence[bytes], key: bytes, is_of_another: Callable[[bytes], bool]
+) -> bytes | None:
+    """Return where the id of the event at `key` leads; None: nowhere.
+
+    Its id key leads to `entries`; `is_of_another` says of one of them whether it leads to an event
+    with another id and the same id key.
+    """
+    if key in entries:
+        return key
+    return next((entry for entry in entries if not is_of_another(entry)), None)
 
 
 def counted_in(summary: fmt.Summary | None, highest: int) -> int | None:

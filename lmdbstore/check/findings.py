@@ -17,6 +17,8 @@ class FindingKind(StrEnum):
     """The format version is missing or wrong."""
     IDENTITY = "identity"
     """The identity of the store is missing or damaged; `repair` makes a new one."""
+    SEED = "seed"
+    """The seed of id keys is missing or damaged, so no id can be looked up."""
     NEXT_LOCAL_ID = "next local id"
     """The next local id is missing, or not above the used ones."""
     TRANSACTION = "transaction"

@@ -94,7 +94,7 @@ class Restore(Change):
         txn.compresses |= self._compress
         rows = self._placed(txn)
         if rows:
-            Batch(Rows.of(rows)).write(txn, self.keys)
+            Batch(Rows.of(rows), txn.databases.seed).write(txn, self.keys)
             highest = max(fmt.decode_number(fmt.local_id_of(key)) for key in self.keys)
             self.next_local_id = max(self.next_local_id, highest + 1)
         txn.next_local_id = max(txn.next_local_id, self.next_local_id)
@@ -105,19 +105,19 @@ class Restore(Change):
         """Return what is written, and note at which keys: of two that claim the same, the first."""
         known = TermKeys()
         rows: list[Row] = []
-        ids: dict[bytes, bytes] = {}
+        ids: dict[str, bytes] = {}
         local_ids = {0}
         for kept in self._kept:
             row = _row(kept, known)
             local_id = fmt.decode_number(fmt.local_id_of(kept.key))
-            there = ids.get(row.id_key) or txn.get(txn.databases.ids, row.id_key)
+            there = ids.get(row.id) or txn.located(row.id)
             if there is not None:
                 if there != kept.key:  # else it is the same event, found twice
                     self.twice.append(kept)
             elif local_id in local_ids or local_id in self._taken or local_id >= fmt.LOCAL_IDS:
                 self.unplaced.append(kept)
             else:
-                ids[row.id_key] = kept.key
+                ids[row.id] = kept.key
                 local_ids.add(local_id)
                 rows.append(row)
                 self.keys.append(kept.key)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import StoreDamaged, shown
 from lmdbstore.read.one import event_at
+from lmdbstore.records.ids import ENTRY, ID_KEY, entry_at, id_key, key_at
 from lmdbstore.records.layout import digest
 from lmdbstore.records.record import TermKeys
 from lmdbstore.records.run import Run, positions
@@ -37,7 +38,8 @@ class Strays:
     def __init__(self, walker: Walker) -> None:
         """Report to `walker`."""
         self._walker = walker
-        # Reported already: timeline keys, keys of `ids`, ends of runs, and damaged runs, each
+        # Reported already: timeline keys, entries of ids (of those that are missing, the
+        # id keys), ends of runs, and damaged runs, each
         # with the end of the run before it.
         self.keys: set[bytes] = set()
         self.ids: set[bytes] = set()
@@ -59,13 +61,30 @@ class Strays:
     def _is_run(self, end: bytes) -> bool:
         return end in self.ends or any(end == damaged for _, damaged in self.damaged)
 
-    def _check_ids(self, txn: Txn, databases: Databases, id_key: bytes, key: bytes) -> None:
-        if id_key in self.ids or self._is_reported(key):
-            return
-        event = event_in(txn, databases, key)
-        if event is None or fmt.id_key(event.id) != id_key:
-            detail = f"{shown(id_key)} leads to {key.hex() or 'nothing'}"
-            self._walker.find(FindingKind.ID_STRAY, fmt.IDS.decode(), detail)
+    def count_ids(self) -> int:
+        """Return how many entries of ids there are; one that is cut off counts, too."""
+        entries = 0
+
+        def count(_: Txn, __: Databases, ___: bytes, group: bytes) -> None:
+            nonlocal entries
+            entries += -(-len(group) // ENTRY)
+
+        self._walker.walk(fmt.IDS.decode(), count)
+        return entries
+
+    def _check_ids(self, txn: Txn, databases: Databases, last: bytes, group: bytes) -> None:
+        for place in range(0, len(group), ENTRY):
+            entry, key = entry_at(group, place), key_at(group, place)
+            cut = len(entry) < ENTRY
+            if (entry[:ID_KEY] if cut else entry) in self.ids or (
+                not cut and self._is_reported(key)
+            ):
+                continue
+            event = None if cut else event_in(txn, databases, key)
+            wanted = None if event is None else id_key(event.id, databases.seed)
+            if wanted != entry[:ID_KEY] or _group_of(txn, databases, wanted) != last:
+                detail = f"{entry[:ID_KEY].hex()} leads to {key.hex()}"
+                self._walker.find(FindingKind.ID_STRAY, fmt.IDS.decode(), detail)
 
     def _check_postings(self, txn: Txn, databases: Databases, term: bytes, key: bytes) -> None:
         if key in self.keys:
@@ -144,6 +163,12 @@ class Strays:
 
 def _end(damaged: tuple[bytes, bytes]) -> bytes:
     return damaged[1]
+
+
+def _group_of(txn: Txn, databases: Databases, id_key: bytes) -> bytes:
+    """Return the key of the group to which an id key belongs."""
+    with txn.cursor(db=databases.ids) as cursor:
+        return cursor.key() if cursor.set_range(id_key) else b""
 
 
 def weight_of(term: bytes) -> int:

@@ -110,18 +110,19 @@ def _missing(folder: StoreFolder, deadline: Deadline) -> list[Finding]:
         pages, trees = last_state(file, notes.append)
         if not is_store(trees):
             return []
-        version = pages.lookup(trees.get(fmt.META), fmt.FORMAT)
+        version, seed = (pages.lookup(trees.get(fmt.META), key) for key in (fmt.FORMAT, fmt.SEED))
     found = [
         Finding(FindingKind.DATABASE, name.decode(), "it is missing")
         for name in sorted(NAMES - trees.keys())
     ]
-    return found + (_wrong_in_meta(version, notes) if fmt.META in trees else [])
+    return found + (_wrong_in_meta(version, seed, notes) if fmt.META in trees else [])
 
 
-def _wrong_in_meta(version: bytes | None, notes: list[str]) -> list[Finding]:
+def _wrong_in_meta(version: bytes | None, seed: bytes | None, notes: list[str]) -> list[Finding]:
     found = [Finding(FindingKind.TRANSACTION, DATA_FILE, what) for what in notes]
     number = fmt.decode_checked(version or b"")
-    if number is None:
-        was = "there is none" if version is None else f"it is {shown(version)}"
-        return [Finding(FindingKind.FORMAT, fmt.META.decode(), was), *found]
-    return found if number == fmt.VERSION else []  # another version is not damage
+    for kind, value in ((FindingKind.SEED, seed), (FindingKind.FORMAT, version)):
+        if fmt.decode_checked(value or b"") is None:
+            was = "there is none" if value is None else f"it is {shown(value)}"
+            found.insert(0, Finding(kind, fmt.META.decode(), was))
+    return found if number in (None, fmt.VERSION) else []  # another version is not damage

@@ -37,7 +37,7 @@ __all__ = [
     "whole",
 ]
 
-LOCAL_IDS = 1 << 62  # every local id is below; no store gives out so many
+LOCAL_IDS = 1 << 48  # every local id is below; no store gives out so many
 
 
 class Position(NamedTuple):

@@ -48,9 +48,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class Databases(NamedTuple):
-    """The handles of the named databases; see `disk.format`."""
-
+class _Handles(NamedTuple):
     live: Database
     runs: Database
     ids: Database
@@ -63,6 +61,12 @@ class Databases(NamedTuple):
     checkpoints: Database
     cursors: Database
     meta: Database
+
+
+class Databases(_Handles):
+    """The handles of the named databases, and the seed of id keys; see `disk.format`."""
+
+    seed = 0
 
 
 NAMES = frozenset(name.encode() for name in Databases._fields)
@@ -150,6 +154,7 @@ def create_databases(environment: lmdb.Environment) -> None:
         (fmt.IDENTITY, fmt.encode_identity(os.urandom(fmt.IDENTITY_SIZE)), meta),
         (fmt.NEXT, fmt.encode_number(1), meta),
         (fmt.SEALED, fmt.encode_number(0), meta),
+        (fmt.SEED, fmt.encode_checked(fmt.decode_number(os.urandom(8))), meta),
         (fmt.TRANSACTION, fmt.encode_checked(txn.id()), None),
     ):
         if not txn.put(key, value, db=database):
@@ -183,6 +188,7 @@ def open_databases(
         with environment.begin() as txn:
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
             _check_state(txn, path)
+            handles.seed = _seed(txn.get(fmt.SEED, db=handles.meta), path)
             identity = fmt.decode_identity(txn.get(fmt.IDENTITY, db=handles.meta) or b"")
         return handles, identity
 
@@ -235,6 +241,13 @@ def _check_version(found: bytes | None, path: str) -> None:
             f"the store {path!r} has format version {version}, and this lmdbstore reads version "
             f"{fmt.VERSION}; use the lmdbstore that wrote it"
         )
+
+
+def _seed(found: bytes | None, path: str) -> int:
+    seed = fmt.decode_checked(found or b"")
+    if seed is None:
+        raise StoreOpenError(f"the store {path!r} is damaged: its seed is lost; repair it")
+    return seed
 
 
 def _check_state(txn: Transaction[bytes], path: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
@@ -11,7 +13,7 @@ from lmdbstore.errors import EventStoreException, StoreDamaged, shown
 from lmdbstore.threads.reentry import half_imported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "CHECKSUM",
@@ -37,12 +39,12 @@ __all__ = [
     "encode_checked",
     "encode_identity",
     "encode_number",
+    "encode_numbers",
     "encode_time",
     "first_key",
     "flag_in",
     "flag_key",
     "has_slots",
-    "id_key",
     "is_flag",
     "is_local_id",
     "is_timeline_key",
@@ -56,6 +58,7 @@ __all__ = [
     "run_posting",
     "slots_in",
     "source_key",
+    "text_bytes",
     "text_key",
     "time_of",
     "timeline_key",
@@ -84,7 +87,6 @@ FLAG, SOURCE = "f", "s"  # what the key of a term begins with
 _EMPTY = (NO_SLOT,) * NOTED
 _NO_SLOTS = _SLOTS.pack(*_EMPTY)
 _slots = _SLOTS.unpack_from
-UUID_TEXT, UUID_SIZE = 36, 16  # characters, and bytes
 
 
 def checksum(data: bytes) -> bytes:
@@ -95,6 +97,12 @@ def checksum(data: bytes) -> bytes:
 def encode_number(number: int) -> bytes:
     """Encode a number."""
     return _NUMBER.pack(number)
+
+
+def encode_numbers(numbers: Sequence[int]) -> list[bytes]:
+    """Encode many numbers, as `encode_number` does each of them."""
+    packed = struct.pack(f">{len(numbers)}Q", *numbers)
+    return [packed[at : at + 8] for at in range(0, len(packed), 8)]
 
 
 def decode_number(data: bytes) -> int:
@@ -173,9 +181,14 @@ def local_id_of(key: bytes) -> bytes:
     return key[TIME:]
 
 
-def local_ids_of(keys: Iterable[bytes]) -> list[int]:
+def local_ids_of(keys: Sequence[bytes]) -> list[int]:
     """Return the local ids in timeline keys."""
-    return [int.from_bytes(key[TIME:]) for key in keys]
+    if set(map(len, keys)) != {KEY}:  # none, or damage
+        return [int.from_bytes(key[TIME:]) for key in keys]
+    numbers = array("Q", b"".join(keys))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers[1::2].tolist()
 
 
 def is_local_id(data: bytes) -> bool:
@@ -203,10 +216,14 @@ def before_key(key: bytes) -> bytes:
     return max(int.from_bytes(key, "big") - 1, 0).to_bytes(16, "big")
 
 
+def text_bytes(text: str) -> bytes:
+    """Encode a text. A lone surrogate is never stored, so it is never found."""
+    return text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
+
+
 def text_key(text: str) -> bytes:
     """Encode a text as a key."""
-    # A lone surrogate is never stored, so it is never found.
-    data = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
+    data = text_bytes(text)
     return data if 0 < len(data) < LONG_KEY else _long_key(data)
 
 
@@ -245,28 +262,6 @@ def flag_in(key: bytes) -> str:
     if not text.startswith(FLAG):
         raise ValueError("it does not begin as the key of a flag does")
     return text.removeprefix(FLAG)
-
-
-def id_key(event_id: str) -> bytes:
-    """Encode an id as a key of `ids`."""
-    if (
-        len(event_id) == UUID_TEXT
-        and event_id[8] == event_id[13] == event_id[18] == event_id[23] == "-"
-    ):
-        digits = event_id.replace("-", "")
-        try:
-            raw = bytes.fromhex(digits)
-        except ValueError:
-            raw = b""
-        if len(raw) == UUID_SIZE and raw.hex() == digits:
-            return raw
-    key = text_key(event_id)
-    # The keys of 16 bytes are those of UUIDs.
-    if len(key) == UUID_SIZE:
-        return key + b"\0"
-    if len(key) == UUID_SIZE + 1 and key.endswith(b"\0"):
-        return _long_key(key)
-    return key
 
 
 # -- the entries of indexes ------------------------------------------------------------------------

@@ -76,6 +76,11 @@ class Session(Closable):
         self._environment = open_environment(path, options, self, wait, create=create, mode=mode)
         self.place = self._placed(self._environment)
 
+    @property
+    def seed(self) -> int:
+        """The seed of the store's id keys."""
+        return self._environment.databases.seed
+
     def arguments(self) -> dict[str, object]:
         """Return the arguments of a store that has a session like this one."""
         return {

@@ -80,7 +80,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
-from lmdbstore.disk.keys import flag_key, id_key, source_key
+from lmdbstore.disk.keys import flag_key, source_key, text_bytes
 
 if TYPE_CHECKING:
     import mmap
@@ -121,7 +121,7 @@ class WriteSet(NamedTuple):
 
     def may_add(self, event_id: str) -> bool:
         """Whether the write may add an event with this id."""
-        bits = _bits(id_key(event_id))
+        bits = _bits(event_id)
         return self.ids & bits == bits
 
     def may_remove(self, event_id: str) -> bool:
@@ -146,34 +146,34 @@ Fields = tuple[bool, float, float, int, int]  # those of a WriteSet; quicker to 
 EVERYTHING = WriteSet(removes=True, low=-inf, high=inf, ids=ANY, labels=ANY)
 
 
-def one_added(id_key: bytes, time: float, terms: list[bytes]) -> Fields:
+def one_added(event_id: str, time: float, terms: list[bytes]) -> Fields:
     """Return the write set of one new event; `terms` are the keys of its flags and its source."""
-    number = crc32(id_key)  # as in `_bits`, without calls, as this is done for each event
+    number = crc32(
+        event_id.encode()
+    )  # as in `_bits`, without calls, as this is done for each event
     labels = 0
     for label in map(crc32, terms):
         labels |= 1 << (label & 63)
     return False, time, time, 1 << (number & 63) | 1 << (number >> 16 & 63), labels
 
 
-def all_added(
-    id_keys: Collection[bytes], low: float, high: float, terms: Collection[bytes]
-) -> Fields:
+def all_added(ids: Collection[str], low: float, high: float, terms: Collection[bytes]) -> Fields:
     """Return the write set of new events with these fields."""
-    ids = labels = ANY
-    if len(id_keys) <= MOST:
-        ids = 0
-        for key in id_keys:
-            ids |= _bits(key)
+    id_bits = labels = ANY
+    if len(ids) <= MOST:
+        id_bits = 0
+        for event_id in ids:
+            id_bits |= _bits(event_id)
     if len(terms) <= MOST:
         labels = 0
         for key in terms:
             labels |= _bit(key)
-    return False, low, high, ids, labels
+    return False, low, high, id_bits, labels
 
 
-def one_removed(id_key: bytes) -> Fields:
+def one_removed(event_id: str) -> Fields:
     """Return the write set of the removal of one event, of which only the id is known."""
-    return EVERYTHING._replace(ids=_bits(id_key))
+    return EVERYTHING._replace(ids=_bits(event_id))
 
 
 def united(sets: Sequence[Fields]) -> Fields:
@@ -187,8 +187,8 @@ def united(sets: Sequence[Fields]) -> Fields:
     return removes, low, high, ids, labels
 
 
-def _bits(key: bytes) -> int:
-    number = crc32(key)
+def _bits(event_id: str) -> int:
+    number = crc32(text_bytes(event_id))
     return 1 << (number & 63) | 1 << (number >> 16 & 63)
 
 

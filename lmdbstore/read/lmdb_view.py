@@ -18,7 +18,7 @@ from lmdbstore.errors import EventNotFound, StoreDamaged, shown
 from lmdbstore.records.named import decode_named
 
 from .executor import Executor
-from .one import event_at
+from .one import located
 from .plan import Plan, Term, make_plan, terms_of
 from .totals import flag_totals, total_of
 
@@ -56,20 +56,19 @@ class LMDBView(QueryView):
     def get(
         self, event_id: str | UUID, default: object = _REQUIRED, *, timeout: Timeout = ...
     ) -> object:
-        # Two lookups, in one transaction.
         wait = None if timeout is ... else self._deadline(timeout)
         wanted = checked_id(event_id)
-        found = self._begin(lambda txn, databases: _found(txn, databases, wanted), wait, wanted)
+        found = self._begin(lambda txn, databases: located(txn, databases, wanted), wait, wanted)
         if found is not None:
-            return found
+            return found[1]
         if default is _REQUIRED:
             raise EventNotFound(f"there is no event with the id {shown(wanted)}")
         return default
 
     def __contains__(self, event_id: str | UUID) -> bool:
-        """Whether there is an event with this id; one lookup."""
+        """Whether there is an event with this id."""
         wanted = checked_id(event_id)
-        found = self._begin(lambda txn, databases: _key(txn, databases, wanted), None, wanted)
+        found = self._begin(lambda txn, databases: located(txn, databases, wanted), None, wanted)
         return found is not None
 
     def checkpoint(self, name: str, *, timeout: Timeout = ...) -> str | None:
@@ -92,13 +91,13 @@ class LMDBView(QueryView):
 
     def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         wanted = checked_id(event_id)
-        key = self._begin(lambda txn, databases: _key(txn, databases, wanted), wait, wanted)
-        if key is None:
+        found = self._begin(lambda txn, databases: located(txn, databases, wanted), wait, wanted)
+        if found is None:
             raise EventNotFound(
                 f"after: there is no event with the id {shown(wanted)} to continue after; pass the "
                 "token of a search, which stays valid when its event is deleted"
             )
-        return fmt.decode_key(key)
+        return fmt.decode_key(found[0])
 
     def _search(self, query: Query, wait: Deadline | None) -> Search:
         plan, watermark = self._planned(query, wait, query)
@@ -129,24 +128,6 @@ class LMDBView(QueryView):
             lambda txn, databases: _numbers(txn, databases, query), wait, concern
         )
         return make_plan(query, events, postings, runs=runs), watermark
-
-
-def _key(txn: Transaction[Any], databases: Databases, event_id: str) -> bytes | None:
-    key = txn.get(fmt.id_key(event_id), db=databases.ids)
-    return None if key is None else bytes(key)
-
-
-def _found(txn: Transaction[Any], databases: Databases, event_id: str) -> Event | None:
-    """Return an event, checked; None if there is none with this id."""
-    key = txn.get(fmt.id_key(event_id), db=databases.ids)
-    if key is None:
-        return None
-    event = event_at(txn, databases, bytes(key))
-    if event is None:
-        raise StoreDamaged(f"the id {shown(event_id)} is in an index, but its event is not")
-    if event.id != event_id:
-        raise StoreDamaged(f"the id {shown(event_id)} leads to the event {shown(event.id)}")
-    return event
 
 
 def _checkpoint(txn: Transaction[Any], databases: Databases, name: str) -> str | None:

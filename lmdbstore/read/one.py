@@ -1,10 +1,12 @@
-"""Reading one event by its timeline key, inside a read transaction, checked."""
+"""Reading one event by its id or its timeline key, inside a transaction, checked."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lmdbstore.errors import StoreDamaged, shown
 from lmdbstore.records.decoding import event_in
+from lmdbstore.records.ids import ENTRY, id_key, key_at, place_in
 from lmdbstore.records.record import checked_record, decode_one
 from lmdbstore.records.run import Run, positions
 
@@ -14,7 +16,38 @@ if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
     from lmdbstore.disk.databases import Databases
 
-__all__ = ["event_at"]
+__all__ = ["event_at", "located"]
+
+
+def located(
+    txn: Transaction[Any], databases: Databases, event_id: str
+) -> tuple[bytes, Event] | None:
+    """Return the event with an id, after its timeline key; None if there is none.
+
+    Raises:
+        StoreDamaged: it is not what was written, or the index of ids is not.
+    """
+    wanted = id_key(event_id, databases.seed)
+    cursor = txn.cursor(databases.ids)
+    if not cursor.set_range(wanted):
+        return None
+    group = bytes(cursor.value())
+    place = group.find(wanted)
+    if place % ENTRY:  # a short path: almost always it is there, and not across two entries
+        place = place_in(group, wanted)
+    while place >= 0:
+        key = key_at(group, place)
+        event = event_at(txn, databases, key)
+        if event is None:
+            raise StoreDamaged(f"the id {shown(event_id)} is in an index, but its event is not")
+        if event.id == event_id:
+            return key, event
+        if id_key(event.id, databases.seed) != wanted:
+            raise StoreDamaged(f"the id {shown(event_id)} leads to the event {shown(event.id)}")
+        place = place_in(group, wanted, place + 1)
+    if len(group) % ENTRY:
+        raise StoreDamaged(f"entries of ids are cut off; {shown(event_id)} was looked for there")
+    return None
 
 
 def event_at(txn: Transaction[Any], databases: Databases, key: bytes) -> Event | None:
@@ -27,12 +60,12 @@ def event_at(txn: Transaction[Any], databases: Databases, key: bytes) -> Event |
     """
     cursor = txn.cursor(databases.runs)
     if cursor.set_range(key):
-        end, value = bytes(cursor.key()), cursor.value()
+        end, value = cursor.item()
         # A damaged index of ids may lead to an event that was deleted.
-        dead = txn.get(end, db=databases.dead)
+        dead = txn.get(end, None, databases.dead)
         if dead is None and (event := event_in(value, key)) is not None:
             return event
-        run = Run(end, value)
+        run = Run(bytes(end), value)
         run.check_front()
         slot = run.slot_of(key)
         if slot >= 0:

@@ -27,7 +27,6 @@ from .layout import (
     ROW_PAIR,
     ROW_SIZE,
     digest,
-    record_checksum,
 )
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def event_in(value: Any, key: bytes) -> Event | None:
         return None
     header = value[headers_at + header_at : headers_at + header_end - 1]
     content = value[contents_at + content_at : contents_at + content_end - 1]
-    if record_checksum(b"\n".join((header, content))) != checksum ^ offset:
+    if digest(b"\n".join((header, content))) & LOW_HALF != checksum ^ offset:
         return None
     try:
         id_, source, timestamp, tags = orjson.loads(b"[%b]" % header)

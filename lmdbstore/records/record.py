@@ -19,7 +19,6 @@ from lmdbstore.disk.keys import (
     encode_time,
     flag_in,
     flag_key,
-    id_key,
     source_key,
 )
 from lmdbstore.errors import StoreDamaged, shown
@@ -101,7 +100,7 @@ class Row(NamedTuple):
 
     time: bytes
     seconds: float
-    id_key: bytes
+    id: str
     terms: list[bytes]
     header: bytes
     content: bytes
@@ -118,7 +117,7 @@ class Rows(NamedTuple):
 
     times: list[bytes]
     seconds: list[float]
-    id_keys: list[bytes]
+    ids: list[str]
     terms: list[list[bytes]]
     headers: list[bytes]
     contents: list[bytes]
@@ -145,7 +144,7 @@ def encode(event: Event, keys: TermKeys) -> Row:
             # The bits of a positive number with the sign flipped are those of its negation.
             _DOUBLE.pack(-timestamp) if timestamp >= 0 else encode_time(timestamp),
             timestamp,
-            id_key(id_),
+            id_,
             keys.of(source, tags),
             header,
             text,
@@ -166,7 +165,7 @@ def encode_all(columns: Columns, keys: TermKeys) -> Rows:
     return Rows(
         encode_times(timestamps),
         timestamps,
-        list(map(id_key, ids)),
+        ids,
         list(map(keys.of, sources, tags)),
         headers,
         texts,

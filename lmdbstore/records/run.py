@@ -102,7 +102,7 @@ class Run(RunValue):
     def keys(self) -> list[bytes]:
         """Return all timeline keys."""
         times = encode_times(self.seconds().tolist())
-        return list(map(fmt.join_key, times, map(fmt.encode_number, self.local_ids())))
+        return list(map(fmt.join_key, times, fmt.encode_numbers(self.local_ids())))
 
     def span(self, low: bytes, high: bytes) -> range:
         """Return the slots of the events in a range of timeline keys, both ends included."""
@@ -223,6 +223,11 @@ class Run(RunValue):
             self._value, PAIR_AT + ROW_SIZE * slot
         )
         size: int = header_end - header_at + content_end - content_at - 1
+        return size
+
+    def records_size(self) -> int:
+        """Return the bytes of all records; each section has a joint less than events."""
+        size: int = len(self._value) - self._headers_at + 2 - self.events
         return size
 
     def event(self, slot: int) -> Event:

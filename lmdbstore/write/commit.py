@@ -18,7 +18,7 @@ from .damage import CannotSeal
 from .save import apply_all
 
 if TYPE_CHECKING:
-    from .job import Job
+    from .change import Job
     from .transaction import WriteTransaction
 
 __all__ = ["BrokenTransaction", "commit", "own_error"]

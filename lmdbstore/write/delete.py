@@ -7,17 +7,19 @@ are one in `SHARE`, and removed when no other is left. The caller gives timeline
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmdbstore.disk import format as fmt
 from lmdbstore.disk.keys import local_ids_of
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
 from lmdbstore.processes.write_set import one_removed
 from lmdbstore.records.events import live_events
+from lmdbstore.records.ids import id_entry, id_key
 from lmdbstore.records.pack import bitmap
 from lmdbstore.records.record import decode_headers
 
 from .change import Change
+from .ids import remove_entries
 from .live import take_live
 from .runs import Runs
 
@@ -50,21 +52,17 @@ class Delete(Change):
     def __init__(self, event_id: str) -> None:
         """Delete the event with this id."""
         self._id = event_id
-        self._id_key = fmt.id_key(event_id)
         self._tried = False
-        self.writes = one_removed(self._id_key)
+        self.writes = one_removed(event_id)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        key = txn.get(txn.databases.ids, self._id_key)
+        key = txn.located(self._id)
         if key is None:
             return EventNotFound(f"there is no event with the id {shown(self._id)}")
         # To write a run again takes many free pages in a row: a full disk may not have them.
         rewrite, self._tried = not self._tried, True
-        if not erase(txn, [key], rewrite=rewrite).keys:
-            raise StoreDamaged(f"the id {shown(self._id)} is in an index, but its event is not")
-        if txn.get(txn.databases.ids, self._id_key) is not None:
-            raise StoreDamaged(f"the id {shown(self._id)} leads to another event")
+        erase(txn, [key], rewrite=rewrite)
         return None
 
 
@@ -78,7 +76,7 @@ def erase(txn: WriteTransaction, keys: Sequence[bytes], *, rewrite: bool = True)
     """
     erased, size = list[bytes](), 0
     live: list[tuple[bytes, bytes]] = []
-    ids: list[tuple[bytes, bytes]] = []  # of sealed events, with their keys
+    ids = _Ids(txn.databases.seed)  # of sealed events
     runs = Runs(txn)
     share = SHARE if rewrite else 0
     place = 0
@@ -100,11 +98,32 @@ def erase(txn: WriteTransaction, keys: Sequence[bytes], *, rewrite: bool = True)
                 live.append((key, value))
         place = stop
     runs.finish()
-    _remove_ids(txn, ids)
+    ids.remove(txn)
     if live:
         size += _erase_live(txn, live)
         erased = sorted([*erased, *(key for key, _ in live)])
     return Erased(erased, size)
+
+
+class _Ids:
+    """The ids of deleted events, whose entries are removed together."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._ids: list[str] = []
+        self._entries: list[bytes] = []
+
+    def note(self, ids: Sequence[str], keys: Iterable[bytes]) -> None:
+        """Note events with these ids and timeline keys."""
+        self._ids += ids
+        self._entries += map(id_entry, map(id_key, ids, repeat(self._seed)), keys)
+
+    def remove(self, txn: WriteTransaction) -> None:
+        """Remove the entries; raises StoreDamaged if one is not there."""
+        missing = remove_entries(txn, sorted(self._entries))
+        if missing is not None:
+            wrong = shown(self._ids[self._entries.index(missing)])
+            raise StoreDamaged(f"the id {wrong} does not lead to its event")
 
 
 def _slots(run: Run, keys: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
@@ -119,8 +138,9 @@ def _slots(run: Run, keys: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
 
 def _erase_live(txn: WriteTransaction, items: list[tuple[bytes, bytes]]) -> int:
     events = live_events(items, Runs(txn).known)
-    ids = decode_headers(events.headers).ids
-    _remove_ids(txn, list(zip(map(fmt.id_key, ids), events.keys, strict=True)))
+    ids = _Ids(txn.databases.seed)
+    ids.note(decode_headers(events.headers).ids, events.keys)
+    ids.remove(txn)
     take_live(txn, events)
     return sum(map(len, events.headers)) + sum(map(len, events.contents)) + len(items)
 
@@ -130,7 +150,7 @@ def _erase_sealed(  # noqa: PLR0913, PLR0917  a run and its events
     run: Run,
     deleted: set[int],
     sealed: dict[bytes, int],
-    ids: list[tuple[bytes, bytes]],
+    ids: _Ids,
     share: int,
 ) -> int:
     """Delete events of a run, by key and slot, and note their ids; return the bytes of records.
@@ -142,7 +162,7 @@ def _erase_sealed(  # noqa: PLR0913, PLR0917  a run and its events
     if len(gone) == run.events:
         return _erase_run(runs, run, sealed, ids)
     events = run.select(slots)
-    ids += zip([fmt.id_key(event.id) for event in events], sealed, strict=True)
+    ids.note([event.id for event in events], sealed)
     runs.count([runs.known.of(event.source, event.tags) for event in events], -len(events))
     if len(gone) * share >= run.events:
         runs.rewrite(run, gone)
@@ -154,25 +174,16 @@ def _erase_sealed(  # noqa: PLR0913, PLR0917  a run and its events
     return sum(map(run.record_size, slots))
 
 
-def _erase_run(
-    runs: Runs, run: Run, sealed: dict[bytes, int], ids: list[tuple[bytes, bytes]]
-) -> int:
+def _erase_run(runs: Runs, run: Run, sealed: dict[bytes, int], ids: _Ids) -> int:
     """Delete the events that are left in a run, and the run."""
     fields, slots = run.fields(), sealed.values()
-    ids += zip([fmt.id_key(fields.ids[slot]) for slot in slots], sealed, strict=True)
+    whole = len(sealed) == run.events
+    ids.note(fields.ids if whole else [fields.ids[slot] for slot in slots], sealed)
     terms = runs.known.distinct(fields.sources, fields.tags)
-    if len(sealed) == run.events:
+    if whole:
         runs.remove(run, terms, delete=True)
-    else:
-        of_events = list(map(runs.known.of, fields.sources, fields.tags))
-        runs.count([of_events[slot] for slot in slots], -len(sealed))
-        runs.remove(run, terms)
+        return run.records_size()
+    of_events = list(map(runs.known.of, fields.sources, fields.tags))
+    runs.count([of_events[slot] for slot in slots], -len(sealed))
+    runs.remove(run, terms)
     return sum(map(run.record_size, slots))
-
-
-def _remove_ids(txn: WriteTransaction, entries: list[tuple[bytes, bytes]]) -> None:
-    entries.sort()
-    found = txn.take_many(txn.databases.ids, [id_key for id_key, _ in entries])
-    for (id_key, key), led_to in zip(entries, found, strict=True):
-        if led_to != key:
-            raise StoreDamaged(f"the id {shown(id_key)} does not lead to its event")

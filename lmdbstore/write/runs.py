@@ -165,11 +165,11 @@ class Runs:
         self.forget(run)
         txn.remove(databases.runs, run.end)
         txn.remove(databases.summaries, run.end)
+        directory = run.directory()
         for term in terms:
-            number = run.find(digest(term).to_bytes(8, "little"))
-            if number < 0:
+            slots = directory.get(digest(term))
+            if not slots:
                 raise run.damaged("it lacks a term of its events")
-            slots = run.slots(number)
             self._gone.append((term, fmt.run_posting(run.end, slots)))
             self._totals[term] -= len(slots) * delete
         self._sealed -= run.events * delete

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, cast
 
 from lmdbstore.contract.checking import checked, checked_columns
 from lmdbstore.disk import format as fmt
-from lmdbstore.errors import DuplicateEvent, shown
+from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
 from lmdbstore.processes.write_set import all_added, one_added, united
 from lmdbstore.records.events import new_events
+from lmdbstore.records.ids import id_entry, id_key, key_at
 from lmdbstore.records.named import NamedText, encode_named
-from lmdbstore.records.record import Rows, TermKeys, decode_headers, encode, encode_all
+from lmdbstore.records.record import Rows, TermKeys, encode, encode_all
 
 from .change import Change
 from .damage import place_or_keep, seal_unless_damaged
+from .ids import add_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from .transaction import WriteTransaction
 
+    Taken = dict[int, EventStoreException]  # by the places of events that are not written
+
 __all__ = ["Batch", "Save", "SaveMany", "apply_all"]
 
 BATCH_EVENTS = 10_000  # events that `SaveMany` sorts and writes at once
@@ -41,28 +45,34 @@ BATCH_EVENTS = 10_000  # events that `SaveMany` sorts and writes at once
 class Batch:
     """Events that are written at once."""
 
-    def __init__(self, rows: Rows) -> None:
-        """Hold the encoded rows of the events."""
+    def __init__(self, rows: Rows, seed: int) -> None:
+        """Hold the encoded rows of the events; `seed` is that of the store."""
         self.rows = rows
         # Sorted before the write lock is taken, because others wait for that.
-        self._by_id = sorted(range(len(rows.times)), key=rows.id_keys.__getitem__)
-        self._ids = list(map(rows.id_keys.__getitem__, self._by_id))
+        self._sort_ids(seed)
         self._by_time: list[int] | None = None  # if they are in another order
         self._in_order = rows
         if not all(map(le, rows.times, rows.times[1:])):
             self._by_time = sorted(range(len(rows.times)), key=rows.times.__getitem__)
             self._in_order = rows.at(self._by_time)
 
+    def _sort_ids(self, seed: int) -> None:
+        """Sort by id key and then by place: of two events with the same id the first gets it."""
+        self._seed = seed
+        id_keys = [id_key(event_id, seed) for event_id in self.rows.ids]
+        self._by_id = sorted(range(len(id_keys)), key=id_keys.__getitem__)
+        self._id_keys = list(map(id_keys.__getitem__, self._by_id))
+
     def write_set(self) -> Fields:
         """Return the write set of the events."""
         rows = self.rows
         terms = set(chain.from_iterable(rows.terms))
-        return all_added(rows.id_keys, min(rows.seconds), max(rows.seconds), terms)
+        return all_added(rows.ids, min(rows.seconds), max(rows.seconds), terms)
 
     def keys(self, txn: WriteTransaction) -> list[bytes]:
         """Return the timeline keys that the events will get; no local id is used up yet."""
         first, times = txn.next_local_id, self.rows.times
-        return list(map(add, times, map(fmt.encode_number, range(first, first + len(times)))))
+        return list(map(add, times, fmt.encode_numbers(range(first, first + len(times)))))
 
     def events(self, keys: list[bytes]) -> Events:
         """Return the events with these timeline keys, in time order."""
@@ -70,8 +80,8 @@ class Batch:
             keys = list(map(keys.__getitem__, self._by_time))
         return new_events(self._in_order, keys)
 
-    def write(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
-        """Write the events with a free id at these keys; return the places of the others."""
+    def write(self, txn: WriteTransaction, keys: list[bytes]) -> Taken:
+        """Write the events with a free id at these keys; return the others."""
         taken = self.claim(txn, keys)
         if not taken:
             place_or_keep(txn, self.events(keys))
@@ -80,18 +90,44 @@ class Batch:
             place_or_keep(txn, new_events(self.rows.at(free), [keys[place] for place in free]))
         return taken
 
-    def claim(self, txn: WriteTransaction, keys: list[bytes]) -> set[int]:
-        """Write the free ids; return the places of the taken ones."""
-        ids, id_keys = txn.databases.ids, self.rows.id_keys
-        # By id and then by place, so that of two events with the same id the first gets it.
-        items = list(zip(self._ids, map(keys.__getitem__, self._by_id), strict=True))
-        if txn.put_many(ids, items) == len(items):
-            return set()
-        return {
-            place
-            for place, (id_key, key) in enumerate(zip(id_keys, keys, strict=True))
-            if txn.get(ids, id_key) != key
-        }
+    def claim(self, txn: WriteTransaction, keys: list[bytes]) -> Taken:
+        """Write the free ids; return the others."""
+        if txn.databases.seed != self._seed:  # repaired since, with this process forked in between
+            self._sort_ids(txn.databases.seed)
+        entries = list(map(id_entry, self._id_keys, map(keys.__getitem__, self._by_id)))
+        claims = _Claims(txn, self.rows.ids, keys)
+        add_entries(txn, entries, claims.may_add)
+        return claims.taken
+
+
+class _Claims:
+    """Decides about events whose id key is in the index already, by the ids themselves."""
+
+    def __init__(self, txn: WriteTransaction, ids: Sequence[str], keys: Sequence[bytes]) -> None:
+        """Decide about events with these ids and timeline keys, which are not written yet."""
+        self.taken: Taken = {}
+        self._txn = txn
+        self._ids = ids
+        self._keys = keys
+        self._places: dict[bytes, int] = {}  # by timeline key; made when the first one is needed
+
+    def may_add(self, entry: bytes, others: list[bytes]) -> bool:
+        """Whether the event of an entry may be written, although its id key leads to others."""
+        if not self._places:
+            self._places = {key: place for place, key in enumerate(self._keys)}
+        place = self._places[key_at(entry, 0)]
+        event_id = self._ids[place]
+        try:
+            if event_id not in map(self._id_at, others):
+                return True
+            self.taken[place] = _duplicate(event_id)
+        except StoreDamaged as error:  # its frames refer to LMDB's transaction
+            self.taken[place] = StoreDamaged(*error.args)
+        return False
+
+    def _id_at(self, key: bytes) -> str:
+        place = self._places.get(key)
+        return self._txn.event_at(key).id if place is None else self._ids[place]
 
 
 class Save(Change):
@@ -100,17 +136,19 @@ class Save(Change):
     def __init__(self, event: object) -> None:
         """Check and encode the event; raises InvalidEvent."""
         valid = checked(event)
-        self.id = valid.id
         self.row = row = encode(valid, TermKeys())
         self._value = row.value
-        self.writes = one_added(row.id_key, row.seconds, row.terms)
+        self.writes = one_added(row.id, row.seconds, row.terms)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
         databases = txn.databases
         key = fmt.join_key(self.row.time, fmt.encode_number(txn.next_local_id))
-        if not txn.claim(databases.ids, self.row.id_key, key):
-            return _duplicate(self.id)
+        claims = _Claims(txn, [self.row.id], [key])
+        entry = id_entry(id_key(self.row.id, databases.seed), key)
+        add_entries(txn, [entry], claims.may_add)
+        if claims.taken:
+            return claims.taken[0]
         txn.put(databases.live, key, self._value)
         for term in self.row.terms:
             txn.put(databases.postings, term, key)
@@ -135,11 +173,11 @@ def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventSto
 
 
 def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreException | None]:
-    batch = Batch(Rows.of([save.row for save in saves]))
+    batch = Batch(Rows.of([save.row for save in saves]), txn.databases.seed)
     taken = batch.write(txn, batch.keys(txn))
     if len(taken) < len(saves):  # the local ids of refused events are skipped
         txn.next_local_id += len(saves)
-    return [_duplicate(save.id) if place in taken else None for place, save in enumerate(saves)]
+    return list(map(taken.get, range(len(saves))))
 
 
 class SaveMany(Change):
@@ -152,29 +190,31 @@ class SaveMany(Change):
 
     alone = True
 
-    def __init__(self, events: Iterable[object], checkpoint: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, events: Iterable[object], seed: int, checkpoint: tuple[str, str] | None = None
+    ) -> None:
         """Check and encode the events; raises InvalidEvent and DuplicateEvent."""
         self._checkpoint = None if checkpoint is None else NamedText(*checkpoint)
         self._batches: deque[Batch] = deque()
         self.number = 0
-        seen: set[bytes] = set()
+        seen: set[str] = set()
         writes: list[Fields] = []
         keys = TermKeys()  # terms repeat, so each is encoded once and shared
         for columns in checked_columns(events, BATCH_EVENTS):
-            batch = Batch(encode_all(columns, keys))
+            batch = Batch(encode_all(columns, keys), seed)
             self._batches.append(batch)
             writes.append(batch.write_set())
             self.number += len(batch.rows.times)
-            _check_new(seen, batch.rows.id_keys, columns.ids)
+            _check_new(seen, columns.ids)
         if writes:
             self.writes = united(writes)
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
-        """See `Change.apply`; raises DuplicateEvent, because some ids are written by then."""
+        """See `Change.apply`; raises it, because some ids are written by then."""
         for batch in self._each(keep=txn.map_may_grow):
             keys = batch.keys(txn)
-            for taken in batch.claim(txn, keys):
-                raise _duplicate(decode_headers([batch.rows.headers[taken]]).ids[0])
+            for error in batch.claim(txn, keys).values():
+                raise error
             place_or_keep(txn, batch.events(keys))
             txn.next_local_id += len(keys)
         if self._checkpoint is not None:
@@ -191,19 +231,19 @@ class SaveMany(Change):
                 yield self._batches.popleft()
 
 
-def _check_new(seen: set[bytes], id_keys: Sequence[bytes], ids: Sequence[str]) -> None:
+def _check_new(seen: set[str], ids: Sequence[str]) -> None:
     """Note the ids as seen; raise DuplicateEvent if one of them was seen before."""
     before = len(seen)
-    known = seen.intersection(id_keys)
-    seen.update(id_keys)
-    if len(seen) == before + len(id_keys):
+    known = seen.intersection(ids)
+    seen.update(ids)
+    if len(seen) == before + len(ids):
         return
-    for id_key, event_id in zip(id_keys, ids, strict=True):
-        if id_key in known:
+    for event_id in ids:
+        if event_id in known:
             raise DuplicateEvent(
                 f"id: {shown(event_id)} occurs twice among the events; nothing was saved"
             )
-        known.add(id_key)
+        known.add(event_id)
 
 
 def _duplicate(event_id: str) -> DuplicateEvent:

@@ -19,12 +19,15 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id
 from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
 from lmdbstore.errors import StoreDamaged, shown
+from lmdbstore.read.one import event_at, located
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lmdb import Cursor
     from lmdb import _Database as Database
 
+    from lmdbstore.contract.event import Event
     from lmdbstore.disk.databases import Databases
 
 __all__ = ["WORTH_APPENDING", "Due", "WriteTransaction"]
@@ -102,11 +105,21 @@ class WriteTransaction:
         """Return the value of a key."""
         return self._txn.get(key, db=database)
 
-    def claim(self, database: Database, key: bytes, value: bytes) -> bool:
-        """Put a key that may be taken; False if it is, and then nothing was changed."""
-        done = self._txn.put(key, value, overwrite=False, db=database)
-        self.changed |= done
-        return done
+    def cursor(self, database: Database) -> Cursor[bytes]:
+        """Return a cursor, which the caller closes before it returns; it notes what it changes."""
+        return self._txn.cursor(db=database)
+
+    def located(self, event_id: str) -> bytes | None:
+        """Return the timeline key of an event, if there is one with this id."""
+        found = located(self._txn, self.databases, event_id)
+        return None if found is None else found[0]
+
+    def event_at(self, key: bytes) -> Event:
+        """Return the event at a timeline key to which an id leads; raises StoreDamaged."""
+        event = event_at(self._txn, self.databases, key)
+        if event is None:
+            raise StoreDamaged(f"an id leads to {fmt.decode_key(key)}, where no event is")
+        return event
 
     def put(self, database: Database, key: bytes, value: bytes, *, append: bool = False) -> None:
         """Put a key, or a posting, that must be new."""
@@ -155,12 +168,6 @@ class WriteTransaction:
 
     def _has_pairs(self, database: Database) -> bool:
         return database is self.databases.postings or database is self.databases.run_postings
-
-    def take_many(self, database: Database, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Remove keys, and return their values."""
-        self.changed = True
-        with self._txn.cursor(db=database) as cursor:
-            return list(map(cursor.pop, keys))
 
     def remove(self, database: Database, key: bytes, value: bytes = b"") -> None:
         """Remove a key, or a posting, that must be there."""

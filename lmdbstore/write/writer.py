@@ -41,9 +41,9 @@ from lmdbstore.threads.deadline import FOREVER, Deadline
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.threads.run_locked import run_if_free, run_within
 
+from .change import Job
 from .commit import BrokenTransaction, commit, own_error
 from .damage import CannotSeal
-from .job import Job
 from .transaction import Due, WriteTransaction
 
 if TYPE_CHECKING:

@@ -113,7 +113,10 @@ def test_a_piece_ends_with_the_record_that_is_too_large(
     assert reported == [(2, 7), (4, 7), (5, 7), (7, 7)]
 
 
-def test_a_purge_writes_in_bounded_transactions(store: LMDBEventStore) -> None:
+def test_a_purge_writes_in_bounded_transactions(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "PURGE_EVENTS", 2048)
     store.save_many(event(n) for n in range(5000))
     number = store._session._environment.lmdb.info()["last_txnid"]
     seen: list[int] = []

@@ -19,6 +19,7 @@ from lmdbstore.care import purge as purging
 from lmdbstore.engine.environment import Environment
 from tests.tools.beside import beside
 from tests.tools.damages import small_runs
+from tests.tools.ids import drop_entry, entry_of, put_entry
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 from tests.tools.purges import event, ids, in_use, names
@@ -201,14 +202,14 @@ def test_an_interrupted_purge_keeps_its_deletes_and_can_be_continued(
 def damage_live(store: LMDBEventStore, change: Any) -> None:
     """Change the record of the event e12 without the store."""
     with writing(store) as (txn, databases):
-        key = txn.get(b"e12", db=databases.ids)
+        key = entry_of(txn, databases, "e12")
         txn.put(key, change(txn.get(key, db=databases.live)), db=databases.live)
 
 
 def damage_run(store: LMDBEventStore, change: Any) -> None:
     """Change the run of the event e12 without the store."""
     with writing(store) as (txn, databases), txn.cursor(db=databases.runs) as cursor:
-        assert cursor.set_range(txn.get(b"e12", db=databases.ids))
+        assert cursor.set_range(entry_of(txn, databases, "e12"))
         key, value = cursor.item()
         txn.put(key, change(value), db=databases.runs)
 
@@ -251,9 +252,9 @@ def test_an_event_whose_id_is_damaged_ends_the_purge(tmp_path: Path, led_to: str
         store.save_many(event(n) for n in range(600))
         with writing(store) as (txn, databases):
             if led_to is None:
-                txn.delete(b"e12", db=databases.ids)
+                drop_entry(txn, databases, "e12")
             else:
-                txn.put(b"e12", txn.get(led_to.encode(), db=databases.ids), db=databases.ids)
+                put_entry(txn, databases, "e12", entry_of(txn, databases, led_to))
         with pytest.raises(
             StoreDamaged, match=r"'e12' does not lead to its event; .*time 0.0 .*repair"
         ):
@@ -262,5 +263,5 @@ def test_an_event_whose_id_is_damaged_ends_the_purge(tmp_path: Path, led_to: str
 
 
 def all_ids(txn: Any, databases: Any) -> list[str]:
-    with txn.cursor(db=databases.ids) as cursor:
-        return [key.decode() for key in cursor.iternext(values=False)]
+    names = [f"e{n}" for n in range(100)]
+    return [name for name in names if entry_of(txn, databases, name) is not None]

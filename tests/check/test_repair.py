@@ -51,6 +51,7 @@ from tests.tools.damages import (
     move_to_no_local_id,
     share_local_id,
 )
+from tests.tools.ids import drop_entry, entry_of, put_entry
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 
@@ -80,12 +81,15 @@ def make(path: Path) -> list[Event]:
         return list(store.search())
 
 
-def content(path: Path) -> tuple[list[Event], dict[bytes, bytes], bytes | None]:
+def content(path: Path) -> tuple[list[Event], dict[str, bytes | None], bytes | None]:
     """Return the events, the timeline keys by id, and the next local id of a store."""
     with LMDBEventStore(path, create=False) as store:
         assert store.verify(pages=True) == []
         assert_indexes_agree(store)
-        ids: dict[bytes, bytes] = store._session.read(lambda txn, dbs: dict(txn.cursor(db=dbs.ids)))
+        names = [event.id for event in store.search()]
+        ids: dict[str, bytes | None] = store._session.read(
+            lambda txn, dbs: {name: entry_of(txn, dbs, name) for name in names}
+        )
         following = store._session.read(lambda txn, dbs: txn.get(fmt.NEXT, db=dbs.meta))
         return list(store.search()), ids, following
 
@@ -145,7 +149,7 @@ def test_each_kind_of_damage_is_repaired(
     if found.old_file is not None:
         os.unlink(found.old_file)
     if plant not in {move_to_no_local_id, share_local_id}:
-        kept = {i: key for i, key in before[1].items() if i.decode() not in lost}
+        kept = {i: key for i, key in before[1].items() if i not in lost}
         assert ids == kept, "an event has another local id"
     assert following is not None
     assert following >= fmt.encode_number(EVENTS + 2 if plant.__name__ != "cut_next" else 1)
@@ -299,7 +303,7 @@ def test_a_wrong_local_id_without_an_index_entry_is_replaced(path: Path, where: 
     after, ids, _ = content(path)
     assert after == events
     assert before[2] is not None
-    assert ids == before[1] | {b"e130": key(130)[:8] + before[2]}
+    assert ids == before[1] | {"e130": key(130)[:8] + before[2]}
 
 
 def test_the_second_of_two_events_with_one_local_id_gets_another(path: Path) -> None:
@@ -308,12 +312,12 @@ def test_the_second_of_two_events_with_one_local_id_gets_another(path: Path) -> 
     before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
         txn.put(key(131)[:8] + key(130)[8:], txn.pop(key(131), db=dbs.live), db=dbs.live)
-        txn.delete(b"e131", db=dbs.ids)
+        drop_entry(txn, dbs, "e131")
     found = repair(path, keep_changed=True)
     assert (found.events, found.left_out) == (len(events), [])
     after, ids, _ = content(path)
     assert after == events
-    assert ids == before[1] | {b"e131": key(131)[:8] + fmt.encode_number(EVENTS + 3)}
+    assert ids == before[1] | {"e131": key(131)[:8] + fmt.encode_number(EVENTS + 3)}
 
 
 def test_of_two_records_with_one_id_the_one_in_the_index_is_kept(path: Path) -> None:
@@ -328,7 +332,7 @@ def test_of_two_records_with_one_id_the_one_in_the_index_is_kept(path: Path) -> 
     assert [finding.kind for finding in found.left_out] == [FindingKind.ID_TWICE]
     after, ids, _ = content(path)
     assert after == events
-    assert ids[b"e130"] == key(130)
+    assert ids["e130"] == key(130)
 
 
 @pytest.mark.parametrize("n", [7, 130])
@@ -336,7 +340,7 @@ def test_an_index_entry_with_a_wrong_time_is_not_used(path: Path, n: int) -> Non
     events = make(path)
     before = content(path)
     with LMDBEventStore(path) as store, writing(store) as (txn, dbs):
-        txn.put(b"e%d" % n, b"\x40" + key(n)[1:], db=dbs.ids)
+        put_entry(txn, dbs, f"e{n}", b"\x40" + key(n)[1:])
     assert repair(path).events == len(events)
     assert content(path) == before
 

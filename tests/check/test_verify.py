@@ -48,6 +48,7 @@ from tests.tools.damages import (
     record,
     run_end,
 )
+from tests.tools.ids import drop_entry, put_entry
 from tests.tools.planting import writing
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def test_all_damages_are_found_together(damaged: LMDBEventStore) -> None:
             plant(txn, databases)
         for n in (128, 139):
             txn.put(key(n), b"broken", db=databases.live)
-        txn.delete(b"e30", db=databases.ids)
+        drop_entry(txn, databases, "e30")
         txn.delete(run_end(40)[8:], db=databases.commits)
         txn.put(
             run_end(80), flipped(txn.get(run_end(80), db=databases.runs), 200), db=databases.runs
@@ -146,7 +147,7 @@ def test_the_local_id_of_a_deleted_event_is_not_given_twice(damaged: LMDBEventSt
     with writing(damaged) as (txn, databases):
         where = fmt.encode_time(500.0) + key(20)[8:]
         txn.put(where, record(Event("other", timestamp=500.0)), db=databases.live)
-        txn.put(b"other", where, db=databases.ids)
+        put_entry(txn, databases, "other", where)
         txn.put(fmt.source_key(""), where, db=databases.postings)
     (finding,) = damaged.verify()
     assert finding.kind is FindingKind.LOCAL_ID_TWICE
@@ -244,41 +245,36 @@ def patched(path: Path, find: bytes, put: bytes, *, once: bool = True) -> None:
 
 
 def test_a_wrong_order_of_keys_is_found(tmp_path: Path) -> None:
-    """Two keys of `ids` are swapped: lookups find neither."""
+    """The keys of two groups of ids are swapped: lookups find neither."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
-        store.save_many(Event(f"unlikely-{n}") for n in "abcde")
-    entries = {}
-    with LMDBEventStore(path) as store:
-        for n in "bd":
-            name = f"unlikely-{n}".encode()
-            entry = store._session._environment.lmdb.begin().get(
-                name, db=store._session._environment.databases.ids
-            )
-            entries[n] = name + (entry or b"")
+        store.save_many(Event(f"unlikely-{n}") for n in range(150))
+        groups = store._session.read(lambda txn, databases: list(txn.cursor(db=databases.ids)))
+    nodes = [key + group for key, group in groups[1:3]]
     data = (path / "data.mdb").read_bytes()
-    assert data.count(entries["b"]) == data.count(entries["d"]) == 1
-    swapped = data.replace(entries["b"], b"?" * 26, 1).replace(entries["d"], entries["b"])
-    (path / "data.mdb").write_bytes(swapped.replace(b"?" * 26, entries["d"]))
+    assert [data.count(node) for node in nodes] == [1, 1]
+    assert len(nodes[0]) == len(nodes[1])
+    swapped = data.replace(nodes[0], b"?" * len(nodes[0])).replace(nodes[1], nodes[0])
+    (path / "data.mdb").write_bytes(swapped.replace(b"?" * len(nodes[0]), nodes[1]))
     kinds = {finding.kind for finding in verify(path)}
     assert FindingKind.ORDER in kinds
     assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
 
 
 def test_a_wrong_number_of_entries_is_found(tmp_path: Path) -> None:
-    """LMDB's record of `ids` in its main database holds the number of entries."""
+    """LMDB's record of `live` in its main database holds the number of entries."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
         store.save_many(Event(f"e{n}") for n in range(77))
     data = bytearray((path / "data.mdb").read_bytes())
     number = (77).to_bytes(8, "little")
     at = -1
-    while (at := data.find(b"ids", at + 1)) >= 0:
-        if data[at + 3 + 32 : at + 3 + 40] == number:  # struct MDB_db: md_entries is at 32
-            data[at + 3 + 32] = 78
+    while (at := data.find(b"live", at + 1)) >= 0:
+        if data[at + 4 + 32 : at + 4 + 40] == number:  # struct MDB_db: md_entries is at 32
+            data[at + 4 + 32] = 78
     (path / "data.mdb").write_bytes(data)
     (finding,) = verify(path)
-    assert finding[:2] == (FindingKind.COUNT, "ids")
+    assert finding[:2] == (FindingKind.COUNT, "live")
     assert {finding.kind for finding in verify(path, pages=True)} == {FindingKind.PAGE}
 
 

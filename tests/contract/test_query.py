@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.types import Order
 
-LOCAL_IDS = st.integers(1, 2**62 - 1)
+LOCAL_IDS = st.integers(1, 2**48 - 1)
 TIMESTAMPS = st.floats(allow_nan=False, allow_infinity=False).map(lambda time: time + 0.0)
 
 BAD_TOKENS = [

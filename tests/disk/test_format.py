@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import uuid
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from lmdbstore.contract.checking import checked
 from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.keys import LONG_KEY
+from lmdbstore.records.ids import ENTRY, entries_in, id_entry, id_key, keys_in
 from lmdbstore.records.record import (
     TermKeys,
     checked_record,
@@ -47,6 +47,16 @@ def test_the_documented_timeline_key_is_correct() -> None:
     key = example("Timestamp 1.5 and local id 7:\n\n")
     assert fmt.timeline_key(Position(1.5, 7)) == key
     assert fmt.decode_key(key) == Position(1.5, 7)
+
+
+def test_the_documented_id_keys_and_the_entry_of_an_id_are_correct() -> None:
+    for event_id in ("a", "01890a5d-ac96-774b-bcce-b302099a8057"):
+        assert id_key(event_id, 7) == example(f"    {event_id} ")
+    group = example("With the seed 7, event `a` above at the timeline\nkey above:\n\n")
+    key = example("Timestamp 1.5 and local id 7:\n\n")
+    assert group == id_entry(id_key("a", 7), key)
+    assert entries_in(group * 2) == [group, group]
+    assert keys_in(b"?" * ENTRY + group, id_key("a", 7)) == [key]
 
 
 def test_the_documented_record_is_correct() -> None:
@@ -173,27 +183,6 @@ def test_the_name_of_a_long_flag_is_read_from_an_event() -> None:
     ):
         with pytest.raises(StoreDamaged):
             flag_name(key, found)
-
-
-def test_keys_of_ids_differ() -> None:
-    """A UUID has a key of 16 bytes; other ids, and other spellings of it, have other keys."""
-    number = uuid.UUID(int=0x0123456789ABCDEF0123456789ABCDEF)
-    assert fmt.id_key(str(number)) == number.bytes
-    ids = [
-        str(number), str(number).upper(), number.hex, f"{{{number}}}", str(number).replace("-", ""),
-        "a" * 15, "a" * 16, "a" * 16 + "\0", "a" * 17, "a" * 16 + "\0\0", "\0" * 16, "\0" * 17, "",
-        "a" * 509, "a" * 510, "a" * 511, str(uuid.UUID(int=0)), str(number)[:-1] + "g",
-    ]  # fmt: skip
-    keys = [fmt.id_key(event_id) for event_id in ids]
-    assert len(set(keys)) == len(set(ids))
-    assert all(0 < len(key) <= LONG_KEY for key in keys)
-    assert [len(key) == 16 for key in keys] == [event_id in (ids[0], ids[16]) for event_id in ids]
-
-
-@given(texts)
-def test_the_key_of_an_id_is_that_of_a_uuid_only_for_a_uuid(event_id: str) -> None:
-    assert len(fmt.id_key(event_id)) != 16
-    assert fmt.id_key(event_id) == fmt.id_key(event_id)
 
 
 def test_a_summary_is_decoded_as_it_was_encoded() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, EventWriteException, LMDBEventStore
+from lmdbstore.care import purge as purging
 from lmdbstore.disk import files
 from lmdbstore.disk.files import space_advice, space_is_short
 from tests.tools.children import output_of
@@ -49,7 +50,7 @@ with LMDBEventStore(path, durability="none") as store:
     purged = store.purge(max_events=10, progress=lambda done, _: seen.append(done))
     assert purged.events == number - 10 == seen[-1], (purged, number)
     pieces = [after - before for before, after in zip([0, *seen], seen)]
-    assert 1000 < max(pieces) <= 2048, pieces
+    assert 1000 < max(pieces) <= 8192, pieces
     assert len(store) == 10
     assert store.verify() == []
     store.save(Event("after", content="x" * 3000))
@@ -107,6 +108,7 @@ def check(said):
 def test_a_purge_that_must_stop_says_how_many_events_it_deleted(
     store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(purging, "PURGE_EVENTS", 2048)
     store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(12 * 512))
     writes = 0
     write = store._session.write_freeing

@@ -22,7 +22,7 @@ from lmdbstore.engine import open as opening
 from lmdbstore.opening import place
 from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.threads.deadline import FOREVER
-from lmdbstore.write.job import Job
+from lmdbstore.write.change import Job
 from lmdbstore.write.save import Save
 from tests.tools.children import in_child
 from tests.tools.moves import MOVES, OTHER, Move, aside, other_store, put_back

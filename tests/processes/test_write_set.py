@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.write.change import Change
 
+SEED = 7  # of id keys
 IDS = [*"abcdefgh", "x" * 600 + "1", "x" * 600 + "2", "ä"]
 TIMES = [-1.5, 0.0, 1.0, math.nextafter(1.0, 2.0), 2.5, 1e9]
 FLAGS = ["old", "new", "rare", "", "y" * 600, "ü"]
@@ -75,7 +76,7 @@ QUERIES = st.fixed_dictionaries(
 def change(write: Event | list[Event] | str) -> Change:
     if isinstance(write, str):
         return Delete(write)
-    return Save(write) if isinstance(write, Event) else SaveMany(write)
+    return Save(write) if isinstance(write, Event) else SaveMany(write, SEED)
 
 
 def carry_out(store: MemoryEventStore, write: Event | list[Event] | str) -> None:
@@ -165,7 +166,7 @@ def test_the_times_of_many_events_may_be_in_any_order(
     monkeypatch.setattr("lmdbstore.write.save.BATCH_EVENTS", at_once)
     times = [5.0, 1.0, 9.0, -3.0, 4.0]
     events = [Event(f"id {n}", f"s {n}", time, [f"f {n}"]) for n, time in enumerate(times)]
-    saved = WriteSet(*SaveMany(events).writes)
+    saved = WriteSet(*SaveMany(events, SEED).writes)
     assert (saved.low, saved.high) == (-3.0, 9.0)
     for n in range(len(times)):
         assert saved.may_add(f"id {n}")
@@ -176,14 +177,14 @@ def test_the_times_of_many_events_may_be_in_any_order(
 def test_a_filter_of_many_texts_excludes_nothing(number: int) -> None:
     """It would exclude little, and making it would take long."""
     events = [Event(f"id {n}", "s", float(n), [f"flag {n}"]) for n in range(number)]
-    removes, low, high, ids, labels = SaveMany(events).writes
+    removes, low, high, ids, labels = SaveMany(events, SEED).writes
     assert (removes, low, high) == (False, 0.0, number - 1)
     assert (ids == ANY) == (number > MOST)
     assert labels == ANY  # a source, too
 
 
 def test_a_change_that_says_nothing_of_its_events_may_change_all() -> None:
-    assert EmptyCommit().writes == SaveMany([]).writes == EVERYTHING
+    assert EmptyCommit().writes == SaveMany([], SEED).writes == EVERYTHING
     assert EVERYTHING.may_remove("any")
     assert EVERYTHING.may_change(query({"ts_end": -1e300, "flags": ["any"], "source": "any"}))
 
@@ -195,7 +196,7 @@ SETS: list[Fields] = [
     Save(Event("b", "roof", 2.0, ["y"])).writes,
     Delete("a").writes,
     EVERYTHING,
-    SaveMany([Event("c", timestamp=-1.0), Event("d", timestamp=1e300)]).writes,
+    SaveMany([Event("c", timestamp=-1.0), Event("d", timestamp=1e300)], SEED).writes,
 ]
 
 

@@ -271,12 +271,12 @@ def test_upkeep_in_a_signal_handler_does_not_wait_for_the_interrupted_write(
             else:
                 outcomes.append("answered")
 
-        def interrupted(txn: WriteTransaction, *entry: Any) -> bool:
+        def interrupted(txn: WriteTransaction, database: Any) -> Any:
             signal.raise_signal(signal.SIGUSR1)
-            return claim(txn, *entry)
+            return cursor(txn, database)
 
-        claim = WriteTransaction.claim
-        WriteTransaction.claim = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
+        cursor = WriteTransaction.cursor
+        WriteTransaction.cursor = interrupted  # type: ignore[method-assign,assignment]  # in this child alone
         signal.signal(signal.SIGUSR1, handler)
         with LMDBEventStore(path) as store:
             store.save(Event("a"))

@@ -10,11 +10,13 @@ from lmdbstore import LMDBEventStore
 from lmdbstore.contract.checking import checked
 from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.signature import GRAM, holds
+from lmdbstore.records.ids import GROUP, ID_KEY, entries_in, id_key
 from lmdbstore.records.layout import digest, record_checksum
 from lmdbstore.records.named import decode_named
 from lmdbstore.records.pack import bitmap, directory_of, pack
 from lmdbstore.records.record import TermKeys, checked_record, decode
 from lmdbstore.records.run import Run, positions
+from tests.tools.ids import all_entries
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -23,15 +25,17 @@ if TYPE_CHECKING:
     from lmdbstore.disk.databases import Databases
 
 PART = 64  # bytes
-NEXT_LIMIT = b"\x40" + bytes(7)
+NEXT_LIMIT = fmt.encode_number(fmt.LOCAL_IDS)
 
 
 class _Expected:
     """The entries that belong to the records."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
         self.local_ids: set[bytes] = set()  # of all records, those of deleted events included
-        self.ids: dict[bytes, bytes] = {}
+        self.ids: list[tuple[bytes, bytes]] = []
+        self._known: set[str] = set()
         self.postings: list[tuple[bytes, bytes]] = []
         self.run_postings: list[tuple[bytes, bytes]] = []
         self.totals: Counter[bytes] = Counter()
@@ -45,8 +49,9 @@ class _Expected:
         self.local_ids.add(fmt.local_id_of(key))
 
     def note_event(self, key: bytes, event: Event) -> None:
-        assert fmt.id_key(event.id) not in self.ids, "two events have the same id"
-        self.ids[fmt.id_key(event.id)] = key
+        assert event.id not in self._known, "two events have the same id"
+        self._known.add(event.id)
+        self.ids.append((id_key(event.id, self._seed), key))
 
 
 class _Found(NamedTuple):
@@ -76,10 +81,11 @@ def assert_indexes_agree(store: LMDBEventStore | str | os.PathLike[str]) -> int:
 
 def _compare(txn: Transaction[bytes], databases: Databases) -> int:
     found = _Found(*(list(txn.cursor(db=database)) for database in databases))
-    expected = _Expected()
+    expected = _Expected(databases.seed)
     _note_live(found, expected)
     _note_runs(found, expected)
-    assert dict(found.ids) == expected.ids, "the index of ids and the records differ"
+    assert all_entries(found.ids) == sorted(expected.ids), "ids and the records differ"
+    _check_groups(found.ids)
     assert found.postings == sorted(expected.postings), "the posting sets and the records differ"
     assert found.run_postings == sorted(expected.run_postings), "run_postings and the runs differ"
     totals = {term: fmt.decode_number(total) for term, total in found.totals}
@@ -94,9 +100,20 @@ def _compare(txn: Transaction[bytes], databases: Databases) -> int:
     assert len(meta[fmt.NEXT]) == len(fmt.NO_LOCAL_ID)
     assert meta[fmt.NEXT] < NEXT_LIMIT
     assert all(bytes(8) < local_id < meta[fmt.NEXT] for local_id in expected.local_ids)
+    assert meta[fmt.SEED] == fmt.encode_checked(databases.seed)
     assert meta[fmt.FORMAT] == fmt.encode_checked(fmt.VERSION)
     assert txn.get(fmt.TRANSACTION) == fmt.encode_checked(txn.id())
     return len(expected.ids)
+
+
+def _check_groups(groups: list[tuple[bytes, bytes]]) -> None:
+    before = b""
+    for last, group in groups:
+        entries = entries_in(group)
+        assert all(before < entry[:ID_KEY] <= last for entry in entries), "not in its group"
+        assert entries, "a group is empty"
+        assert len({entry[:ID_KEY] for entry in entries}) == 1 or len(group) <= GROUP
+        before = last
 
 
 def _note_live(found: _Found, expected: _Expected) -> None:

@@ -25,7 +25,7 @@ from lmdbstore import (
     StoreDamaged,
 )
 from lmdbstore.disk import format as fmt
-from lmdbstore.write import job, writer
+from lmdbstore.write import change, writer
 from lmdbstore.write import save as saving
 from lmdbstore.write.seal import RUN
 from lmdbstore.write.transaction import WriteTransaction
@@ -273,16 +273,16 @@ def test_a_signal_handler_that_writes_does_not_wait_for_the_change_it_interrupts
     store: LMDBEventStore, gathering: Gathering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (leading,) = gathering.queue(save(store, "a"))
-    wait = job.Job.wait
+    wait = change.Job.wait
 
     def interrupted(waiting: Any, *deadline: Any) -> None:
-        monkeypatch.setattr(job.Job, "wait", wait)
+        monkeypatch.setattr(change.Job, "wait", wait)
         gathering.go.set()
         leading.result(LONG)
         store.save(Event("of the handler"))
         wait(waiting, *deadline)
 
-    monkeypatch.setattr(job.Job, "wait", interrupted)
+    monkeypatch.setattr(change.Job, "wait", interrupted)
     store.save_many([Event("interrupted")])
     assert {"a", "of the handler", "interrupted"} == set(ids(store))
 
@@ -337,7 +337,7 @@ def test_a_failed_write_does_not_wait_for_readers(store: LMDBEventStore) -> None
         ("commit", lambda store: store.save(Event("a"))),
         ("put_many", lambda store: store.save_many([Event("a")])),
         ("last_key", lambda store: store.save_many([Event(str(n)) for n in range(8)])),
-        ("take_many", lambda store: store.delete("there")),
+        ("cursor", lambda store: store.delete("there")),
         ("clear", lambda store: store.delete("there")),
     ],
 )

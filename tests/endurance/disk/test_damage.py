@@ -16,6 +16,7 @@ from lmdbstore import Event, LMDBEventStore, StoreOpenError, repair
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import Databases
 from tests.tools.damages import small_runs
+from tests.tools.ids import entry_of
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 
@@ -31,11 +32,14 @@ LONGEST = 511  # bytes of a key
 
 
 class State(NamedTuple):
-    """All entries of a store that a repair reads, except those of posting sets."""
+    """All entries of a store that a repair reads, except those of posting sets.
+
+    `ids` has the timeline key to which each id leads.
+    """
 
     live: dict[bytes, bytes]
     runs: dict[bytes, bytes]
-    ids: dict[bytes, bytes]
+    ids: dict[str, bytes | None]
     summaries: dict[bytes, bytes]
     dead: dict[bytes, bytes]
 
@@ -60,7 +64,9 @@ def make(path: Path, chance: random.Random) -> list[Event]:
 
 def read(store: LMDBEventStore) -> State:
     def work(txn: Any, dbs: Databases) -> State:
-        return State(*(dict(txn.cursor(db=getattr(dbs, name))) for name in State._fields))
+        found = {name: dict(txn.cursor(db=getattr(dbs, name))) for name in State._fields}
+        names = (f"e{n}" for n in range(EVENTS))
+        return State(**found | {"ids": {name: entry_of(txn, dbs, name) for name in names}})
 
     return store._session.read(work)
 
@@ -159,10 +165,11 @@ def _check_repair(
     if (sound.dead == left.dead and sound.summaries == left.summaries) or sound.ids == left.ids:
         assert not back, "deleted events came back"
     for name in events:
-        key = sound.ids[name.encode()]
-        if left.ids.get(name.encode()) == key and is_whole(sound, left, key):
+        key = sound.ids[name]
+        assert key is not None
+        if left.ids[name] == key and is_whole(sound, left, key):
             assert name in kept, "an event that could be kept is lost"
-            assert after.ids[name.encode()] == key
+            assert after.ids[name] == key
     rounds.add("events kept", len(kept))
     rounds.add("events lost", len(events) - len(kept))
 
