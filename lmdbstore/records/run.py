@@ -67,16 +67,12 @@ class Run(RunValue):
     def _numbers(self) -> Any:
         """Return the rows as numbers of 4 bytes."""
         rows = self._value[HEAD_SIZE + ROW_SIZE : self._terms_at]
-        if sys.byteorder == "little":
-            return rows.cast("I")
-        return _swapped("I", rows)
+        return _cast("I", rows)
 
     def seconds(self) -> Any:
         """Return the timestamps, as a sequence."""
         rows = self._value[HEAD_SIZE + ROW_SIZE : self._terms_at]
-        if sys.byteorder == "little":
-            return rows.cast("d")[:: ROW_SIZE // 8]
-        return _swapped("d", rows)[:: ROW_SIZE // 8]
+        return _cast("d", rows)[:: ROW_SIZE // 8]
 
     def local_ids(self) -> Sequence[int]:
         """Return the local ids."""
@@ -196,7 +192,7 @@ class Run(RunValue):
     def directory(self) -> Directory:
         """Return the slots of every term, by digest."""
         terms = self._value[self._terms_at : self._ends_at]
-        digests = terms.cast("Q") if sys.byteorder == "little" else _swapped("Q", terms)
+        digests = _cast("Q", terms)
         return {term: self.slots(number) for number, term in enumerate(digests)}
 
     # -- events -----------------------------------------------------------------------------------
@@ -227,8 +223,7 @@ class Run(RunValue):
 
     def records_size(self) -> int:
         """Return the bytes of all records; each section has a joint less than events."""
-        size: int = len(self._value) - self._headers_at + 2 - self.events
-        return size
+        return int(len(self._value) - self._headers_at + 2 - self.events)
 
     def event(self, slot: int) -> Event:
         """Decode one event; raises StoreDamaged."""
@@ -331,12 +326,14 @@ def _cut(section: bytes, ends: list[int]) -> list[bytes]:
 
 
 def _pairs(cell: memoryview) -> list[int]:
+    slots: list[int] = _cast("H", cell).tolist()
+    return slots
+
+
+def _cast(code: Any, data: memoryview) -> Any:
+    """Return the numbers in a part of a value."""
     if sys.byteorder == "little":
-        return cell.cast("H").tolist()
-    return _swapped("H", cell).tolist()
-
-
-def _swapped(code: Any, data: memoryview) -> array[Any]:
+        return data.cast(code)
     numbers = array(code, bytes(data))
     numbers.byteswap()
     return numbers
