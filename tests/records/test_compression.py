@@ -61,7 +61,7 @@ def test_a_compressed_run_is_read_like_another(contents: list[str]) -> None:
         assert packed.record_size(slot) == run.record_size(slot)
     pattern = compile_pattern("1[0-9]|x$")
     slots = range(run.events)
-    assert matching_slots(pattern, packed, slots) == RunMatcher(pattern).matching(run, slots)
+    assert RunMatcher(pattern).matching(packed, slots) == RunMatcher(pattern).matching(run, slots)
 
 
 def test_a_section_is_compressed_only_if_that_is_smaller() -> None:
