@@ -22,7 +22,6 @@ from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.errors import InvalidEvent, StoreDamaged, shown
 from lmdbstore.records.ids import id_entry, id_key, keys_in
 from lmdbstore.records.layout import record_checksum
-from lmdbstore.records.local_ids import LocalIds
 from lmdbstore.records.named import decode_named, name_of
 from lmdbstore.records.record import TermKeys, checksum_in, decode_one, record_in
 
@@ -30,7 +29,7 @@ from .evidence import Evidence, counted_in, deleted_in, own_entry
 from .findings import FindingKind
 from .run_check import Wrong, examine, signature_holds
 from .strays import Strays, event_in, weight_of
-from .walk import Walker
+from .walk import LocalIds, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

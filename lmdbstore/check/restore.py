@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.records.layout import record_checksum
-from lmdbstore.records.local_ids import LocalIds
 from lmdbstore.records.named import encode_named
 from lmdbstore.records.record import Row, Rows, TermKeys, encode, split_record
 from lmdbstore.write.change import Change
 from lmdbstore.write.save import Batch
 
 from .findings import FindingKind
-from .walk import pieces
+from .walk import LocalIds, pieces
 
 if TYPE_CHECKING:
     from lmdbstore.engine.session import Session

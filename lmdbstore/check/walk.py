@@ -1,4 +1,4 @@
-"""Walking through a whole database in pieces, and reporting progress."""
+"""Walking through a whole database in pieces: progress, and the local ids that were seen."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     Txn = Transaction[bytes]
     Check = Callable[[Txn, Databases, bytes, bytes], None]
 
-__all__ = ["PAIRS", "PIECE_ENTRIES", "Progress", "Walker", "after", "pieces"]
+__all__ = ["PAIRS", "PIECE_ENTRIES", "LocalIds", "Progress", "Walker", "after", "pieces"]
 
 T = TypeVar("T")
 
 PIECE_ENTRIES, PIECE_BYTES = 1000, 1 << 20  # of one piece
+CHUNK = 1 << 13  # local ids of one bitmap
 PAIRS = frozenset([fmt.POSTINGS.decode(), fmt.RUN_POSTINGS.decode()])  # databases of pairs
 
 
@@ -135,3 +136,27 @@ class Walker:
         if counted != walked:
             detail = f"LMDB counts {counted:,} entries, and {walked:,} are there"
             self.find(FindingKind.COUNT, name, detail)
+
+
+class LocalIds:
+    """A set of local ids that takes little memory where they are close together."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._chunks: dict[int, bytearray] = {}
+
+    def __contains__(self, local_id: int) -> bool:
+        """Whether it was seen."""
+        chunk = self._chunks.get(local_id // CHUNK)
+        return chunk is not None and bool(chunk[local_id % CHUNK // 8] >> local_id % 8 & 1)
+
+    def take(self, local_id: int) -> bool:
+        """Note a local id; False if it was seen before."""
+        chunk = self._chunks.get(local_id // CHUNK)
+        if chunk is None:
+            chunk = self._chunks[local_id // CHUNK] = bytearray(CHUNK // 8)
+        at, bit = local_id % CHUNK // 8, 1 << local_id % 8
+        if chunk[at] & bit:
+            return False
+        chunk[at] |= bit
+        return True

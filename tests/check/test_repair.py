@@ -23,12 +23,12 @@ from lmdbstore import (
 from lmdbstore.check import repair as repairing
 from lmdbstore.check.damaged_file import Kept
 from lmdbstore.check.restore import Restore
+from lmdbstore.check.walk import LocalIds
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk import raw_pages as salvage
 from lmdbstore.engine.environment import Environment
 from lmdbstore.engine.session import Session
 from lmdbstore.opening.options import Options
-from lmdbstore.records.local_ids import LocalIds
 from lmdbstore.records.record import TermKeys, encode
 from lmdbstore.write.runs import Runs
 from tests.tools.damages import (
