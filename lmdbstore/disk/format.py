@@ -134,7 +134,7 @@ Checked, 7 is
 
     0000000000000007fb464aca
 
-**Versions**: 6, the only one so far (1 to 5 were never released). A store of another version is
+**Versions**: 7, the only one so far (1 to 6 were never released). A store of another version is
 refused.
 """
 
@@ -248,7 +248,7 @@ __all__ = [
     "timeline_key",
 ]
 
-VERSION = 6
+VERSION = 7
 LIVE, RUNS, IDS, DEAD, COMMITS = b"live", b"runs", b"ids", b"dead", b"commits"
 POSTINGS, RUN_POSTINGS, TOTALS = b"postings", b"run_postings", b"totals"
 SUMMARIES, META = b"summaries", b"meta"
