@@ -58,10 +58,10 @@ class Mover:
 
     def away(self) -> Path:
         """Rename what is at the path."""
-        folder = self.new("aside")
+        folder, begun = self.new("aside"), time.monotonic_ns()
         if self.path.exists():
             self.path.rename(folder)
-        self._end(folder)
+        self._end(folder, begun)
         return folder
 
     def _follow(self, before: Path, after: Path) -> None:
@@ -70,12 +70,14 @@ class Mover:
             stay._replace(folder=after) if stay.folder == before else stay for stay in self.stays
         ]
 
-    def _end(self, folder: Path) -> None:
-        """Note that the path leads to a folder no more, which has another name now."""
-        now = time.monotonic_ns()
+    def _end(self, folder: Path, begun: int) -> None:
+        """Note that the path leads to a folder no more, which has another name now.
+
+        `begun` is a time before it was moved: a writer may have made a new store there since.
+        """
         self._follow(self.path, folder)
-        self.stays.append(Stay(self._since, now, folder))
-        self._since = now
+        self.stays.append(Stay(self._since, time.monotonic_ns(), folder))
+        self._since = begun
 
     def into_place(self, folder: Path) -> None:
         """Rename a folder to the path, unless a writer was quicker to make a store there."""
@@ -125,7 +127,7 @@ class Mover:
             os.link(self.path / "data.mdb", kept / "data.mdb")
         while self.path.exists():
             shutil.rmtree(self.path, ignore_errors=True)  # until no writer makes files in it
-        self._end(kept)
+        self._end(kept, begun)
         self.deletions.append(Stay(begun, self._since, kept))
 
     def remove_files(self) -> None:
@@ -212,7 +214,7 @@ def under_load(
         for child in children:
             child.kill()
             child.communicate()
-    mover._end(mover.path)
+    mover._end(mover.path, time.monotonic_ns())
     return [Answer(*answer) for output in outputs for answer in json.loads(output)]
 
 
