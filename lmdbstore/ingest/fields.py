@@ -102,6 +102,55 @@ LOGGERS = (
     "name",
 )
 
+LEVEL = "level:"  # before the name, in the flag
+LEARNT_FROM = 500  # lines
+NEAR = 64  # characters after the time in which a level is sought
+
+_SYSLOG = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug")
+_NAMES = {
+    "trace": "trace finest finer verbose vrb trc",
+    "debug": "debug dbg fine debug1 debug2 debug3 debug4 debug5",
+    "info": "info information informational inf config log",
+    "notice": "notice",
+    "warning": "warning warn wrn",
+    "error": "error err eror failure",
+    "critical": "critical crit fatal severe panic ftl dpanic",
+    "alert": "alert",
+    "emergency": "emergency emerg",
+}
+_LEVELS = {word: level for level, words in _NAMES.items() for word in words.split()}
+# Of glog, logcat, MongoDB, Ruby and CUPS; and the signs of Redis.
+_LETTERS = {
+    letter: level
+    for level, letters in {
+        "trace": "TV-",
+        "debug": "D.",
+        "info": "I",
+        "notice": "N*",
+        "warning": "W#",
+        "error": "E",
+        "critical": "CF",
+        "alert": "A",
+    }.items()
+    for letter in letters
+}
+_WORDS = (
+    "TRACE|FINEST|FINER|FINE|VERBOSE|DEBUG|INFORMATION|INFO|CONFIG|NOTICE|WARNING|WARN|ERROR|ERR"
+    "|CRITICAL|CRIT|FATAL|SEVERE|PANIC|ALERT|EMERGENCY|EMERG|LOG"
+)
+_LOWER = (
+    "trace|verbose|debug|information|info|notice|warning|warn|error|err|critical|crit|fatal|panic"
+    "|alert|emerg"
+)
+_capitals = re.compile(rf"(?:{_WORDS})(?!\w|[./-]\w)")
+_marked = re.compile(
+    rf"[\[<|(:]\s?({_LOWER}|{_LOWER.title()})\s?[\]>|):]"
+    rf"|\b(?:level|lvl|severity)=[\"']?([A-Za-z]+)",
+)
+_leading = re.compile(rf"[\s\[|]{{0,4}}({_WORDS}|{_LOWER}|{_LOWER.title()})()(?=[\s\]|:,])")
+_first = re.compile(rf"[\s\[|:,-]{{1,4}}({_LOWER}|{_LOWER.title()})(?=[\s\]|:,])")
+_PINO = 10  # pino and bunyan count levels in tens, from trace
+
 
 def first_field(
     found: dict[str, Any], names: Sequence[str], to_text: Callable[[Any], str | None]
@@ -127,61 +176,6 @@ def at_path(found: dict[str, Any], name: str) -> Any:
     first, _, rest = name.partition(".")
     inner = found.get(first)
     return at_path(inner, rest) if isinstance(inner, dict) else None
-
-
-LEVEL = "level:"  # before the name, in the flag
-LEARNT_FROM = 500  # lines
-NEAR = 64  # characters after the time in which a level is sought
-
-_SYSLOG = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug")
-_NAMES = {
-    "trace": "trace finest finer verbose vrb trc",
-    "debug": "debug dbg fine debug1 debug2 debug3 debug4 debug5",
-    "info": "info information informational inf config log",
-    "notice": "notice",
-    "warning": "warning warn wrn",
-    "error": "error err eror failure",
-    "critical": "critical crit fatal severe panic ftl dpanic",
-    "alert": "alert",
-    "emergency": "emergency emerg",
-}
-_LEVELS = {word: level for level, words in _NAMES.items() for word in words.split()}
-_LETTERS = dict(
-    zip(
-        "TVDINWECFA",
-        [
-            "trace",
-            "trace",
-            "debug",
-            "info",
-            "notice",
-            "warning",
-            "error",
-            "critical",
-            "critical",
-            "alert",
-        ],
-        strict=True,
-    )
-)
-# The signs of Redis.
-_LETTERS |= {".": "debug", "-": "trace", "*": "notice", "#": "warning"}
-_WORDS = (
-    "TRACE|FINEST|FINER|FINE|VERBOSE|DEBUG|INFORMATION|INFO|CONFIG|NOTICE|WARNING|WARN|ERROR|ERR"
-    "|CRITICAL|CRIT|FATAL|SEVERE|PANIC|ALERT|EMERGENCY|EMERG|LOG"
-)
-_LOWER = (
-    "trace|verbose|debug|information|info|notice|warning|warn|error|err|critical|crit|fatal|panic"
-    "|alert|emerg"
-)
-_capitals = re.compile(rf"(?:{_WORDS})(?!\w|[./-]\w)")
-_marked = re.compile(
-    rf"[\[<|(:]\s?({_LOWER}|{_LOWER.title()})\s?[\]>|):]"
-    rf"|\b(?:level|lvl|severity)=[\"']?([A-Za-z]+)",
-)
-_leading = re.compile(rf"[\s\[|]{{0,4}}({_WORDS}|{_LOWER}|{_LOWER.title()})()(?=[\s\]|:,])")
-_first = re.compile(rf"[\s\[|:,-]{{1,4}}({_LOWER}|{_LOWER.title()})(?=[\s\]|:,])")
-_PINO = 10  # pino and bunyan count levels in tens, from trace
 
 
 def level_named(word: str) -> str | None:
