@@ -1,1 +1,1 @@
-"""Import of log files: each line becomes an event in any store."""
+"""Import of logs: their records become events in any store."""

@@ -122,6 +122,8 @@ def _read(raw: BinaryIO) -> Iterator[bytes]:
     try:
         while data := raw.read(CHUNK):
             yield data
+        if data is None:
+            raise UnreadableInput("it is set to give nothing instead of waiting (O_NONBLOCK)")
     except OSError as error:
         raise UnreadableInput(error.strerror or str(error)) from None
 

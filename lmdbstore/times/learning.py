@@ -34,7 +34,8 @@ LONGEST_LEAD = 120  # characters before a time that is not at the start
 MOST_LEADS = 8
 LEAD_OF_GIVEN = r".{0,1000}?"
 
-_word = re.compile(r"\s+|[\w.$@%+-]+|.", re.DOTALL)
+WORD = r"[\w\u0080-\uffff.$@%+-]+"
+_word = re.compile(rf"\s+|{WORD}|.", re.DOTALL | re.ASCII)
 # "on", "at" or two words of a sentence before a date: it belongs to the message.
 _is_prose = re.compile(
     r"(?:\b[a-z]{2,}\s+[a-z]{2,}\s|\b(?:at|by|for|from|in|is|of|on|since|to|until|was)\s+$)"
@@ -184,8 +185,8 @@ def _shape(lead: str) -> str:
     parts = []
     for found in _word.finditer(lead):
         text = found[0]
-        if text.isspace():
+        if text.isascii() and text.isspace():
             parts.append(r"\s+")
         else:
-            parts.append(r"[\w.$@%+-]+" if len(text) > 1 or text.isalnum() else re.escape(text))
+            parts.append(WORD if len(text) > 1 or text.isalnum() else re.escape(text))
     return "".join(parts)

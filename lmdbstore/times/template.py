@@ -33,7 +33,10 @@ ZONE = (
     rf"| (?:{_AREAS})/[A-Za-z_/-]+"
 )
 FRACTION = r"(?:(?:[.,]|:(?=\d{3}(?:\d{3})?(?!\d)))(?P<f>\d+))?"
-MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?![^\W\d_])|[^\W\d_]{3,10}\.?|1?\d月"
+LETTER = r"[A-Za-z\u0080-\uffff]"  # digits are ASCII, letters of any language
+MONTH = (
+    rf"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?!{LETTER})|{LETTER}{{3,10}}\.?|1?\d月"
+)
 
 _SHORT = {"%T": "%H:%M:%S%f", "%D": "%Y-%m-%d"}
 _FIELDS = {
@@ -44,7 +47,7 @@ _FIELDS = {
     "b": rf"(?P<b>{MONTH})",
     "d": r"(?P<d>\d\d)",
     "e": r"(?P<d>[ \d]?\d)",
-    "a": r"(?P<a>[^\W\d_]{2,10})\.?",
+    "a": rf"(?P<a>{LETTER}{{2,10}})\.?",
     "A": r"(?P<a>Mon|Tue|Wed|Thu|Fri|Sat|Sun)",
     "j": r"(?P<j>\d{3})",
     "G": r"(?P<G>\d{4})",
@@ -93,7 +96,7 @@ def compiled(template: str, lead: str = "") -> Compiled:
     if minute and "(" not in "".join(tokens[named[0] : minute[0]]).replace("(?:", ""):
         parts[named[0]] = "(?P<minute>" + parts[named[0]]
         parts[minute[0]] += ")"
-    pattern = re.compile(lead + "".join(parts))
+    pattern = re.compile(lead + "".join(parts), re.ASCII)
     groups = pattern.groupindex
     keys = set(groups) - _WITHIN_MINUTE
     if "minute" in groups:

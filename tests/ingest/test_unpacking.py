@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import lzma
+import os
 import random
 import subprocess
 import tarfile
@@ -119,6 +120,17 @@ def test_a_damaged_log_without_years_is_read_as_far_as_it_goes(tmp_path: Path) -
     assert len(events) > 1000
     assert {event.timestamp for event in events} == {MOMENT}
     assert report.unreadables == 1
+
+
+def test_an_input_that_does_not_wait_is_no_end_of_the_input() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, b"one\n")
+    with open(reading, "rb", buffering=0) as raw, open(writing, "wb"):
+        given = chunks(cast("BinaryIO", raw))
+        assert next(given) == b"one\n"
+        with pytest.raises(UnreadableInput, match="O_NONBLOCK"):
+            next(given)
 
 
 # -- encodings --------------------------------------------------------------------------------
