@@ -9,6 +9,7 @@ the lines that could not be read go to standard error. A dry run opens no store.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,10 +235,15 @@ def _read_all(
 
 def _print_preview(importer: Importer) -> None:
     for event in importer.preview.first:
-        click.echo(f"time:    {_iso(event.timestamp)}")
-        click.echo(f"source:  {visible(event.source)}")
-        click.echo(f"flags:   {visible(' '.join(event.tags))}")
-        click.echo(f"content: {visible(event.content)}\n")
+        _print(f"time:    {_iso(event.timestamp)}")
+        _print(f"source:  {event.source}")
+        _print(f"flags:   {' '.join(event.tags)}")
+        _print(f"content: {event.content}\n")
+
+
+def _print(text: str) -> None:
+    """Print text of which the output's encoding may lack a character, such as a file's name."""
+    click.echo(visible(text).encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
 
 
 def _iso(seconds: float) -> str:
@@ -254,7 +260,7 @@ def _print_report(report: Report) -> None:
         complain(line)
     try:
         for line in report.details():
-            click.echo(visible(line))
-        click.echo(report.summary())
+            _print(line)
+        _print(report.summary())
     except BrokenPipeError:  # the import is done, and its status counts
         discard_output()

@@ -195,6 +195,15 @@ def test_a_dry_run_shows_what_would_be_stored_and_stores_nothing(path: Path, log
         assert not path.exists()
 
 
+def test_names_and_contents_of_any_characters_are_printed(tmp_path: Path) -> None:
+    name = tmp_path / "\udcff\x1b.log"
+    name.write_text("2024-03-05 10:00:00 é\x1b[31m\n", encoding="utf-8")
+    status, out, err = process("import", "--dry-run", name)
+    assert (status, err) == (0, "")
+    assert "content: 2024-03-05 10:00:00 é\\x1b[31m" in out
+    assert "\\udcff\\x1b.log: iso-space: 1 with" in out
+
+
 def test_a_dry_run_shows_five_events(log: Path) -> None:
     log.write_text("".join(f"160000000{n} x\n" for n in range(9)))
     out = run("import", "--dry-run", log).stdout
