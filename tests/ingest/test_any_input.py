@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmdbstore.ingest.common import Maker, Options
@@ -42,6 +42,7 @@ def read(reader: Reader, data: bytes, size: int) -> list[Batch]:
 
 
 @examples(60)
+@example("\r2024-03-05T10:00:00.000Z x\n", 2, False)
 @given(texts, st.integers(1, 200), st.booleans())
 def test_the_lines_of_any_text_are_in_its_events_in_their_order(
     text: str, size: int, whole: bool
@@ -52,9 +53,10 @@ def test_the_lines_of_any_text_are_in_its_events_in_their_order(
     reader = TextReader(maker(), Dater(Setting(MTIME), again=again), hold=whole)
     batches = read(reader, data, size)
     found = "\n".join(event.content for batch in batches for event in batch.events)
-    expected = [line for block in blocks(chunks) for line in block.lines]
+    # Where carriage returns end the lines, a newline may be inside of one.
+    lines = "\n".join(line for block in blocks(chunks) for line in block.lines)
     assert [line for line in found.split("\n") if line.strip()] == [
-        line for line in expected if line.strip()
+        line for line in lines.split("\n") if line.strip()
     ]
     numbers = [number for batch in batches for number in batch.numbers]
     assert numbers == sorted(set(numbers))
