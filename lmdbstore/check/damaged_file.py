@@ -15,7 +15,7 @@ from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.disk.last_state import last_state
 from lmdbstore.disk.raw_pages import NO_ROOT
 from lmdbstore.errors import InvalidEvent, StoreDamaged, StoreOpenError, shown
-from lmdbstore.records.ids import id_key, keys_in
+from lmdbstore.records.ids import id_key, keys_in, local_ids_in
 from lmdbstore.records.layout import record_checksum
 from lmdbstore.records.named import NamedText, decode_named, name_of
 from lmdbstore.records.record import checksum_in, decode_one, record_in
@@ -24,6 +24,7 @@ from lmdbstore.records.salvage import salvaged
 
 from .evidence import Evidence, counted_in, deleted_in, own_entry
 from .findings import Finding, FindingKind
+from .walk import LocalIds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,11 +84,13 @@ class DamagedFile:
         self.total = self._entries(fmt.LIVE) + (sealed if sealed < fmt.LOCAL_IDS else 0)
         ids = trees.get(fmt.IDS)
         self._seed = fmt.decode_checked(self._pages.lookup(meta, fmt.SEED) or b"")
-        self._has_ids = (
-            self._seed is not None
-            and ids is not None
-            and next(self._pages.walk(ids.root), None) is not None
-        )
+        self._has_ids = ids is not None and next(self._pages.walk(ids.root), None) is not None
+        # Without the seed no id can be looked up, but the index still has where the events are.
+        self._led_anywhere = LocalIds()
+        if ids is not None and self._seed is None:
+            for _, group in self._pages.walk(ids.root):
+                for local_id in local_ids_in(group):
+                    self._led_anywhere.take(local_id)
 
     def _entries(self, name: bytes) -> int:
         tree = self._trees.get(name)
@@ -108,17 +111,17 @@ class DamagedFile:
     def _lookup(self, name: bytes, key: bytes, *, big: bool = False) -> bytes | None:
         return self._pages.lookup(self._trees.get(name), key, big=big)
 
-    def _led_to(self, event_id: str) -> list[bytes]:
-        """Return the timeline keys to which the id key of an event leads."""
+    def _led_to(self, event_id: str, key: bytes) -> list[bytes]:
+        """Return the timeline keys to which the id key of an event leads, which may be at `key`."""
         if self._seed is None:
-            return []
+            return [key] if fmt.decode_number(fmt.local_id_of(key)) in self._led_anywhere else []
         wanted = id_key(event_id, self._seed)
         found = self._pages.ceiling(self._trees.get(fmt.IDS), wanted)
         return [] if found is None else keys_in(found[1], wanted)
 
     def _entry(self, event_id: str, key: bytes) -> bytes | None:
         """Return where the id of the event at `key` leads, if it does."""
-        entries = self._led_to(event_id)
+        entries = self._led_to(event_id, key)
         return own_entry(entries, key, lambda entry: self._is_of_another(entry, event_id))
 
     def _walk(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -224,7 +227,7 @@ class DamagedFile:
         if event is None:
             return _Sealed(left, None, key, leads=False)
         if key is not None:
-            return _Sealed(left, event, key, leads=key in self._led_to(event.id))
+            return _Sealed(left, event, key, leads=key in self._led_to(event.id, key))
         time, key = fmt.encode_time(event.timestamp), _key_of(event, left)
         entry = self._entry(event.id, key)
         # The row is damaged, and `ids` has the true local id.

@@ -25,6 +25,7 @@ __all__ = [
     "id_key",
     "key_at",
     "keys_in",
+    "local_ids_in",
     "place_in",
 ]
 
@@ -87,6 +88,12 @@ def entries_in(group: bytes) -> list[bytes]:
     if len(group) % ENTRY:
         raise StoreDamaged(f"entries of ids are cut off: {shown(group)}")
     return [group[place : place + ENTRY] for place in range(0, len(group), ENTRY)]
+
+
+def local_ids_in(group: bytes) -> list[int]:
+    """Return the local ids of the entries of a group, which may be cut off."""
+    places = range(0, len(group) - ENTRY + 1, ENTRY)
+    return [int.from_bytes(group[place + ENTRY - 6 : place + ENTRY]) for place in places]
 
 
 def groups_of(last: bytes, entries: Iterable[bytes]) -> list[tuple[bytes, bytes]]:

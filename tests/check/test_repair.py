@@ -250,7 +250,15 @@ def test_an_index_that_is_completely_lost_is_rebuilt(path: Path, name: str) -> N
     assert found.left_out == []
 
 
-@pytest.mark.parametrize("names", [("dead", "summaries"), ("totals", "commits", "run_postings")])
+LOST_TOGETHER = [
+    ("dead", "summaries"),
+    ("totals", "commits", "run_postings"),
+    # Then no id can be looked up, and the local ids in `ids` decide.
+    ("dead", "summaries", "meta"),
+]
+
+
+@pytest.mark.parametrize("names", LOST_TOGETHER)
 def test_indexes_that_are_lost_together_are_rebuilt(path: Path, names: tuple[str, ...]) -> None:
     """What `ids` has decides on the deleted events of runs."""
     events = make(path)
