@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import orjson
 
+from lmdbstore.errors import StoreDamaged
 from lmdbstore.patterns.pattern import compile_pattern
 
 from .opening import open_to_read
@@ -63,9 +64,16 @@ def _print_events(view: EventView, sought: Sought, line: Callable[[Event], bytes
     any_found = False
     write = sys.stdout.buffer.write
     search = view.search(**sought)
-    for event in search:
-        any_found = True
-        write(line(event))
+    try:
+        for event in search:
+            any_found = True
+            write(line(event))
+    except StoreDamaged:
+        complain(
+            "the result is incomplete; 'lmdbstore verify' names the damage, and "
+            "--damaged skip leaves it out"
+        )
+        raise
     return _status(search.left_out, any_found=any_found)
 
 

@@ -170,6 +170,7 @@ def test_damaged_events_are_left_out_on_demand_and_said_so(tmp_path: Path) -> No
             txn.put(end, value.replace(b"text 4", b"next 4"), db=databases.runs)
     failed = run("search", "--db", path)
     assert (failed.exit_code, failed.stdout) == (2, "")
+    assert "'lmdbstore verify' names the damage, and --damaged skip leaves it out" in failed.stderr
     said = "lmdbstore: left out 1 damaged event; 'lmdbstore verify' names the damage\n"
     partial = run("search", "--db", path, "--damaged", "skip")
     assert partial.stdout == "".join(f"text {n}\n" for n in range(9) if n != 4)
