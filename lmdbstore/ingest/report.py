@@ -61,7 +61,7 @@ class InputReport:
             formats = ", ".join(one.format.name for one in self.dater.learnt)
             ambiguous = any(one.ambiguous for one in self.dater.learnt)
             guessed = [*self.dater.guesses, *["order of day and month"] * ambiguous]
-            if guessed:
+            if guessed and self.own:
                 parts.append(f"{' and '.join(guessed)} guessed")
         return f"{self.name}: {formats}: {', '.join(parts) or 'no lines'}"
 

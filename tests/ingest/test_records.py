@@ -324,3 +324,9 @@ def test_a_second_import_of_records_adds_nothing(tmp_path: Path) -> None:
     assert imported(store, path).new == 1
     assert imported(store, path).present == 1
     assert len(contents(store)) == 1
+
+
+def test_a_format_that_no_line_has_guesses_nothing(log: Path) -> None:
+    options = Options(time_format=format_named("syslog"))
+    _, report = events_of(log, "first\nsecond\n", options=options)
+    assert report.details() == [f"{log}: syslog: 2 from the file's time"]
