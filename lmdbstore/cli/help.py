@@ -86,7 +86,7 @@ Example:
   lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
 """
 
-SEAL_HELP = """Seal all events: pack neighbours together, so that they take less space.
+SEAL_HELP = """Seal all events: pack neighbours together, to save space.
 
 Complete runs of 512 neighbouring events are sealed as they are saved. This seals the others too:
 the latest events, and those that were saved later than their neighbours. It merges small runs,

@@ -26,6 +26,12 @@ def test_help_and_the_version_are_printed() -> None:
         assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
 
+def test_the_list_of_commands_cuts_no_sentence() -> None:
+    commands = run("--help").stdout.partition("Commands:")[2]
+    assert "seal" in commands
+    assert "..." not in commands
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
