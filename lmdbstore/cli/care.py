@@ -215,6 +215,8 @@ def seal_store(
     text = f"{sealed:,} events sealed; {seconds:.2f} s"
     if sealed and seconds:
         text += f", {sealed / seconds:,.0f} events/s"
+    if compression is not None:
+        text += "; all runs are compressed that this makes smaller"
     _print(text)
 
 

@@ -53,27 +53,27 @@ def run_search(db: Path, sought: Sought, mode: str, timeout: float | None = None
         if mode == "explain":
             print(store.explain(**sought))  # noqa: T201
             return FOUND
-        if mode == "count":
-            number = store.count(**sought)
-            print(number)  # noqa: T201
-            return _status(number.left_out, any_found=number > 0)
-        return _print_events(store, sought, _line_maker(sought["match"], mode))
+        try:
+            if mode == "count":
+                number = store.count(**sought)
+                print(number)  # noqa: T201
+                return _status(number.left_out, any_found=number > 0)
+            return _print_events(store, sought, _line_maker(sought["match"], mode))
+        except StoreDamaged:
+            complain(
+                "the result is incomplete; 'lmdbstore verify' names the damage, and "
+                "--damaged skip leaves it out"
+            )
+            raise
 
 
 def _print_events(view: EventView, sought: Sought, line: Callable[[Event], bytes]) -> int:
     any_found = False
     write = sys.stdout.buffer.write
     search = view.search(**sought)
-    try:
-        for event in search:
-            any_found = True
-            write(line(event))
-    except StoreDamaged:
-        complain(
-            "the result is incomplete; 'lmdbstore verify' names the damage, and "
-            "--damaged skip leaves it out"
-        )
-        raise
+    for event in search:
+        any_found = True
+        write(line(event))
     return _status(search.left_out, any_found=any_found)
 
 

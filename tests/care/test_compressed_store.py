@@ -212,7 +212,9 @@ def test_without_the_library_only_what_needs_it_fails(
 
 def test_the_command_line_compresses(path: Path) -> None:
     assert run("import", "--db", path, LOG).exit_code == 0
-    assert run("seal", "--db", path, "--compression", "zstd").exit_code == 0
+    sealed = run("seal", "--db", path, "--compression", "zstd")
+    assert sealed.exit_code == 0
+    assert "all runs are compressed" in sealed.stdout + sealed.stderr
     with LMDBEventStore(path, readonly=True) as store:
         assert kinds(store) == {True}
         lines = len(store)

@@ -171,6 +171,9 @@ def test_damaged_events_are_left_out_on_demand_and_said_so(tmp_path: Path) -> No
     failed = run("search", "--db", path)
     assert (failed.exit_code, failed.stdout) == (2, "")
     assert "'lmdbstore verify' names the damage, and --damaged skip leaves it out" in failed.stderr
+    counted = run("search", "--db", path, "--count", "text")
+    assert (counted.exit_code, counted.stdout) == (2, "")
+    assert counted.stderr.startswith("lmdbstore: the result is incomplete; ")
     said = "lmdbstore: left out 1 damaged event; 'lmdbstore verify' names the damage\n"
     partial = run("search", "--db", path, "--damaged", "skip")
     assert partial.stdout == "".join(f"text {n}\n" for n in range(9) if n != 4)
