@@ -223,7 +223,8 @@ class Run(RunValue):
 
     def records_size(self) -> int:
         """Return the bytes of all records; each section has a joint less than events."""
-        return int(len(self._value) - self._headers_at + 2 - self.events)
+        events: int = self.events
+        return sum(self.sizes()) + 2 - events
 
     def event(self, slot: int) -> Event:
         """Decode one event; raises StoreDamaged."""

@@ -224,3 +224,12 @@ def test_the_command_line_compresses(path: Path) -> None:
         assert kinds(store) == {True}
         assert len(store) == lines
     assert run("seal", "--db", path, "--compression", "gzip").exit_code == 2
+
+
+def test_a_purge_counts_the_bytes_of_records(path: Path) -> None:
+    """Not those that compressed runs take."""
+    filled(path)
+    with LMDBEventStore(path) as store:
+        promised = store.purge(before=50.0, dry_run=True)
+        purged = store.purge(before=50.0)
+    assert purged.bytes == promised.bytes > sum(len(event.content) for event in EVENTS[:50])
