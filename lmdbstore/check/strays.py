@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import StoreDamaged, shown
 from lmdbstore.read.one import event_at
-from lmdbstore.records.ids import ENTRY, ID_KEY, entry_at, id_key, key_at
+from lmdbstore.records.ids import ENTRY, ID_KEY, entry_at, id_key, key_at, place_in
 from lmdbstore.records.layout import digest
 from lmdbstore.records.record import TermKeys
 from lmdbstore.records.run import Run, positions
@@ -82,7 +82,8 @@ class Strays:
                 continue
             event = None if cut else event_in(txn, databases, key)
             wanted = None if event is None else id_key(event.id, databases.seed)
-            if wanted != entry[:ID_KEY] or _group_of(txn, databases, wanted) != last:
+            twice = place_in(group, entry) < place
+            if wanted != entry[:ID_KEY] or _group_of(txn, databases, wanted) != last or twice:
                 detail = f"{entry[:ID_KEY].hex()} leads to {key.hex()}"
                 self._walker.find(FindingKind.ID_STRAY, fmt.IDS.decode(), detail)
 
@@ -184,7 +185,9 @@ def event_in(txn: Txn, databases: Databases, key: bytes) -> Event | None:
         event = event_at(txn, databases, key)
     except (StoreDamaged, ValueError, IndexError):
         return None
-    return None if event is None or _is_deleted(txn, databases, key) else event
+    if event is None or fmt.encode_time(event.timestamp) != fmt.time_of(key):
+        return None  # `event_at` may go by the local id alone
+    return None if _is_deleted(txn, databases, key) else event
 
 
 def _is_deleted(txn: Txn, databases: Databases, key: bytes) -> bool:

@@ -18,7 +18,7 @@ from lmdbstore.errors import EventNotFound, StoreDamaged, shown
 from lmdbstore.records.named import decode_named
 
 from .executor import Executor
-from .one import located
+from .one import key_of, located
 from .plan import Plan, Term, make_plan, terms_of
 from .totals import flag_totals, total_of
 
@@ -91,13 +91,13 @@ class LMDBView(QueryView):
 
     def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         wanted = checked_id(event_id)
-        found = self._begin(lambda txn, databases: located(txn, databases, wanted), wait, wanted)
-        if found is None:
+        key = self._begin(lambda txn, databases: key_of(txn, databases, wanted), wait, wanted)
+        if key is None:
             raise EventNotFound(
                 f"after: there is no event with the id {shown(wanted)} to continue after; pass the "
                 "token of a search, which stays valid when its event is deleted"
             )
-        return fmt.decode_key(found[0])
+        return fmt.decode_key(key)
 
     def _search(self, query: Query, wait: Deadline | None) -> Search:
         plan, watermark = self._planned(query, wait, query)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lmdbstore.disk.keys import encode_time, time_of
 from lmdbstore.errors import StoreDamaged, shown
 from lmdbstore.records.decoding import event_in
 from lmdbstore.records.ids import ENTRY, id_key, key_at, place_in
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
     from lmdbstore.disk.databases import Databases
 
-__all__ = ["event_at", "located"]
+__all__ = ["event_at", "key_of", "located"]
 
 
 def located(
@@ -48,6 +49,20 @@ def located(
     if len(group) % ENTRY:
         raise StoreDamaged(f"entries of ids are cut off; {shown(event_id)} was looked for there")
     return None
+
+
+def key_of(txn: Transaction[Any], databases: Databases, event_id: str) -> bytes | None:
+    """Return the timeline key of the event with an id, or None; raises StoreDamaged.
+
+    `located` may find an event by the local id alone, whatever time the index of ids has.
+    """
+    found = located(txn, databases, event_id)
+    if found is None:
+        return None
+    key, event = found
+    if time_of(key) != encode_time(event.timestamp):
+        raise StoreDamaged(f"the id {shown(event_id)} leads to another time than its event has")
+    return key
 
 
 def event_at(txn: Transaction[Any], databases: Databases, key: bytes) -> Event | None:

@@ -19,7 +19,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id
 from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
 from lmdbstore.errors import StoreDamaged, shown
-from lmdbstore.read.one import event_at, located
+from lmdbstore.read.one import event_at, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,8 +111,7 @@ class WriteTransaction:
 
     def located(self, event_id: str) -> bytes | None:
         """Return the timeline key of an event, if there is one with this id."""
-        found = located(self._txn, self.databases, event_id)
-        return None if found is None else found[0]
+        return key_of(self._txn, self.databases, event_id)
 
     def event_at(self, key: bytes) -> Event:
         """Return the event at a timeline key to which an id leads; raises StoreDamaged."""

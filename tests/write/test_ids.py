@@ -22,7 +22,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.records.ids import entries_in, id_entry, id_key
 from lmdbstore.write.save import SaveMany
 from tests.tools.damages import small_runs
-from tests.tools.ids import all_entries, share_keys
+from tests.tools.ids import all_entries, put_entry, share_keys
 from tests.tools.indexes import assert_indexes_agree
 from tests.tools.planting import writing
 
@@ -242,3 +242,32 @@ def test_a_batch_that_was_made_for_another_seed_is_sorted_again(path: Path) -> N
         store._session.write(change)
         assert store.get("e7") == made(7)
         assert_indexes_agree(store)
+
+
+def test_an_entry_with_another_time_deletes_nothing_without_a_word(path: Path) -> None:
+    """An event of a run is found by its local id, and at no other time than its own."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(made(n) for n in range(5))
+        store.seal()
+        with writing(store) as (txn, dbs):
+            put_entry(txn, dbs, "e2", fmt.encode_time(1.5) + fmt.encode_number(3))
+        with pytest.raises(StoreDamaged, match=r"^the id 'e2' leads to another time"):
+            store.delete("e2")
+        with pytest.raises(StoreDamaged, match=r"^the id 'e2' leads to another time"):
+            store.search(after=made(2))
+        assert list(store.search()) == [made(n) for n in range(5)]
+        assert store.get("e2") == made(2)
+        assert [found.kind for found in store.verify()] == [FindingKind.ID_WRONG]
+
+
+@pytest.mark.parametrize("time", [2.0, 1.5, 3.5])
+def test_an_entry_too_many_is_found(path: Path, time: float) -> None:
+    """The same one again, or one with another time."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(made(n) for n in range(5))
+        store.seal()
+        with writing(store) as (txn, dbs):
+            ((last, group),) = txn.cursor(db=dbs.ids)
+            entry = id_entry(id_key("e2", dbs.seed), fmt.encode_time(time) + fmt.encode_number(3))
+            txn.put(last, group + entry, db=dbs.ids)
+        assert [found.kind for found in store.verify()] == [FindingKind.ID_STRAY]
