@@ -8,10 +8,12 @@ page then drops it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from operator import length_hint
+from threading import get_ident
 from typing import TYPE_CHECKING, NoReturn
 
 from lmdbstore.errors import EventReadException
@@ -73,7 +75,9 @@ class Search(Iterator["Event"], Closable):
         self._reached: Callable[[], Position] | None = None  # after a page: instead of the token
         self._page = Page([], _nowhere)
         self._opening = ForkLock()
-        self._busy = False  # whether a thread that has the lock opens a page
+        # The process and the thread that has the lock and opens a page. A forked child inherits the
+        # note of a thread that it does not have.
+        self._opener: tuple[int, int] | None = None
 
     @property
     def token(self) -> str | None:
@@ -147,13 +151,14 @@ class Search(Iterator["Event"], Closable):
         return self._opening.run(self._open_next)
 
     def _open_next(self) -> bool:
-        if self._busy:
+        opener = os.getpid(), get_ident()
+        if self._opener == opener:
             raise reentry(EventReadException, "reading a search")
         try:
-            self._busy = True
+            self._opener = opener
             return self._open_pages()
         finally:
-            self._busy = False
+            self._opener = None
 
     def _open_pages(self) -> bool:
         while not length_hint(self._page.rest):

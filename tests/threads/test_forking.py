@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event, LMDBEventStore
+from lmdbstore.contract.query import Position
+from lmdbstore.contract.search import Page, Search
 from lmdbstore.threads import forking
 from tests.tools.children import in_child
 
@@ -64,3 +66,30 @@ def test_a_part_that_fails_keeps_no_other_from_being_renewed(
         forking._after_in_child()
     assert renewed == ["locks", "re2", "stores"]
     assert forking._lock is not before
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_search_whose_page_another_thread_opened_at_the_fork_goes_on_in_the_child() -> None:
+    began, go = threading.Event(), threading.Event()
+    pages = iter(["a", "b"])
+
+    def next_page() -> Page | None:
+        if not began.is_set():
+            began.set()
+            go.wait()
+        name = next(pages, None)
+        return None if name is None else Page([Event(name)], lambda _: Position(0.0, 1))
+
+    search = Search(next_page)
+    thread = threading.Thread(target=next, args=[search])
+    thread.start()
+    began.wait()
+    try:
+
+        def work() -> None:
+            assert [event.id for event in search] == ["a", "b"]
+
+        in_child(work)
+    finally:
+        go.set()
+        thread.join()
