@@ -33,6 +33,21 @@ REASONS = (
         ("SQLite",),
     ),
     Reason(
+        "the index of ids, the deleted events and the run are looked up, and the record is "
+        "checked; py-lmdb looks up two keys",
+        ("get",),
+        ("py-lmdb",),
+    ),
+    Reason(
+        "two processes, and what else the machine does, share its caches and its memory",
+        ("get, 2 reader", "range of 100, 2 reader"),
+    ),
+    Reason(
+        "an event that a rare flag leads to is read from three places of its run, its head, its "
+        "row and its record, and all three are checked",
+        ("common and rare flag",),
+    ),
+    Reason(
         "the rest of the time is for making `Event` objects in Python, on both sides; bare py-lmdb "
         "takes about as long",
         ("range of 100", "newest 100", "one common flag", "two common flags"),
