@@ -28,6 +28,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.folder import SNAPSHOTS_FILE
@@ -115,20 +116,31 @@ def create_snapshots_file(folder: StoreFolder, rights: Rights) -> None:
 class _File:
     """A descriptor, closed with its last user."""
 
-    __slots__ = ("descriptor",)
+    __slots__ = ("_descriptors",)
 
     def __init__(self, folder: int) -> None:
         """Open the file in an open folder, for writing if that is allowed; raises OSError."""
-        self.descriptor = -1
+        self._descriptors: list[int] = []
         flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # the last: in case it is a pipe
+        opened = partial(os.open, SNAPSHOTS_FILE, dir_fd=folder)
+        # Opened and kept by one call in C: an interrupt cannot come in between.
         try:
-            self.descriptor = os.open(SNAPSHOTS_FILE, flags | os.O_RDWR, dir_fd=folder)
+            self._descriptors.extend(map(opened, (flags | os.O_RDWR,)))
         except OSError:
-            self.descriptor = os.open(SNAPSHOTS_FILE, flags | os.O_RDONLY, dir_fd=folder)
+            self._descriptors.extend(map(opened, (flags | os.O_RDONLY,)))
+
+    @property
+    def descriptor(self) -> int:
+        """The open file; negative if it was given up."""
+        return self._descriptors[0] if self._descriptors else -1
+
+    def give_up(self) -> None:
+        """Do not close the file: it may be another one by now."""
+        self._descriptors.clear()
 
     def __del__(self, close: Callable[[int], None] = close_quietly) -> None:
-        if self.descriptor >= 0:
-            close(self.descriptor)
+        for descriptor in self._descriptors:
+            close(descriptor)
 
 
 class Note:
@@ -209,7 +221,7 @@ class Notes:
         """Leave the descriptors alone: someone else has closed them."""
         self._folder = -1
         if self._file is not None:
-            self._file.descriptor = -1
+            self._file.give_up()
 
 
 def _lock(descriptor: int) -> bool:
