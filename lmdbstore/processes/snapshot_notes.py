@@ -139,7 +139,7 @@ class _File:
         self._descriptors.clear()
 
     def __del__(self, close: Callable[[int], None] = close_quietly) -> None:
-        for descriptor in self._descriptors:
+        for descriptor in getattr(self, "_descriptors", ()):  # an interrupt came before the first
             close(descriptor)
 
 
@@ -155,7 +155,8 @@ class Note:
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         """Remove the note, unless the process is ending or is a child of the one that made it."""
-        if is_finalizing() or os.getpid() != self._process:
+        made = getattr(self, "_process", None)  # None: an interrupt came before
+        if is_finalizing() or os.getpid() != made:
             return
         descriptor = self._file.descriptor
         with suppress(OSError):  # it may be closed; of another file the content would differ

@@ -13,15 +13,18 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, SnapshotInfo
+from lmdbstore.disk.files import open_directory
 from lmdbstore.processes import snapshot_notes as holders
 from lmdbstore.processes.snapshot_notes import SLOT, Noted, Reader, readers_in, snapshots
+from tests.tools.children import in_child
 from tests.tools.commands import on_terminal, process
+from tests.tools.interrupts import interrupted_at_each_step
 from tests.tools.stores import rights
 from tests.tools.users import BECOME_ANOTHER, folder_for_all, needs_another_user
 
@@ -396,3 +399,33 @@ def test_the_command_shows_snapshots(path: Path) -> None:
         assert "1,024 commits behind" in on_it
         assert len(view) == 0
     assert "snapshot:" not in process("stats", "--db", path)[1]
+
+
+def opened_paths() -> list[str]:
+    """Return what the descriptors of this process lead to."""
+    paths = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # that of the list itself
+            paths.append(os.readlink(f"/proc/self/fd/{name}"))
+    return paths
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system has no /proc/self/fd")
+def test_an_interrupt_at_any_step_of_a_first_note_leaves_no_descriptor(path: Path) -> None:
+    """The file is opened at the first note."""
+    LMDBEventStore(path).close()
+
+    def child() -> None:
+        with open_directory(str(path)) as folder:
+            notes: list[holders.Notes] = []  # closed after each step, not in one
+
+            def work() -> None:
+                notes.append(holders.Notes(folder))
+                notes[-1].note(1, Counter)
+
+            for _ in interrupted_at_each_step(work):
+                notes.clear()
+                gc.collect()
+                assert opened_paths().count(str(path / "snapshots")) == 0
+
+    in_child(child)
