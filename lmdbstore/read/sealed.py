@@ -221,7 +221,7 @@ class SealedReader:
 
     def _ends_by_signature(self, part: RunRange, first: bytes, last: bytes) -> Iterator[bytes]:
         probe = self._probe
-        assert probe is not None  # noqa: S101  see `_runs`
+        assert probe is not None  # noqa: S101  see `_ends`
         with part.txn.cursor(db=part.databases.summaries) as index:
             there = seek(index, first, last, descending=self._descending)
             move = index.iterprev if self._descending else index.iternext

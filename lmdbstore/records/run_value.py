@@ -108,13 +108,13 @@ class RunValue:
     # -- sections ---------------------------------------------------------------------------------
 
     def headers(self) -> memoryview:
-        """Return all headers, joined by commas; raises StoreDamaged if they are compressed."""
+        """Return all headers, joined by commas; raises StoreDamaged if compressed and damaged."""
         if self.kinds & PACKED_HEADERS:
             return self._decompress(PACKED_HEADERS)
         return self._value[self._headers_at : self._contents_at]
 
     def contents(self) -> memoryview:
-        """Return all contents, joined by newlines; raises StoreDamaged if they are compressed."""
+        """Return all contents, joined by newlines; raises StoreDamaged as `headers` does."""
         if self.kinds & PACKED_CONTENTS:
             return self._decompress(PACKED_CONTENTS)
         return self._value[self._contents_at :]
