@@ -9,10 +9,11 @@ is taken from where the format has it, or else from a word in capitals, in brack
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "JOURNAL_TIME",
@@ -205,9 +206,8 @@ def _before(line: str, start: int, _: int) -> str | None:
     return level_named(found[1] or found[2]) if found else None
 
 
-_STYLES: tuple[Callable[[str, int, int], str | None], ...] = (
-    *(_in_capitals, _next_word, _in_brackets, _before),
-)
+_Style = Callable[[str, int, int], str | None]
+_STYLES: tuple[_Style, ...] = (_in_capitals, _next_word, _in_brackets, _before)
 
 
 class LevelFinder:
@@ -217,7 +217,7 @@ class LevelFinder:
         """Try every way, until enough lines were seen."""
         self._styles = _STYLES
         self._seen = 0
-        self._used: set[Callable[[str, int, int], str | None]] = set()
+        self._used: set[_Style] = set()
 
     def of(self, line: str, match: re.Match[str] | None) -> str | None:
         """Return the level of a line, of which `match` is the time; None if it has none."""
