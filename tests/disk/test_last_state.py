@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import shutil
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import lmdb
 import pytest
@@ -70,8 +72,14 @@ class Whole(NamedTuple):
 
 
 def whole_of(path: Path, events: int, deletes: list[int]) -> Whole:
-    """Make a store whose former states have events that were deleted later."""
-    with LMDBEventStore(path, durability="none") as store:
+    """Make a store whose former states have events that were deleted later.
+
+    Its seed is always the same: it decides which pages a state has.
+    """
+    with (
+        patch.object(os, "urandom", random.Random(events).randbytes),
+        LMDBEventStore(path, durability="none") as store,
+    ):
         store.save_many(Event(f"e{n}", timestamp=n, tags=["all"]) for n in range(events))
         for n in deletes:
             store.delete(f"e{n}")
