@@ -21,6 +21,7 @@ from .contract.event import Event
 from .contract.left_out import Count, LeftOut
 from .contract.memory import MemoryEventStore
 from .contract.search import Search
+from .contract.types import SaveResult
 from .errors import (
     CompressionMissing,
     DuplicateEvent,
@@ -71,6 +72,7 @@ __all__ = [
     "ReadBusy",
     "ReadOnlyStore",
     "Repaired",
+    "SaveResult",
     "Search",
     "SnapshotInfo",
     "StoreBusy",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .care.calls import MaintenanceCalls
 from .care.statistics import StoreStatistics, statistics
 from .contract.api import EventStore
-from .contract.checking import checked_checkpoint, checked_id
+from .contract.checking import checked_checkpoint, checked_id, checked_on_duplicate
 from .disk.folder import FILE_MODE
 from .engine.session import Session
 from .engine.snapshot import Snapshot
@@ -25,7 +25,7 @@ from .opening.options import (
 )
 from .read.lmdb_view import LMDBView
 from .write.delete import Delete
-from .write.save import Save, SaveMany
+from .write.save import SAVES, Save
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .contract.event import Event
-    from .contract.types import Timeout
+    from .contract.types import OnDuplicate, SaveResult, Timeout
 
 __all__ = ["LMDBEventStore"]
 
@@ -189,9 +189,10 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         self,
         events: Iterable[Event],
         *,
+        on_duplicate: OnDuplicate = "raise",
         checkpoint: tuple[str, str] | None = None,
         timeout: Timeout = ...,
-    ) -> int:
+    ) -> SaveResult:
         """Save all of the events, or none if one of them is invalid; return how many.
 
         It is one transaction, visible and flushed like that of `save`. `events` may be a generator.
@@ -200,22 +201,33 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         are written: for a million small events it takes about as much as a list of them. That time
         does not count for `timeout`.
 
+        `on_duplicate` says what to do about an event whose id is in the store already, or was given
+        before: `"raise"` DuplicateEvent; `"ignore"` it, so that the first event with the id stays
+        as it is; or `"replace"` the other one, so that the last is kept. A replaced event is
+        deleted, also if both are equal, and the new one saved at its own place in the order of
+        saving; no reader sees both or none, except a search that began before. The result tells how
+        many were saved with new ids, how many were ignored, and how many replaced another; these
+        add up to the number given. Strict searches wait for a write that may replace, as for a
+        delete.
+
         `checkpoint` is a name and a text, which takes the place of the former text of that name. It
         is saved in the same transaction, with an empty batch too: visible and flushed as the events
         are, and not if they are not saved. `checkpoint(name)` reads it.
 
         Raises:
             Exception: any exception of the generator; nothing was written.
-            InvalidQuery: the checkpoint is not a pair of strings that can be stored, or the timeout
-                is invalid; nothing was read or written.
+            InvalidQuery: the checkpoint is not a pair of strings that can be stored, or another
+                argument is invalid; nothing was read or written.
             InvalidEvent, DuplicateEvent: for one of the events; if several are wrong, for any.
+            StoreDamaged: an event with one of the ids is not what was written; nothing was written.
             WriteBusy, StoreFull, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
         """
         self._session.check_writable()
         self._session.deadline(timeout)  # refuses a wrong one before it reads the events
-        change = SaveMany(events, self._session.seed, checked_checkpoint(checkpoint))
+        kind, noted = SAVES[checked_on_duplicate(on_duplicate)], checked_checkpoint(checkpoint)
+        change = kind(events, self._session.seed, noted)
         self._session.write(change, self._session.deadline(timeout))
-        return change.number
+        return change.result
 
     def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
         """Delete one event: the event and every trace of it, or nothing.

@@ -26,6 +26,7 @@ from lmdbstore import (
     LeftOut,
     LMDBEventStore,
     MemoryEventStore,
+    SaveResult,
     Search,
     StoreClosed,
     StoreStatistics,
@@ -83,8 +84,9 @@ def use_search(view: EventView) -> None:
 
 
 def use_store(store: EventStore) -> None:
-    assert_type(store.save_many(events()), int)
-    assert_type(store.save_many([Event()]), int)
+    assert_type(store.save_many(events()), SaveResult)
+    saved = store.save_many([Event()], on_duplicate="ignore", checkpoint=("log", "1"))
+    assert_type(saved.saved + saved.ignored + saved.replaced, int)
     store.save(Event("c"))
     use_event(store.get("b"))
     use_view(store)
@@ -149,6 +151,8 @@ def test_wrong_calls_fail_the_type_check_and_at_run_time() -> None:
             store.search("yesterday")  # type: ignore[arg-type]
         with pytest.raises(InvalidQuery):
             store.search(limit="7")  # type: ignore[arg-type]
+        with pytest.raises(InvalidQuery):
+            store.save_many([], on_duplicate="skip")  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             store.search(None, None, None, None, "asc", "door")  # type: ignore[call-arg]
 
@@ -161,8 +165,8 @@ def test_a_view_cannot_write() -> None:
 
 def test_a_store_must_define_the_abstract_methods() -> None:
     class Incomplete(EventStore):
-        def save_many(self, events: Iterable[Event], **_: Any) -> int:
-            return len(list(events))
+        def save_many(self, events: Iterable[Event], **_: Any) -> SaveResult:
+            return SaveResult(len(list(events)))
 
     incomplete: Any = Incomplete
     with pytest.raises(TypeError, match="abstract"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .event import Event
     from .search import Search
-    from .types import Damaged, Order, Strings, Timeout
+    from .types import Damaged, OnDuplicate, Order, SaveResult, Strings, Timeout
 
 __all__ = ["EventStore", "EventView"]
 
@@ -177,6 +177,14 @@ class EventView(ABC):
                 was written (`StoreDamaged`).
         """
 
+    @abstractmethod
+    def checkpoints(self, prefix: str = "", *, timeout: Timeout = ...) -> dict[str, str]:
+        """Return the texts of all checkpoints whose names begin with `prefix`, by name, in order.
+
+        All of them are of one state of the store; else it is as `checkpoint` for each of them, and
+        raises the same.
+        """
+
     def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
         """Return every flag with the number of events that carry it; `timeout` is as in `get`."""
         numbers: dict[str, int] = {}
@@ -238,15 +246,25 @@ class EventStore(EventView, Closable):
         self,
         events: Iterable[Event],
         *,
+        on_duplicate: OnDuplicate = "raise",
         checkpoint: tuple[str, str] | None = None,
         timeout: Timeout = ...,
-    ) -> int:
+    ) -> SaveResult:
         """Save all of the events, or none if any of them is wrong.
 
-        Returns how many. `events` may be a generator; it is read to its end before anything is
-        written, so it may itself read or write the store. Raises what `save` raises, and what the
-        generator raises; if several events are wrong, for any one of them. `timeout` is as in
-        `save`; it does not count the time in which the events are read.
+        Returns how many, a number. `events` may be a generator; it is read to its end before
+        anything is written, so it may itself read or write the store. Raises what `save` raises,
+        and what the generator raises; if several events are wrong, for any one of them. `timeout`
+        is as in `save`; it does not count the time in which the events are read.
+
+        `on_duplicate` says what to do about an event whose id is in the store already, or was
+        given before: `"raise"` DuplicateEvent; `"ignore"` it, so that the first event with the id
+        stays as it is; or `"replace"` the other one, so that the last is kept. A replaced event is
+        deleted and the new one saved, at once for every reader, also if both are equal; in the
+        order of saving the new one is at its own place. A search that began before finds neither
+        if it has not come to the deleted one. The result tells how many events were saved with new
+        ids, how many were ignored, and how many replaced another; these add up to the number given.
+        InvalidQuery: it is none of the three; nothing was read or written.
 
         `checkpoint` is a name and a text, which takes the place of the former text of that name.
         It is saved with the events: visible and durable as they are, and not if none is saved; an

@@ -19,6 +19,8 @@ from .event import Event, members
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from .types import OnDuplicate
+
 __all__ = [
     "Columns",
     "checked",
@@ -27,7 +29,11 @@ __all__ = [
     "checked_columns",
     "checked_id",
     "checked_name",
+    "checked_on_duplicate",
+    "checked_prefix",
 ]
+
+_ON_DUPLICATE: tuple[OnDuplicate, ...] = ("raise", "ignore", "replace")
 
 
 def checked(event: object) -> Event:
@@ -214,6 +220,23 @@ def checked_name(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidQuery(f"name: {shown(name)} is not a string; pass the checkpoint's name")
     return str.__str__(name)
+
+
+def checked_prefix(prefix: object) -> str:
+    """Return the beginning of names of checkpoints, for looking them up; raises InvalidQuery."""
+    if not isinstance(prefix, str):
+        raise InvalidQuery(f"prefix: {shown(prefix)} is not a string; pass how the names begin")
+    return str.__str__(prefix)
+
+
+def checked_on_duplicate(on_duplicate: object) -> OnDuplicate:
+    """Return what `save_many` does about duplicates; raises InvalidQuery."""
+    for known in _ON_DUPLICATE:
+        if isinstance(on_duplicate, str) and str.__str__(on_duplicate) == known:
+            return known
+    raise InvalidQuery(
+        f"on_duplicate: {shown(on_duplicate)} is not known; pass 'raise', 'ignore' or 'replace'"
+    )
 
 
 def checked_checkpoint(checkpoint: object) -> tuple[str, str] | None:

@@ -16,10 +16,18 @@ from lmdbstore.errors import DuplicateEvent, EventNotFound, shown
 from lmdbstore.threads.run_locked import run_locked
 
 from .api import EventStore
-from .checking import checked_all, checked_checkpoint, checked_id, checked_name
+from .checking import (
+    checked_all,
+    checked_checkpoint,
+    checked_id,
+    checked_name,
+    checked_on_duplicate,
+    checked_prefix,
+)
 from .query import Position, Query
 from .query_view import QueryView
 from .search import Page, Search
+from .types import SaveResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
 
     from .event import Event
-    from .types import Timeout
+    from .types import OnDuplicate, Timeout
 
 __all__ = ["MemoryEventStore"]
 
@@ -76,6 +84,13 @@ class _MemoryView(QueryView):
         wanted = checked_name(name)
         self._check_open()
         return self._state.checkpoints.get(wanted)
+
+    def checkpoints(self, prefix: str = "", *, timeout: Timeout = ...) -> dict[str, str]:
+        self._deadline(timeout)
+        wanted = checked_prefix(prefix)
+        self._check_open()
+        noted = sorted(self._state.checkpoints.items())
+        return {name: text for name, text in noted if name.startswith(wanted)}
 
     def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
         return dict(sorted(super().flags(timeout=timeout).items()))
@@ -148,26 +163,37 @@ class MemoryEventStore(_MemoryView, EventStore):
         self,
         events: Iterable[Event],
         *,
+        on_duplicate: OnDuplicate = "raise",
         checkpoint: tuple[str, str] | None = None,
         timeout: Timeout = ...,
-    ) -> int:
+    ) -> SaveResult:
         self._deadline(timeout)
+        mode = checked_on_duplicate(on_duplicate)
         noted = checked_checkpoint(checkpoint)
         new = list(checked_all(events))
-        run_locked(self._writing, self._add, new, noted)
-        return len(new)
+        return run_locked(self._writing, self._add, new, mode, noted)
 
-    def _add(self, new: list[Event], noted: tuple[str, str] | None) -> None:
-        entries = list(self._all())
-        taken = {entry.event.id for entry in entries}
+    def _add(
+        self, new: list[Event], on_duplicate: OnDuplicate, noted: tuple[str, str] | None
+    ) -> SaveResult:
+        entries = {entry.event.id: entry for entry in self._all()}
+        numbers = {"saved": 0, "ignored": 0, "replaced": 0}
         for local_id, event in enumerate(new, self._next_local_id):
-            if event.id in taken:
+            if event.id not in entries:
+                numbers["saved"] += 1
+            elif on_duplicate == "raise":
                 raise DuplicateEvent(f"id: {shown(event.id)} is in the store already")
-            taken.add(event.id)
-            entries.append(_Entry(Position(event.timestamp, local_id), event))
+            elif on_duplicate == "ignore":
+                numbers["ignored"] += 1
+                continue
+            else:
+                numbers["replaced"] += 1
+            entries[event.id] = _Entry(Position(event.timestamp, local_id), event)
         self._next_local_id += len(new)
+        in_order = tuple(sorted(entries.values(), key=attrgetter("position")))
         checkpoints = dict([*self._state.checkpoints.items(), *([noted] if noted else [])])
-        self._state = _State(tuple(sorted(entries, key=attrgetter("position"))), checkpoints)
+        self._state = _State(in_order, checkpoints)
+        return SaveResult(**numbers)
 
     def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
         self._deadline(timeout)

@@ -1,15 +1,18 @@
-"""The types of arguments that the built-in types do not describe exactly."""
+"""The types of arguments and results that the built-in types do not describe exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from types import EllipsisType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
-__all__ = ["Damaged", "Order", "Strings", "Timeout"]
+__all__ = ["Damaged", "OnDuplicate", "Order", "SaveResult", "Strings", "Timeout"]
 
 Damaged = Literal["raise", "skip"]
 """What a search does when it meets an event that is damaged: fail, or leave it out."""
+
+OnDuplicate = Literal["raise", "ignore", "replace"]
+"""What `save_many` does about an id that is there: fail, or keep the first or the last event."""
 
 Order = Literal["asc", "desc"]
 """By timestamp: the oldest event first, or the newest."""
@@ -31,3 +34,32 @@ class _ManyStrings(Protocol):
 
 Strings = Iterator[str] | _ManyStrings
 """Any number of strings: a list, a set, a generator and the like, but not a single string."""
+
+
+class SaveResult(int):
+    """The number of events that were saved; an `int` with the numbers of the others.
+
+    `saved`, `ignored` and `replaced` add up to the number of events given.
+    """
+
+    ignored: int
+    """Events that were left out, because their ids were there."""
+    replaced: int
+    """Events whose ids were there: each took the place of the one before it."""
+
+    def __new__(cls, saved: int = 0, ignored: int = 0, replaced: int = 0) -> Self:
+        """Make a result."""
+        result = super().__new__(cls, saved)
+        result.ignored, result.replaced = ignored, replaced
+        return result
+
+    @property
+    def saved(self) -> int:
+        """Events whose ids were new."""
+        return int(self)
+
+    def __repr__(self) -> str:
+        """Show the three numbers."""
+        return f"SaveResult(saved={int(self)}, ignored={self.ignored}, replaced={self.replaced})"
+
+    __str__ = int.__repr__  # as `format` does

@@ -50,6 +50,7 @@ __all__ = [
     "is_timeline_key",
     "is_whole",
     "join_key",
+    "key_prefix",
     "last_key",
     "last_posting",
     "local_id_of",
@@ -225,6 +226,11 @@ def text_key(text: str) -> bytes:
     """Encode a text as a key."""
     data = text_bytes(text)
     return data if 0 < len(data) < LONG_KEY else _long_key(data)
+
+
+def key_prefix(text: str) -> bytes:
+    """Return how the keys begin of all texts that begin with this one; those of others may too."""
+    return text_bytes(text)[: LONG_KEY - DIGEST]
 
 
 def _long_key(data: bytes) -> bytes:

@@ -6,8 +6,9 @@ ids, and of flags and sources. It knows this: a transaction carries out one batc
 took before. Changes that join the queue later are not in it. A read that finds an odd byte reads
 the write set, begins its transaction, and does not wait if the write cannot change its answer:
 
-- a `get` that finds its event, if the write does not remove it (an event is never replaced: a
-  second one with its id is refused); a `get` of an id that is not in the filter, found or not;
+- a `get` that finds its event, if the write does not remove it (a write that may replace events
+  may remove those with the ids of its own); a `get` of an id that is not in the filter, found or
+  not;
 - a search, or a count, that no event of the write can match: their times are outside of its range,
   or none of them has a flag or the source that it asks for.
 
@@ -94,6 +95,7 @@ __all__ = [
     "Fields",
     "WriteSet",
     "all_added",
+    "all_replaced",
     "one_added",
     "one_removed",
     "publish",
@@ -169,6 +171,14 @@ def all_added(ids: Collection[str], low: float, high: float, terms: Collection[b
         for key in terms:
             labels |= _bit(key)
     return False, low, high, id_bits, labels
+
+
+def all_replaced(added: Fields) -> Fields:
+    """Return the write set of events with these ids that each may replace another one.
+
+    Of the replaced events only the ids are known: they may be at any time.
+    """
+    return EVERYTHING._replace(ids=added[3])
 
 
 def one_removed(event_id: str) -> Fields:

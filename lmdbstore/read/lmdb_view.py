@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from lmdbstore.contract.checking import checked_id, checked_name
+from lmdbstore.contract.checking import checked_id, checked_name, checked_prefix
 from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import next_local_id, number_of_events
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
-from lmdbstore.records.named import decode_named
+from lmdbstore.records.named import decode_named, name_of
 
 from .executor import Executor
 from .one import key_of, located
@@ -75,6 +75,11 @@ class LMDBView(QueryView):
         wait = None if timeout is ... else self._deadline(timeout)
         wanted = checked_name(name)
         return self._begin(lambda txn, databases: _checkpoint(txn, databases, wanted), wait)
+
+    def checkpoints(self, prefix: str = "", *, timeout: Timeout = ...) -> dict[str, str]:
+        wait = self._deadline(timeout)
+        wanted = checked_prefix(prefix)
+        return self._begin(lambda txn, databases: _checkpoints(txn, databases, wanted), wait)
 
     def __len__(self) -> int:
         """Return the number of events; O(1)."""
@@ -137,6 +142,24 @@ def _checkpoint(txn: Transaction[Any], databases: Databases, name: str) -> str |
     if value is not None and (found is None or found.name != name):
         raise StoreDamaged(f"the checkpoint {shown(name)} is not what was written")
     return None if found is None else found.text
+
+
+def _checkpoints(txn: Transaction[Any], databases: Databases, prefix: str) -> dict[str, str]:
+    """Return the texts of the checkpoints whose names begin so, by name, in order; all checked."""
+    found: dict[str, str] = {}
+    begin = fmt.key_prefix(prefix)
+    cursor = txn.cursor(databases.checkpoints)
+    for key, value in cursor.iternext() if cursor.set_range(begin) else ():
+        if not bytes(key).startswith(begin):
+            break
+        named = decode_named(bytes(value))
+        if named is None or named.key != bytes(key):
+            raise StoreDamaged(
+                f"the checkpoint {shown(name_of(key, value))} is not what was written"
+            )
+        if named.name.startswith(prefix):
+            found[named.name] = named.text
+    return dict(sorted(found.items()))
 
 
 def _numbers(

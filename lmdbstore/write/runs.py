@@ -128,7 +128,9 @@ class Runs:
         slots = {digest(term): slots for term, slots in directory.items()}
         value = pack(events, slots, compress=compress or txn.compresses)
         highest = max(events.local_ids)
-        txn.set(databases.runs, end, value)
+        if had is not None:  # first: LMDB keeps too many pages for a shorter value in its place
+            txn.remove(databases.runs, end)
+        txn.put(databases.runs, end, value)
         if note is None and not self._signed:
             note = b""
             txn.due.unsigned.append(end)

@@ -14,9 +14,10 @@ from operator import add, le
 from typing import TYPE_CHECKING, cast
 
 from lmdbstore.contract.checking import checked, checked_columns
+from lmdbstore.contract.types import SaveResult
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
-from lmdbstore.processes.write_set import all_added, one_added, united
+from lmdbstore.processes.write_set import all_added, all_replaced, one_added, united
 from lmdbstore.records.events import new_events
 from lmdbstore.records.ids import id_entry, id_key, key_at
 from lmdbstore.records.named import NamedText, encode_named
@@ -24,11 +25,13 @@ from lmdbstore.records.record import Rows, TermKeys, encode, encode_all
 
 from .change import Change
 from .damage import place_or_keep, seal_unless_damaged
+from .delete import erase
 from .ids import add_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from lmdbstore.contract.types import OnDuplicate
     from lmdbstore.errors import EventStoreException
     from lmdbstore.processes.write_set import Fields
     from lmdbstore.records.events import Events
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
     Taken = dict[int, EventStoreException]  # by the places of events that are not written
 
-__all__ = ["Batch", "Save", "SaveMany", "apply_all"]
+__all__ = ["SAVES", "Batch", "Save", "SaveMany", "apply_all"]
 
 BATCH_EVENTS = 10_000  # events that `SaveMany` sorts and writes at once
 
@@ -92,12 +95,31 @@ class Batch:
 
     def claim(self, txn: WriteTransaction, keys: list[bytes]) -> Taken:
         """Write the free ids; return the others."""
+        claims = _Claims(txn, self.rows.ids, keys)
+        add_entries(txn, self._entries(txn, keys), claims.may_add)
+        return claims.taken
+
+    def take_over(self, txn: WriteTransaction, keys: list[bytes]) -> list[bytes]:
+        """Write all ids, each once in the batch; return the keys of stored events that have them.
+
+        The caller erases those.
+        """
+        ids = dict(zip(keys, self.rows.ids, strict=True))
+        stored: list[bytes] = []
+
+        def note(entry: bytes, _: list[bytes]) -> bool:
+            key = txn.located(ids[key_at(entry, 0)])
+            if key is not None:
+                stored.append(key)
+            return True
+
+        add_entries(txn, self._entries(txn, keys), note)
+        return sorted(stored)
+
+    def _entries(self, txn: WriteTransaction, keys: list[bytes]) -> list[bytes]:
         if txn.databases.seed != self._seed:  # repaired since, with this process forked in between
             self._sort_ids(txn.databases.seed)
-        entries = list(map(id_entry, self._id_keys, map(keys.__getitem__, self._by_id)))
-        claims = _Claims(txn, self.rows.ids, keys)
-        add_entries(txn, entries, claims.may_add)
-        return claims.taken
+        return list(map(id_entry, self._id_keys, map(keys.__getitem__, self._by_id)))
 
 
 class _Claims:
@@ -181,11 +203,11 @@ def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreExcept
 
 
 class SaveMany(Change):
-    """Save many events and a checkpoint, all or nothing.
+    """Save many events with new ids and a checkpoint.
 
-    They are written batch by batch in one transaction. A written batch is released, because its
-    dirty pages take its place in memory. So this can be applied only once, except in a map that
-    may grow: there it is applied again when the map has grown, and releases nothing.
+    A written batch is released, because its dirty pages take its place in memory. So this can be
+    applied only once, except in a map that may grow: there it is applied again when the map has
+    grown, and releases nothing.
     """
 
     alone = True
@@ -193,30 +215,28 @@ class SaveMany(Change):
     def __init__(
         self, events: Iterable[object], seed: int, checkpoint: tuple[str, str] | None = None
     ) -> None:
-        """Check and encode the events; raises InvalidEvent and DuplicateEvent."""
+        """Check and encode the events; raises InvalidEvent, and DuplicateEvent."""
         self._checkpoint = None if checkpoint is None else NamedText(*checkpoint)
         self._batches: deque[Batch] = deque()
-        self.number = 0
+        self._given = self._chosen = 0  # events
+        self._known = 0  # chosen events whose ids were there, when this was applied last
         seen: set[str] = set()
         writes: list[Fields] = []
         keys = TermKeys()  # terms repeat, so each is encoded once and shared
         for columns in checked_columns(events, BATCH_EVENTS):
-            batch = Batch(encode_all(columns, keys), seed)
+            batch = Batch(self._choose(encode_all(columns, keys), seen), seed)
             self._batches.append(batch)
             writes.append(batch.write_set())
-            self.number += len(batch.rows.times)
-            _check_new(seen, columns.ids)
+            self._given += len(columns.ids)
+            self._chosen += len(batch.rows.ids)
         if writes:
-            self.writes = united(writes)
+            self.writes = self._write_set(united(writes))
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`; raises it, because some ids are written by then."""
+        self._known = 0
         for batch in self._each(keep=txn.map_may_grow):
-            keys = batch.keys(txn)
-            for error in batch.claim(txn, keys).values():
-                raise error
-            place_or_keep(txn, batch.events(keys))
-            txn.next_local_id += len(keys)
+            self._known += self._write(txn, batch, batch.keys(txn))
         if self._checkpoint is not None:
             value = encode_named(self._checkpoint)
             txn.set(txn.databases.checkpoints, self._checkpoint.key, value)
@@ -229,6 +249,88 @@ class SaveMany(Change):
         else:
             while self._batches:
                 yield self._batches.popleft()
+
+    @property
+    def result(self) -> SaveResult:
+        """What was done; known when this is committed."""
+        return SaveResult(self._given)
+
+    @property
+    def duplicates(self) -> int:
+        """How many of the events given had an id that was there, in the store or before them."""
+        return self._given - self._chosen + self._known
+
+    def _choose(self, rows: Rows, seen: set[str]) -> Rows:
+        """Return the events of a batch that are to be written.
+
+        `seen` has the ids of the batches before.
+        """
+        _check_new(seen, rows.ids)
+        return rows
+
+    def _write_set(self, added: Fields) -> Fields:
+        """Return the write set; `added` is that of the events."""
+        return added
+
+    def _write(self, txn: WriteTransaction, batch: Batch, keys: list[bytes]) -> int:
+        """Write a batch at these keys; return how many of its ids were there."""
+        for error in batch.claim(txn, keys).values():
+            raise error
+        place_or_keep(txn, batch.events(keys))
+        txn.next_local_id += len(keys)
+        return 0
+
+
+class SaveMissing(SaveMany):
+    """Save those of many events whose ids are new; of those with one id the first."""
+
+    @property
+    def result(self) -> SaveResult:
+        """See `SaveMany.result`."""
+        return SaveResult(self._given - self.duplicates, ignored=self.duplicates)
+
+    def _choose(self, rows: Rows, _: set[str]) -> Rows:
+        return rows  # the first event gets the id: see `Batch`
+
+    def _write(self, txn: WriteTransaction, batch: Batch, keys: list[bytes]) -> int:
+        taken = batch.write(txn, keys)
+        for error in taken.values():
+            if not isinstance(error, DuplicateEvent):
+                raise error
+        if len(taken) < len(keys):  # the local ids of ignored events are skipped
+            txn.next_local_id += len(keys)
+        return len(taken)
+
+
+class SaveOver(SaveMany):
+    """Save many events, of those with one id the last; erase the stored ones with these ids."""
+
+    @property
+    def result(self) -> SaveResult:
+        """See `SaveMany.result`."""
+        return SaveResult(self._given - self.duplicates, replaced=self.duplicates)
+
+    def _choose(self, rows: Rows, _: set[str]) -> Rows:
+        last = {event_id: place for place, event_id in enumerate(rows.ids)}
+        return rows if len(last) == len(rows.ids) else rows.at(sorted(last.values()))
+
+    def _write_set(self, added: Fields) -> Fields:
+        return all_replaced(added)
+
+    def _write(self, txn: WriteTransaction, batch: Batch, keys: list[bytes]) -> int:
+        stored = batch.take_over(txn, keys)
+        if stored:
+            erase(txn, stored)
+        place_or_keep(txn, batch.events(keys))
+        txn.next_local_id += len(keys)
+        return len(stored)
+
+
+SAVES: dict[OnDuplicate, type[SaveMany]] = {
+    "raise": SaveMany,
+    "ignore": SaveMissing,
+    "replace": SaveOver,
+}
 
 
 def _check_new(seen: set[str], ids: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lmdbstore import Event, Search
+    from lmdbstore import Event, SaveResult, Search
     from lmdbstore.contract.types import Damaged, Order, Strings, Timeout
 
 
@@ -64,6 +64,9 @@ class MinimalView(EventView):
     def checkpoint(self, name: str, *, timeout: Timeout = ...) -> str | None:
         return self._view.checkpoint(name, timeout=timeout)
 
+    def checkpoints(self, prefix: str = "", *, timeout: Timeout = ...) -> dict[str, str]:
+        return self._view.checkpoints(prefix, timeout=timeout)
+
     def search(
         self,
         ts_start: float | None = None,
@@ -94,7 +97,7 @@ class MinimalStore(MinimalView, EventStore):
     def save(self, event: Event, *, timeout: Timeout = ...) -> None:
         self._view.save(event, timeout=timeout)
 
-    def save_many(self, events: Iterable[Event], **named: Any) -> int:
+    def save_many(self, events: Iterable[Event], **named: Any) -> SaveResult:
         return self._view.save_many(events, **named)
 
     def delete(self, event_id: Any, *, timeout: Timeout = ...) -> None:

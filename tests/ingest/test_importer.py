@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from lmdbstore import SaveResult
+
 
 @pytest.fixture
 def memory() -> MemoryEventStore:
@@ -218,7 +220,7 @@ class Racing(MemoryEventStore):
         super().__init__()
         self.refusals = 0
 
-    def save_many(self, events: Iterable[Event], **named: Any) -> int:
+    def save_many(self, events: Iterable[Event], **named: Any) -> SaveResult:
         events = list(events)
         if any(event.content == "5" for event in events):
             self.refusals += 1
