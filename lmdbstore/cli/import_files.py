@@ -18,7 +18,7 @@ import click
 from lmdbstore.errors import EventStoreException
 from lmdbstore.ingest.common import Options
 from lmdbstore.ingest.importer import Importer
-from lmdbstore.ingest.inputs import STDIN, open_input
+from lmdbstore.inputs.opened import STDIN, open_input
 from lmdbstore.store import LMDBEventStore
 from lmdbstore.times.learning import format_named
 from lmdbstore.times.template import UnknownField

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmdbstore.ingest.inputs import STDIN
+from lmdbstore.inputs.opened import STDIN
 
 from .terminal import is_terminal, visible
 

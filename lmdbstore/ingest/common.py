@@ -1,14 +1,14 @@
 """What all readers of an input share: the options, the ids of records, and their events.
 
-Rules: an event without an id gets one made from its source, the number of its first line and its
-text (`LineIds`). The same record of the same source is thus the same event in every import.
+Rules: an event without an id gets one made from the key of its file and the number of its first
+line (`LineIds`). A record that is read again, or that was not complete, is thus the same event.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmdbstore.times.learning import Learnt
     from lmdbstore.times.template import Compiled
 
-    from .lines import Block
+    from lmdbstore.inputs.lines import Block
     from .report import InputReport
 
 __all__ = ["Batch", "LineIds", "Maker", "Options", "Reader"]
@@ -61,6 +61,16 @@ class Batch(NamedTuple):
 class Reader(Protocol):
     """Makes the lines of one input into events."""
 
+    @property
+    def open_record(self) -> int | None:
+        """The number of the first line of the record that the next line may continue."""
+
+    def resume(self, head: Sequence[str], time: float | None) -> None:
+        """Go on in the middle of the input, of which `head` are the first lines.
+
+        `time` is that of the record before, in seconds since 1970.
+        """
+
     def read(self, block: Block) -> Batch:
         """Return the events that are complete with this block."""
 
@@ -69,40 +79,46 @@ class Reader(Protocol):
 
 
 class LineIds:
-    """The ids for records of a source that have none: 32 hexadecimal digits.
+    """The ids for records of a file that have none: its key, and the number of the first line.
 
-    The first 8 are the BLAKE2b digest, of 4 bytes, of the source in UTF-8. The next 8 are the
-    number of the first line, from 1. The last 16 are the BLAKE2b digest, of 8 bytes, of the source,
-    a NUL, the number in decimal digits, a NUL, and the text in UTF-8 with newlines between its
-    lines. The ids of a file therefore ascend, and a batch touches few pages of the index of ids.
+    The key has 16 hexadecimal digits, and the number 8 or more. Of several records in one line the
+    second id ends with `-1`, and so on. The ids of a file therefore ascend, and a batch touches few
+    pages of the index of ids.
     """
 
-    def __init__(self, source: str) -> None:
-        """Make ids for the records of `source`."""
-        name = source.encode()
-        self._first = blake2b(name, digest_size=4).hexdigest()
-        self._digest = blake2b(name + b"\0", digest_size=8)
+    def __init__(self, key: str) -> None:
+        """Make ids for the records of the file with this key."""
+        self._key = key
 
-    def of(self, numbers: Sequence[int], texts: Sequence[str]) -> list[str]:
-        """Return the ids of records with these first lines and texts."""
-        first, copy, ids = self._first, self._digest.copy, []
-        for number, text in zip(numbers, texts, strict=True):
-            digest = copy()
-            digest.update(b"%d\0%b" % (number, text.encode()))
-            ids.append(f"{first}{number:08x}{digest.hexdigest()}")
+    def of(self, numbers: Sequence[int]) -> list[str]:
+        """Return the ids of the records that begin in these lines."""
+        key = self._key
+        ids = [f"{key}{number:08x}" for number in numbers]
+        if len(set(ids)) < len(ids):
+            seen: Counter[str] = Counter()
+            for n, one in enumerate(ids):
+                if seen[one]:
+                    ids[n] = f"{one}-{seen[one]}"
+                seen[one] += 1
         return ids
 
 
 class Maker:
     """Makes records of one input into events."""
 
-    def __init__(
-        self, source: str, tags: list[str], setting: Setting, options: Options, report: InputReport
+    def __init__(  # noqa: PLR0913, PLR0917  what is known of an input
+        self,
+        source: str,
+        key: str,
+        tags: list[str],
+        setting: Setting,
+        options: Options,
+        report: InputReport,
     ) -> None:
-        """Every event gets `tags`, and `source` if it has none itself."""
+        """Every event gets `tags`, and `source` if it has none itself; `key` is for its id."""
         self.source, self.tags = source, tags
         self.setting, self.options, self.report = setting, options, report
-        self.ids = LineIds(source)
+        self.ids = LineIds(key)
         self._of_level: dict[str | None, list[str]] = {None: tags}
 
     @property
@@ -133,6 +149,5 @@ class Maker:
                 list(dict.fromkeys([*some, *caught(pattern, content)]))
                 for some, content in zip(tags, contents, strict=True)
             ]
-        ids = self.ids.of(numbers, texts)
-        rows = zip(ids, repeat(self.source), times, tags, contents)
+        rows = zip(self.ids.of(numbers), repeat(self.source), times, tags, contents)
         return Batch(list(map(_events, rows)), numbers)

@@ -1,40 +1,37 @@
 """An import: the records of inputs become events, which are saved in batches.
 
-Rules: the first lines of an input decide how it is read: as JSON, as a table, or as text. A line
-that cannot be read is counted and reported; the rest is imported.
+Rules: an input that was read before goes on where it ended, whatever its name is now. A line that
+cannot be read is counted and reported; the rest is imported.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.event import Event
-from lmdbstore.times.clock import Setting
-from lmdbstore.times.dater import Dater
-from lmdbstore.times.zones import Zones
+from lmdbstore.inputs.lines import START
+from lmdbstore.inputs.unpacking import UnreadableInput
+from lmdbstore.resume.checkpoint import Checkpoint, Registry
+from lmdbstore.resume.content import Content
+from lmdbstore.resume.recognise import Known, head_of, recognise
+from lmdbstore.resume.tracked import Mark
 
-from .common import Maker, Options
-from .lines import LONGEST_LINE
-from .records import TextReader, bare
+from .common import Options
+from .readers import ReaderChoice
+from .reading import Reading, Start
 from .report import InputReport, Report
 from .saving import Preview, Saver
-from .structured import JsonReader, is_json
-from .tables import Header, TableReader, header_of
-from .unpacking import UnreadableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from lmdbstore.contract.api import EventStore
+    from lmdbstore.inputs.opened import Input
 
-    from .common import Reader
-    from .inputs import Input
-    from .lines import Block
+    from .readers import LineFormat
     from .saving import Sink
 
 __all__ = ["Importer"]
@@ -50,45 +47,56 @@ class Importer:
         tags: Sequence[str] = (),
         source: str | None = None,
         options: Options | None = None,
+        redo: bool = False,
     ) -> None:
         """Import into `store`; every event gets `tags`, and `source` if it has no source itself.
 
-        Without a store, the first events are kept in `preview`, and nothing is saved.
+        Without a store, the first events are kept in `preview`, and nothing is saved. With `redo`,
+        inputs that were read before are read again, and their events are replaced.
 
         `progress` may be set to a function. It is called after each batch and at the end of each
         input, with the bytes read of the current input, and the lines read of all inputs.
 
         Raises:
             InvalidEvent: the tags or the source cannot be stored.
+            EventStoreException: the checkpoints of the store cannot be read.
         """
         self._tags = checked(Event("any", source or "", 0.0, tags)).tags
         self._source = source
         self._options = options or Options()
+        self._redo = redo
+        self._store = store
         self.report = Report()
         self.preview = Preview(self.report)
-        self._sink: Sink = self.preview if store is None else Saver(store, self.report)
+        self._sink: Sink = self.preview
+        self._registry: Registry | None = None
+        if store is not None:
+            self._registry = Registry(store)
+            self._sink = Saver(store, self._registry, self.report)
         self.progress: Callable[[int, int], None] = lambda _bytes, _lines: None
 
-    def read(self, opened: Input, line_format: str = "auto") -> None:
-        """Import one input. `line_format` is "lines", "jsonl", or "auto": by what the lines hold.
+    def read(
+        self, opened: Input, line_format: LineFormat = "auto", *, growing: bool = False
+    ) -> None:
+        """Import one input, or what is new of it. `line_format` is "lines", "jsonl", or "auto".
+
+        With `growing`, a last line without an end is left for the next time.
 
         Raises:
             EventStoreException: the store failed; committed events stay.
         """
         of_input = InputReport(opened.name)
         self.report.inputs.append(of_input)
-        reader: Reader | None = None
-        number = 0
         try:
-            for block in opened.blocks():
-                reader = reader or self._reader(opened, block, line_format, of_input)
-                number = block.first + len(block.lines)
-                self._read(opened, reader, block)
+            start = self._start(opened, of_input)
         except UnreadableInput as error:
-            rest = "; the rest is skipped" if number else ""
-            self.report.unreadable(opened.name, number, f"{error}{rest}")
-        if reader is not None:
-            self._sink.add(reader.end(), opened.name, 0)
+            self.report.unreadable(opened.name, 0, str(error))
+            return
+        if start is not None:
+            choice = ReaderChoice(opened, start.checkpoint, self._tags, self._options, of_input)
+            reading = Reading(opened, start, choice, self._sink, self.report, growing=growing)
+            reading.saved = lambda: self.progress(opened.bytes_read, self.report.lines)
+            reading.run(line_format)
         self.progress(opened.bytes_read, self.report.lines)
 
     def finish(self) -> Report:
@@ -97,64 +105,43 @@ class Importer:
         self.report.seconds = time.perf_counter() - self.report.started
         return self.report
 
-    def _read(self, opened: Input, reader: Reader, block: Block) -> None:
-        report = self.report
-        report.lines += len(block.lines)
-        report.latin(opened.name, block.latin)
-        for number in block.skipped:
-            report.unreadable(opened.name, number, f"longer than {LONGEST_LINE >> 20} MiB")
-            report.inputs[-1].blank -= 1  # a reader takes it for a blank line
-        if self._sink.add(reader.read(block), opened.name, block.size):
-            self.progress(opened.bytes_read, report.lines)
+    # -- where to begin ------------------------------------------------------------------------
 
-    def _reader(
-        self, opened: Input, first: Block, line_format: str, of_input: InputReport
-    ) -> Reader:
-        """Return the reader for an input that begins with a block."""
-        options = self._options
+    def _start(self, opened: Input, of_input: InputReport) -> Start | None:
+        """Return where to begin; None if all of the input was read before."""
         source = opened.source if self._source is None else self._source
-        setting = Setting(opened.mtime, options.zones, options.year)
-        is_file = opened.path is not None
-        structured = line_format == "auto" and not options.each_line
-        if line_format == "jsonl" or (line_format == "auto" and is_json(first.lines)):
-            of_input.formats = ["JSON"]
-            maker = Maker(source, self._tags, setting, options, of_input)
-            return JsonReader(
-                maker,
-                lambda number, reason: self.report.unreadable(opened.name, number, reason),
-                strict=line_format == "jsonl",
-                hold=is_file,
-            )
-        if (
-            structured
-            and options.record_start is None
-            and (options.time_format is None or options.time_field is not None)
-        ):
-            header = header_of(first.lines, options.time_field)
-            if header is not None:
-                return self._table(source, header, setting, of_input)
-        maker = Maker(source, self._tags, setting, options, of_input)
-        dater = Dater(setting, options.time_format, _again(opened) if is_file else None)
-        of_input.dater = dater
-        return TextReader(maker, dater, hold=is_file)
+        begin = Mark(START, Content(), ())
+        if self._registry is None:
+            return Start(Checkpoint("", source, ""), begin)
+        self._registry.refresh()
+        head = head_of(opened)
+        known = recognise(opened, source, head, self._registry)
+        if known is None:
+            if self._was_another(opened):
+                of_input.notes.append("another file than the one imported before")
+            new = self._registry.new(source, head, is_file=opened.is_file)
+            return Start(new, begin)
+        checkpoint = replace(known.checkpoint, head=head)
+        if self._redo and not known.trimmed:
+            return Start(replace(checkpoint, source=source), begin, redo=True)
+        of_input.notes += _notes(known)
+        self.report.present += checkpoint.events
+        self.report.lines += known.mark.place.number - 1
+        return Start(checkpoint, known.mark) if known.grown else None
 
-    def _table(
-        self, source: str, header: Header, setting: Setting, of_input: InputReport
-    ) -> TableReader:
-        of_input.formats = ["table"]
-        if header.delimiter == " ":
-            of_input.formats = ["W3C"]
-            if header.utc and setting.zones.given is None:
-                setting = replace(setting, zones=Zones(UTC))
-        return TableReader(Maker(source, self._tags, setting, self._options, of_input), header)
+    def _was_another(self, opened: Input) -> bool:
+        """Whether an input that is not recognised has the place of one that was read."""
+        if self._registry is None or opened.status is None:
+            return False
+        return bool(self._registry.of_file(opened.status)) or any(
+            one.inode for one in self._registry.of_source(opened.source)
+        )
 
 
-def _again(opened: Input) -> Callable[[], Iterator[list[str]]]:
-    """Return a function that gives all lines of a file again, as far as it can be read."""
-
-    def again() -> Iterator[list[str]]:
-        with suppress(UnreadableInput, OSError):  # `read` reports it
-            for block in opened.again():
-                yield bare(block.lines)
-
-    return again
+def _notes(known: Known) -> list[str]:
+    notes = [f"{known.lines:,} lines known"]
+    if known.trimmed:
+        notes.append("its front was trimmed away")
+    if known.checkpoint.redo:
+        notes.append("an earlier --redo of it did not end: run it again")
+    return notes

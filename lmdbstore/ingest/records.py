@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmdbstore.times.dater import Dater
 
     from .common import Batch, Maker
-    from .lines import Block
+    from lmdbstore.inputs.lines import Block
 
 __all__ = ["Records", "TextReader", "bare", "few"]
 
@@ -118,6 +118,16 @@ class TextReader:
         self._open: _Open | None = None
         self._held: Records | None = Records()  # those before the first time
         self._time: float | None = None  # of the latest record
+
+    @property
+    def open_record(self) -> int | None:
+        """See `Reader.open_record`."""
+        return None if self._open is None else self._open.number
+
+    def resume(self, head: Sequence[str], time: float | None) -> None:
+        """See `Reader.resume`."""
+        self._dater.learn(bare(list(head)))
+        self._time, self._held = time, None
 
     def read(self, block: Block) -> Batch:
         """Return the events of the records that end in this block."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .common import Maker
-    from .lines import Block
+    from lmdbstore.inputs.lines import Block
 
 __all__ = ["JsonReader", "is_json"]
 
@@ -89,6 +89,15 @@ class JsonReader:
         self._time: float | None = None  # of the line before
         self._held: list[tuple[int, str, _Row]] = []  # before the first time
         self._path: str | None = maker.options.time_field
+
+    @property
+    def open_record(self) -> None:
+        """See `Reader.open_record`: each line is whole."""
+        return
+
+    def resume(self, head: Sequence[str], time: float | None) -> None:  # noqa: ARG002  see Reader
+        """See `Reader.resume`."""
+        self._time = self._maker.setting.mtime if time is None else time
 
     def read(self, block: Block) -> Batch:
         """Return the events of the lines of a block."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .common import Maker
-    from .lines import Block
+    from lmdbstore.inputs.lines import Block
 
 __all__ = ["TableReader", "header_of"]
 
@@ -116,6 +116,15 @@ class TableReader:
         self._row: list[str] = []  # the lines of a row that goes on
         self._row_number = 0
         self._held = Records()
+
+    @property
+    def open_record(self) -> int | None:
+        """See `Reader.open_record`."""
+        return self._row_number if self._row else None
+
+    def resume(self, head: Sequence[str], time: float | None) -> None:  # noqa: ARG002  see Reader
+        """See `Reader.resume`."""
+        self._time = self._maker.setting.mtime if time is None else time
 
     def read(self, block: Block) -> Batch:
         """Return the events of the rows that end in this block."""

@@ -71,6 +71,12 @@ class Dater:
                 break
         return times, matches
 
+    def learn(self, lines: Sequence[str]) -> None:
+        """Learn the formats of the file from its first lines, if these are not dated now."""
+        if self._given is None:
+            self._tries += 1
+            self._add(learn(lines, self._setting))
+
     def _learn(self, lines: Sequence[str], times: Sequence[float | None]) -> list[Clock]:
         """Learn formats from lines without a time, if these are many; return their clocks."""
         if self._given is not None:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmdbstore.ingest.common import Maker, Options
-from lmdbstore.ingest.lines import blocks
+from lmdbstore.inputs.lines import blocks
 from lmdbstore.ingest.records import TextReader
 from lmdbstore.ingest.report import InputReport
 from lmdbstore.ingest.structured import JsonReader

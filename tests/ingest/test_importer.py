@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import DuplicateEvent, Event, InvalidEvent, LMDBEventStore, MemoryEventStore
-from lmdbstore.ingest import lines as reading
-from lmdbstore.ingest import saving, unpacking
+from lmdbstore.inputs import lines as reading
+from lmdbstore.ingest import saving
+from lmdbstore.inputs import unpacking
 from lmdbstore.ingest.common import LineIds
 from lmdbstore.ingest.importer import Importer
-from lmdbstore.ingest.inputs import open_input
+from lmdbstore.inputs.opened import open_input
 from tests.tools.imports import MTIME, contents, imported, written
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from lmdbstore import MemoryEventStore
 from lmdbstore.ingest import records, unpacking
 from lmdbstore.ingest.common import Maker, Options
-from lmdbstore.ingest.lines import Block
+from lmdbstore.inputs.lines import Block
 from lmdbstore.ingest.records import TextReader
 from lmdbstore.ingest.report import InputReport
 from lmdbstore.times.clock import Setting

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, MemoryEventStore
-from lmdbstore.ingest import unpacking
+from lmdbstore.inputs import unpacking
 from lmdbstore.ingest.common import Options
 from tests.tools.imports import MOMENT, MTIME, events_of, imported, written
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmdbstore import MemoryEventStore
 from lmdbstore.ingest.importer import Importer
-from lmdbstore.ingest.inputs import open_input
+from lmdbstore.inputs.opened import open_input
 
 if TYPE_CHECKING:
     from pathlib import Path

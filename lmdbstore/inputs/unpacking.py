@@ -12,18 +12,24 @@ import bz2
 import codecs
 import importlib
 import lzma
+import select
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
+    from typing import BinaryIO, TypeAlias
 
-__all__ = ["CHUNK", "UnreadableInput", "chunks"]
+    Raw: TypeAlias = BinaryIO | io.RawIOBase
+
+__all__ = ["CHUNK", "UnreadableInput", "chunks", "is_packed"]
 
 CHUNK = 1 << 18  # bytes read from an input at once
 PIECE = 1 << 20  # bytes unpacked at once
 SLICE = 1 << 13  # packed bytes given at once, so that little is to be done again at damage
 HEAD = 4096  # bytes by which binary data is known
+MARK = 8  # bytes, of the longest mark of packed text, or more
 TAR_MARK = 257  # where a tar file has "ustar"
 BINARY_SHARE = 0.15  # of control characters; random bytes have 0.23
 
@@ -109,18 +115,46 @@ _WIDE = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _MARKS = [mark for mark, _ in (*_PACKED, *_REFUSED, *_WIDE)]
 
 
-def chunks(raw: BinaryIO) -> Iterator[bytes]:
-    """Give the text of an input, in chunks of bytes.
+def chunks(raw: Raw, start: int = 0, patience: float | None = None) -> Iterator[bytes]:
+    """Give the text of an input, from the offset `start`, in chunks of bytes.
+
+    With `patience`, an empty chunk is given when a pipe had nothing for so many seconds.
 
     Raises:
         UnreadableInput: the rest cannot be read, or the input is not text.
     """
-    return _plain(_read(raw), raw)
+    if start and raw.seekable():
+        head = raw.read(CHUNK)
+        raw.seek(0)
+        if head and _is_plain(head):
+            raw.seek(start + (len(head) - len(head.removeprefix(codecs.BOM_UTF8))))
+            return _read(raw, patience)
+    return _without(start, _plain(_read(raw, patience), raw))
 
 
-def _read(raw: BinaryIO) -> Iterator[bytes]:
+def is_packed(raw: Raw) -> bool:
+    """Return whether an input, at its start, is packed text; raises OSError."""
+    head = raw.read(MARK) or b""
+    return any(head.startswith(mark) for mark, _ in _PACKED)
+
+
+def _is_plain(head: bytes) -> bool:
+    return not any(head.startswith(mark) for mark in _MARKS)
+
+
+def _without(size: int, data: Iterator[bytes]) -> Iterator[bytes]:
+    for more in data:
+        yield more[size:]
+        size = max(0, size - len(more))
+
+
+def _read(raw: Raw, patience: float | None) -> Iterator[bytes]:
     try:
-        while data := raw.read(CHUNK):
+        while True:
+            while patience is not None and not select.select([raw], [], [], patience)[0]:
+                yield b""
+            if not (data := raw.read(CHUNK)):
+                break
             yield data
         if data is None:
             raise UnreadableInput("it is set to give nothing instead of waiting (O_NONBLOCK)")
@@ -128,7 +162,7 @@ def _read(raw: BinaryIO) -> Iterator[bytes]:
         raise UnreadableInput(error.strerror or str(error)) from None
 
 
-def _plain(data: Iterator[bytes], raw: BinaryIO | None) -> Iterator[bytes]:
+def _plain(data: Iterator[bytes], raw: Raw | None) -> Iterator[bytes]:
     """Give plain text; `raw` is what `data` reads, or None if that is unpacked already."""
     head = b""
     for more in data:
@@ -183,7 +217,7 @@ class _Unpacking:
     """Unpacks one member after the other, as the tools do."""
 
     def __init__(
-        self, mark: bytes, make: Callable[[], _Unpacker], raw: BinaryIO, head: bytes
+        self, mark: bytes, make: Callable[[], _Unpacker], raw: Raw, head: bytes
     ) -> None:
         self._mark, self._make, self._raw = mark, make, raw
         self._head = head

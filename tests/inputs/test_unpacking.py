@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pytest
 
-from lmdbstore.ingest import unpacking
-from lmdbstore.ingest.unpacking import UnreadableInput, chunks
+from lmdbstore.inputs import unpacking
+from lmdbstore.inputs.unpacking import UnreadableInput, chunks
 from tests.tools.imports import MOMENT, events_of, written
 
 if TYPE_CHECKING:

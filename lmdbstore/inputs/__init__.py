@@ -1,0 +1,1 @@
+"""Inputs of an import: their bytes, unpacked, and their lines."""

@@ -1,0 +1,128 @@
+"""The input of an import: a file or standard input, opened, with its name and its time.
+
+Rules: a file is read from any offset, as often as it is asked for; a pipe is read once. Offsets are
+in bytes of the text, unpacked. The source of an event is the full path of the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .file_reader import FileReader
+from .spool import Spool
+from .unpacking import chunks, is_packed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .unpacking import Raw
+
+__all__ = ["STDIN", "Input", "as_text", "input_of", "open_input"]
+
+STDIN = "-"  # the name of standard input on the command line
+STDIN_SOURCE = "stdin"
+PATIENCE = 3.0  # seconds: a pipe that gives nothing for so long is a live one
+
+
+class Input:
+    """One open input."""
+
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        raw: Raw,
+        status: os.stat_result | None = None,
+    ) -> None:
+        """Read from `raw`. Use `open_input`, or `input_of`. A regular file has a `status`."""
+        self.name = name
+        self.source = source
+        self.status = status
+        self.mtime = time.time() if status is None else status.st_mtime
+        self._raw = raw
+        self._spool: Spool | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file, which can be read again."""
+        return self.status is not None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a regular file of packed text."""
+        return isinstance(self._raw, FileReader) and is_packed(self._raw.again())
+
+    @property
+    def bytes_read(self) -> int:
+        """The number of bytes read from the file, before it is unpacked; 0 for a pipe."""
+        try:
+            return self._raw.tell()
+        except OSError:  # a pipe
+            return 0
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """Give the text from an offset to the end. A pipe gives it once.
+
+        Raises:
+            UnreadableInput: the rest cannot be read.
+        """
+        if self._spool is not None:
+            self._spool.keeps = False
+            return self._spool.from_offset(start)
+        return chunks(self._raw, start)
+
+    def looked_at(self, start: int = 0) -> Iterator[bytes]:
+        """Give the text from an offset on, before `chunks` gives it once more.
+
+        What a pipe gives is kept for that, in memory or in a temporary file. An empty chunk says
+        that the pipe gives nothing now.
+
+        Raises:
+            UnreadableInput: the rest cannot be read.
+        """
+        if isinstance(self._raw, FileReader):
+            return chunks(self._raw.again(), start)
+        if self._spool is None:
+            self._spool = Spool(chunks(self._raw, patience=PATIENCE))
+        return self._spool.from_offset(start)
+
+
+@contextmanager
+def open_input(name: str) -> Iterator[Input]:
+    """Open the file `name`, or standard input for `-`, until the end of the context.
+
+    Raises:
+        OSError: the input cannot be opened.
+    """
+    if name == STDIN:
+        if sys.stdin is None:  # it was closed before the start
+            raise OSError(errno.EBADF, "it is closed", "standard input")
+        # Read below the text layer, which decodes.
+        stream = sys.stdin.buffer
+        yield Input("standard input", STDIN_SOURCE, getattr(stream, "raw", stream))
+        return
+
+    with Path(name).open("rb", buffering=0) as raw:
+        status = os.fstat(raw.fileno())
+        if stat.S_ISREG(status.st_mode):
+            yield input_of(raw.fileno(), name, os.path.realpath(name))
+        else:
+            # The real path of a pipe such as `<(command)` has a number that differs in each run.
+            yield Input(name, as_text(os.path.abspath(name)), raw)
+
+
+def input_of(descriptor: int, name: str, path: str) -> Input:
+    """Return the input of a regular file that is open, whatever its path leads to by now."""
+    return Input(name, as_text(path), FileReader(descriptor), os.fstat(descriptor))
+
+
+def as_text(path: str) -> str:
+    """Return a path as text; bytes that are not UTF-8 are written with backslashes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
