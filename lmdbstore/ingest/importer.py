@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.event import Event
-from lmdbstore.inputs.lines import START
-from lmdbstore.inputs.unpacking import UnreadableInput
 from lmdbstore.resume.checkpoint import Checkpoint, Registry
-from lmdbstore.resume.content import Content
-from lmdbstore.resume.recognise import Known, head_of, recognise
-from lmdbstore.resume.tracked import Mark
+from lmdbstore.resume.recognise import head_of, recognise
 
 from .common import Options
 from .readers import ReaderChoice
 from .reading import Reading, Start
+from .redo import Redo
 from .report import InputReport, Report
 from .saving import Preview, Saver
 
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.inputs.opened import Input
+
+    from lmdbstore.resume.recognise import Known
 
     from .readers import LineFormat
     from .saving import Sink
@@ -68,11 +68,9 @@ class Importer:
         self._store = store
         self.report = Report()
         self.preview = Preview(self.report)
-        self._sink: Sink = self.preview
-        self._registry: Registry | None = None
-        if store is not None:
-            self._registry = Registry(store)
-            self._sink = Saver(store, self._registry, self.report)
+        self._saver = None if store is None else Saver(store, self.report)
+        self._sink: Sink = self._saver or self.preview
+        self._registry = None if store is None else Registry(store)
         self.progress: Callable[[int, int], None] = lambda _bytes, _lines: None
 
     def read(
@@ -87,16 +85,14 @@ class Importer:
         """
         of_input = InputReport(opened.name)
         self.report.inputs.append(of_input)
-        try:
-            start = self._start(opened, of_input)
-        except UnreadableInput as error:
-            self.report.unreadable(opened.name, 0, str(error))
-            return
-        if start is not None:
-            choice = ReaderChoice(opened, start.checkpoint, self._tags, self._options, of_input)
-            reading = Reading(opened, start, choice, self._sink, self.report, growing=growing)
-            reading.saved = lambda: self.progress(opened.bytes_read, self.report.lines)
-            reading.run(line_format)
+        choice = ReaderChoice(opened, self._tags, self._options, of_input)
+        choice.refuse = partial(self.report.unreadable, opened.name)
+        reading = Reading(opened, choice, self._sink, self.report, growing=growing)
+        reading.saved = lambda: self.progress(opened.bytes_read, self.report.lines)
+        if self._registry is None:
+            reading.run(Start(Checkpoint("", self._source_of(opened), "")), line_format)
+        else:
+            self._continue(reading, opened, line_format, self._registry)
         self.progress(opened.bytes_read, self.report.lines)
 
     def finish(self) -> Report:
@@ -105,43 +101,57 @@ class Importer:
         self.report.seconds = time.perf_counter() - self.report.started
         return self.report
 
-    # -- where to begin ------------------------------------------------------------------------
+    # -- what is known -------------------------------------------------------------------------
 
-    def _start(self, opened: Input, of_input: InputReport) -> Start | None:
-        """Return where to begin; None if all of the input was read before."""
-        source = opened.source if self._source is None else self._source
-        begin = Mark(START, Content(), ())
-        if self._registry is None:
-            return Start(Checkpoint("", source, ""), begin)
-        self._registry.refresh()
+    def _source_of(self, opened: Input) -> str:
+        return opened.source if self._source is None else self._source
+
+    def _continue(
+        self, reading: Reading, opened: Input, line_format: LineFormat, registry: Registry
+    ) -> None:
+        """Read what is new of an input, or with `redo` all of it."""
+        if registry.is_old:
+            self._sink.flush()
+            registry.refresh()
+        source = self._source_of(opened)
         head = head_of(opened)
-        known = recognise(opened, source, head, self._registry)
+        known = recognise(opened, source, head, registry)
         if known is None:
-            if self._was_another(opened):
-                of_input.notes.append("another file than the one imported before")
-            new = self._registry.new(source, head, is_file=opened.is_file)
-            return Start(new, begin)
-        checkpoint = replace(known.checkpoint, head=head)
-        if self._redo and not known.trimmed:
-            return Start(replace(checkpoint, source=source), begin, redo=True)
-        of_input.notes += _notes(known)
-        self.report.present += checkpoint.events
+            if self._was_another(opened, registry):
+                reading.of_input.notes.append("another file than the one imported before")
+            new = registry.new(source, head, is_file=opened.is_file)
+            registry.put(reading.run(Start(new), line_format))
+        elif self._redo and not known.trimmed:
+            checkpoint = replace(known.checkpoint, head=head, source=source)
+            registry.put(self._read_again(reading, checkpoint, line_format))
+        else:
+            self._note(known, reading.of_input)
+            if known.grown:
+                checkpoint = replace(known.checkpoint, head=head)
+                registry.put(reading.run(Start(checkpoint, known.mark), line_format))
+
+    def _read_again(
+        self, reading: Reading, checkpoint: Checkpoint, line_format: LineFormat
+    ) -> Checkpoint:
+        assert self._store is not None
+        assert self._saver is not None
+        redo = Redo(self._store, self._saver, checkpoint)
+        fresh = replace(checkpoint, events=0, last_number=0)
+        return reading.run(Start(fresh, redo=redo), line_format)
+
+    def _note(self, known: Known, of_input: InputReport) -> None:
+        self.report.present += known.checkpoint.events
         self.report.lines += known.mark.place.number - 1
-        return Start(checkpoint, known.mark) if known.grown else None
+        of_input.notes.append(f"{known.checkpoint.lines:,} lines known")
+        if known.trimmed:
+            of_input.notes.append("its front was trimmed away")
+        if known.checkpoint.redo:
+            of_input.notes.append("an earlier --redo of it did not end: run it again")
 
-    def _was_another(self, opened: Input) -> bool:
+    @staticmethod
+    def _was_another(opened: Input, registry: Registry) -> bool:
         """Whether an input that is not recognised has the place of one that was read."""
-        if self._registry is None or opened.status is None:
+        if opened.status is None:
             return False
-        return bool(self._registry.of_file(opened.status)) or any(
-            one.inode for one in self._registry.of_source(opened.source)
-        )
-
-
-def _notes(known: Known) -> list[str]:
-    notes = [f"{known.lines:,} lines known"]
-    if known.trimmed:
-        notes.append("its front was trimmed away")
-    if known.checkpoint.redo:
-        notes.append("an earlier --redo of it did not end: run it again")
-    return notes
+        of_source = registry.of_source(opened.source)
+        return bool(registry.of_file(opened.status)) or any(one.inode for one in of_source)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lmdbstore.inputs.opened import Input
+    from lmdbstore.resume.checkpoint import Checkpoint
 
     from .common import Options, Reader
     from .report import InputReport
@@ -38,57 +39,65 @@ LineFormat = str  # "lines", "jsonl", or "auto": by what the lines hold
 class ReaderChoice:
     """Makes the reader of one input."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  what is known of an input
+    def __init__(
         self,
         opened: Input,
-        source: str,
         tags: list[str],
         options: Options,
         report: InputReport,
-        refuse: Callable[[int, str], None],
     ) -> None:
-        """Report lines that cannot be read to `refuse`, by number and reason."""
-        self._opened, self._options, self._report = opened, options, report
-        self._source, self._tags = source, tags
-        self._refuse = refuse
+        """Give all events `tags`.
 
-    def reader(self, first: Sequence[str], key: str, line_format: LineFormat, at: Place) -> Reader:
-        """Return the reader, which goes on at a place; `first` are the first lines of the input."""
+        `refuse` may be set to a function. It is called for lines that cannot be read, with their
+        number and the reason.
+        """
+        self._opened, self._options, self.report = opened, options, report
+        self._tags = tags
+        self.refuse: Callable[[int, str], None] = lambda _number, _reason: None
+
+    def reader(
+        self, first: Sequence[str], checkpoint: Checkpoint, line_format: LineFormat, at: Place
+    ) -> Reader:
+        """Return the reader, which goes on at a place; `first` are the first lines of the input.
+
+        The events get the source and the key of the checkpoint.
+        """
+        self._source, self._key = checkpoint.source, checkpoint.key
         options = self._options
         setting = Setting(self._opened.mtime, options.zones, options.year)
         is_file = self._opened.is_file
         if line_format == "jsonl" or (line_format == "auto" and is_json(first)):
-            self._report.formats = ["JSON"]
+            self.report.formats = ["JSON"]
             return JsonReader(
-                self._maker(key, setting), self._refuse, strict=line_format == "jsonl", hold=is_file
+                self._maker(setting), self.refuse, strict=line_format == "jsonl", hold=is_file
             )
         if line_format == "auto" and self._may_be_table():
             header = header_of(first, options.time_field)
             if header is not None:
-                return self._table(key, header, setting)
+                return self._table(header, setting)
         again = self._lines_from(at) if is_file else None
         dater = Dater(setting, options.time_format, again)
-        self._report.dater = dater
+        self.report.dater = dater
         if at != START and options.year is not None:
             for lines in self._lines_from(START, at)():  # to count the years
                 dater.date(lines)
-        return TextReader(self._maker(key, setting), dater, hold=is_file)
+        return TextReader(self._maker(setting), dater, hold=is_file)
 
     def _may_be_table(self) -> bool:
         options = self._options
         given = options.time_format is not None and options.time_field is None
         return not (options.each_line or options.record_start or given)
 
-    def _maker(self, key: str, setting: Setting) -> Maker:
-        return Maker(self._source, key, self._tags, setting, self._options, self._report)
+    def _maker(self, setting: Setting) -> Maker:
+        return Maker(self._source, self._key, self._tags, setting, self._options, self.report)
 
-    def _table(self, key: str, header: Header, setting: Setting) -> TableReader:
-        self._report.formats = ["table"]
+    def _table(self, header: Header, setting: Setting) -> TableReader:
+        self.report.formats = ["table"]
         if header.delimiter == " ":
-            self._report.formats = ["W3C"]
+            self.report.formats = ["W3C"]
             if header.utc and setting.zones.given is None:
                 setting = replace(setting, zones=Zones(UTC))
-        return TableReader(self._maker(key, setting), header)
+        return TableReader(self._maker(setting), header)
 
     def _lines_from(
         self, at: Place, stop: Place | None = None

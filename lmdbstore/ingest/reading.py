@@ -1,9 +1,8 @@
 """The reading of one input, from where it begins or goes on to its end.
 
 Rules: the checkpoint of the input is saved with its events. The last record of an input that goes
-on is read again: it takes the place of the stored one if it has grown. While an input is read
-again to replace its events (`redo`), its checkpoint stays as it was; the records that it had, and
-has no more, are deleted at the end.
+on is read again: it takes the place of the stored one if it has grown. No checkpoint is saved while an input is read again to replace its
+events.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.inputs.lines import LONGEST_LINE, START, blocks
 from lmdbstore.inputs.unpacking import UnreadableInput
+from lmdbstore.resume.content import Content
 from lmdbstore.resume.progress import Progress
 from lmdbstore.resume.tracked import HashedText, Mark, Marks, content_digest
 
@@ -26,32 +26,28 @@ if TYPE_CHECKING:
 
     from .common import Reader
     from .readers import LineFormat, ReaderChoice
+    from .redo import Redo
     from .report import Report
     from .saving import Sink
 
 __all__ = ["Reading", "Start"]
+
+BEGINNING = Mark(START, Content(), ())
 
 
 class Start(NamedTuple):
     """Where the reading of an input begins."""
 
     checkpoint: Checkpoint
-    mark: Mark
-    redo: bool = False
+    mark: Mark = BEGINNING
+    redo: Redo | None = None
 
 
 class Reading:
     """Reads one input."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  the parts of an import
-        self,
-        opened: Input,
-        start: Start,
-        choice: ReaderChoice,
-        sink: Sink,
-        report: Report,
-        *,
-        growing: bool,
+    def __init__(
+        self, opened: Input, choice: ReaderChoice, sink: Sink, report: Report, *, growing: bool
     ) -> None:
         """Give the events to `sink`; with `growing`, not that of a last line without an end.
 
@@ -59,37 +55,58 @@ class Reading:
         """
         self._opened, self._choice = opened, choice
         self._sink, self._report = sink, report
-        self._checkpoint, self._mark = start.checkpoint, start.mark
         self._growing = growing
+        self._has_events = False
+        self.of_input = choice.report
         self.saved: Callable[[], None] = lambda: None
 
-    def run(self, line_format: LineFormat) -> None:
-        """Read the input to its end; raises EventStoreException."""
-        reader, end = self._resumed(line_format)
-        text = HashedText(self._opened.chunks(self._mark.place.offset), self._mark.content.copy())
-        self._progress = Progress(self._opened, self._checkpoint, Marks(text, self._mark))
+    def run(self, start: Start, line_format: LineFormat) -> Checkpoint:
+        """Read the input to its end; return its checkpoint, which is saved with the last events.
+
+        Raises:
+            EventStoreException: the store failed.
+        """
+        self._start = start
+        self._progress = Progress(self._opened, start.checkpoint)
         number, complete = 0, True
+        reader: Reader | None = None
         try:
-            for block in blocks(iter(text), self._mark.place, end, growing=self._growing):
-                reader = reader or self._choice.reader(block, line_format)
+            reader, end = self._resumed(line_format)
+            text = HashedText(self._opened.chunks(start.mark.place.offset), start.mark.content.copy())
+            self._progress.begin(Marks(text, start.mark))
+            for block in blocks(iter(text), start.mark.place, end, growing=self._growing):
+                reader = reader or self._reader(block, line_format)
                 number = block.following.number
                 self._read(reader, block)
         except UnreadableInput as error:
             complete = False
             rest = "; the rest is skipped" if number else ""
             self._report.unreadable(self._opened.name, number, f"{error}{rest}")
-        if reader is not None:
-            self._add(reader.end(), 0)
-            self._progress.end(complete=complete)
-            self._sink.add(Batch([], []), self._opened.name, 0, self._progress)
+        if reader is None:
+            return start.checkpoint
+        return self._end(reader, complete=complete)
+
+    def _end(self, reader: Reader, *, complete: bool) -> Checkpoint:
+        self._add(reader.end(), 0)
+        if self._start.redo is not None:
+            self._start.redo.end(complete=complete)
+            if not complete:
+                return self._start.redo.noted
+        self._progress.end(complete=complete)
+        self._sink.add(Batch([], []), self._opened.name, 0, self._progress)
+        return self._progress.checkpoint()
+
+    def _reader(self, first: Block, line_format: LineFormat) -> Reader:
+        start = self._start
+        return self._choice.reader(first.lines, start.checkpoint, line_format, start.mark.place)
 
     def _resumed(self, line_format: LineFormat) -> tuple[Reader | None, bytes]:
         """Return the reader of an input that goes on, and its line end."""
-        if self._mark.place == START:
+        if self._start.mark.place == START:
             return None, b""
         first = next(blocks(self._opened.looked_at()))
-        reader = self._choice.reader(first, line_format, self._mark.place)
-        reader.resume(first.lines, self._checkpoint.time)
+        reader = self._reader(first, line_format)
+        reader.resume(first.lines, self._start.checkpoint.time)
         return reader, first.end
 
     def _read(self, reader: Reader, block: Block) -> None:
@@ -104,11 +121,16 @@ class Reading:
         self._add(batch, len(block.data))
 
     def _add(self, batch: Batch, size: int) -> None:
-        last = self._checkpoint.last_number
+        last = self._start.checkpoint.last_number
         if last and batch.numbers and batch.numbers[0] <= last:
             batch = self._without_known(batch, last)
-        self._progress.add(*batch)
-        if batch.events and self._sink.add(batch, self._opened.name, size, self._progress):
+        self._progress.add(batch.numbers, batch.events)
+        self._has_events = self._has_events or bool(batch.events)
+        progress = self._progress if self._has_events else None  # else some may be held back
+        if self._start.redo is not None:
+            self._start.redo.add(batch.numbers)
+            progress = None
+        if self._sink.add(batch, self._opened.name, size, progress):
             self.saved()
 
     def _without_known(self, batch: Batch, last: int) -> Batch:
@@ -118,6 +140,6 @@ class Reading:
             if number > last:
                 events.numbers.append(number)
                 events.events.append(event)
-            elif number == last and content_digest(event.content) != self._checkpoint.last_digest:
+            elif number == last and content_digest(event.content) != self._start.checkpoint.last_digest:
                 self._sink.replace(event, self._opened.name, number)
         return events

@@ -34,6 +34,7 @@ class InputReport:
     undated: int = 0
     blank: int = 0
     not_json: int = 0
+    notes: list[str] = field(default_factory=list)  # of what was imported before
 
     def dated(self, times: Sequence[float | None], lines: Sequence[str]) -> None:
         """Count lines by their times: NaN is contradictory, None is a line without one."""
@@ -63,6 +64,9 @@ class InputReport:
             guessed = [*self.dater.guesses, *["order of day and month"] * ambiguous]
             if guessed and self.own:
                 parts.append(f"{' and '.join(guessed)} guessed")
+        parts += self.notes
+        if self.notes and not self.own and not self.undated:  # nothing was read
+            return f"{self.name}: {', '.join(self.notes)}"
         return f"{self.name}: {formats}: {', '.join(parts) or 'no lines'}"
 
     def warnings(self) -> list[str]:
@@ -79,6 +83,7 @@ class Report:
     lines: int = 0
     new: int = 0
     present: int = 0  # already in the store, or given twice
+    replaced: int = 0  # the former ones were shorter, or are replaced as the user wished
     unreadables: int = 0
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
@@ -130,6 +135,8 @@ class Report:
     def summary(self) -> str:
         """Return the numbers as one line of text."""
         parts = [f"{self.new:,} new events", f"{self.present:,} already there"]
+        if self.replaced:
+            parts.append(f"{self.replaced:,} replaced")
         if self.blank:
             parts.append(f"{self.blank:,} blank")
         if self.unreadables:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.contract.event import Event
-    from lmdbstore.resume.checkpoint import Checkpoint, Registry
+    from lmdbstore.resume.checkpoint import Checkpoint
     from lmdbstore.resume.progress import Progress
 
     from .common import Batch
@@ -42,6 +42,9 @@ class Sink(Protocol):
     def add(self, batch: Batch, name: str, size: int, progress: Progress | None) -> bool:
         """Add events, made from `size` bytes of the input `name`; return True if this saved."""
 
+    def replace(self, event: Event, name: str, number: int) -> None:
+        """Save an event, of a line of the input `name`, in place of the one that has its id."""
+
     def flush(self) -> None:
         """Save what was added."""
 
@@ -60,6 +63,9 @@ class Preview:
         self._report.new += len(batch.events)
         return False
 
+    def replace(self, event: Event, name: str, number: int) -> None:
+        """Do nothing: a dry run knows no stored events."""
+
     def flush(self) -> None:
         """Do nothing."""
 
@@ -67,10 +73,9 @@ class Preview:
 class Saver:
     """Saves events in a store."""
 
-    def __init__(self, store: EventStore, registry: Registry, report: Report) -> None:
-        """Save in `store`, with checkpoints for `registry`, and count in `report`."""
+    def __init__(self, store: EventStore, report: Report) -> None:
+        """Save in `store`, and count in `report`."""
         self._store = store
-        self._registry = registry
         self._report = report
         self._events: list[Event] = []
         self._places: list[_Place] = []  # one for each event
@@ -108,17 +113,15 @@ class Saver:
                 self._save_apart(list(zip(self._events, self._places, strict=True)))
                 self._save([], checkpoints)
         self._events, self._places, self._inputs, self._bytes = [], [], {}, 0
-        for checkpoint in checkpoints:
-            self._registry.put(checkpoint)
         self._saved_at = time.monotonic()
 
-    def replace(self, event: Event, place: _Place) -> None:
+    def replace(self, event: Event, name: str, number: int) -> None:
         """Save an event in place of the one that has its id."""
         try:
             self._store.save_many([event], on_duplicate="replace")
             self._report.replaced += 1
         except InvalidEvent as error:
-            self._report.unreadable(*place, str(error))
+            self._report.unreadable(name, number, str(error))
 
     def _save(self, events: list[Event], checkpoints: Sequence[Checkpoint] = ()) -> None:
         """Save all, or none; raises InvalidEvent."""

@@ -81,12 +81,15 @@ class Registry:
         self._store = store
         self._all: dict[str, Checkpoint] = {}
         self._keys: dict[tuple[str, object], dict[str, None]] = {}  # by what they are found
-        self.refresh(0.0)
+        self.refresh()
 
-    def refresh(self, after: float = REFRESH) -> None:
-        """Read them again, if the last time was so many seconds ago."""
-        if after and time.monotonic() < self._read_at + after:
-            return
+    @property
+    def is_old(self) -> bool:
+        """Whether another process may have stored checkpoints since they were read."""
+        return time.monotonic() >= self._read_at + REFRESH
+
+    def refresh(self) -> None:
+        """Read them again. What was put here must be stored."""
         for text in self._store.checkpoints(PREFIX).values():
             self.put(Checkpoint.of(text))
         self._read_at = time.monotonic()

@@ -23,10 +23,11 @@ __all__ = ["Progress"]
 class Progress:
     """The progress of one input, from the checkpoint with which its import began."""
 
-    def __init__(self, opened: Input, begun: Checkpoint, marks: Marks) -> None:
-        """Begin at the mark of `marks`."""
+    _marks: Marks
+
+    def __init__(self, opened: Input, begun: Checkpoint) -> None:
+        """Continue from the checkpoint `begun`."""
         self._opened = opened
-        self._marks = marks
         self._checkpoint = begun
         self._last: tuple[int, str] | None = None  # the number and content of the last event
         self._lines = begun.lines
@@ -36,6 +37,10 @@ class Progress:
     def name(self) -> str:
         """The name of the checkpoint."""
         return self._checkpoint.name
+
+    def begin(self, marks: Marks) -> None:
+        """Begin at the mark of `marks`."""
+        self._marks = marks
 
     def pass_block(self, block: Block, open_record: int | None) -> None:
         """Go behind a block, whose events were added; not beyond the record that is open."""
