@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .care.calls import MaintenanceCalls
 from .care.statistics import StoreStatistics, statistics
 from .contract.api import EventStore
-from .contract.checking import checked_checkpoint, checked_id, checked_on_duplicate
+from .contract.checking import checked_checkpoints, checked_id, checked_on_duplicate
 from .disk.folder import FILE_MODE
 from .engine.session import Session
 from .engine.snapshot import Snapshot
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .contract.event import Event
-    from .contract.types import OnDuplicate, SaveResult, Timeout
+    from .contract.types import Checkpoint, OnDuplicate, SaveResult, Timeout
 
 __all__ = ["LMDBEventStore"]
 
@@ -190,7 +190,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         events: Iterable[Event],
         *,
         on_duplicate: OnDuplicate = "raise",
-        checkpoint: tuple[str, str] | None = None,
+        checkpoint: Checkpoint | None = None,
         timeout: Timeout = ...,
     ) -> SaveResult:
         """Save all of the events, or none if one of them is invalid; return how many.
@@ -212,11 +212,11 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
 
         `checkpoint` is a name and a text, which takes the place of the former text of that name. It
         is saved in the same transaction, with an empty batch too: visible and flushed as the events
-        are, and not if they are not saved. `checkpoint(name)` reads it.
+        are, and not if they are not saved. `checkpoint(name)` reads it. A dict gives several.
 
         Raises:
             Exception: any exception of the generator; nothing was written.
-            InvalidQuery: the checkpoint is not a pair of strings that can be stored, or another
+            InvalidQuery: the checkpoint is no pair of strings that can be stored, or another
                 argument is invalid; nothing was read or written.
             InvalidEvent, DuplicateEvent: for one of the events; if several are wrong, for any.
             StoreDamaged: an event with one of the ids is not what was written; nothing was written.
@@ -224,7 +224,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         """
         self._session.check_writable()
         self._session.deadline(timeout)  # refuses a wrong one before it reads the events
-        kind, noted = SAVES[checked_on_duplicate(on_duplicate)], checked_checkpoint(checkpoint)
+        kind, noted = SAVES[checked_on_duplicate(on_duplicate)], checked_checkpoints(checkpoint)
         change = kind(events, self._session.seed, noted)
         self._session.write(change, self._session.deadline(timeout))
         return change.result

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .event import Event
     from .search import Search
-    from .types import Damaged, OnDuplicate, Order, SaveResult, Strings, Timeout
+    from .types import Checkpoint, Damaged, OnDuplicate, Order, SaveResult, Strings, Timeout
 
 __all__ = ["EventStore", "EventView"]
 
@@ -247,7 +247,7 @@ class EventStore(EventView, Closable):
         events: Iterable[Event],
         *,
         on_duplicate: OnDuplicate = "raise",
-        checkpoint: tuple[str, str] | None = None,
+        checkpoint: Checkpoint | None = None,
         timeout: Timeout = ...,
     ) -> SaveResult:
         """Save all of the events, or none if any of them is wrong.
@@ -270,7 +270,8 @@ class EventStore(EventView, Closable):
         It is saved with the events: visible and durable as they are, and not if none is saved; an
         empty batch saves it alone. A program that notes there how far it has read its input reads
         `checkpoint(name)` when it starts again, and neither loses nor repeats an event.
-        InvalidQuery: it is not such a pair; nothing was read or written.
+        Several are given as a dict of names and texts. InvalidQuery: it is not such a pair, or a
+        dict of them; nothing was read or written.
         """
 
     @abstractmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -25,7 +26,7 @@ __all__ = [
     "Columns",
     "checked",
     "checked_all",
-    "checked_checkpoint",
+    "checked_checkpoints",
     "checked_columns",
     "checked_id",
     "checked_name",
@@ -239,23 +240,27 @@ def checked_on_duplicate(on_duplicate: object) -> OnDuplicate:
     )
 
 
-def checked_checkpoint(checkpoint: object) -> tuple[str, str] | None:
-    """Return a checkpoint that can be stored: its name and its text; None if there is none.
+def checked_checkpoints(checkpoint: object) -> dict[str, str]:
+    """Return the checkpoints of an argument, which can be stored: each name with its text.
 
     Raises:
         InvalidQuery: it is something else. So a caller who catches InvalidEvent, to leave out
             invalid events, does not catch this.
     """
-    if checkpoint is None:
-        return None
-    remedy = "give a pair of strings: a name that is not empty, and a text"
-    if not isinstance(checkpoint, tuple) or len(checkpoint) != 2 or not checkpoint[0]:  # noqa: PLR2004
-        raise InvalidQuery(f"checkpoint: {shown(checkpoint)} cannot be stored; {remedy}")
-    try:
-        name, text = (_text("checkpoint", part) for part in checkpoint)
-    except InvalidEvent as error:
-        raise InvalidQuery(*error.args) from None
-    return name, text
+    pairs = [checkpoint]
+    if checkpoint is None or isinstance(checkpoint, Mapping):
+        pairs = list((checkpoint or {}).items())
+    remedy = "give a pair of strings: a name that is not empty, and a text; or a dict of such pairs"
+    checked = {}
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not pair[0]:  # noqa: PLR2004
+            raise InvalidQuery(f"checkpoint: {shown(checkpoint)} cannot be stored; {remedy}")
+        try:
+            name, text = (_text("checkpoint", part) for part in pair)
+        except InvalidEvent as error:
+            raise InvalidQuery(*error.args) from None
+        checked[name] = text
+    return checked
 
 
 def _refuse(field: str, value: object, remedy: str) -> NoReturn:

@@ -18,7 +18,7 @@ from lmdbstore.threads.run_locked import run_locked
 from .api import EventStore
 from .checking import (
     checked_all,
-    checked_checkpoint,
+    checked_checkpoints,
     checked_id,
     checked_name,
     checked_on_duplicate,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
 
     from .event import Event
-    from .types import OnDuplicate, Timeout
+    from .types import Checkpoint, OnDuplicate, Timeout
 
 __all__ = ["MemoryEventStore"]
 
@@ -164,17 +164,17 @@ class MemoryEventStore(_MemoryView, EventStore):
         events: Iterable[Event],
         *,
         on_duplicate: OnDuplicate = "raise",
-        checkpoint: tuple[str, str] | None = None,
+        checkpoint: Checkpoint | None = None,
         timeout: Timeout = ...,
     ) -> SaveResult:
         self._deadline(timeout)
         mode = checked_on_duplicate(on_duplicate)
-        noted = checked_checkpoint(checkpoint)
+        noted = checked_checkpoints(checkpoint)
         new = list(checked_all(events))
         return run_locked(self._writing, self._add, new, mode, noted)
 
     def _add(
-        self, new: list[Event], on_duplicate: OnDuplicate, noted: tuple[str, str] | None
+        self, new: list[Event], on_duplicate: OnDuplicate, noted: dict[str, str]
     ) -> SaveResult:
         entries = {entry.event.id: entry for entry in self._all()}
         numbers = {"saved": 0, "ignored": 0, "replaced": 0}
@@ -191,7 +191,7 @@ class MemoryEventStore(_MemoryView, EventStore):
             entries[event.id] = _Entry(Position(event.timestamp, local_id), event)
         self._next_local_id += len(new)
         in_order = tuple(sorted(entries.values(), key=attrgetter("position")))
-        checkpoints = dict([*self._state.checkpoints.items(), *([noted] if noted else [])])
+        checkpoints = self._state.checkpoints | noted
         self._state = _State(in_order, checkpoints)
         return SaveResult(**numbers)
 

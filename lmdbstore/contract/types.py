@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import EllipsisType
 from typing import Literal, Protocol, Self
 
-__all__ = ["Damaged", "OnDuplicate", "Order", "SaveResult", "Strings", "Timeout"]
+__all__ = ["Checkpoint", "Damaged", "OnDuplicate", "Order", "SaveResult", "Strings", "Timeout"]
+
+Checkpoint = tuple[str, str] | Mapping[str, str]
+"""A name and a text, or several of them."""
 
 Damaged = Literal["raise", "skip"]
 """What a search does when it meets an event that is damaged: fail, or leave it out."""

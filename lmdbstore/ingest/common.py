@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Sequence
 
+    from lmdbstore.inputs.lines import Block
     from lmdbstore.times.clock import Setting
     from lmdbstore.times.learning import Learnt
     from lmdbstore.times.template import Compiled
 
-    from lmdbstore.inputs.lines import Block
     from .report import InputReport
 
 __all__ = ["Batch", "LineIds", "Maker", "Options", "Reader"]

@@ -28,13 +28,21 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.inputs.opened import Input
-
     from lmdbstore.resume.recognise import Known
 
     from .readers import LineFormat
     from .saving import Sink
 
 __all__ = ["Importer"]
+
+
+class _Into:
+    """A store, and what an import needs of it."""
+
+    def __init__(self, store: EventStore, report: Report) -> None:
+        self.store = store
+        self.saver = Saver(store, report)
+        self.registry = Registry(store)
 
 
 class Importer:
@@ -65,12 +73,10 @@ class Importer:
         self._source = source
         self._options = options or Options()
         self._redo = redo
-        self._store = store
         self.report = Report()
         self.preview = Preview(self.report)
-        self._saver = None if store is None else Saver(store, self.report)
-        self._sink: Sink = self._saver or self.preview
-        self._registry = None if store is None else Registry(store)
+        self._into = None if store is None else _Into(store, self.report)
+        self._sink: Sink = self.preview if self._into is None else self._into.saver
         self.progress: Callable[[int, int], None] = lambda _bytes, _lines: None
 
     def read(
@@ -89,10 +95,10 @@ class Importer:
         choice.refuse = partial(self.report.unreadable, opened.name)
         reading = Reading(opened, choice, self._sink, self.report, growing=growing)
         reading.saved = lambda: self.progress(opened.bytes_read, self.report.lines)
-        if self._registry is None:
+        if self._into is None:
             reading.run(Start(Checkpoint("", self._source_of(opened), "")), line_format)
         else:
-            self._continue(reading, opened, line_format, self._registry)
+            self._continue(reading, opened, line_format, self._into)
         self.progress(opened.bytes_read, self.report.lines)
 
     def finish(self) -> Report:
@@ -107,9 +113,10 @@ class Importer:
         return opened.source if self._source is None else self._source
 
     def _continue(
-        self, reading: Reading, opened: Input, line_format: LineFormat, registry: Registry
+        self, reading: Reading, opened: Input, line_format: LineFormat, into: _Into
     ) -> None:
         """Read what is new of an input, or with `redo` all of it."""
+        registry = into.registry
         if registry.is_old:
             self._sink.flush()
             registry.refresh()
@@ -123,25 +130,18 @@ class Importer:
             registry.put(reading.run(Start(new), line_format))
         elif self._redo and not known.trimmed:
             checkpoint = replace(known.checkpoint, head=head, source=source)
-            registry.put(self._read_again(reading, checkpoint, line_format))
+            redo = Redo(into.store, into.saver, checkpoint)
+            fresh = replace(checkpoint, events=0, last_number=0)
+            registry.put(reading.run(Start(fresh, redo=redo), line_format))
         else:
             self._note(known, reading.of_input)
             if known.grown:
                 checkpoint = replace(known.checkpoint, head=head)
                 registry.put(reading.run(Start(checkpoint, known.mark), line_format))
 
-    def _read_again(
-        self, reading: Reading, checkpoint: Checkpoint, line_format: LineFormat
-    ) -> Checkpoint:
-        assert self._store is not None
-        assert self._saver is not None
-        redo = Redo(self._store, self._saver, checkpoint)
-        fresh = replace(checkpoint, events=0, last_number=0)
-        return reading.run(Start(fresh, redo=redo), line_format)
-
     def _note(self, known: Known, of_input: InputReport) -> None:
         self.report.present += known.checkpoint.events
-        self.report.lines += known.mark.place.number - 1
+        self.report.lines += known.mark.place.number - 1 if known.grown else known.checkpoint.lines
         of_input.notes.append(f"{known.checkpoint.lines:,} lines known")
         if known.trimmed:
             of_input.notes.append("its front was trimmed away")

@@ -1,8 +1,8 @@
 """The reading of one input, from where it begins or goes on to its end.
 
 Rules: the checkpoint of the input is saved with its events. The last record of an input that goes
-on is read again: it takes the place of the stored one if it has grown. No checkpoint is saved while an input is read again to replace its
-events.
+on is read again: it takes the place of the stored one if it has grown. No checkpoint is saved while
+an input is read again to replace its events.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Reading:
         reader: Reader | None = None
         try:
             reader, end = self._resumed(line_format)
-            text = HashedText(self._opened.chunks(start.mark.place.offset), start.mark.content.copy())
+            text = HashedText(
+                self._opened.chunks(start.mark.place.offset), start.mark.content.copy()
+            )
             self._progress.begin(Marks(text, start.mark))
             for block in blocks(iter(text), start.mark.place, end, growing=self._growing):
                 reader = reader or self._reader(block, line_format)
@@ -140,6 +142,9 @@ class Reading:
             if number > last:
                 events.numbers.append(number)
                 events.events.append(event)
-            elif number == last and content_digest(event.content) != self._start.checkpoint.last_digest:
+            elif (
+                number == last
+                and content_digest(event.content) != self._start.checkpoint.last_digest
+            ):
                 self._sink.replace(event, self._opened.name, number)
         return events

@@ -22,10 +22,10 @@ from .fields import LevelFinder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lmdbstore.inputs.lines import Block
     from lmdbstore.times.dater import Dater
 
     from .common import Batch, Maker
-    from lmdbstore.inputs.lines import Block
 
 __all__ = ["Records", "TextReader", "bare", "few"]
 

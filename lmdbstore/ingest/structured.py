@@ -28,8 +28,9 @@ from .records import bare, few
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .common import Maker
     from lmdbstore.inputs.lines import Block
+
+    from .common import Maker
 
 __all__ = ["JsonReader", "is_json"]
 

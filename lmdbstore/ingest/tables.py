@@ -21,8 +21,9 @@ from .records import MOST_LINES, Records, bare, few
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .common import Maker
     from lmdbstore.inputs.lines import Block
+
+    from .common import Maker
 
 __all__ = ["TableReader", "header_of"]
 

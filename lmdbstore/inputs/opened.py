@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,8 +90,14 @@ class Input:
         if isinstance(self._raw, FileReader):
             return chunks(self._raw.again(), start)
         if self._spool is None:
-            self._spool = Spool(chunks(self._raw, patience=PATIENCE))
+            patience = PATIENCE if _can_wait(self._raw) else None
+            self._spool = Spool(chunks(self._raw, patience=patience))
         return self._spool.from_offset(start)
+
+    def close(self) -> None:
+        """Forget what was kept."""
+        if self._spool is not None:
+            self._spool.close()
 
 
 @contextmanager
@@ -106,7 +112,8 @@ def open_input(name: str) -> Iterator[Input]:
             raise OSError(errno.EBADF, "it is closed", "standard input")
         # Read below the text layer, which decodes.
         stream = sys.stdin.buffer
-        yield Input("standard input", STDIN_SOURCE, getattr(stream, "raw", stream))
+        with closing(Input("standard input", STDIN_SOURCE, getattr(stream, "raw", stream))) as pipe:
+            yield pipe
         return
 
     with Path(name).open("rb", buffering=0) as raw:
@@ -115,12 +122,21 @@ def open_input(name: str) -> Iterator[Input]:
             yield input_of(raw.fileno(), name, os.path.realpath(name))
         else:
             # The real path of a pipe such as `<(command)` has a number that differs in each run.
-            yield Input(name, as_text(os.path.abspath(name)), raw)
+            with closing(Input(name, as_text(os.path.abspath(name)), raw)) as pipe:
+                yield pipe
 
 
 def input_of(descriptor: int, name: str, path: str) -> Input:
     """Return the input of a regular file that is open, whatever its path leads to by now."""
     return Input(name, as_text(path), FileReader(descriptor), os.fstat(descriptor))
+
+
+def _can_wait(raw: Raw) -> bool:
+    """Whether it is a file of the operating system."""
+    try:
+        return raw.fileno() >= 0
+    except OSError:
+        return False
 
 
 def as_text(path: str) -> str:

@@ -28,7 +28,12 @@ class Spool:
         self._chunks = chunks
         self._kept = cast("BinaryIO", tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115  as long as the input
         self._size = 0
+        self._error: UnreadableInput | None = None  # at the end of what is kept
         self.keeps = True  # whether more is kept
+
+    def close(self) -> None:
+        """Forget what is kept."""
+        self._kept.close()
 
     def from_offset(self, start: int) -> Iterator[bytes]:
         """Give what is kept from an offset on, and then the other chunks.
@@ -42,11 +47,16 @@ class Spool:
                 chunk = self._kept.read(CHUNK)
                 start += len(chunk)
                 yield chunk
+            if self._error is not None:
+                raise self._error
             for chunk in self._chunks:
                 if self.keeps:
                     self._kept.seek(self._size)
                     self._kept.write(chunk)
                     self._size += len(chunk)
                 yield chunk
+        except UnreadableInput as error:
+            self._error = error
+            raise
         except OSError as error:
             raise UnreadableInput(f"a temporary file failed: {error.strerror or error}") from None

@@ -216,9 +216,7 @@ def _narrow(head: bytes, data: Iterator[bytes], encoding: str) -> Iterator[bytes
 class _Unpacking:
     """Unpacks one member after the other, as the tools do."""
 
-    def __init__(
-        self, mark: bytes, make: Callable[[], _Unpacker], raw: Raw, head: bytes
-    ) -> None:
+    def __init__(self, mark: bytes, make: Callable[[], _Unpacker], raw: Raw, head: bytes) -> None:
         self._mark, self._make, self._raw = mark, make, raw
         self._head = head
         self._start = 0  # where the member begins in the input

@@ -29,7 +29,7 @@ class Content:
         self.offset = base
         self._hash = blake2b(chain, digest_size=SIZE)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Add bytes."""
         view = memoryview(data)
         while view:
@@ -46,9 +46,8 @@ class Content:
 
     def copy(self) -> Content:
         """Return another hash of the same text."""
-        other = Content.__new__(Content)
-        other.chain, other.base, other.offset = self.chain, self.base, self.offset
-        other._hash = self._hash.copy()
+        other = Content(self.chain, self.base)
+        other.offset, other._hash = self.offset, self._hash.copy()
         return other
 
     def digest(self) -> bytes:

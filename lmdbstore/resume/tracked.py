@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
-from .content import Content
+from lmdbstore.inputs.lines import LONGEST_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lmdbstore.inputs.lines import Block, Place
 
+    from .content import Content
+
 __all__ = ["WINDOW", "HashedText", "Mark", "Marks", "content_digest", "line_hashes"]
 
 WINDOW = 32  # lines
-MOST_HELD = 64 << 20  # bytes: more are part of a line that is too long, and no record begins there
+MOST_HELD = LONGEST_LINE + (4 << 20)  # bytes: more are of a line that is skipped
 
 
 def line_hashes(lines: Sequence[str]) -> list[str]:
     """Return the hash of each line (XXH3, of 8 bytes)."""
-    return list(map(xxh3_64_hexdigest, lines))
+    return [xxh3_64_hexdigest(line.encode()) for line in lines]
 
 
 def content_digest(content: str) -> str:
@@ -93,7 +95,9 @@ class Marks:
             before = number - block.first
             place = block.place(number)
             window = self._window(block.lines[max(0, before - WINDOW) : before])
-            self.mark = Mark(place, self._text.hash_to(place.offset), window)
+            content = self._text.hash_to(place.offset)
+            if content.offset == place.offset:  # not inside of a line that was skipped
+                self.mark = Mark(place, content, window)
         self._recent = list(self._window(block.lines[-WINDOW:]))
         self._text.hash_to(block.stop)
 

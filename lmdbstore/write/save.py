@@ -29,7 +29,7 @@ from .delete import erase
 from .ids import add_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lmdbstore.contract.types import OnDuplicate
     from lmdbstore.errors import EventStoreException
@@ -203,7 +203,7 @@ def _save_all(txn: WriteTransaction, saves: list[Save]) -> list[EventStoreExcept
 
 
 class SaveMany(Change):
-    """Save many events with new ids and a checkpoint.
+    """Save many events with new ids, and checkpoints.
 
     A written batch is released, because its dirty pages take its place in memory. So this can be
     applied only once, except in a map that may grow: there it is applied again when the map has
@@ -213,10 +213,10 @@ class SaveMany(Change):
     alone = True
 
     def __init__(
-        self, events: Iterable[object], seed: int, checkpoint: tuple[str, str] | None = None
+        self, events: Iterable[object], seed: int, checkpoints: Mapping[str, str] | None = None
     ) -> None:
         """Check and encode the events; raises InvalidEvent, and DuplicateEvent."""
-        self._checkpoint = None if checkpoint is None else NamedText(*checkpoint)
+        self._checkpoints = [NamedText(*pair) for pair in (checkpoints or {}).items()]
         self._batches: deque[Batch] = deque()
         self._given = self._chosen = 0  # events
         self._known = 0  # chosen events whose ids were there, when this was applied last
@@ -237,9 +237,8 @@ class SaveMany(Change):
         self._known = 0
         for batch in self._each(keep=txn.map_may_grow):
             self._known += self._write(txn, batch, batch.keys(txn))
-        if self._checkpoint is not None:
-            value = encode_named(self._checkpoint)
-            txn.set(txn.databases.checkpoints, self._checkpoint.key, value)
+        for checkpoint in self._checkpoints:
+            txn.set(txn.databases.checkpoints, checkpoint.key, encode_named(checkpoint))
         return None
 
     def _each(self, *, keep: bool) -> Iterator[Batch]:

@@ -12,6 +12,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, StoreFull
 from lmdbstore.ingest import saving
+from lmdbstore.inputs import unpacking
 from tests.tools.commands import LINES, LOG, TIMEOUT, on_terminal, process, run, start
 
 pytestmark = pytest.mark.surroundings
@@ -37,16 +38,19 @@ def test_import_adds_lines_that_search_finds_and_a_second_import_adds_none(path:
 
 
 def test_import_reads_standard_input(path: Path) -> None:
-    for args in ([], ["-"]):
+    first = "standard input: epoch: 2 with their own time\n2 lines: 2 new events"
+    again = "standard input: 2 lines known\n2 lines: 0 new events, 2 already there"
+    for args, start in (([], first), (["-"], again)):
         status, out, err = process(
             "import", "--db", path, *args, stdin=b"1600000000 x\r\n1600000001 y"
         )
         assert (status, err) == (0, "")
-        assert out.startswith("standard input: epoch: 2 with their own time\n2 lines: ")
+        assert out.startswith(start)
     assert run("import", "--db", path, stdin="1600000000 x\n1600000002 z").exit_code == 0
     with LMDBEventStore(path) as store:
         assert [event.content for event in store.search()] == [
             "1600000000 x",
+            "1600000000 x",  # of another input, with the same first line
             "1600000001 y",
             "1600000002 z",
         ]
@@ -106,17 +110,18 @@ def test_a_failed_import_reports_what_is_saved(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(saving, "BATCH_EVENTS", 2)
+    monkeypatch.setattr(unpacking, "CHUNK", 80)
     save_many, calls = LMDBEventStore.save_many, []
 
-    def failing(store: LMDBEventStore, events: list[Event]) -> int:
+    def failing(store: LMDBEventStore, events: list[Event], **named: Any) -> int:
         calls.append(events)
         if len(calls) > 2:
             raise StoreFull("the store is full")
-        return save_many(store, events)
+        return save_many(store, events, **named)
 
     monkeypatch.setattr(LMDBEventStore, "save_many", failing)
     bad = tmp_path / "bad.jsonl"
-    bad.write_text("x\n" + '{"content":"y"}\n' * 9)
+    bad.write_text("x\n" + '{"content":"y","timestamp":1600000000}\n' * 9)
     result = run("import", "--db", path, bad, "--format", "jsonl")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "line 1: not JSON" in result.stderr

@@ -9,11 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmdbstore.ingest.common import Maker, Options
-from lmdbstore.inputs.lines import blocks
 from lmdbstore.ingest.records import TextReader
 from lmdbstore.ingest.report import InputReport
 from lmdbstore.ingest.structured import JsonReader
 from lmdbstore.ingest.tables import TableReader, header_of
+from lmdbstore.inputs.lines import blocks
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.formats import FORMATS
@@ -33,7 +33,7 @@ texts = st.lists(lines, max_size=12).map("\n".join)
 
 
 def maker() -> Maker:
-    return Maker("s", ["t"], Setting(MTIME), Options(), InputReport("s"))
+    return Maker("s", "k", ["t"], Setting(MTIME), Options(), InputReport("s"))
 
 
 def read(reader: Reader, data: bytes, size: int) -> list[Batch]:

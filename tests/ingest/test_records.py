@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import MemoryEventStore
-from lmdbstore.ingest import records, unpacking
+from lmdbstore.ingest import records
 from lmdbstore.ingest.common import Maker, Options
-from lmdbstore.inputs.lines import Block
 from lmdbstore.ingest.records import TextReader
 from lmdbstore.ingest.report import InputReport
+from lmdbstore.inputs import unpacking
+from lmdbstore.inputs.lines import Block
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.learning import format_named
@@ -101,7 +102,7 @@ def test_lines_are_held_back_within_bounds(log: Path, monkeypatch: pytest.Monkey
 def test_a_line_of_a_pipe_without_times_is_given_at_once() -> None:
     report = InputReport("pipe")
     setting = Setting(MTIME)
-    maker = Maker("pipe", [], setting, Options(), report)
+    maker = Maker("pipe", "k", [], setting, Options(), report)
     reader = TextReader(maker, Dater(setting), hold=False)
     assert [event.content for event in reader.read(Block(1, ["one"])).events] == ["one"]
     assert [event.content for event in reader.read(Block(2, ["two"])).events] == ["two"]
@@ -110,7 +111,7 @@ def test_a_line_of_a_pipe_without_times_is_given_at_once() -> None:
 
 def test_lines_before_the_first_time_of_a_pipe_take_it_if_they_come_with_it() -> None:
     setting = Setting(MTIME)
-    maker = Maker("pipe", [], setting, Options(), InputReport("pipe"))
+    maker = Maker("pipe", "k", [], setting, Options(), InputReport("pipe"))
     reader = TextReader(maker, Dater(setting), hold=False)
     batch = reader.read(Block(1, ["one", "2024-03-05 10:00:00 two"]))
     assert rows(batch.events) == [(0, "one")]
@@ -120,7 +121,7 @@ def test_lines_before_the_first_time_of_a_pipe_take_it_if_they_come_with_it() ->
 def test_a_line_of_a_pipe_that_has_another_date_goes_on_with_the_record() -> None:
     setting = Setting(MTIME)
     reader = TextReader(
-        Maker("pipe", [], setting, Options(), InputReport("pipe")), Dater(setting), hold=False
+        Maker("pipe", "k", [], setting, Options(), InputReport("pipe")), Dater(setting), hold=False
     )
     for number, line in enumerate(["2024-03-05 10:00:00 x", "ValueError: 2001-01-01T00:00:00"], 1):
         assert reader.read(Block(number, [line])).events == []
