@@ -59,11 +59,21 @@ logger:NAME. Of JSON lines the whole line is the
 content, except that Docker's 'log' and journald's 'MESSAGE' are. Lines that 'search --json' prints
 come back as the same events.
 
-An event that is imported twice is stored once: its id is made from the number of its first line and
-from hashes (BLAKE2b) of its source, this number and its text. A file that has grown can therefore
-be imported again; if its last event was incomplete the first time, that part of it stays as a
-separate event. The source is the full path of the file. Give --source for a file that is renamed,
-and for standard input.
+No line is stored twice, and none is lost, however often an import is stopped and run again: with
+the events the store keeps how far each file was read. A line is the same line if the file,
+unpacked, begins with the same bytes as when the line was read. So a file that has grown gives what
+is new; a rotated file is known by any name, also packed, and keeps its source; a truncated or
+recreated file is another one, and is read whole, even if its first lines are equal. Two files are
+one as long as the whole text read of one is the start of the other. If the front of a file or of
+standard input was cut away, the rest is known by the last 32 lines that were read before, or as
+many of them as are there, of which 8 must be different. A last event that has grown takes the place
+of its first part. Events that were deleted or purged do not come back.
+
+--redo reads files again that are known, from the start, and replaces the events that they gave:
+after a wrong --tz, say. Events that were deleted or purged come back. Events with ids of their own
+are replaced, but not deleted if the file does not have them any more.
+
+The source is the full path of the file, or 'stdin'; --source names another one.
 
 Exit status: 0 all was read, 1 some lines or files could not be read, 2 the import failed.
 """

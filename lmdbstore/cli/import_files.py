@@ -77,6 +77,9 @@ _OPTIONS = (
         show_default=True,
         help="Format of the input; auto: by what its first lines hold.",
     ),
+    click.option(
+        "--redo", is_flag=True, help="Read files again that were imported; replace their events."
+    ),
     click.option("--dry-run", is_flag=True, help="Print what would be stored; store nothing."),
     click.option(
         "--time-format",
@@ -143,6 +146,7 @@ def import_files(  # noqa: PLR0913  the options of the command
     line_format: str,
     timeout: float | None = None,
     dry_run: bool = False,
+    redo: bool = False,
     no_levels: bool = False,
     compression: Compression | None = None,
     **options: Any,
@@ -166,7 +170,7 @@ def import_files(  # noqa: PLR0913  the options of the command
         _print_preview(importer)
     else:
         with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
-            importer = Importer(store, tags=tags, source=source, options=reading)
+            importer = Importer(store, tags=tags, source=source, options=reading, redo=redo)
             failure = _import(importer, readable, line_format)
     _print_report(importer.report)
     if failure is not None:

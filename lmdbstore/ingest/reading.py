@@ -124,9 +124,10 @@ class Reading:
 
     def _add(self, batch: Batch, size: int) -> None:
         last = self._start.checkpoint.last_number
+        read = batch
         if last and batch.numbers and batch.numbers[0] <= last:
             batch = self._without_known(batch, last)
-        self._progress.add(batch.numbers, batch.events)
+        self._progress.add(read.numbers, read.events, new=len(batch.events))
         self._has_events = self._has_events or bool(batch.events)
         progress = self._progress if self._has_events else None  # else some may be held back
         if self._start.redo is not None:

@@ -14,6 +14,7 @@ import importlib
 import lzma
 import select
 import zlib
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ CHUNK = 1 << 18  # bytes read from an input at once
 PIECE = 1 << 20  # bytes unpacked at once
 SLICE = 1 << 13  # packed bytes given at once, so that little is to be done again at damage
 HEAD = 4096  # bytes by which binary data is known
-MARK = 8  # bytes, of the longest mark of packed text, or more
+LONGEST_MARK = 16  # bytes
 TAR_MARK = 257  # where a tar file has "ustar"
 BINARY_SHARE = 0.15  # of control characters; random bytes have 0.23
 
@@ -124,9 +125,9 @@ def chunks(raw: Raw, start: int = 0, patience: float | None = None) -> Iterator[
         UnreadableInput: the rest cannot be read, or the input is not text.
     """
     if start and raw.seekable():
-        head = raw.read(CHUNK)
+        head = raw.read(LONGEST_MARK) or b""
         raw.seek(0)
-        if head and _is_plain(head):
+        if not any(map(head.startswith, _MARKS)):
             raw.seek(start + (len(head) - len(head.removeprefix(codecs.BOM_UTF8))))
             return _read(raw, patience)
     return _without(start, _plain(_read(raw, patience), raw))
@@ -134,17 +135,14 @@ def chunks(raw: Raw, start: int = 0, patience: float | None = None) -> Iterator[
 
 def is_packed(raw: Raw) -> bool:
     """Return whether an input, at its start, is packed text; raises OSError."""
-    head = raw.read(MARK) or b""
+    head = raw.read(LONGEST_MARK) or b""
     return any(head.startswith(mark) for mark, _ in _PACKED)
-
-
-def _is_plain(head: bytes) -> bool:
-    return not any(head.startswith(mark) for mark in _MARKS)
 
 
 def _without(size: int, data: Iterator[bytes]) -> Iterator[bytes]:
     for more in data:
-        yield more[size:]
+        if len(more) > size or not more:  # an empty chunk says something
+            yield more[size:]
         size = max(0, size - len(more))
 
 
@@ -182,7 +180,8 @@ def _plain(data: Iterator[bytes], raw: Raw | None) -> Iterator[bytes]:
             return
     if refusal := _refusal(head):
         raise UnreadableInput(f"it is {refusal}")
-    yield head.removeprefix(codecs.BOM_UTF8)
+    if text := head.removeprefix(codecs.BOM_UTF8):
+        yield text
     yield from data
 
 
@@ -206,9 +205,9 @@ def _refusal(head: bytes) -> str | None:
 
 def _narrow(head: bytes, data: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("replace")
-    yield decoder.decode(head).encode()
-    for more in data:
-        yield decoder.decode(more).encode()
+    for more in chain([head], data):
+        if text := decoder.decode(more):
+            yield text.encode()
     if rest := decoder.decode(b"", final=True):
         yield rest.encode()
 
@@ -250,7 +249,8 @@ class _Unpacking:
             while True:
                 unpacked = unpacker.decompress(given, PIECE)
                 self._given += len(unpacked)
-                yield unpacked
+                if unpacked:
+                    yield unpacked
                 if unpacker.needs_input or unpacker.eof:
                     break
                 given = b""

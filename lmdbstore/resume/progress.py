@@ -29,7 +29,7 @@ class Progress:
         """Continue from the checkpoint `begun`."""
         self._opened = opened
         self._checkpoint = begun
-        self._last: tuple[int, str] | None = None  # the number and content of the last event
+        self._last = (0, "")  # the number and content of the last event
         self._lines = begun.lines
         self._ended = False
 
@@ -47,11 +47,11 @@ class Progress:
         self._lines = block.following.number - 1
         self._marks.pass_block(block, open_record)
 
-    def add(self, numbers: Sequence[int], events: Sequence[Event]) -> None:
-        """Count events that are stored with the next checkpoint."""
+    def add(self, numbers: Sequence[int], events: Sequence[Event], new: int) -> None:
+        """Note events that are stored with the next checkpoint, or were before; so many are new."""
         if events:
             self._last = (numbers[-1], events[-1].content)
-            count = self._checkpoint.events + len(events)
+            count = self._checkpoint.events + new
             self._checkpoint = replace(
                 self._checkpoint, events=count, time=float(events[-1].timestamp)
             )
@@ -61,7 +61,7 @@ class Progress:
 
         The input was read to its end, unless it is not `complete`.
         """
-        at, text = self._marks.mark, self._marks.end()
+        text = self._marks.end()
         self._checkpoint = replace(
             self.checkpoint(),
             end=text.offset,
@@ -69,11 +69,6 @@ class Progress:
             lines=self._lines,
             redo=False,
         )
-        if self._last is not None and self._last[0] >= at.place.number:
-            number, content = self._last
-            self._checkpoint = replace(
-                self._checkpoint, last_number=number, last_digest=content_digest(content)
-            )
         status = self._opened.status
         if status is not None and complete:
             self._checkpoint = replace(
@@ -90,6 +85,8 @@ class Progress:
         if self._ended:
             return self._checkpoint
         place, content, window = self._marks.mark
+        number, last = self._last
+        stored = number >= place.number  # of a record that may still grow
         return replace(
             self._checkpoint,
             offset=place.offset,
@@ -99,7 +96,7 @@ class Progress:
             end=place.offset,
             digest=content.digest().hex(),
             lines=place.number - 1,
-            last_number=0,
-            last_digest="",
+            last_number=number if stored else 0,
+            last_digest=content_digest(last) if stored else "",
             window=window,
         )

@@ -40,12 +40,12 @@ def test_import_adds_lines_that_search_finds_and_a_second_import_adds_none(path:
 def test_import_reads_standard_input(path: Path) -> None:
     first = "standard input: epoch: 2 with their own time\n2 lines: 2 new events"
     again = "standard input: 2 lines known\n2 lines: 0 new events, 2 already there"
-    for args, start in (([], first), (["-"], again)):
+    for args, begins in (([], first), (["-"], again)):
         status, out, err = process(
             "import", "--db", path, *args, stdin=b"1600000000 x\r\n1600000001 y"
         )
         assert (status, err) == (0, "")
-        assert out.startswith(start)
+        assert out.startswith(begins)
     assert run("import", "--db", path, stdin="1600000000 x\n1600000002 z").exit_code == 0
     with LMDBEventStore(path) as store:
         assert [event.content for event in store.search()] == [

@@ -1,0 +1,1 @@
+"""Tests of `lmdbstore.resume`, and of imports that go on."""

@@ -1,0 +1,249 @@
+"""Files that were imported before: grown, renamed, packed, truncated, recreated, trimmed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import MemoryEventStore
+from lmdbstore.ingest.common import Options
+from lmdbstore.inputs.file_reader import FileReader
+from lmdbstore.resume import content as hashing
+from lmdbstore.resume.content import Content
+from tests.tools.imports import contents, imported, written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LINES = [f"2024-03-05 10:00:{n:02} line {n}\n" for n in range(60)]
+
+
+@pytest.fixture
+def store() -> MemoryEventStore:
+    return MemoryEventStore()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return written(tmp_path / "a.log", "".join(LINES[:30]))
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def numbers(store: Any) -> list[int]:
+    return [int(text.split()[3]) for text in contents(store)]
+
+
+def test_a_grown_file_gives_what_is_new(store: MemoryEventStore, log: Path) -> None:
+    imported(store, log)
+    append(log, "".join(LINES[30:]))
+    report = imported(store, log)
+    assert (report.new, report.present, report.lines) == (30, 30, 60)
+    assert report.details() == [f"{log}: iso-space: 31 with their own time, 30 lines known"]
+    assert numbers(store) == list(range(60))
+
+
+def test_an_unchanged_file_is_not_read_again(store: MemoryEventStore, log: Path) -> None:
+    imported(store, log)
+    report = imported(store, log)
+    assert (report.new, report.present, report.lines) == (0, 30, 30)
+    assert report.details() == [f"{log}: 30 lines known"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+def test_a_rotated_file_is_known_and_the_new_one_begins(
+    store: MemoryEventStore, log: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    imported(store, log)
+    append(log, "".join(LINES[30:40]))
+    log.with_suffix(".1").write_bytes(pack(log.read_bytes()))
+    log.unlink()
+    written(log, LINES[0] + "".join(LINES[40:]))
+    report = imported(store, log, log.with_suffix(".1"))
+    assert numbers(store) == [0, 0, *range(1, 60)]
+    assert "another file than the one imported before" in report.details()[0]
+    assert "30 lines known" in report.details()[1]
+    assert {event.source for event in store.search()} == {os.path.realpath(log)}
+
+
+def test_a_file_that_was_truncated_and_grew_again_is_noticed(
+    store: MemoryEventStore, log: Path
+) -> None:
+    imported(store, log)
+    shutil.copy(log, log.with_suffix(".1"))
+    with log.open("r+") as file:
+        file.truncate(0)
+        file.write("".join(LINES[30:]) * 2)
+    report = imported(store, log, log.with_suffix(".1"))
+    assert numbers(store) == sorted([*range(30), *range(30, 60), *range(30, 60)])
+    assert "another file than the one imported before" in report.details()[0]
+
+
+def test_a_recreated_file_with_the_same_first_line_is_another(
+    store: MemoryEventStore, log: Path
+) -> None:
+    imported(store, log)
+    written(log, "".join([LINES[0], *LINES[30:]]))
+    assert imported(store, log).new == 31
+
+
+def test_a_file_without_its_front_goes_on(store: MemoryEventStore, log: Path) -> None:
+    imported(store, log)
+    written(log, "".join(LINES[12:40]))
+    report = imported(store, log)
+    assert "its front was trimmed away" in report.details()[0]
+    assert numbers(store) == list(range(40))
+    written(log, "".join(LINES[12:50]))
+    assert imported(store, log).new == 10
+    assert numbers(store) == list(range(50))
+
+
+def test_too_few_known_lines_are_no_proof(store: MemoryEventStore, log: Path) -> None:
+    """The lines may be others that look like them: so they are stored twice, but not lost."""
+    written(log, "2024-03-05 10:00:00 same\n" * 100)
+    imported(store, log)
+    written(log, "2024-03-05 10:00:01 other\n" + "2024-03-05 10:00:00 same\n" * 50)
+    assert imported(store, log).new == 51
+
+
+def test_a_record_that_grew_takes_the_place_of_its_first_part(
+    store: MemoryEventStore, log: Path
+) -> None:
+    written(log, LINES[0] + "Traceback:\n")
+    imported(store, log)
+    (first,) = store.search()
+    append(log, "  line\n  li")
+    assert imported(store, log).replaced == 1
+    append(log, "ne 2\n" + LINES[1])
+    report = imported(store, log)
+    assert (report.new, report.replaced) == (1, 1)
+    (whole, _) = store.search()
+    assert whole == first._replace(content=f"{LINES[0]}Traceback:\n  line\n  line 2")
+
+
+def test_a_line_that_was_not_complete_is_completed(store: MemoryEventStore, log: Path) -> None:
+    for text in (b"x", b"xy", b"xyz\n", b"xyz\n{", b'xyz\n{"a":', b'xyz\n{"a":1}'):
+        written(log, text)
+        imported(store, log)
+        assert contents(store) == text.decode().splitlines()
+
+
+def test_what_was_deleted_does_not_come_back(store: MemoryEventStore, log: Path) -> None:
+    imported(store, log)
+    for event in list(store.search()):
+        store.delete(event.id)
+    assert imported(store, log).new == 0
+    append(log, LINES[30])
+    imported(store, log)
+    packed = written(log.with_suffix(".gz"), gzip.compress(log.read_bytes()))
+    imported(store, packed)
+    assert numbers(store) == [30]
+
+
+def test_files_with_one_source_and_first_line_are_different(
+    store: MemoryEventStore, log: Path, tmp_path: Path
+) -> None:
+    other = written(tmp_path / "b.log", "".join([LINES[0], *LINES[30:]]))
+    for new in (61, 0):
+        assert imported(store, log, other, log, source="app").new == new
+    assert {event.source for event in store.search()} == {"app"}
+
+
+def test_a_file_that_is_given_twice_is_read_once(
+    store: MemoryEventStore, log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(log)
+    copy = tmp_path / "copy"
+    shutil.copy(log, copy)
+    assert imported(store, log, tmp_path / "link", copy).new == 30
+
+
+def test_a_year_is_counted_over_what_is_known(store: MemoryEventStore, log: Path) -> None:
+    written(log, "Dec 30 10:00:00 h a\nJan  1 10:00:00 h b\nJun  1 10:00:00 h c\n")
+    imported(store, log, options=Options(year=2020))
+    append(log, "Jan  2 10:00:00 h d\n")
+    imported(store, log, options=Options(year=2020))
+    years = [1970 + int(event.timestamp // 31556952) for event in store.search()]
+    assert years == [2020, 2021, 2021, 2022]
+
+
+def test_a_log_without_years_goes_on(store: MemoryEventStore, log: Path) -> None:
+    """The file's time is that of 6 March 2024."""
+    written(log, "Dec 30 10:00:00 h a\n  more\n")
+    imported(store, log)
+    append(log, "  and more\nMar  5 10:00:00 h b\n")
+    os.utime(log, (1709683200, 1709683200))
+    imported(store, log)
+    assert [event.timestamp for event in store.search()] == [1703930400.0, 1709632800.0]
+    assert contents(store)[0] == "Dec 30 10:00:00 h a\n  more\n  and more"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"time":"2024-03-05T10:00:00Z","msg":"a"}', '{"msg":"b"}'],
+        ["time,level,text", "2024-03-05T10:00:00Z,error,a", '2024-03-05T10:00:01Z,info,"b'],
+        ["#Fields: date time x", "2024-03-05 10:00:00 a", "2024-03-05 10:00:01 b"],
+    ],
+)
+def test_structured_files_go_on(store: MemoryEventStore, log: Path, lines: list[str]) -> None:
+    """Line by line, or all at once, the events are the same."""
+    whole = MemoryEventStore()
+    imported(whole, written(log, "\n".join([*lines, lines[-1]])))
+    log.unlink()
+    for n in range(2, len(lines) + 2):
+        imported(store, written(log, "\n".join([*lines, lines[-1]][:n])))
+    assert [event[2:] for event in store.search()] == [event[2:] for event in whole.search()]
+
+
+def test_a_grown_file_is_read_from_the_last_block_on(
+    store: MemoryEventStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(log, "".join(f"2024-03-05 10:00:00 {'x' * 10_000}\n" for _ in range(1_000)))
+    imported(store, log)
+    append(log, LINES[0])
+    read: list[int] = []
+    readinto = FileReader.readinto
+
+    def counted(self: FileReader, buffer: bytearray) -> int:
+        read.append(readinto(self, buffer))
+        return read[-1]
+
+    monkeypatch.setattr(FileReader, "readinto", counted)
+    imported(store, log)
+    assert sum(read) < 2 * hashing.BLOCK
+    assert len(store) == 1_001
+
+
+def test_a_hash_is_that_of_the_whole_text_however_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hashing, "BLOCK", 10)
+    text = bytes(range(35))
+    whole = Content()
+    whole.update(text)
+    assert (whole.base, whole.offset) == (30, 35)
+    for size in (1, 3, 10, 30):
+        parts = Content()
+        for at in range(0, len(text), size):
+            parts.update(text[at : at + size])
+        assert parts.digest() == whole.digest()
+        later = Content(parts.chain, parts.base)
+        later.update(text[parts.base :])
+        assert later.digest() == whole.digest()
+    for changed in range(len(text)):
+        other = Content()
+        other.update(text[:changed] + b"x" + text[changed + 1 :])
+        assert other.digest() != whole.digest()
+    exact = Content()
+    exact.update(text[:30])
+    assert exact.base == 20
