@@ -189,7 +189,8 @@ class MemoryEventStore(_MemoryView, EventStore):
             else:
                 numbers["replaced"] += 1
             entries[event.id] = _Entry(Position(event.timestamp, local_id), event)
-        self._next_local_id += len(new)
+        if numbers["ignored"] < len(new) or noted:  # else nothing is written
+            self._next_local_id += len(new)
         in_order = tuple(sorted(entries.values(), key=attrgetter("position")))
         checkpoints = dict([*self._state.checkpoints.items(), *([noted] if noted else [])])
         self._state = _State(in_order, checkpoints)
