@@ -56,13 +56,13 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
     Visible: a write is visible to every thread and process when its call returns, or earlier. With
     `consistency="strict"` a read that begins while a write is under way waits for its end, if that
     may change the answer: not a `get` of an event that stays, nor a search or a `count` of times,
-    flags or a source of which nothing is being saved; a delete may change any search. With
-    `"snapshot"` it never waits and sees the last committed state, which includes every write that
-    has returned. If a writing process dies, the first strict reader that may write, and that would
-    wait for it, settles the unfinished write. A reader with `readonly=True` continues at once with
-    the state before that write, which was never acknowledged; the write may appear when another
-    process settles it. A read inside a write of the same thread (by a signal handler) sees the
-    state before the write.
+    flags or a source of which nothing is being saved; a delete, or a replacement, may change any
+    search. With `"snapshot"` it never waits and sees the last committed state, which includes every
+    write that has returned. If a writing process dies, the first strict reader that may write, and
+    that would wait for it, settles the unfinished write. A reader with `readonly=True` continues at
+    once with the state before that write, which was never acknowledged; the write may appear when
+    another process settles it. A read inside a write of the same thread (by a signal handler) sees
+    the state before the write.
 
     Waits: a call may have to wait for other threads and processes, for a stopped one without end.
     `timeout`, in seconds, bounds this: that of the call, or else that of the store; None is no
@@ -207,8 +207,7 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         deleted, also if both are equal, and the new one saved at its own place in the order of
         saving; no reader sees both or none, except a search that began before. The result tells how
         many were saved with new ids, how many were ignored, and how many replaced another; these
-        add up to the number given. Strict searches wait for a write that may replace, as for a
-        delete.
+        add up to the number given.
 
         `checkpoint` is a name and a text, which takes the place of the former text of that name. It
         is saved in the same transaction, with an empty batch too: visible and flushed as the events

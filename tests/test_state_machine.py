@@ -212,13 +212,26 @@ class Machine(RuleBasedStateMachine):
     def save_with_a_checkpoint(self, side: str, events: list[Event], name: str, text: str) -> None:
         self.write(side, "save_noted", (events, (name, text)))
 
+    @rule(side=SIDES, events=st.lists(EVENTS, max_size=8))
+    def save_missing(self, side: str, events: list[Event]) -> None:
+        self.write(side, "save_passing", (events, "ignore"))
+
+    @rule(side=SIDES, events=BATCHES)  # of an id twice the local ids, which tokens have, may differ
+    def save_over(self, side: str, events: list[Event]) -> None:
+        self.write(side, "save_passing", (events, "replace"))
+        self.note_deleted({event.id for event in events})
+
     @rule(side=SIDES, event_id=st.sampled_from(IDS))
     def delete(self, side: str, event_id: str) -> None:
         if self.write(side, "delete", event_id) is None:
-            for player in self.players:
-                for view, unread in player.unread.values():
-                    if view is None:
-                        unread.deleted.add(event_id)
+            self.note_deleted({event_id})
+
+    def note_deleted(self, ids: set[str]) -> None:
+        """Note that what was saved with these ids may be missing in searches under way."""
+        for player in self.players:
+            for view, unread in player.unread.values():
+                if view is None:
+                    unread.deleted |= ids
 
     @rule(side=SIDES, pick=PICK)
     def delete_one_that_is_there(self, side: str, pick: int) -> None:
@@ -242,6 +255,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK, name=NAMES)
     def checkpoint(self, pick: int, name: str) -> None:
         self.ask("checkpoint", self.a_view(pick), name)
+        self.ask("checkpoints", self.a_view(pick), name[: pick % 5])
 
     @rule(pick=PICK, conditions=CONDITIONS)
     def search(self, pick: int, conditions: dict[str, Any]) -> None:

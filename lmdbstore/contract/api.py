@@ -267,11 +267,11 @@ class EventStore(EventView, Closable):
         InvalidQuery: it is none of the three; nothing was read or written.
 
         `checkpoint` is a name and a text, which takes the place of the former text of that name.
-        It is saved with the events: visible and durable as they are, and not if none is saved; an
-        empty batch saves it alone. A program that notes there how far it has read its input reads
-        `checkpoint(name)` when it starts again, and neither loses nor repeats an event.
-        Several are given as a dict of names and texts. InvalidQuery: it is not such a pair, or a
-        dict of them; nothing was read or written.
+        It is saved with the events: visible and durable as they are, and not if they are refused;
+        an empty batch saves it alone. A program that notes there how far it has read its input
+        reads `checkpoint(name)` when it starts again, and neither loses nor repeats an event.
+        A dict of names and texts gives several. InvalidQuery: it is not such a pair, or dict;
+        nothing was read or written.
         """
 
     @abstractmethod

@@ -189,7 +189,8 @@ class MemoryEventStore(_MemoryView, EventStore):
             else:
                 numbers["replaced"] += 1
             entries[event.id] = _Entry(Position(event.timestamp, local_id), event)
-        self._next_local_id += len(new)
+        if numbers["ignored"] < len(new) or noted:  # else nothing is written
+            self._next_local_id += len(new)
         in_order = tuple(sorted(entries.values(), key=attrgetter("position")))
         checkpoints = self._state.checkpoints | noted
         self._state = _State(in_order, checkpoints)

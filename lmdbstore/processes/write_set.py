@@ -29,9 +29,9 @@ then it begins its transaction T, and answers from the state of T.
 2. So the state of T is the one before W, or S(w), or the state after a later write. By A, the first
    two give the same answer, which is the answer after the end of W: waiting would not change it. A
    later state is one that is also seen after waiting, if the next write is quick: it was committed
-   while the read ran. This is the same for a `get` that has found its event: if W adds only, the
-   event is in the state before W and in S(w), or W has added it and is committed, because T sees
-   it; LMDB shows a transaction to readers only when it is complete and flushed.
+   while the read ran. This is the same for a `get` that has found its event: if W does not remove
+   it, the event is in the state before W and in S(w), or W has added it and is committed, because
+   T sees it; LMDB shows a transaction to readers only when it is complete and flushed.
 3. No write that was in progress when the read began is missed. Each write publishes before the byte
    shows it, over the write set of the one before. So if the read finds A, every write after W began
    later than the read, and the read need not see it.

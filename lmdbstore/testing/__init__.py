@@ -22,12 +22,23 @@ from __future__ import annotations
 
 import pytest
 
-_TOPICS = ("checkpoints", "closing", "events", "helpers", "paging", "queries", "saving", "sharing")
+_TOPICS = (
+    "checkpoints",
+    "closing",
+    "duplicates",
+    "events",
+    "helpers",
+    "paging",
+    "queries",
+    "saving",
+    "sharing",
+)
 # Failing asserts in these modules then show the compared values, as in a test file.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
 from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
+from .duplicates import DuplicateContract  # noqa: E402
 from .events import EventContract  # noqa: E402
 from .paging import PagingContract  # noqa: E402
 from .queries import QueryContract  # noqa: E402
@@ -39,6 +50,7 @@ __all__ = ["EventStoreContract"]
 
 class EventStoreContract(
     SavingContract,
+    DuplicateContract,
     CheckpointContract,
     EventContract,
     QueryContract,

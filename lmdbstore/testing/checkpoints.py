@@ -131,6 +131,50 @@ class CheckpointContract:
             assert view.checkpoint("new") is None
         assert store.checkpoint("log") == "after"
 
+    @pytest.mark.parametrize(
+        "begin",
+        ["", "l", "log", "logs", "ü", "a" * 478, "a" * 479, "a" * 480, "a" * 510 + "ü"],
+    )
+    def test_checkpoints_are_those_whose_names_begin_so(
+        self, store: EventStore, begin: str
+    ) -> None:
+        """All of them, in the order of their names, however long these are."""
+        long = ["a" * number for number in (470, 478, 479, 480, 500, 510, 511, 600)]
+        others = ["log", "log/2", "log/10", "logs", "lo", "m", "\0", "ü", "üb", "\U0010ffff"]
+        ends = ["b", "z", "ü", "\0"]
+        names = sorted([*others, *long, *(name + end for name in long for end in ends)])
+        texts = {name: f"text of {len(name)} {name[-3:]}" for name in names}
+        for item in reversed(texts.items()):
+            store.save_many([], checkpoint=item)
+        expected = [item for item in texts.items() if item[0].startswith(begin)]
+        assert expected
+        assert list(store.checkpoints(begin).items()) == expected
+        with store.snapshot() as view:
+            store.save_many([], checkpoint=(begin + "new", "1"))
+            assert list(view.checkpoints(begin).items()) == expected
+        assert store.checkpoints(begin) == {**dict(expected), begin + "new": "1"}
+
+    def test_checkpoints_without_a_prefix_are_all(self, store: EventStore) -> None:
+        assert store.checkpoints() == {}
+        store.save_many([], checkpoint=("log", "1"))
+        store.save_many([Event("1")], checkpoint=("a", "2"))
+        assert list(store.checkpoints().items()) == [("a", "2"), ("log", "1")]
+        found = store.checkpoints()
+        found["mine"] = "3"
+        assert store.checkpoints("mine") == {}
+
+    @pytest.mark.parametrize("absent", [LONE, "log2", "x" * 600])
+    def test_a_prefix_that_no_checkpoint_has_finds_none(
+        self, store: EventStore, absent: str
+    ) -> None:
+        store.save_many([], checkpoint=("log", "1"))
+        assert store.checkpoints(absent) == {}
+
+    @pytest.mark.parametrize("wrong", [None, 7, b"log", ("log", "1")])
+    def test_a_prefix_that_is_not_a_string_is_refused(self, store: EventStore, wrong: Any) -> None:
+        with pytest.raises(InvalidQuery, match=r"prefix: .*; "):
+            store.checkpoints(wrong)
+
     def test_a_checkpoint_and_its_events_are_seen_together(self, store: EventStore) -> None:
         """A reader that finds a checkpoint finds the events before it."""
         rounds, each = 20, 5
@@ -157,13 +201,17 @@ class CheckpointContract:
     def test_reading_a_checkpoint_takes_a_time_limit(self, store: EventStore, timeout: Any) -> None:
         store.save_many([], checkpoint=("log", "1"), timeout=timeout)
         assert store.checkpoint("log", timeout=timeout) == "1"
-        with pytest.raises(InvalidQuery, match="timeout"):
-            store.checkpoint("log", timeout=-1)
+        assert store.checkpoints("l", timeout=timeout) == {"log": "1"}
+        for read in (store.checkpoint, store.checkpoints):
+            with pytest.raises(InvalidQuery, match="timeout"):
+                read("log", timeout=-1)
 
     def test_a_closed_store_has_no_checkpoints(self, store: EventStore) -> None:
         store.save_many([], checkpoint=("log", "1"))
         store.close()
         with pytest.raises(StoreClosed):
             store.checkpoint("log")
+        with pytest.raises(StoreClosed):
+            store.checkpoints()
         with pytest.raises(StoreClosed):
             store.save_many([], checkpoint=("log", "2"))

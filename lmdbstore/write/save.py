@@ -140,16 +140,18 @@ class _Claims:
         place = self._places[key_at(entry, 0)]
         event_id = self._ids[place]
         try:
-            if event_id not in map(self._id_at, others):
+            if not self._is_there(event_id, others):
                 return True
             self.taken[place] = _duplicate(event_id)
         except StoreDamaged as error:  # its frames refer to LMDB's transaction
             self.taken[place] = StoreDamaged(*error.args)
         return False
 
-    def _id_at(self, key: bytes) -> str:
-        place = self._places.get(key)
-        return self._txn.event_at(key).id if place is None else self._ids[place]
+    def _is_there(self, event_id: str, others: list[bytes]) -> bool:
+        places = [self._places[key] for key in others if key in self._places]
+        if event_id in [self._ids[place] for place in places]:
+            return True
+        return len(places) < len(others) and self._txn.located(event_id) is not None
 
 
 class Save(Change):
@@ -296,8 +298,7 @@ class SaveMissing(SaveMany):
         for error in taken.values():
             if not isinstance(error, DuplicateEvent):
                 raise error
-        if len(taken) < len(keys):  # the local ids of ignored events are skipped
-            txn.next_local_id += len(keys)
+        txn.next_local_id += len(keys)  # those of ignored events are skipped
         return len(taken)
 
 

@@ -19,7 +19,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id
 from lmdbstore.disk.map_size import DEFAULT_MAP_SIZE
 from lmdbstore.errors import StoreDamaged, shown
-from lmdbstore.read.one import event_at, key_of
+from lmdbstore.read.one import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from lmdb import Cursor
     from lmdb import _Database as Database
 
-    from lmdbstore.contract.event import Event
     from lmdbstore.disk.databases import Databases
 
 __all__ = ["WORTH_APPENDING", "Due", "WriteTransaction"]
@@ -112,13 +111,6 @@ class WriteTransaction:
     def located(self, event_id: str) -> bytes | None:
         """Return the timeline key of an event, if there is one with this id."""
         return key_of(self._txn, self.databases, event_id)
-
-    def event_at(self, key: bytes) -> Event:
-        """Return the event at a timeline key to which an id leads; raises StoreDamaged."""
-        event = event_at(self._txn, self.databases, key)
-        if event is None:
-            raise StoreDamaged(f"an id leads to {fmt.decode_key(key)}, where no event is")
-        return event
 
     def put(self, database: Database, key: bytes, value: bytes, *, append: bool = False) -> None:
         """Put a key, or a posting, that must be new."""

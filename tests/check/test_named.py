@@ -110,7 +110,10 @@ def test_a_damaged_checkpoint_is_never_shown(path: Path, bit: int) -> None:
     with LMDBEventStore(path) as store:
         with pytest.raises(StoreDamaged, match="'log'"):
             store.checkpoint("log")
+        with pytest.raises(StoreDamaged, match="is not what was written"):
+            store.checkpoints("lo")
         assert store.checkpoint("big") == CHECKPOINTS["big"]
+        assert store.checkpoints("b") == {"big": CHECKPOINTS["big"]}
         assert len(store) == len(EVENTS)
         store.save_many([], checkpoint=("log", "line 7"))
         assert store.checkpoint("log") == "line 7"
@@ -124,6 +127,8 @@ def test_a_checkpoint_at_the_key_of_another_is_found_and_keeps_its_name(path: Pa
     plant(path, fmt.CHECKPOINTS, change)
     with LMDBEventStore(path) as store, pytest.raises(StoreDamaged, match="'other'"):
         store.checkpoint("other")
+    with LMDBEventStore(path) as store, pytest.raises(StoreDamaged, match="is not what was"):
+        store.checkpoints("o")
     (finding,) = verify(path)
     assert finding[:2] == (FindingKind.CHECKPOINT_DAMAGED, "checkpoints")
     assert "'log' is at 6f74686572" in finding.detail

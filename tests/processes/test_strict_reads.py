@@ -101,7 +101,7 @@ def test_only_reads_that_a_write_of_another_thread_may_change_wait_for_it(
 
 @pytest.mark.parametrize("readonly", [False, True])
 @pytest.mark.parametrize("how", ["before", "fail"])
-@pytest.mark.parametrize("kind", ["save", "save_many, large", "delete", "purge"])
+@pytest.mark.parametrize("kind", ["save", "save_many, large", "replace", "delete", "purge"])
 def test_only_reads_that_a_write_of_another_process_may_change_wait_for_it(
     path: Path, kind: str, how: str, *, readonly: bool
 ) -> None:

@@ -34,13 +34,16 @@ from lmdbstore.processes.write_set import (
 )
 from lmdbstore.write.change import EmptyCommit
 from lmdbstore.write.delete import Delete
-from lmdbstore.write.save import Save, SaveMany
+from lmdbstore.write.save import SAVES, Save, SaveMany
 from tests.tools.properties import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lmdbstore.contract.types import OnDuplicate
     from lmdbstore.write.change import Change
+
+    Write = Event | tuple[OnDuplicate, list[Event]] | str
 
 SEED = 7  # of id keys
 IDS = [*"abcdefgh", "x" * 600 + "1", "x" * 600 + "2", "ä"]
@@ -55,8 +58,11 @@ EVENTS = st.builds(
     tags=st.lists(st.sampled_from(FLAGS), max_size=2),
     content=st.sampled_from(["", "word"]),
 )
-BATCHES = st.lists(EVENTS, max_size=3, unique_by=lambda event: event.id)
-WRITES = st.one_of(EVENTS, EVENTS, BATCHES, st.sampled_from(IDS))  # saves, batches, and deletes
+UNIQUE = st.lists(EVENTS, max_size=3, unique_by=lambda event: event.id)
+PASSING = st.sampled_from(["ignore", "replace"])
+BATCHES = st.tuples(st.just("raise"), UNIQUE) | st.tuples(PASSING, st.lists(EVENTS, max_size=3))
+# Saves, batches, and deletes.
+WRITES = st.one_of(EVENTS, EVENTS, BATCHES, st.sampled_from(IDS))
 BOUNDS = st.sampled_from([None, -math.inf, math.inf, *TIMES])
 QUERIES = st.fixed_dictionaries(
     {},
@@ -73,20 +79,24 @@ QUERIES = st.fixed_dictionaries(
 )
 
 
-def change(write: Event | list[Event] | str) -> Change:
+def change(write: Write) -> Change:
     if isinstance(write, str):
         return Delete(write)
-    return Save(write) if isinstance(write, Event) else SaveMany(write, SEED)
+    if isinstance(write, Event):
+        return Save(write)
+    mode, events = write
+    return SAVES[mode](events, SEED)
 
 
-def carry_out(store: MemoryEventStore, write: Event | list[Event] | str) -> None:
+def carry_out(store: MemoryEventStore, write: Write) -> None:
     with suppress(DuplicateEvent, EventNotFound):
         if isinstance(write, str):
             store.delete(write)
         elif isinstance(write, Event):
             store.save(write)
         else:
-            store.save_many(write)
+            mode, events = write
+            store.save_many(events, on_duplicate=mode)
 
 
 def query(conditions: dict[str, Any]) -> Query:
@@ -103,7 +113,7 @@ def query(conditions: dict[str, Any]) -> Query:
 )
 @examples(300)
 def test_a_write_changes_no_answer_that_it_may_not_change(
-    events: list[Event], writes: list[Event | list[Event] | str], queries: list[dict[str, Any]]
+    events: list[Event], writes: list[Write], queries: list[dict[str, Any]]
 ) -> None:
     may = WriteSet(*united([change(write).writes for write in writes]))
     with MemoryEventStore() as store:
@@ -152,6 +162,11 @@ def test_unrelated_reads_are_excluded() -> None:
     ]
     for conditions in concerned:
         assert saved.may_change(query(conditions)), conditions
+    replaced = WriteSet(*SAVES["replace"]([Event("old", "roof", 5.0)], SEED).writes)
+    assert replaced.may_remove("old")
+    assert not replaced.may_remove("new")
+    assert not replaced.may_add("new")
+    assert replaced.may_change(query({"ts_end": 4.9, "flags": ["c"], "source": "door"}))
     removed = WriteSet(*Delete("old").writes)
     assert removed.may_remove("old")
     assert not removed.may_remove("new")

@@ -81,6 +81,9 @@ class Actor:
         number: int = self.store.save_many(iter(noted[0]), checkpoint=noted[1])
         return number
 
+    def save_passing(self, passing: tuple[list[Event], str]) -> str:
+        return repr(self.store.save_many(iter(passing[0]), on_duplicate=passing[1]))
+
     def delete(self, event_id: str) -> None:
         self.store.delete(event_id)
 
@@ -99,6 +102,9 @@ class Actor:
 
     def checkpoint(self, view: int | None, name: str) -> str | None:
         return self.views[view].checkpoint(name)
+
+    def checkpoints(self, view: int | None, prefix: str) -> list[tuple[str, str]]:
+        return list(self.views[view].checkpoints(prefix).items())
 
     def length(self, view: int | None) -> int:
         return len(self.views[view])

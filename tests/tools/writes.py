@@ -42,6 +42,10 @@ WRITES: dict[str, Callable[[LMDBEventStore], object]] = {
         NEW._replace(id=f"new {n}" if n else "new", timestamp=100.0 + n % 2) for n in range(MANY)
     ),
     "save_many, checkpoint": lambda store: store.save_many([NEW], checkpoint=("log", "after")),
+    "ignore": lambda store: store.save_many([OLD[1], NEW], on_duplicate="ignore"),
+    "replace": lambda store: store.save_many(
+        [NEW._replace(id="old 2"), NEW], on_duplicate="replace"
+    ),
     "checkpoint": lambda store: store.save_many([], checkpoint=("log", "after")),
     "delete": lambda store: store.delete("old 2"),
     "refused save": _refused,
@@ -71,6 +75,7 @@ OF_ALL: Read = {
     "search": _ids,
     "newest": lambda store: _ids(store, order="desc", limit=3),
     "checkpoint": lambda store: store.checkpoint("log"),
+    "checkpoints": lambda store: store.checkpoints("l"),
 }
 OF_ONE: Read = {
     "get old": lambda store: store.get("old 3"),
@@ -110,6 +115,10 @@ WAITS: dict[str, set[str]] = {
     "save_many": _OF_NEW,
     "save_many, large": {*_OF_NEW, "get absent", "get empty"},  # its ids are too many
     "save_many, checkpoint": _OF_NEW,
+    # Searches wait that the ignored event would match, if it were saved.
+    "ignore": {*_OF_NEW, *OF_SOME} - {"future"},
+    # Of what is replaced only the ids are known.
+    "replace": {*_OF_NEW, *OF_SOME, "get deleted"},
     "checkpoint": {*READS},
     "delete": {*OF_ALL, *OF_SOME, *OF_THE_NEW, "get deleted"},  # only the id is known
     # The event is there, and stays: only searches that it would match, if it were saved, wait.
