@@ -34,6 +34,7 @@ FLOORS = [
     "care",
     "store",
     "ingest",
+    "watch",
     "testing",
     "__init__",
     "cli",
@@ -41,7 +42,7 @@ FLOORS = [
 ]
 
 # Folders built on the contract: they work on any store, and import nothing of the LMDB store.
-ON_THE_CONTRACT = ["ingest", "testing"]
+ON_THE_CONTRACT = ["ingest", "watch", "testing"]
 CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
 
 MOST_FILES = 11  # in a folder, without its __init__
@@ -94,6 +95,7 @@ LIBRARIES = {
         "processes.waits",
     },
     "xxhash": {"records.ids", "records.layout"},
+    "inotify_simple": {"watch.changes"},
     "mmap": {"disk.map_size", "processes.barrier"},
 }
 
