@@ -36,6 +36,7 @@ FLOORS = [
     "inputs",
     "resume",
     "ingest",
+    "watch",
     "testing",
     "__init__",
     "cli",
@@ -43,7 +44,7 @@ FLOORS = [
 ]
 
 # Folders built on the contract: they work on any store, and import nothing of the LMDB store.
-ON_THE_CONTRACT = ["inputs", "resume", "ingest", "testing"]
+ON_THE_CONTRACT = ["inputs", "resume", "ingest", "watch", "testing"]
 CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
 
 MOST_FILES = 11  # in a folder, without its __init__
@@ -95,7 +96,12 @@ LIBRARIES = {
         "processes.snapshot_notes",
         "processes.waits",
     },
+<<<<<<< HEAD
     "xxhash": {"records.ids", "records.layout", "resume.tracked"},
+=======
+    "xxhash": {"records.ids", "records.layout"},
+    "inotify_simple": {"watch.changes"},
+>>>>>>> 902ad7783aaccfb78b3771d44bbf509ac5197e07
     "mmap": {"disk.map_size", "processes.barrier"},
 }
 

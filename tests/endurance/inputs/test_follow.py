@@ -1,0 +1,102 @@
+"""A follower is killed while a writer rotates logs by every method: each record is there once."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import LMDBEventStore
+from tests.endurance.tools.following import Follower, compared, rotated
+from tests.endurance.tools.rotating import HEADER, METHODS, Record
+from tests.tools.children import output_of
+from tests.tools.commands import run
+from tests.tools.rounds import Rounds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GLOB = "*.log*"
+
+
+def follow_and_compare(
+    path: Path, tmp_path: Path, rounds: Rounds, follow: list[object], once: list[object]
+) -> None:
+    """Do each round in a folder of its own.
+
+    `follow` is the command that follows, and `once` the one that imports once; both without the
+    folder.
+    """
+    with LMDBEventStore(path, durability="none") as store:
+        for number in rounds:
+            place = tmp_path / str(number)
+            folder = place / "logs"
+            folder.mkdir(parents=True)
+            seed = str(rounds.random.randrange(1 << 32))
+            follower = Follower([*follow, folder], place / "errors", rounds.random)
+            try:
+                records = rotated(folder, place / "ledger", seed, store, follower)
+                follower.stop()
+            finally:
+                follower.kill()
+            for _ in range(2):  # the first may take last records, which no other one follows
+                before = len(store)
+                output_of(list(map(str, [*once, folder])))
+            assert len(store) == before, "an import of what is there changes nothing"
+            assert compared([event.content for event in store.search()], records) == []
+            rounds.add("records written and compared", len(records))
+            rounds.add("rotations", len(METHODS))
+            rounds.add("kills", follower.kills)
+            store.purge(max_events=0)
+            shutil.rmtree(place)
+
+
+@pytest.mark.endurance("a follower is killed while logs are rotated by every method", rounds=1)
+def test_a_follower_that_is_killed_loses_and_doubles_nothing(
+    path: Path, tmp_path: Path, rounds: Rounds
+) -> None:
+    if "--follow" not in run("import", "--help").stdout:
+        pytest.skip("import has no --follow")
+    command = [sys.executable, "-m", "lmdbstore", "import", "--db", path, "--glob", GLOB]
+    follow_and_compare(path, tmp_path, rounds, [*command, "--follow"], command)
+
+
+def test_what_kills_followers_is_right_itself(path: Path, tmp_path: Path) -> None:
+    """The least follower passes, which reads everything again and again."""
+    command = [sys.executable, "-m", "tests.endurance.tools.least_follower", path, GLOB]
+    follow_and_compare(path, tmp_path, Rounds(1, 0.0, 1), [*command, "follow"], [*command, "once"])
+
+
+LINES = [Record(0, 0, HEADER), Record(1, 0, "one"), Record(2, 0, "two\n  more", least=0)]
+LINES += [Record(0, 1, HEADER), Record(3, 1, "three")]
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        [HEADER, "one", "two\n  more", "three"],
+        [HEADER, HEADER, "one", "three"],
+        ["three", HEADER, "one", "two\n  more"],
+    ],
+)
+def test_what_is_right_is_seen_to_be_right(contents: list[str]) -> None:
+    assert compared(contents, LINES) == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "wrong"),
+    [
+        (["one", "three"], "0 headers of 2"),
+        ([HEADER, HEADER, HEADER, "one", "three"], "3 headers of 2"),
+        ([HEADER, "three"], "0 times: "),
+        ([HEADER, "one", "one", "three"], "2 times: "),
+        ([HEADER, "one", "two\n  more", "two\n  more", "three"], "2 times: "),
+        ([HEADER, "one", "two", "three"], "torn or made up: 'two'"),
+        ([HEADER, "two\n  more", "one", "three"], "out of order: "),
+    ],
+)
+def test_what_is_wrong_is_seen(contents: list[str], wrong: str) -> None:
+    (found,) = compared(contents, LINES)
+    assert found.startswith(wrong)
