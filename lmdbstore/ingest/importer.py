@@ -24,7 +24,7 @@ from .records import TextReader, bare
 from .report import InputReport, Report
 from .saving import Preview, Saver
 from .structured import JsonReader, is_json
-from .tables import Header, TableReader, header_of
+from .tables import Header, TableReader, column_names, header_of
 from .unpacking import UnreadableInput
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Importer:
         self._tags = checked(Event("any", source or "", 0.0, tags)).tags
         self._source = source
         self._options = options or Options()
-        self.report = Report()
+        self.report = Report(dry_run=store is None)
         self.preview = Preview(self.report)
         self._sink: Sink = self.preview if store is None else Saver(store, self.report)
         self.progress: Callable[[int, int], None] = lambda _bytes, _lines: None
@@ -130,9 +130,10 @@ class Importer:
             and options.record_start is None
             and (options.time_format is None or options.time_field is not None)
         ):
-            header = header_of(first.lines, options.time_field)
+            header = header_of(first.lines, options)
             if header is not None:
                 return self._table(source, header, setting, of_input)
+            of_input.columns = column_names(first.lines)
         maker = Maker(source, self._tags, setting, options, of_input)
         dater = Dater(setting, options.time_format, _again(opened) if is_file else None)
         of_input.dater = dater
