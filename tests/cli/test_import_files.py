@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,12 @@ pytestmark = pytest.mark.surroundings
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with files, a hidden one, a pipe, and a folder with a file."""
+    """Return a folder with files, a hidden one, a socket, and a folder with a file."""
     folder = tmp_path / "logs"
     (folder / "sub").mkdir(parents=True)
     for name in ("b.log", "a.log", "c.txt", ".hidden.log", "sub/d.log"):
         (folder / name).write_text(f"1600000000 {name}\n")
-    os.mkfifo(folder / "pipe.log")
+    os.mknod(folder / "socket.log", stat.S_IFSOCK | 0o600)
     (folder / "link.log").symlink_to("c.txt")
     return folder
 

@@ -136,6 +136,7 @@ def test_an_option_that_no_line_fulfils_is_reported(
         ('{"content":"x","timestamp":1709632800,"tags":["a"],"source":"s"}\n',
          {"time_field": "timestamp", "message_field": "content", "tags_field": "tags",
           "source_field": "source"}),
+        ('{"a":{"b":["x"]}}\n{"c":1}\n', {"tags_field": "a.b", "source_field": "c"}),
         ('{"content":"x","timestamp":"05.03.2024"}\n', {"time_format": GERMAN}),
         ("time,x\n05.03.2024,1\n", {"time_field": "Time", "time_format": GERMAN}),
         ("x 05.03.2024\n", {"time_format": GERMAN}),
