@@ -205,38 +205,36 @@ class TableReader:
         if not self._row:
             return
         text, self._row = "\n".join(self._row), []
-        row = _Row(self._row_number, text, None, self._maker.tags, text)
+        time, tags, content, source = None, self._maker.tags, text, None
         if text.startswith("#"):
             self._directive(text)
         else:
             cells = _cells(text, self._header.delimiter)
             if cells != self._header.names:
-                row = self._filled(row, cells)
-        self._report.dated([row.time], [text])
-        if row.time is not None and row.time == row.time and self._time is None:
-            self._time = row.time
-        self._held.append(row)
+                time, tags = self._time_of(cells), self._tags_of(cells)
+                if self._header.named:
+                    tags, content, source = self._named(cells, tags, text)
+        self._report.dated([time], [text])
+        if time is not None and time == time and self._time is None:  # noqa: PLR0124  NaN
+            self._time = time
+        self._held.append(_Row(self._row_number, text, time, tags, content, source))
 
-    def _filled(self, row: _Row, cells: list[str]) -> _Row:
-        """Return a row with what its cells give."""
-        header, tags = self._header, row.tags
-        level = header.level
-        if level is not None and level < len(cells) and self._maker.options.levels:
-            tags = self._maker.with_level(level_of_value(cells[level].strip()))
-        row = row._replace(time=self._time_of(cells), tags=tags)
-        if not header.named:
-            return row
-        found = {
-            option: self._cell(cells[place])
-            for option, place in header.named.items()
-            if place < len(cells)
-        }
-        flag = found.get("--tags-field", "").strip()
-        return row._replace(
-            content=found.get("--message-field", row.text),
-            tags=list(dict.fromkeys([*tags, flag])) if flag else tags,
-            source=found.get("--source-field", "").strip() or None,
-        )
+    def _tags_of(self, cells: list[str]) -> list[str]:
+        level = self._header.level
+        if level is None or level >= len(cells) or not self._maker.options.levels:
+            return self._maker.tags
+        return self._maker.with_level(level_of_value(cells[level].strip()))
+
+    def _named(
+        self, cells: list[str], tags: list[str], text: str
+    ) -> tuple[list[str], str, str | None]:
+        """Return the flags, the content and the source that the named columns of a row give."""
+        named = self._header.named.items()
+        found = {option: self._cell(cells[place]) for option, place in named if place < len(cells)}
+        if flag := found.get("--tags-field", "").strip():
+            tags = list(dict.fromkeys([*tags, flag]))
+        source = found.get("--source-field", "").strip() or None
+        return tags, found.get("--message-field", text), source
 
     def _cell(self, cell: str) -> str:
         """Return the text of a cell; in the W3C's format a hyphen is an empty one."""
@@ -262,27 +260,25 @@ class TableReader:
             self._given = None  # it has to fit only once
             self._report.missing.pop("--time-format", None)
         time = self._clock.read(text)
-        if time is not None:
+        if time is not None and self._report.missing:
             self._report.missing.pop("--time-field", None)
         return time
 
     def _events(self) -> Batch:
         rows, self._held = self._held, []
+        if not rows:
+            return Batch([], [])
+        numbers, texts, found, tags, contents, sources = map(list, zip(*rows, strict=True))
         last = self._maker.setting.mtime if self._time is None else self._time
         times = []
-        for row in rows:
-            if row.time is not None and row.time == row.time:
-                last = row.time
+        for time in found:
+            if time is not None and time == time:  # noqa: PLR0124  NaN
+                last = time
             times.append(last)
-        self._time = last if rows else self._time
-        made = self._maker.events(
-            [row.number for row in rows],
-            [row.text for row in rows],
-            times,
-            [row.tags for row in rows],
-            [row.content for row in rows],
-        )
-        for n, row in enumerate(rows):
-            if row.source is not None:
-                made.events[n] = made.events[n]._replace(source=row.source)
+        self._time = last
+        made = self._maker.events(numbers, texts, times, tags, contents)
+        if any(sources):
+            for n, source in enumerate(sources):
+                if source is not None:
+                    made.events[n] = made.events[n]._replace(source=source)
         return made
