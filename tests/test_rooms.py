@@ -96,12 +96,8 @@ LIBRARIES = {
         "processes.snapshot_notes",
         "processes.waits",
     },
-<<<<<<< HEAD
     "xxhash": {"records.ids", "records.layout", "resume.tracked"},
-=======
-    "xxhash": {"records.ids", "records.layout"},
     "inotify_simple": {"watch.changes"},
->>>>>>> 902ad7783aaccfb78b3771d44bbf509ac5197e07
     "mmap": {"disk.map_size", "processes.barrier"},
 }
 

@@ -65,6 +65,8 @@ def verify_store(db: Path, timeout: float | None = None, *, pages: bool) -> int:
         findings = verify(db, pages=pages, progress=progress, timeout=timeout)
     _print_findings(findings)
     result = _verified(findings, compared=events is not None)
+    if findings:
+        result += "; 'lmdbstore repair --db DIR' repairs the store"
     _print(f"{events or 0:,} events verified; {result}; {time.perf_counter() - started:.2f} s")
     return FOUND if findings else SOUND
 

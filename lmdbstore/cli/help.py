@@ -38,9 +38,12 @@ IMPORT_HELP = """Import logs, or JSON lines of events, into a store.
 Example:
   lmdbstore import --dry-run /var/log/syslog
   lmdbstore import --db events /var/log/syslog /var/log/syslog.2.gz --flag syslog
+  lmdbstore import --db events /var/log/nginx --glob '*.log*'
   journalctl -o json --all | lmdbstore import --db events --source journal
 
-Without FILE, or with -, standard input is read. What the input holds decides how it is read, not
+Without FILE, or with -, standard input is read. Of a folder DIR its files are read, in the order of
+their names, but not hidden ones, and not its folders; --glob chooses some of them. What cannot be
+read is reported, and the others are imported. What the input holds decides how it is read, not
 its name: text, JSON lines, CSV with a header, or the W3C's format; plain, or packed by gzip,
 bzip2, xz or zstd; UTF-8, or UTF-16 with a mark. Blank lines are skipped.
 
@@ -55,9 +58,9 @@ not later than the file, and the others are counted back from it; from a pipe, e
 later than now. If day and month cannot be told apart, the file decides, and the report says so.
 
 Levels become flags: level:error, level:warning, and so on. Loggers of JSON lines do, too:
-logger:NAME. Of JSON lines the whole line is the
-content, except that Docker's 'log' and journald's 'MESSAGE' are. Lines that 'search --json' prints
-come back as the same events.
+logger:NAME. Of JSON lines and tables the whole line is the content, except that Docker's 'log' and
+journald's 'MESSAGE' are. --time-field, --message-field, --tags-field and --source-field name fields
+of JSON lines, or columns of tables. Lines that 'search --json' prints come back as the same events.
 
 No line is stored twice, and none is lost, however often an import is stopped and run again: with
 the events the store keeps how far each file was read. A line is the same line if the file,
@@ -75,7 +78,10 @@ are replaced, but not deleted if the file does not have them any more.
 
 The source is the full path of the file, or 'stdin'; --source names another one.
 
-Exit status: 0 all was read, 1 some lines or files could not be read, 2 the import failed.
+Ctrl-C and SIGTERM stop an import: what is saved stays, and the command says how much that is.
+
+Exit status: 0 all was read, 1 some lines or files could not be read, or no line of an input had
+what an option asks for, 2 the import failed, or no file could be read.
 """
 
 SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
@@ -121,8 +127,8 @@ the store take more than SIZE. Events that are kept count too. With --flag, N co
 with these flags. Events saved while the command runs are not deleted.
 
 T is a time as for 'search'; a date is its midnight. SIZE is in bytes, or has one of the units KiB,
-MiB, GiB and TiB. It is compared with the sum of the lines 'bytes:' of 'lmdbstore stats'. The file
-does not shrink: its space is used again.
+MiB, GiB and TiB. It is compared with the line 'bytes' of 'lmdbstore stats'. The file does not
+shrink: its space is used again.
 
 The command can be stopped at any time: the events deleted so far are gone, and running it again
 continues. Other processes may use the store while it runs.
@@ -136,6 +142,16 @@ Example:
 """
 
 STATS_HELP = """Print the numbers of events, flags and bytes of a store.
+
+events, oldest and newest are about all events; flags is the number of different flags, and flag:F
+the number of events with F, for the ten most frequent. checkpoints and cursors are the places that
+programs noted to continue from. bytes is what the events and their indexes take, file_bytes the
+size of the file, with the space that new events will use. snapshot:PID is a process that reads an
+older state, whose space cannot be used again until it ends.
+
+--all adds internal figures: live is the number of events that are not sealed, runs that of groups
+of sealed ones, bytes:NAME the bytes of each database. The file may grow to map_bytes; map_used is
+how far it has grown. readers of max_readers places for readers are taken.
 
 \b
 Example:

@@ -1,16 +1,16 @@
 """The command `import`: its options, the inputs and the store, its progress and its report.
 
-Rules: before the store is opened or created, every file is checked to be there. A folder, or a file
-that may not be read, is reported and does not keep the others out. The summary goes to standard
-output, after one line for each input that says how its lines got their times. The progress bar and
-the lines that could not be read go to standard error. A dry run opens no store.
+Rules: before the store is opened or created, the arguments become files that can be read
+(`named_files`). What cannot be read is reported and does not keep the others out. The summary goes
+to standard output, after one line for each input that says how its lines got their times. The
+progress bar and the lines that could not be read go to standard error. A dry run opens no store.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,11 +24,13 @@ from lmdbstore.times.learning import format_named
 from lmdbstore.times.template import UnknownField
 from lmdbstore.times.zones import UnknownZone, Zones, zone_named
 
+from .named_files import named_files
 from .progress import progress_bar
 from .terminal import complain, discard_output, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from lmdbstore.ingest.report import Report
     from lmdbstore.store import Compression
@@ -37,8 +39,18 @@ if TYPE_CHECKING:
 
 __all__ = ["import_files", "import_options"]
 
+PARTLY, FAILED = 1, 2  # exit status
+
+
+def _given(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    """Refuse an empty text: it is a mistake, such as a variable of the shell that is not set."""
+    if value is not None and "" in ([value] if isinstance(value, str) else value):
+        raise click.BadParameter("it is empty; give a text, or leave the option out")
+    return value
+
 
 def _regex(_: click.Context, __: click.Parameter, text: str | None) -> re.Pattern[str] | None:
+    _given(_, __, text)
     try:
         return None if text is None else re.compile(text)
     except re.error as error:
@@ -66,9 +78,25 @@ def _time_format(_: click.Context, __: click.Parameter, text: str | None) -> Any
 
 _OPTIONS = (
     click.option(
-        "--flag", "tags", multiple=True, metavar="F", help="Flag of every event; repeatable."
+        "--flag",
+        "tags",
+        multiple=True,
+        callback=_given,
+        metavar="F",
+        help="Flag of every event; repeatable.",
     ),
-    click.option("--source", metavar="S", help="Source of the events, instead of the file's path."),
+    click.option(
+        "--source",
+        callback=_given,
+        metavar="S",
+        help="Source of the events, instead of the file's path.",
+    ),
+    click.option(
+        "--glob",
+        callback=_given,
+        metavar="PATTERN",
+        help="Of folders, only files whose names match, such as '*.log'.",
+    ),
     click.option(
         "--format",
         "line_format",
@@ -101,15 +129,29 @@ _OPTIONS = (
         help="Year of the first line, if lines have no year.",
     ),
     click.option(
-        "--time-field", metavar="NAME", help="Field of structured lines, or column, with the time."
+        "--time-field",
+        callback=_given,
+        metavar="NAME",
+        help="Field of JSON lines, or column of a table, with the time.",
     ),
     click.option(
         "--message-field",
+        callback=_given,
         metavar="NAME",
-        help="Field that becomes the content, instead of the whole line.",
+        help="Field or column that becomes the content, instead of the whole line.",
     ),
-    click.option("--tags-field", metavar="NAME", help="Field whose texts become flags."),
-    click.option("--source-field", metavar="NAME", help="Field that becomes the source."),
+    click.option(
+        "--tags-field",
+        callback=_given,
+        metavar="NAME",
+        help="Field or column whose texts become flags.",
+    ),
+    click.option(
+        "--source-field",
+        callback=_given,
+        metavar="NAME",
+        help="Field or column that becomes the source.",
+    ),
     click.option(
         "--record-start",
         callback=_regex,
@@ -143,6 +185,7 @@ def import_files(  # noqa: PLR0913  the options of the command
     *,
     tags: Sequence[str],
     source: str | None,
+    glob: str | None,
     line_format: str,
     timeout: float | None = None,
     dry_run: bool = False,
@@ -151,90 +194,70 @@ def import_files(  # noqa: PLR0913  the options of the command
     compression: Compression | None = None,
     **options: Any,
 ) -> int:
-    """Import the named files, or standard input if there are none, and return the exit status.
+    """Import files and folders, or standard input if none is named; return the exit status.
 
     Without `db`, or with `dry_run`, what would be stored is printed. The other options are those
     of `ingest.common.Options`.
 
     Raises:
+        UsageError: there is a `glob`, and no folder.
         EventStoreException: the store failed; committed events stay.
-        OSError: a file does not exist or cannot be read; nothing was imported, unless the file
-            disappeared during the import.
+        OSError: the output cannot be written.
     """
-    names = names or [STDIN]
-    readable = _readable(names)
+    files, failures = named_files(names or [STDIN], glob, db)
+    for failure in failures:
+        complain(failure + "; it is skipped" * bool(files))
+    if not files:
+        return FAILED
     reading = Options(levels=not no_levels, **options)
     if dry_run or db is None:
         importer = Importer(None, tags=tags, source=source, options=reading)
-        failure = _import(importer, readable, line_format)
+        unopened = _import(importer, files, line_format)
         _print_preview(importer)
     else:
         with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
             importer = Importer(store, tags=tags, source=source, options=reading, redo=redo)
-            failure = _import(importer, readable, line_format)
-    _print_report(importer.report)
-    if failure is not None:
-        raise failure
-    return 1 if importer.report.unreadables or len(readable) < len(names) else 0
+            unopened = _import(importer, files, line_format)
+    for error in unopened:
+        complain(f"{error.filename}: {error.strerror}")
+    if len(unopened) == len(files):
+        return FAILED
+    report = importer.report
+    _print_report(report)
+    return PARTLY if failures or unopened or report.unreadables or report.unmet else 0
 
 
-def _import(importer: Importer, names: Sequence[str], line_format: str) -> OSError | None:
+def _import(importer: Importer, files: Sequence[str], line_format: str) -> list[OSError]:
+    """Import one input after the other; return the errors of inputs that could not be opened."""
+    report = importer.report
     try:
-        with progress_bar(names) as bar:
+        with progress_bar(files) as bar:
             importer.progress = bar.update
-            failure = _read_all(importer, names, line_format, bar)
+            unopened = _read_all(importer, files, line_format, bar)
             importer.finish()
     except (KeyboardInterrupt, EventStoreException):
-        for line in importer.report.notices():
+        for line in report.notices():
             complain(line)
-        complain(
-            f"stopped: {importer.report.new:,} new events are saved; "
-            "run the command again to continue"
-        )
+        saved = f"{report.new:,} new events are saved; run the command again to continue"
+        complain(f"stopped: {'nothing was stored' if report.dry_run else saved}")
         raise
-    return failure
-
-
-def _readable(names: Sequence[str]) -> list[str]:
-    """Return the inputs that can be read, and report the others; raises if there are none."""
-    readable, refused = [], None
-    for name in names:
-        try:
-            _check_readable(name)
-        except (IsADirectoryError, PermissionError) as error:
-            if len(names) == 1:
-                raise
-            complain(f"{name}: {error.strerror}; it is skipped")
-            refused = error
-        else:
-            readable.append(name)
-    if refused is not None and not readable:
-        raise refused
-    return readable
-
-
-def _check_readable(name: str) -> None:
-    if name == STDIN:
-        return
-    path = Path(name)
-    # A pipe is not opened as a test: its writer would be lost.
-    if path.stat() and not path.is_fifo():
-        with path.open("rb", buffering=0):
-            pass
+    return unopened
 
 
 def _read_all(
-    importer: Importer, names: Sequence[str], line_format: str, bar: Bar
-) -> OSError | None:
-    """Import one input after the other; return the error of an input that could not be opened."""
-    for name in names:
-        try:
-            with open_input(name) as opened:
-                bar.begin(name)
-                importer.read(opened, line_format)
-        except OSError as error:  # it was there when it was checked
-            return error
-    return None
+    importer: Importer, files: Sequence[str], line_format: str, bar: Bar
+) -> list[OSError]:
+    unopened = []
+    for name in files:
+        with ExitStack() as stack:
+            try:
+                opened = stack.enter_context(open_input(name))
+            except OSError as error:  # a file that was there when it was checked
+                unopened.append(error)
+                continue
+            bar.begin(name)
+            importer.read(opened, line_format)
+    return unopened
 
 
 def _print_preview(importer: Importer) -> None:

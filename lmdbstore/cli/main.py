@@ -2,14 +2,17 @@
 
 Rules: an argument is checked here or by the library, not by the modules of the commands. A failure
 prints one line on standard error that begins with `lmdbstore:`, and exits with status 2. An
-argument that click refuses gets click's message and usage instead. An interrupt exits with 130, a
-pipe that its reader closed with 141.
+argument that click refuses gets click's message and usage instead. An interrupt exits with 130,
+SIGTERM with 143, a pipe that its reader closed with 141.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +51,7 @@ from .terminal import complain, discard_output, in_options, is_terminal, prepare
 from .times import TimeError, instant, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lmdbstore.contract.types import Damaged
     from lmdbstore.store import Compression
@@ -57,8 +60,31 @@ __all__ = ["cli"]
 
 FAILED = 2  # as in grep, where 1 means that nothing was found
 INTERRUPTED = 130  # 128 + the number of SIGINT, the convention of shells
+TERMINATED = 143  # 128 + the number of SIGTERM
 PIPE_CLOSED = 141  # 128 + the number of SIGPIPE, which ends other programs in this case
 HELP_WIDTH = 100  # columns; wider lines are hard to read
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise an exception for SIGTERM, so that a command says what it did, and tidies up."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Commands(click.Group):
@@ -68,11 +94,12 @@ class _Commands(click.Group):
         prepare_output()
         status = FAILED
         try:
-            return _flushed(super().invoke, ctx)
+            with _terminable():
+                return _flushed(super().invoke, ctx)
         except EventStoreException as error:
             complain(in_options(str(error)))
-        except KeyboardInterrupt:
-            status = INTERRUPTED
+        except KeyboardInterrupt as error:
+            status = TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
         except OSError as error:
             status = _failed(error)
         discard_output()
@@ -124,13 +151,22 @@ def cli() -> None:
     """Hold the commands."""
 
 
+class _Folder(click.Path):
+    """The folder of a store; an empty text is not the current folder, but a mistake."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; give a folder, or . for the current one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _db(
     text: str, *, required: bool = True
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option(
         "--db",
         required=required,
-        type=click.Path(path_type=Path),
+        type=_Folder(path_type=Path),
         metavar="DIR",
         envvar="LMDBSTORE_DB",
         show_envvar=True,
@@ -158,13 +194,15 @@ _compression = click.option(
 @import_options
 @_compression
 @_timeout
-@click.argument("names", metavar="[FILE]...", nargs=-1)
+@click.argument("names", metavar="[FILE|DIR]...", nargs=-1)
 @click.pass_context
 def _import(
     ctx: click.Context, /, db: Path | None, names: tuple[str, ...], *, dry_run: bool, **options: Any
 ) -> None:
     if db is None and not dry_run:
         raise click.UsageError("no --db given; give one, or --dry-run to store nothing")
+    if "" in names:
+        raise click.UsageError("a FILE is empty; give its name, or - for standard input")
     if not names and is_terminal(sys.stdin):
         raise click.UsageError("no FILE given; give one, or - to read from the terminal")
     ctx.exit(import_files(db, names, dry_run=dry_run, **options))
@@ -229,10 +267,11 @@ def _search(  # noqa: PLR0913, PLR0917  the arguments of the command
 
 @cli.command("stats", help=STATS_HELP)
 @_db("The store's folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--all", "everything", is_flag=True, help="Print the internal figures, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print all as one JSON object.")
 @_timeout
-def _stats(db: Path, timeout: float | None, *, as_json: bool) -> None:
-    print_stats(db, timeout, as_json=as_json)
+def _stats(db: Path, timeout: float | None, *, everything: bool, as_json: bool) -> None:
+    print_stats(db, timeout, everything=everything, as_json=as_json)
 
 
 @cli.command("seal", help=SEAL_HELP)
@@ -317,7 +356,7 @@ def _repair(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
     help="Rights of the copy's files, such as 660; otherwise those of the store.",
 )
 @_timeout
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=_Folder(path_type=Path))
 def _backup(db: Path, target: Path, timeout: float | None, mode: int | None) -> None:
     backup_store(db, target, timeout, mode=mode)
 

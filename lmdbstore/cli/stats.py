@@ -1,7 +1,8 @@
 """The command `stats`: the figures of a store as a table, as plain lines, or as JSON.
 
-Rules: the figures and their order are the same in each form. On a pipe, each line begins with a key
-without spaces and has plain numbers. On a terminal, rich draws a table with grouped digits.
+Rules: a table and plain lines have the same figures in the same order: those of the events and of
+the space they take, and if asked the internal ones. JSON has all. On a pipe, each line begins with
+a key without spaces and has plain numbers. On a terminal, rich draws a table with grouped digits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ SHOWN_FLAGS = 10  # the most frequent; a store may have many thousands
 _Rows = list[tuple[str, int | str]]
 
 
-def print_stats(db: Path, timeout: float | None = None, *, as_json: bool) -> None:
+def print_stats(
+    db: Path, timeout: float | None = None, *, everything: bool = False, as_json: bool = False
+) -> None:
     """Print the figures of the store in the folder `db`. Raises what `open_to_read` raises."""
     store = open_to_read(db, timeout)
     with store:
@@ -39,6 +42,8 @@ def print_stats(db: Path, timeout: float | None = None, *, as_json: bool) -> Non
         sys.stdout.write(orjson.dumps(figures).decode() + "\n")
         return
     rows = _rows(stats, flags)
+    if everything:
+        rows += _internal(stats)
     rows += [(f"snapshot:{held.process}", _held(held)) for held in stats.snapshots]
     if is_terminal(sys.stdout):
         _draw(rows)
@@ -52,21 +57,24 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
         ("events", stats.events),
         ("oldest", moment(stats.oldest)),
         ("newest", moment(stats.newest)),
-        ("live", stats.live),
-        ("runs", stats.runs),
         ("flags", stats.flags),
     ]
     rows += [(f"flag:{_one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
     rows += [("checkpoints", stats.checkpoints), ("cursors", stats.cursors)]
-    rows += [(f"bytes:{name}", size) for name, size in stats.databases.items()]
-    rows += [
-        ("file_bytes", stats.file_bytes),
+    rows += [("bytes", sum(stats.databases.values())), ("file_bytes", stats.file_bytes)]
+    return rows
+
+
+def _internal(stats: StoreStatistics) -> _Rows:
+    return [
+        ("live", stats.live),
+        ("runs", stats.runs),
+        *((f"bytes:{name}", size) for name, size in stats.databases.items()),
         ("map_bytes", stats.map_bytes),
         ("map_used", stats.map_used),
         ("readers", stats.readers),
         ("max_readers", stats.max_readers),
     ]
-    return rows
 
 
 def _held(snapshot: SnapshotInfo) -> str:

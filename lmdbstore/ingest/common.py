@@ -50,6 +50,19 @@ class Options:
     flag_from: re.Pattern[str] | None = None
     levels: bool = True
 
+    def wishes(self) -> dict[str, str]:
+        """Return what some line must have for an option to have an effect, by the option."""
+        time_format, start = self.time_format, self.record_start
+        given = {
+            "--time-format": None if time_format is None else time_format.format.name,
+            "--time-field": self.time_field,
+            "--message-field": self.message_field,
+            "--tags-field": self.tags_field,
+            "--source-field": self.source_field,
+            "--record-start": None if start is None else start.pattern,
+        }
+        return {option: wish for option, wish in given.items() if wish is not None}
+
 
 class Batch(NamedTuple):
     """Events, and for each the number of its first line."""
@@ -119,6 +132,7 @@ class Maker:
         self.source, self.tags = source, tags
         self.setting, self.options, self.report = setting, options, report
         self.ids = LineIds(key)
+        report.missing = options.wishes()
         self._of_level: dict[str | None, list[str]] = {None: tags}
 
     @property

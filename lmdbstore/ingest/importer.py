@@ -73,7 +73,7 @@ class Importer:
         self._source = source
         self._options = options or Options()
         self._redo = redo
-        self.report = Report()
+        self.report = Report(dry_run=store is None)
         self.preview = Preview(self.report)
         self._into = None if store is None else _Into(store, self.report)
         self._sink: Sink = self.preview if self._into is None else self._into.saver

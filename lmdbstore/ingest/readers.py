@@ -19,7 +19,7 @@ from lmdbstore.times.zones import Zones
 from .common import Maker
 from .records import TextReader, bare
 from .structured import JsonReader, is_json
-from .tables import TableReader, header_of
+from .tables import TableReader, column_names, header_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -72,9 +72,10 @@ class ReaderChoice:
                 self._maker(setting), self.refuse, strict=line_format == "jsonl", hold=is_file
             )
         if line_format == "auto" and self._may_be_table():
-            header = header_of(first, options.time_field)
+            header = header_of(first, options)
             if header is not None:
                 return self._table(header, setting)
+            self.report.columns = column_names(first)
         again = self._lines_from(at) if is_file else None
         dater = Dater(setting, options.time_format, again)
         self.report.dater = dater

@@ -141,6 +141,7 @@ class TextReader:
         found = Records()
         self._continue(found, block.first, lines[: starts[0]] if starts else lines)
         if starts:
+            self._report.missing.pop("--record-start", None)
             self._close(found)
             tags = self._tags(plain, matches, starts)
             self._add(found, block.first, lines, starts, self._times(times, starts), tags)

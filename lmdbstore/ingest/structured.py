@@ -18,6 +18,7 @@ import orjson
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.event import Event
 from lmdbstore.errors import InvalidEvent, shown
+from lmdbstore.times.clock import Clock
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.text import EARLIEST, TextClock, number_seconds
 
@@ -36,6 +37,12 @@ __all__ = ["JsonReader", "is_json"]
 
 SAMPLE = 100  # lines
 _EVENT = frozenset(Event._fields)
+_OWN_FIELDS = {
+    "--time-field": "timestamp",
+    "--message-field": "content",
+    "--tags-field": "tags",
+    "--source-field": "source",
+}
 _RECORDS = frozenset({"Records"})
 _DOCKER = frozenset({"log", "stream", "time", "attrs"})
 
@@ -87,6 +94,7 @@ class JsonReader:
         self._options, self._report = maker.options, maker.report
         self._clock = TextClock(maker.setting, maker.given)
         self._dater = Dater(maker.setting, maker.options.time_format)
+        self._given = None if maker.given is None else Clock(maker.given, maker.setting)
         self._time: float | None = None  # of the line before
         self._held: list[tuple[int, str, _Row]] = []  # before the first time
         self._path: str | None = maker.options.time_field
@@ -159,16 +167,16 @@ class JsonReader:
 
     def _rows(self, line: str) -> list[tuple[str, _Row]]:
         try:
-            found = orjson.loads(line)
+            found, reason = orjson.loads(line), ""
         except orjson.JSONDecodeError as error:
-            found = None
-            reason = f"not JSON: {error.msg} at column {error.colno}"
-        else:
-            reason = "not a JSON object"
+            found, reason = None, f"not JSON: {error.msg} at column {error.colno}"
         if type(found) is not dict:
             if self._strict:
-                raise UnreadableLine(reason)
-            self._report.not_json += 1
+                raise UnreadableLine(reason or "not a JSON object")
+            if reason:
+                self._report.not_json += 1
+            else:
+                self._report.not_object += 1
             return [(line, _Row(self._text_time(line), self._maker.tags, line))]
         if found.keys() <= _EVENT and "content" in found:
             return [(line, self._own(found))]
@@ -180,12 +188,21 @@ class JsonReader:
 
     def _text_time(self, text: str) -> float | None:
         (time,), _ = self._dater.date([text])
+        if time is not None:
+            self._found("--time-format")
         return time
+
+    def _found(self, option: str) -> None:
+        """Note that a line has what an option asks for."""
+        self._report.missing.pop(option, None)
 
     # -- our own events ------------------------------------------------------------------------
 
     def _own(self, found: dict[str, Any]) -> _Row:
         stated: Any = found.get("timestamp")
+        for option, wish in list(self._report.missing.items()):
+            if wish == _OWN_FIELDS.get(option) and found.get(wish) is not None:
+                self._found(option)
         try:
             event = checked(
                 Event(
@@ -212,7 +229,7 @@ class JsonReader:
             return self._text_time(content)
         if not isinstance(stated, str):
             return stated if whole else number_seconds(stated)
-        time = self._clock.read(stated)
+        time = self._read_time(stated)
         if time is None:
             remedy = "give seconds since 1970, or ISO 8601"
             raise UnreadableLine(f"timestamp: {shown(stated)} is not a time; {remedy}")
@@ -227,9 +244,13 @@ class JsonReader:
         more = []
         if options.levels and (logger := first_field(found, LOGGERS, _text)):
             more.append(f"logger:{logger}")
-        if options.tags_field:
-            more += _texts(at_path(found, options.tags_field))
-        source = _text(at_path(found, options.source_field)) if options.source_field else None
+        if options.tags_field and (value := at_path(found, options.tags_field)) is not None:
+            self._found("--tags-field")
+            more += _texts(value)
+        source = None
+        if options.source_field and (value := at_path(found, options.source_field)) is not None:
+            self._found("--source-field")
+            source = _as_text(value) or None
         return _Row(
             self._time_of(found),
             list(dict.fromkeys([*tags, *more])) if more else tags,
@@ -240,7 +261,10 @@ class JsonReader:
     def _content(self, line: str, found: dict[str, Any]) -> str:
         if name := self._options.message_field:
             value = at_path(found, name)
-            return line if value is None else _as_text(value)
+            if value is None:
+                return line
+            self._found("--message-field")
+            return _as_text(value)
         if "log" in found and found.keys() <= _DOCKER and isinstance(found["log"], str):
             return _storable(found["log"].removesuffix("\n"))
         if JOURNAL_TIME in found and "MESSAGE" in found:
@@ -249,7 +273,10 @@ class JsonReader:
 
     def _time_of(self, found: dict[str, Any]) -> float | None:
         if self._options.time_field:
-            return self._read_time(at_path(found, self._options.time_field))
+            time = self._read_time(at_path(found, self._options.time_field))
+            if time is not None:
+                self._found("--time-field")
+            return time
         if self._path and (time := self._read_time(at_path(found, self._path))) is not None:
             return time
         for name in TIMES:
@@ -262,6 +289,9 @@ class JsonReader:
 
     def _read_time(self, value: Any) -> float | None:
         if isinstance(value, str):
+            if self._given is not None and self._given.match(value):
+                self._given = None  # it has to fit only once
+                self._found("--time-format")
             return self._clock.read(value)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return number_seconds(value) if EARLIEST <= value < 2**63 else None

@@ -1,9 +1,10 @@
 """Tables: CSV and the like with a header, and the extended log format of the W3C.
 
-Rules: the header says which columns have the time and the level; a column of dates and one of times
-are read together. The whole row is the content, and the header is an event like other lines without
-a time. A row goes on over several lines while a quotation is open. Times of the W3C's format are in
-UTC, unless a zone is given.
+Rules: the header says which columns have the time and the level, unless an option names the column
+of the time; a column of dates and one of times are read together. The whole row is the content,
+unless a column is named. The header is an event like other lines without a time. A row goes on over
+several lines while a quotation is open. Times of the W3C's format are in UTC, unless a zone is
+given.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import csv
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.times.clock import Clock
 from lmdbstore.times.text import TextClock
 
-from .common import Batch
+from .common import Batch, Options
 from .fields import LEVELS, TIMES, level_of_value
-from .records import MOST_LINES, Records, bare, few
+from .records import MOST_LINES, bare, few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from .common import Maker
 
-__all__ = ["TableReader", "header_of"]
+__all__ = ["TableReader", "column_names", "header_of"]
 
 DELIMITERS = "\t,;|"
 MOST_COLUMNS = 500
@@ -41,6 +43,7 @@ _TIMES = {name.lower() for name in TIMES} | {
 }
 _LEVELS = {name.lower() for name in LEVELS} | {"type", "entrytype", "leveldisplayname"}
 _is_name = re.compile(r"[^\W\d][\w .:@/()-]{0,60}").fullmatch
+_is_plain_name = re.compile(r"[^\W\d][\w.@/()-]*(?: [\w.@/()-]+){0,2}").fullmatch
 _w3c_cell = re.compile(r'"[^"]*"|\S+')
 
 
@@ -48,51 +51,89 @@ class Header(NamedTuple):
     """Where a table has what."""
 
     delimiter: str  # " " for the W3C's format
+    names: list[str]
     times: tuple[int, ...]  # one column, or those of the date and of the time of day
     level: int | None
+    named: dict[str, int]  # the columns of the options for content, flags and source
     utc: bool = False
 
 
-def header_of(lines: Sequence[str], time_field: str | None = None) -> Header | None:
-    """Return the header of a table that begins with these lines; None if it is no table."""
+def header_of(lines: Sequence[str], options: Options | None = None) -> Header | None:
+    """Return the header of a table that begins with these lines; None if it is no table.
+
+    The first line is a header if it names a time, or a column of the options.
+    """
+    options = options or Options()
     first = [line for line in lines if line and not line.isspace()][:50]
     for line in first:
         if line.startswith(W3C):
-            return _w3c(line)
+            return _w3c(line, options)
         if not line.startswith("#"):
             break
     if len(first) < 2 or first[0].startswith("#"):  # noqa: PLR2004  a header and a row
         return None
     for delimiter in DELIMITERS:
         names, row = _cells(first[0], delimiter), _cells(first[1], delimiter)
-        if 1 < len(names) <= MOST_COLUMNS and all(map(_is_name, names)):
-            header = _header(names, delimiter, time_field)
-            if header is not None and len(row) == len(names):
+        if 1 < len(names) <= MOST_COLUMNS and len(row) == len(names) and all(map(_is_name, names)):
+            usual = _usual_times(names)
+            header = _header(delimiter, names, usual, options)
+            if usual or header.times or header.named:
                 return header
     return None
 
 
-def _header(names: list[str], delimiter: str, time_field: str | None) -> Header | None:
-    lower = [name.strip().lower() for name in names]
-    sought = [time_field.lower()] if time_field else [n.lower() for n in TIMES] + sorted(_TIMES)
+def column_names(lines: Sequence[str]) -> list[str]:
+    """Return the names of a first line that could be a header, for messages; none if it is not."""
+    first = next((line for line in lines if line and not line.isspace()), "")
+    for delimiter in DELIMITERS:
+        names = _cells(first, delimiter)
+        if 1 < len(names) <= MOST_COLUMNS and all(map(_is_plain_name, names)):
+            return names
+    return []
+
+
+def _header(
+    delimiter: str, names: list[str], times: tuple[int, ...], options: Options, *, utc: bool = False
+) -> Header:
+    """Return a header; `times` are the columns of the time if the options name none."""
+    lower = _lower(names)
+
+    def places(name: str | None) -> tuple[int, ...]:
+        return (lower.index(name.lower()),) if name and name.lower() in lower else ()
+
     level = next((n for n, name in enumerate(lower) if name in _LEVELS), None)
-    if not time_field and "date" in lower and "time" in lower:
-        times = (lower.index("date"), lower.index("time"))
-        return Header(delimiter, times, level)
-    for name in sought:
-        if name in lower:
-            return Header(delimiter, (lower.index(name),), level)
-    return None
+    wishes = {
+        "--message-field": options.message_field,
+        "--tags-field": options.tags_field,
+        "--source-field": options.source_field,
+    }
+    named = {option: place for option, name in wishes.items() for place in places(name)}
+    times = places(options.time_field) if options.time_field else times
+    return Header(delimiter, names, times, level, named, utc)
 
 
-def _w3c(line: str) -> Header:
+def _lower(names: list[str]) -> list[str]:
+    return [name.strip().lower() for name in names]
+
+
+def _usual_times(names: list[str]) -> tuple[int, ...]:
+    lower = _lower(names)
+    if "date" in lower and "time" in lower:
+        return lower.index("date"), lower.index("time")
+    usual = [n.lower() for n in TIMES] + sorted(_TIMES)
+    return tuple(lower.index(name) for name in usual if name in lower)[:1]
+
+
+def _w3c(line: str, options: Options) -> Header:
     names = line[len(W3C) :].split()
     times = tuple(names.index(name) for name in ("date", "time") if name in names)
     local = tuple(
         names.index(f"{name}-local") for name in ("date", "time") if f"{name}-local" in names
     )
-    level = next((n for n, name in enumerate(names) if name.lower() in _LEVELS), None)
-    return Header(" ", times or local, level, utc=bool(times))
+    utc = bool(times)
+    if name := options.time_field:
+        utc = not name.lower().endswith("-local")
+    return _header(" ", names, times or local, options, utc=utc)
 
 
 def _cells(text: str, delimiter: str) -> list[str]:
@@ -104,19 +145,37 @@ def _cells(text: str, delimiter: str) -> list[str]:
         return []
 
 
+class _Row(NamedTuple):
+    """A row, and what its columns have."""
+
+    number: int
+    text: str
+    time: float | None
+    tags: list[str]
+    content: str
+    source: str | None = None
+
+
 class TableReader:
     """Makes the rows of a table into events."""
 
     def __init__(self, maker: Maker, header: Header) -> None:
         """Read a table with this header; the header may change in the W3C's format."""
         self._maker, self._report = maker, maker.report
-        self._header = header
         self._clock = TextClock(maker.setting, maker.given)
+        self._given = None if maker.given is None else Clock(maker.given, maker.setting)
         self._date = ""  # of a `#Date:` line
         self._time: float | None = None
         self._row: list[str] = []  # the lines of a row that goes on
         self._row_number = 0
-        self._held = Records()
+        self._held: list[_Row] = []
+        self._begin(header)
+
+    def _begin(self, header: Header) -> None:
+        self._header = header
+        self._report.columns = header.names
+        for option in header.named:
+            self._report.missing.pop(option, None)
 
     @property
     def open_record(self) -> int | None:
@@ -138,7 +197,7 @@ class TableReader:
             self._row.append(line)
             if self._is_whole():
                 self._end_row()
-        if self._time is None and few(self._held.texts):
+        if self._time is None and few([row.text for row in self._held]):
             return Batch([], [])
         return self._events()
 
@@ -156,23 +215,46 @@ class TableReader:
         if not self._row:
             return
         text, self._row = "\n".join(self._row), []
-        time, tags = None, self._maker.tags
+        time, tags, content, source = None, self._maker.tags, text, None
         if text.startswith("#"):
             self._directive(text)
         else:
             cells = _cells(text, self._header.delimiter)
-            time = self._time_of(cells)
-            level = self._header.level
-            if level is not None and level < len(cells) and self._maker.options.levels:
-                tags = self._maker.with_level(level_of_value(cells[level].strip()))
+            if cells != self._header.names:
+                time, tags = self._time_of(cells), self._tags_of(cells)
+                if self._header.named:
+                    tags, content, source = self._named(cells, tags, text)
         self._report.dated([time], [text])
         if time is not None and time == time and self._time is None:  # noqa: PLR0124  NaN
             self._time = time
-        self._held.add(self._row_number, [text], time, tags)
+        self._held.append(_Row(self._row_number, text, time, tags, content, source))
+
+    def _tags_of(self, cells: list[str]) -> list[str]:
+        level = self._header.level
+        if level is None or level >= len(cells) or not self._maker.options.levels:
+            return self._maker.tags
+        return self._maker.with_level(level_of_value(cells[level].strip()))
+
+    def _named(
+        self, cells: list[str], tags: list[str], text: str
+    ) -> tuple[list[str], str, str | None]:
+        """Return the flags, the content and the source that the named columns of a row give."""
+        named = self._header.named.items()
+        found = {option: self._cell(cells[place]) for option, place in named if place < len(cells)}
+        if flag := found.get("--tags-field", "").strip():
+            tags = list(dict.fromkeys([*tags, flag]))
+        source = found.get("--source-field", "").strip() or None
+        return tags, found.get("--message-field", text), source
+
+    def _cell(self, cell: str) -> str:
+        """Return the text of a cell; in the W3C's format a hyphen is an empty one."""
+        if self._header.delimiter != " ":
+            return cell
+        return "" if cell == "-" else cell.strip('"')
 
     def _directive(self, text: str) -> None:
         if text.startswith(W3C):
-            self._header = _w3c(text)
+            self._begin(_w3c(text, self._maker.options))
         elif text.startswith("#Date:"):
             self._date = (text[len("#Date:") :].split() or [""])[0]
 
@@ -183,15 +265,30 @@ class TableReader:
         found = [cells[place].strip().strip('"') for place in places]
         if self._header.delimiter == " " and len(found) == 1 and ":" in found[0]:
             found = [self._date, *found]
-        return self._clock.read(" ".join(found))
+        text = " ".join(found)
+        if self._given is not None and self._given.match(text):
+            self._given = None  # it has to fit only once
+            self._report.missing.pop("--time-format", None)
+        time = self._clock.read(text)
+        if time is not None and self._report.missing:
+            self._report.missing.pop("--time-field", None)
+        return time
 
     def _events(self) -> Batch:
-        rows, self._held = self._held, Records()
+        rows, self._held = self._held, []
+        if not rows:
+            return Batch([], [])
+        numbers, texts, found, tags, contents, sources = map(list, zip(*rows, strict=True))
         last = self._maker.setting.mtime if self._time is None else self._time
         times = []
-        for time in rows.times:
+        for time in found:
             if time is not None and time == time:  # noqa: PLR0124  NaN
                 last = time
             times.append(last)
-        self._time = last if rows.numbers else self._time
-        return self._maker.events(rows.numbers, rows.texts, times, rows.tags)
+        self._time = last
+        made = self._maker.events(numbers, texts, times, tags, contents)
+        if any(sources):
+            for n, source in enumerate(sources):
+                if source is not None:
+                    made.events[n] = made.events[n]._replace(source=source)
+        return made

@@ -54,11 +54,14 @@ def test_verify_reports_damage_and_returns_1(db: Path, pages: list[str]) -> None
     status, out, error = run("verify", "--db", db, *pages)
     assert (status, error) == (0, "")
     assert out.startswith("100 events verified; nothing is wrong; ")
+    assert "repair" not in out
     damage(db)
     status, out, error = run("verify", "--db", db, *pages)
     assert (status, error) == (1, "")
     assert out.startswith("record changed in live of the event 'e77': ")
-    assert "\n100 events verified; 1 finding; " in out
+    assert (
+        "\n100 events verified; 1 finding; 'lmdbstore repair --db DIR' repairs the store; " in out
+    )
 
 
 def test_verify_does_not_open_damaged_pages(db: Path) -> None:
@@ -68,7 +71,7 @@ def test_verify_does_not_open_damaged_pages(db: Path) -> None:
     status, out, error = run("verify", "--db", db, "--pages")
     assert (status, error) == (1, "")
     assert out.startswith("page in data.mdb: ")
-    assert "the records were not compared because the pages are damaged" in out
+    assert "the records were not compared because the pages are damaged; 'lmdbstore repair" in out
 
 
 def test_verify_says_if_records_were_not_compared(db: Path, tmp_path: Path) -> None:
@@ -179,14 +182,16 @@ def test_a_missing_store_is_an_error_and_is_not_created(tmp_path: Path, command:
         (["compact"], "the store is unchanged"),
     ],
 )
-def test_ctrl_c_ends_the_commands_with_130(
-    path: Path, tmp_path: Path, arguments: list[str], message: str
+@pytest.mark.parametrize(("number", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_ctrl_c_and_sigterm_end_the_commands(  # noqa: PLR0917  two fixtures, two pairs
+    path: Path, tmp_path: Path, arguments: list[str], message: str, number: str, status: int
 ) -> None:
     """It comes when the first piece is reported; nothing is left of the copy."""
     with LMDBEventStore(path) as store:
         events = fill(store)
     before = sorted(os.listdir(path))
-    code = """
+    code = f"number = '{number}'"
+    code += """
 import os, signal, sys
 from contextlib import contextmanager
 from lmdbstore.care import copy as copying
@@ -195,7 +200,7 @@ from lmdbstore.cli import care as looking_after
 
 @contextmanager
 def counted(*_):
-    yield lambda *_: os.kill(os.getpid(), signal.SIGINT)
+    yield lambda *_: os.kill(os.getpid(), signal.Signals[number])
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where we run
 copying.COPY_BYTES = 4096
@@ -212,7 +217,7 @@ main()
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    assert (found.returncode, found.stdout) == (130, ""), found.stderr
+    assert (found.returncode, found.stdout) == (status, ""), found.stderr
     assert found.stderr == f"lmdbstore: {message}\n"
     assert os.listdir(tmp_path) == ["events"]
     assert sorted(os.listdir(path)) == before

@@ -92,18 +92,41 @@ def test_import_shows_a_progress_bar_on_a_terminal(path: Path) -> None:
     assert "4,891 new events" in shown
 
 
-def test_an_interrupted_import_reports_what_is_saved(path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_import_reports_what_is_saved(path: Path, number: int, status: int) -> None:
     with start("import", "--db", path) as child:
         assert child.stdin
         assert child.stderr
         child.stdin.write(b"".join(b"%d\n" % n for n in range(30_000)))
         child.stdin.flush()
         wait_for(lambda: (path / "data.mdb").exists() and count(path) >= 10_000)
-        child.send_signal(signal.SIGINT)
-        assert child.wait(TIMEOUT) == 130
+        child.send_signal(number)
+        assert child.wait(TIMEOUT) == status
         err = child.stderr.read().decode()
     assert err.count("\n") == 1
     assert f"stopped: {count(path):,} new events are saved; run" in err
+
+
+def test_a_stopped_dry_run_says_that_nothing_was_stored() -> None:
+    with start("import", "--dry-run") as child:
+        assert child.stdin
+        assert child.stderr
+        child.stdin.write(b"x\n" * (1 << 20))  # more than a pipe holds: the import reads it
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(TIMEOUT) == 143
+        assert child.stderr.read() == b"lmdbstore: stopped: nothing was stored\n"
+
+
+def test_a_command_that_ignores_sigterm_is_not_stopped_by_it(path: Path) -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    with start("import", "--db", path, preexec_fn=ignore) as child:
+        assert child.stdin
+        child.stdin.write(b"1600000000 x\n" * (1 << 15))  # more than a pipe holds
+        child.send_signal(signal.SIGTERM)
+        child.stdin.close()
+        assert child.wait(TIMEOUT) == 0
 
 
 def test_a_failed_import_reports_what_is_saved(
@@ -164,13 +187,6 @@ def test_import_reads_a_named_pipe(path: Path, tmp_path: Path) -> None:
     assert count(path) == 2
 
 
-def test_nothing_is_imported_if_a_file_is_missing(path: Path, tmp_path: Path) -> None:
-    result = run("import", "--db", path, LOG, tmp_path / "none\x1b[2J.log")
-    assert result.exit_code == 2
-    assert "none\\x1b[2J.log: No such file" in result.output
-    assert not path.exists()
-
-
 # -- the options that say how lines are read --------------------------------------------------
 
 
@@ -196,7 +212,8 @@ def test_a_dry_run_shows_what_would_be_stored_and_stores_nothing(path: Path, log
         assert "flags:   f level:error\n" in out
         assert "content: 03/05/2024 10:00:00 ERROR user=ann\n  more\n" in out
         assert f"{log}: us: 2 with their own time, 1 inherited, order of day and month" in out
-        assert "3 lines: 2 new events" in out
+        assert "\n3 lines: would store 2 events; " in out
+        assert "already" not in out
         assert not path.exists()
 
 
@@ -213,7 +230,7 @@ def test_a_dry_run_shows_five_events(log: Path) -> None:
     log.write_text("".join(f"160000000{n} x\n" for n in range(9)))
     out = run("import", "--dry-run", log).stdout
     assert out.count("content: ") == 5
-    assert "9 new events" in out
+    assert "9 lines: would store 9 events; " in out
 
 
 def test_import_without_a_store_is_refused(log: Path) -> None:
@@ -256,6 +273,17 @@ def test_the_year_can_be_given(path: Path, tmp_path: Path) -> None:
         ("--tz", "Mars/Olympus", "such as Europe/Berlin"),
         ("--time-format", "%Q", "as strptime has them"),
         ("--time-format", "nonsense", "as strptime has them"),
+        ("--source", "", "it is empty"),
+        ("--flag", "", "it is empty"),
+        ("--time-field", "", "it is empty"),
+        ("--message-field", "", "it is empty"),
+        ("--tags-field", "", "it is empty"),
+        ("--source-field", "", "it is empty"),
+        ("--glob", "", "it is empty"),
+        ("--record-start", "", "it is empty"),
+        ("--flag-from", "", "it is empty"),
+        ("--db", "", "or . for the current one"),
+        ("--tz", "", "such as Europe/Berlin"),
         ("--record-start", "(", "no regular expression"),
         ("--flag-from", "[", "no regular expression"),
         ("--year", "0", "range"),
@@ -270,12 +298,15 @@ def test_a_wrong_option_is_refused_before_anything_is_opened(
     assert not path.exists()
 
 
-def test_a_folder_among_the_files_does_not_keep_them_out(path: Path, log: Path) -> None:
-    folder = log.parent / "folder"
-    folder.mkdir()
-    result = run("import", "--db", path, folder, log)
+def test_an_option_that_no_line_fulfils_is_reported_and_the_rest_is_imported(
+    path: Path, log: Path
+) -> None:
+    result = run("import", "--db", path, log, "--source-field", "host")
     assert result.exit_code == 1
-    assert f"lmdbstore: {folder}: Is a directory; it is skipped\n" in result.stderr
+    assert result.stderr == (
+        f"lmdbstore: {log}: --source-field 'host': these lines are text; "
+        "only JSON lines and tables with a header have fields\n"
+    )
     assert len(events(path)) == 2
 
 

@@ -15,19 +15,27 @@ pytestmark = pytest.mark.surroundings
 
 
 def test_stats_prints_the_figures_of_a_store(filled: Path) -> None:
-    plain = dict(
-        line.split(maxsplit=1) for line in run("stats", "--db", filled).stdout.splitlines()
+    plain, everything = (
+        dict(line.split(maxsplit=1) for line in run(*args).stdout.splitlines())
+        for args in (("stats", "--db", filled), ("stats", "--db", filled, "--all"))
     )
     figures = json.loads(run("stats", "--db", filled, "--json").stdout)
     assert plain["events"] == "3"
     assert plain["flag:alarm"] == "2"
-    assert plain["map_bytes"] == str(figures["map_bytes"])
+    assert plain["bytes"] == str(sum(figures["databases"].values()))
+    assert [*plain] == [
+        *("events", "oldest", "newest", "flags", "flag:alarm", "flag:night"),
+        *("checkpoints", "cursors", "bytes", "file_bytes"),
+    ]
+    assert [*everything][: len(plain)] == [*plain]
+    assert everything["map_bytes"] == str(figures["map_bytes"])
     assert (figures["events"], figures["oldest"], figures["newest"]) == (3, 1000.0, 3000.5)
     assert figures["events_by_flag"] == {"alarm": 2, "night": 1}
     status, shown = on_terminal("stats", "--db", filled)
     assert status == 0
     assert "1970-01-01T00:16:40+00:00" in shown
-    assert f"{figures['map_bytes']:,}" in shown
+    assert f"{figures['file_bytes']:,}" in shown
+    assert "map_bytes" not in shown
 
 
 def test_stats_works_for_unusual_stores(path: Path) -> None:
@@ -37,12 +45,12 @@ def test_stats_works_for_unusual_stores(path: Path) -> None:
         flags = ["two words", "", "[red]x[/red]", "\x1b[2J"] + [f"f{n}" for n in range(20)]
         store.save(Event("a", timestamp=1e300, tags=flags))
         store.save(Event("b", timestamp=-1e11, tags=["two words"]))
-    out = run("stats", "--db", path).stdout
+    out = run("stats", "--db", path, "--all").stdout
     assert re.search(r"^newest +1e\+300$", out, re.MULTILINE)
     assert re.search(r"^oldest +-100000000000.0$", out, re.MULTILINE)
-    assert re.search(r"^live +2\nruns +0\nflags ", out, re.MULTILINE)
+    assert re.search(r"^live +2\nruns +0\nbytes:live ", out, re.MULTILINE)
     assert out.count("flag:") == 10
-    assert re.search(r"^checkpoints +0\ncursors +0\nbytes:", out, re.MULTILINE)
+    assert re.search(r"^checkpoints +0\ncursors +0\nbytes +16384\n", out, re.MULTILINE)
     assert re.search(r"^flag:two\\x20words +2$", out, re.MULTILINE)
     status, shown = on_terminal("stats", "--db", path)
     assert status == 0

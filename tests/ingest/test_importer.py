@@ -106,9 +106,7 @@ def test_a_line_that_is_too_long_is_skipped(
     report = imported(memory, written(tmp_path / "a", b"\n".join(lines)))
     assert contents(memory) == ["a" * 10, "c", "e" * 10, "g"]
     assert report.unreadables == 4
-    assert [notice.split(": ")[1] for notice in report.notices()] == [
-        f"line {number}" for number in (2, 4, 6, 8)
-    ]
+    assert [notice.split(": ")[1] for notice in report.notices()] == ["lines 2, 4, 6, 8"]
 
 
 def test_a_line_that_unpacks_to_far_more_is_never_in_memory(
@@ -187,14 +185,41 @@ def test_a_bad_json_line_is_reported_with_its_number(
     assert {event.timestamp for event in memory.search()} == {MTIME}
 
 
-def test_ten_lines_are_reported_and_the_others_counted(
+def test_lines_of_one_input_with_the_same_kind_of_error_are_reported_together(
     memory: MemoryEventStore, tmp_path: Path
 ) -> None:
-    report = imported(memory, written(tmp_path / "e", b"x\n" * 1234), line_format="jsonl")
-    assert report.unreadables == 1234
+    paths = [
+        written(tmp_path / "a", b"\xe9\n" + b"x\n" * 1234),
+        written(tmp_path / "b", b'\xe9\n{"content":7}\n{"content":8}\n{"content":9}\n[1,2]\n'),
+    ]
+    report = imported(memory, *paths, line_format="jsonl")
+    first, second = paths
+    expected = "unexpected character, expected a JSON value at column 1"
+    assert report.notices() == [
+        f"{first}: line 1: not UTF-8; read as Latin-1",
+        f"{second}: line 1: not UTF-8; read as Latin-1",
+        f"{first}: lines 1, 2, 3, 4, 5 and 1,230 more: not JSON: {expected}",
+        f"{second}: line 1: not JSON: {expected}",
+        f"{second}: lines 2, 3, 4: the first: content: 7 cannot be stored; give a str",
+        f"{second}: line 5: not a JSON object",
+    ]
+    assert report.unreadables == 1240
+    assert "1,240 unreadable" in report.summary()
+
+
+def test_ten_kinds_are_listed_and_the_other_lines_counted(
+    memory: MemoryEventStore, tmp_path: Path
+) -> None:
+    paths = [written(tmp_path / f"{n}", b"x\nx\n") for n in range(12)]
+    report = imported(memory, *paths, line_format="jsonl")
     assert len(report.notices()) == 11
-    assert report.notices()[-1] == "and 1,224 more lines that could not be read"
-    assert "1,234 unreadable" in report.summary()
+    assert report.notices()[-1] == "and 4 more lines that could not be read"
+
+
+def test_warnings_of_many_inputs_are_counted(memory: MemoryEventStore, tmp_path: Path) -> None:
+    report = imported(memory, *(written(tmp_path / f"{n}", b"x\n") for n in range(25)))
+    assert len(report.warnings()) == 21
+    assert report.warnings()[-1] == "and 5 more warnings"
 
 
 def test_the_same_id_twice_in_one_batch_is_one_event(store: LMDBEventStore, tmp_path: Path) -> None:

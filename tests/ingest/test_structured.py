@@ -93,6 +93,8 @@ def test_a_line_without_a_time_has_that_of_the_line_before(log: Path) -> None:
         '{"msg":"x","time":"2024-03-05T10:00:00Z"}',
         '{"msg":"after"}',
         "panic: not JSON",
+        "[1,2]",
+        "null",
         '{"msg":"x","time":"2024-02-30T10:00:00Z"}',
         '{"time":5,"msg":"uptime"}',
     ]
@@ -100,8 +102,8 @@ def test_a_line_without_a_time_has_that_of_the_line_before(log: Path) -> None:
     assert [event.content for event in events] == lines
     assert {event.timestamp for event in events} == {MOMENT}
     (details,) = report.details()
-    assert details.startswith(f"{log}: JSON: 1 with their own time, 4 inherited, 1 with a contra")
-    assert details.endswith("1 not JSON, kept as text")
+    assert details.startswith(f"{log}: JSON: 1 with their own time, 6 inherited, 1 with a contra")
+    assert details.endswith("1 not JSON, kept as text, 2 not a JSON object, kept as text")
 
 
 def test_a_log_of_json_without_times_has_that_of_the_file(log: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lmdbstore import Event, LMDBEventStore
-from lmdbstore.ingest.unpacking import UnreadableInput, chunks
+from lmdbstore.inputs.unpacking import UnreadableInput, chunks
 from lmdbstore.watch.changes import Changes
 from lmdbstore.watch.files import Followed
 from tests.endurance.tools.rotating import HEADER, moment
