@@ -67,7 +67,8 @@ the events the store keeps how far each file was read. A line is the same line i
 unpacked, begins with the same bytes as when the line was read. So a file that has grown gives what
 is new; a rotated file is known by any name, also packed, and keeps its source; a truncated or
 recreated file is another one, and is read whole, even if its first lines are equal. Two files are
-one as long as the whole text read of one is the start of the other. If the front of a file or of
+one as long as the whole text read of one is the start of the other; files of a few lines only if
+the other one is not there any more. If the front of a file or of
 standard input was cut away, the rest is known by the last 32 lines that were read before, or as
 many of them as are there, of which 8 must be different. A last event that has grown takes the place
 of its first part. Events that were deleted or purged do not come back.

@@ -40,11 +40,15 @@ class Input:
         source: str,
         raw: Raw,
         status: os.stat_result | None = None,
+        path: str = "",
     ) -> None:
-        """Read from `raw`. Use `open_input`, or `input_of`. A regular file has a `status`."""
+        """Read from `raw`. Use `open_input`, or `input_of`.
+
+        A regular file has a `status`, and the real `path` that it had when it was opened.
+        """
         self.name = name
         self.source = source
-        self.status = status
+        self.status, self.path = status, path
         self.mtime = time.time() if status is None else status.st_mtime
         self._raw = raw
         self._spool: Spool | None = None
@@ -128,7 +132,7 @@ def open_input(name: str) -> Iterator[Input]:
 
 def input_of(descriptor: int, name: str, path: str) -> Input:
     """Return the input of a regular file that is open, whatever its path leads to by now."""
-    return Input(name, as_text(path), FileReader(descriptor), os.fstat(descriptor))
+    return Input(name, as_text(path), FileReader(descriptor), os.fstat(descriptor), path)
 
 
 def _can_wait(raw: Raw) -> bool:

@@ -45,6 +45,7 @@ class Checkpoint:
     window: tuple[str, ...] = ()  # the hashes of the last lines before `offset`
     time: float | None = None  # of the record before `offset`, in seconds since 1970
     events: int = 0  # that were stored
+    path: str = ""  # of the file, when it was read; "" for a pipe
     device: int = 0
     inode: int = 0
     size: int = -1  # of the file, in bytes, when it was read to its end

@@ -73,6 +73,7 @@ class Progress:
         if status is not None and complete:
             self._checkpoint = replace(
                 self._checkpoint,
+                path=self._opened.path,
                 device=status.st_dev,
                 inode=status.st_ino,
                 size=status.st_size,

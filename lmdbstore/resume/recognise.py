@@ -2,9 +2,10 @@
 
 Rules: an input is the file of a checkpoint if it begins with the whole text that was read then,
 whatever its name is. Device and inode only say where to look first: then the last block alone is
-compared. If the front of an input was trimmed away, it is known by the last lines that were read
-from its source: at least `LEAST` different ones, as many as there are, up to `WINDOW`. What is not
-recognised for certain is another input, and is read whole.
+compared. But if that text is short, and its file is still there, the input is taken for another
+one, which may be equal by chance. If the front of an input was trimmed away, it is known by the
+last lines that were read from its source: at least `LEAST` different ones, as many as there are, up
+to `WINDOW`. What is not recognised for certain is another input, and is read whole.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.inputs.lines import START, Place, blocks
+from lmdbstore.inputs.opened import open_input
 from lmdbstore.inputs.unpacking import UnreadableInput
 
 from .content import Content
@@ -71,10 +73,24 @@ def recognise(opened: Input, source: str, head: str, registry: Registry) -> Know
             if known := _begins(opened.looked_at(one.base), content, [one]):
                 return known
     candidates = registry.with_head(head)
-    if candidates and (known := _begins(opened.looked_at(), Content(), candidates)):
+    known = _begins(opened.looked_at(), Content(), candidates) if candidates else None
+    if known is not None and not _is_there(known.checkpoint):
         return known
     windows = [one for one in registry.of_source(source) if len({*one.window}) >= LEAST]
     return _trimmed(opened, windows) if windows else None
+
+
+def _is_there(one: Checkpoint) -> bool:
+    """Whether the file of a checkpoint of a few lines is still there, with these lines."""
+    if not one.path or len({*one.window}) >= LEAST:
+        return False
+    try:
+        with open_input(one.path) as other:
+            status = other.status
+            same = status is not None and (status.st_dev, status.st_ino) == (one.device, one.inode)
+            return same and _begins(other.looked_at(), Content(), [one]) is not None
+    except OSError:
+        return False
 
 
 def _until_pause(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -106,8 +106,8 @@ class History:
             file.write(f"  more {next(self.numbers)}\n")
         self.records[-1] += "\n" + self.log.read_text().splitlines()[-1]
 
-    def name(self, ending: str = "") -> Path:
-        return self.folder / f"old{next(self.numbers)}{ending}"
+    def name(self) -> Path:
+        return self.folder / f"old{next(self.numbers)}"
 
     def rename(self) -> None:
         self.finish_line()
@@ -116,13 +116,14 @@ class History:
 
     def pack(self) -> None:
         self.finish_line()
-        self.name(".gz").write_bytes(gzip.compress(self.log.read_bytes()))
+        number = next(self.numbers)
+        packed = gzip.compress if number % 2 else bz2.compress
+        self.name().write_bytes(packed(self.log.read_bytes()))
         self.begin()
 
     def copytruncate(self) -> None:
         self.finish_line()
         shutil.copy(self.log, self.name())
-        self.name(".bz2").write_bytes(bz2.compress(self.log.read_bytes()))
         self.begin()
 
     def trim(self) -> None:

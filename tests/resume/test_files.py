@@ -247,3 +247,17 @@ def test_a_hash_is_that_of_the_whole_text_however_it_comes(
     exact = Content()
     exact.update(text[:30])
     assert exact.base == 20
+
+
+def test_short_files_with_the_same_text_are_different(
+    store: MemoryEventStore, tmp_path: Path
+) -> None:
+    """Unless one of them has taken the place of the other."""
+    for n in range(3):
+        written(tmp_path / f"{n}", LINES[0])
+    for new in (3, 0):
+        assert imported(store, *(tmp_path / f"{n}" for n in range(3))).new == new
+    moved = (tmp_path / "0").rename(tmp_path / "moved")
+    packed = written(tmp_path / "1.gz", gzip.compress((tmp_path / "1").read_bytes()))
+    written(tmp_path / "1", LINES[1])  # truncated
+    assert imported(store, moved, packed).new == 0
