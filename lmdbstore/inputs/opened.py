@@ -61,7 +61,10 @@ class Input:
     @property
     def is_packed(self) -> bool:
         """Whether it is a regular file of packed text."""
-        return isinstance(self._raw, FileReader) and is_packed(self._raw.again())
+        if not isinstance(self._raw, FileReader):
+            return False
+        with self._raw.again() as raw:
+            return is_packed(raw)
 
     @property
     def bytes_read(self) -> int:
@@ -92,16 +95,18 @@ class Input:
             UnreadableInput: the rest cannot be read.
         """
         if isinstance(self._raw, FileReader):
-            return chunks(self._raw.again(), start)
+            return _chunks_again(self._raw, start)
         if self._spool is None:
             patience = PATIENCE if _can_wait(self._raw) else None
             self._spool = Spool(chunks(self._raw, patience=patience))
         return self._spool.from_offset(start)
 
     def close(self) -> None:
-        """Forget what was kept."""
+        """Forget what was kept, and close a regular file."""
         if self._spool is not None:
             self._spool.close()
+        if isinstance(self._raw, FileReader):
+            self._raw.close()
 
 
 @contextmanager
@@ -123,16 +128,24 @@ def open_input(name: str) -> Iterator[Input]:
     with Path(name).open("rb", buffering=0) as raw:
         status = os.fstat(raw.fileno())
         if stat.S_ISREG(status.st_mode):
-            yield input_of(raw.fileno(), name, os.path.realpath(name))
+            with closing(
+                input_of(FileReader(os.dup(raw.fileno())), name, os.path.realpath(name))
+            ) as file:
+                yield file
         else:
             # The real path of a pipe such as `<(command)` has a number that differs in each run.
             with closing(Input(name, as_text(os.path.abspath(name)), raw)) as pipe:
                 yield pipe
 
 
-def input_of(descriptor: int, name: str, path: str) -> Input:
+def input_of(raw: FileReader, name: str, path: str) -> Input:
     """Return the input of a regular file that is open, whatever its path leads to by now."""
-    return Input(name, as_text(path), FileReader(descriptor), os.fstat(descriptor), path)
+    return Input(name, as_text(path), raw, os.fstat(raw.fileno()), path)
+
+
+def _chunks_again(file: FileReader, start: int) -> Iterator[bytes]:
+    with file.again() as raw:
+        yield from chunks(raw, start)
 
 
 def _can_wait(raw: Raw) -> bool:

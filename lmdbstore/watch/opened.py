@@ -6,15 +6,14 @@ Rules: a file is its inode. Each reader has a position of its own.
 from __future__ import annotations
 
 import errno
-import io
 import os
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
+from lmdbstore.inputs.file_reader import FileReader
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from _typeshed import WriteableBuffer
 
 __all__ = ["FollowedFile", "Key", "key_of"]
 
@@ -74,14 +73,14 @@ class FollowedFile:
         if self._descriptor is not None:
             self.status = os.fstat(self._descriptor)
 
-    def raw(self) -> io.RawIOBase:
+    def raw(self) -> FileReader:
         """Return a reader of the file from its start; the caller closes it.
 
         Raises: what `keep_open` raises, if the file is not kept open.
         """
         if self._descriptor is None:
-            return _Raw(self._opened())
-        return _Raw(os.dup(self._descriptor))
+            return FileReader(self._opened())
+        return FileReader(os.dup(self._descriptor))
 
     def close(self) -> None:
         """Keep the file open no longer; its readers stay open."""
@@ -96,44 +95,3 @@ class FollowedFile:
             os.close(descriptor)
             raise FileNotFoundError(errno.ENOENT, "another file is there now", str(self.path))
         return descriptor
-
-
-class _Raw(io.RawIOBase):
-    """Reads a file with a position of its own; owns the descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        if self.closed:  # the number may be that of another file by now
-            raise ValueError("I/O operation on closed file")
-        return self._descriptor
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        with memoryview(buffer).cast("B") as view:
-            data = os.pread(self.fileno(), len(view), self._position)
-            view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence == os.SEEK_CUR:
-            offset += self._position
-        elif whence == os.SEEK_END:
-            offset += os.fstat(self.fileno()).st_size
-        if offset < 0:
-            raise OSError(errno.EINVAL, "a position before the start of the file")
-        self._position = offset
-        return offset
-
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._descriptor)
-        super().close()
