@@ -80,11 +80,17 @@ class Importer:
         self.progress: Callable[[int, int], None] = lambda _bytes, _lines: None
 
     def read(
-        self, opened: Input, line_format: LineFormat = "auto", *, growing: bool = False
-    ) -> None:
+        self,
+        opened: Input,
+        line_format: LineFormat = "auto",
+        *,
+        growing: bool = False,
+        known_only: bool = False,
+    ) -> InputReport:
         """Import one input, or what is new of it. `line_format` is "lines", "jsonl", or "auto".
 
-        With `growing`, a last line without an end is left for the next time.
+        With `growing`, a last line without an end is left for the next time. With `known_only`,
+        an input of which nothing was read before is passed over.
 
         Raises:
             EventStoreException: the store failed; committed events stay.
@@ -98,12 +104,17 @@ class Importer:
         if self._into is None:
             reading.run(Start(Checkpoint("", self._source_of(opened), "")), line_format)
         else:
-            self._continue(reading, opened, line_format, self._into)
+            self._continue(reading, opened, line_format, self._into, known_only=known_only)
         self.progress(opened.bytes_read, self.report.lines)
+        return of_input
+
+    def flush(self) -> None:
+        """Save what was read. Raises what `read` raises."""
+        self._sink.flush()
 
     def finish(self) -> Report:
         """Save the last batch, and return the report. Raises what `read` raises."""
-        self._sink.flush()
+        self.flush()
         self.report.seconds = time.perf_counter() - self.report.started
         return self.report
 
@@ -113,7 +124,13 @@ class Importer:
         return opened.source if self._source is None else self._source
 
     def _continue(
-        self, reading: Reading, opened: Input, line_format: LineFormat, into: _Into
+        self,
+        reading: Reading,
+        opened: Input,
+        line_format: LineFormat,
+        into: _Into,
+        *,
+        known_only: bool,
     ) -> None:
         """Read what is new of an input, or with `redo` all of it."""
         registry = into.registry
@@ -124,7 +141,10 @@ class Importer:
         head = head_of(opened)
         known = recognise(opened, source, head, registry)
         if known is None:
+            if known_only:
+                return
             if self._was_another(opened, registry):
+                reading.of_input.another = True
                 reading.of_input.notes.append("another file than the one imported before")
             new = registry.new(source, head, is_file=opened.is_file)
             registry.put(reading.run(Start(new), line_format))
@@ -134,14 +154,16 @@ class Importer:
             fresh = replace(checkpoint, events=0, last_number=0)
             registry.put(reading.run(Start(fresh, redo=redo), line_format))
         else:
-            self._note(known, reading.of_input)
+            self._note(known, reading.of_input, counted=not reading.growing)
             if known.grown:
                 checkpoint = replace(known.checkpoint, head=head)
                 registry.put(reading.run(Start(checkpoint, known.mark), line_format))
 
-    def _note(self, known: Known, of_input: InputReport) -> None:
-        self.report.present += known.checkpoint.events
-        self.report.lines += known.mark.place.number - 1 if known.grown else known.checkpoint.lines
+    def _note(self, known: Known, of_input: InputReport, *, counted: bool) -> None:
+        if counted:
+            number = known.mark.place.number - 1
+            self.report.lines += number if known.grown else known.checkpoint.lines
+            self.report.present += known.checkpoint.events
         of_input.notes.append(f"{known.checkpoint.lines:,} lines known")
         if known.trimmed:
             of_input.notes.append("its front was trimmed away")

@@ -55,7 +55,7 @@ class Reading:
         """
         self._opened, self._choice = opened, choice
         self._sink, self._report = sink, report
-        self._growing = growing
+        self.growing = growing
         self._has_events = False
         self.of_input = choice.report
         self.saved: Callable[[], None] = lambda: None
@@ -76,7 +76,7 @@ class Reading:
                 self._opened.chunks(start.mark.place.offset), start.mark.content.copy()
             )
             self._progress.begin(Marks(text, start.mark))
-            for block in blocks(iter(text), start.mark.place, end, growing=self._growing):
+            for block in blocks(iter(text), start.mark.place, end, growing=self.growing):
                 reader = reader or self._reader(block, line_format)
                 number = block.following.number
                 self._read(reader, block)

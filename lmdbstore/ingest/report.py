@@ -45,6 +45,7 @@ class InputReport:
     not_json: int = 0
     not_object: int = 0
     notes: list[str] = field(default_factory=list)  # of what was imported before
+    another: bool = False  # than the one that was imported from its path
 
     def dated(self, times: Sequence[float | None], lines: Sequence[str]) -> None:
         """Count lines by their times: NaN is contradictory, None is a line without one."""

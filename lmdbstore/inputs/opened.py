@@ -138,9 +138,12 @@ def open_input(name: str) -> Iterator[Input]:
                 yield pipe
 
 
-def input_of(raw: FileReader, name: str, path: str) -> Input:
-    """Return the input of a regular file that is open, whatever its path leads to by now."""
-    return Input(name, as_text(path), raw, os.fstat(raw.fileno()), path)
+def input_of(raw: FileReader, name: str, path: str, source: str | None = None) -> Input:
+    """Return the input of a regular file that is open, whatever its path leads to by now.
+
+    Its source is a path, too, if it has another one than its own.
+    """
+    return Input(name, as_text(source or path), raw, os.fstat(raw.fileno()), path)
 
 
 def _chunks_again(file: FileReader, start: int) -> Iterator[bytes]:
