@@ -149,11 +149,12 @@ def _checkpoints(txn: Transaction[Any], databases: Databases, prefix: str) -> di
     found: dict[str, str] = {}
     begin = fmt.key_prefix(prefix)
     cursor = txn.cursor(databases.checkpoints)
-    for key, value in cursor.iternext() if cursor.set_range(begin) else ():
-        if not bytes(key).startswith(begin):
+    for item in cursor.iternext() if cursor.set_range(begin) else ():
+        key, value = map(bytes, item)
+        if not key.startswith(begin):
             break
-        named = decode_named(bytes(value))
-        if named is None or named.key != bytes(key):
+        named = decode_named(value)
+        if named is None or named.key != key:
             raise StoreDamaged(
                 f"the checkpoint {shown(name_of(key, value))} is not what was written"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -51,8 +50,7 @@ class DuplicateContract:
         assert f"{result} {result!s} {result:03}" == "2 2 002"
         result = store.save_many([made("a", "2"), made("c", "2")], on_duplicate="ignore")
         assert repr(result) == "SaveResult(saved=1, ignored=1, replaced=0)"
-        for same in (copy.deepcopy(result), pickle.loads(pickle.dumps(result))):  # noqa: S301  its own
-            assert numbers(same) == (1, 1, 0)
+        assert numbers(copy.deepcopy(result)) == (1, 1, 0)
 
     def test_raise_is_what_is_done_by_default(self, store: EventStore) -> None:
         store.save_many([made("a", "1")], on_duplicate="raise")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,12 @@ def drawn(chance: random.Random, number: int) -> list[Event]:
         )
         for _ in range(number)
     ]
+
+
+def test_a_result_is_pickled_with_its_numbers() -> None:
+    same = pickle.loads(pickle.dumps(SaveResult(3, 1, 2)))
+    assert type(same) is SaveResult
+    assert (*numbers(same), int(same)) == (3, 1, 2, 3)
 
 
 @pytest.mark.parametrize("keys", [0, 2])
