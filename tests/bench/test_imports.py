@@ -139,6 +139,7 @@ def test_an_import_on_one_core_is_judged_beside_the_fastest_peer() -> None:
     judgement = verdicts["lines a second on one core, access log"]
     assert judgement.goal.against == "the fastest peer, DuckDB, 1 thread"
     assert (judgement.word, judgement.measured) == ("lost", (2 / 8 + 3 / 9) / 2)
+    assert "(the fastest peer, DuckDB, 1 thread): DuckDB and lnav read" in markdown([row], {}, [])
     assert verdicts["lines a second on one core, JSON lines"].word == "not measured"
     alone = row._replace(figures={OURS: [8.0]})
     assert all(verdict.word == "not measured" for verdict in judged([alone]))
