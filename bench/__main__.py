@@ -4,13 +4,14 @@
                     [--out bench/RESULTS.md] [--remake]
 
 It needs `pip install '.[bench]'`. Theia pins packages that do not build on newer Pythons; install
-it with `pip install --no-deps theia`. Peers that are not installed are left out, and the report
-says so.
+it with `pip install --no-deps theia`. lnav is a package of the system: `apt-get install lnav`.
+Peers that are not installed are left out, and the report says so.
 
-The full run takes about 20 minutes and 10 GB of disk. It writes the report and, in the same folder,
+The full run takes about 25 minutes and 10 GB of disk. It writes the report and, in the same folder,
 `results.svg`, a chart, and `results.json`, the figures. `--remake` makes the report and the chart
 again from the figures. `--small` takes a minute, and prints the report instead. `--only` runs the
-rows whose name, such as "made: get", contains TEXT, and also prints the report.
+rows whose name, such as "made: get", contains TEXT, and also prints the report; `--only import:`
+runs those about importing files.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from .chart import svg
+from .imports.importers import left_out
+from .imports.rows import run_imports
 from .machine import about
 from .measure import Figures
 from .operations import GROUPS, Group
@@ -65,18 +68,19 @@ def _run(options: argparse.Namespace) -> None:
         sys.exit(
             f"python -m bench: no row has {options.only!r} in its name; give one like 'made: get'"
         )
-    left_out = [f"{name} is left out: {', '.join(m)} not installed" for name in PEERS
-                if (m := missing(name))]  # fmt: skip  # one thought
+    absent = [f"{name} is left out: {', '.join(m)} not installed" for name in PEERS
+              if (m := missing(name))]  # fmt: skip  # one thought
+    absent += left_out()
     if options.small or options.only:
-        print(markdown(figures, described, left_out))
+        print(markdown(figures, described, absent))
     else:
-        _write(out, [list(row) for row in figures], described, left_out)
+        _write(out, [list(row) for row in figures], described, absent)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Run the benchmark. It takes about 20 minutes, and 10 GB of disk.",
+        description="Run the benchmark. It takes about 25 minutes, and 10 GB of disk.",
         epilog="results.svg and results.json are written to the folder of the report.",
     )
     add = parser.add_argument
@@ -142,6 +146,7 @@ def _all(settings: Settings) -> Iterator[Figures]:
     yield from run_processes(settings)
     yield from run_startup(settings)
     yield from run_scaling(settings)
+    yield from run_imports(settings)
 
 
 def _needed(group: Group, settings: Settings) -> bool:

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 from typing import NamedTuple
 
+from .imports.logs import JSON, LOGS
+from .imports.rows import GROUP as IMPORT
+from .imports.rows import ONE_CORE, PROCESSOR
 from .measure import Figures, ratio
 from .operations import NO_LITERAL, RELAXED, SNAPSHOT
 from .peers import OURS
@@ -71,6 +74,11 @@ def _within_50_ms(row: str) -> Goal:
 def _grep(row: str, wanted: float) -> Goal:
     above, below = ("made", row, OURS), ("made", row, "grep")
     return Goal(row, "grep -E, its time", wanted, above, below, at_most=True)
+
+
+def _importing(peer: str) -> Goal:
+    above, below = (IMPORT, JSON.name + PROCESSOR, peer), (IMPORT, JSON.name + PROCESSOR, OURS)
+    return Goal(f"lines a second of processor time, {JSON.name}", peer, 1, above, below)
 
 
 def _beside_a_writer(row: str) -> Goal:
@@ -137,6 +145,8 @@ GOALS = (
     made("pattern, one match", "SQLite", 100, REGEXP),
     _within_50_ms("pattern, rare literal"),
     _within_50_ms("pattern, one match"),
+    _importing("sqlite-utils"),
+    _importing("sqlite-utils, --pk"),
 )  # fmt: skip  # a goal a line
 THEIA_WANTED = 20.0
 NOT_THEIRS = (LOADED, ON_DISK)  # Theia's stores have no call that saves many events
@@ -148,13 +158,19 @@ def indexed(figures: Iterable[Figures]) -> Rows:
 
 
 def judged(figures: Iterable[Figures]) -> Iterator[Verdict]:
-    """Judge every goal; each of Theia's stores is judged by the worst row of this store."""
+    """Judge every goal.
+
+    Each of Theia's stores is judged by the worst row of this store, and an import on one core
+    beside the fastest peer.
+    """
     rows = indexed(figures)
     for goal in GOALS:
         above, below = _figures(rows, goal.above), _figures(rows, goal.below)
         yield Verdict(goal, _measured(goal.kind, above, below) if above and below else None)
     for peer in ("Theia files", "Theia RDBS"):
         yield _worst(rows, peer)
+    for log in LOGS:
+        yield _beside_the_fastest(rows, log.name)
 
 
 def _measured(kind: str, above: list[float], below: list[float]) -> float:
@@ -177,6 +193,18 @@ def _worst(rows: Rows, peer: str) -> Verdict:
     goal = Goal(f"any operation of the store, the worst: {worst}", peer, THEIA_WANTED, place, place)
     detail = f"below it: {', '.join(lost)}" if lost else ""
     return Verdict(goal, ratios.get(worst), detail)
+
+
+def _beside_the_fastest(rows: Rows, log: str) -> Verdict:
+    row = rows.get((IMPORT, log + ONE_CORE))
+    figures = {} if row is None else dict(row.figures)
+    ours = figures.pop(OURS, [])
+    ratios = {peer: ratio(times, ours) for peer, times in figures.items() if ours}
+    fastest = min(ratios, key=ratios.__getitem__, default="")
+    place = (IMPORT, log + ONE_CORE, fastest)
+    against = f"the fastest peer, {fastest}" if fastest else "the fastest peer"
+    goal = Goal(f"lines a second on one core, {log}", against, 1, place, (*place[:2], OURS))
+    return Verdict(goal, ratios.get(fastest))
 
 
 def _as_durable(peer: str, row: Figures) -> str:

@@ -9,6 +9,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .imports.importers import versions as importers
 from .peers import versions
 
 __all__ = ["about"]
@@ -28,6 +29,7 @@ def about(command: str, events: int, folder: Path) -> dict[str, str]:
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "SQLite": sqlite3.sqlite_version,
         **versions(),
+        **importers(),
     }
 
 

@@ -38,6 +38,7 @@ FEWEST = 3  # rounds
 UNITS = {
     "us an event": 1e6,
     "us a call": 1e6,
+    "us a line": 1e6,
     "ms a query": 1e3,
     "ms": 1e3,
     "bytes an event": 1.0,

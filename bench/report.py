@@ -11,6 +11,8 @@ from itertools import groupby
 from statistics import median
 
 from .goals import Verdict, judged
+from .imports.rows import GROUP as IMPORT
+from .imports.rows import about_importers
 from .measure import UNITS, Figures, ratio
 from .operations import GROUPS
 from .reasons import reason_for
@@ -22,6 +24,7 @@ TITLES = {
     "processes": "Several processes",
     "startup": "Startup",
     "scaling": "Growth of the store",
+    IMPORT: "Imports of files",
 }
 
 
@@ -32,7 +35,8 @@ def markdown(figures: list[Figures], about: Mapping[str, str], left_out: Iterabl
     lines += [f"- {line}" for line in left_out]
     lines += _reasons(verdicts)
     for name, rows in groupby(figures, lambda row: row.group):
-        lines += ["", f"## {TITLES[name]}", *_table(list(rows))]
+        lines += ["", f"## {TITLES[name]}", *(["", about_importers()] if name == IMPORT else [])]
+        lines += _table(list(rows))
     return "\n".join(lines) + "\n"
 
 
