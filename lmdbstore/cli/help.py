@@ -40,6 +40,7 @@ Example:
   lmdbstore import --db events /var/log/syslog /var/log/syslog.2.gz --flag syslog
   lmdbstore import --db events /var/log/nginx --glob '*.log*'
   journalctl -o json --all | lmdbstore import --db events --source journal
+  lmdbstore import --db events --follow /var/log --glob '*.log*'
 
 Without FILE, or with -, standard input is read. Of a folder DIR its files are read, in the order of
 their names, but not hidden ones, and not its folders; --glob chooses some of them. What cannot be
@@ -76,6 +77,11 @@ of its first part. Events that were deleted or purged do not come back.
 --redo reads files again that are known, from the start, and replaces the events that they gave:
 after a wrong --tz, say. Events that were deleted or purged come back. Events with ids of their own
 are replaced, but not deleted if the file does not have them any more.
+
+--follow does not end: it stores what is in the files and what comes, until it is stopped, and reads
+files that grow, appear in the folders, or take the place of others; a file that was renamed or
+deleted is read to its end. A line without an end waits for it. The last event is stored at once,
+and replaced when it grows. Stopped in any way and started again, it goes on where it was.
 
 The source is the full path of the file, or 'stdin'; --source names another one.
 

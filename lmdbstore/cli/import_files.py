@@ -24,6 +24,7 @@ from lmdbstore.times.learning import format_named
 from lmdbstore.times.template import UnknownField
 from lmdbstore.times.zones import UnknownZone, Zones, zone_named
 
+from .follow_files import check_followed, follow_files
 from .named_files import named_files
 from .progress import progress_bar
 from .terminal import complain, discard_output, visible
@@ -108,6 +109,9 @@ _OPTIONS = (
     click.option(
         "--redo", is_flag=True, help="Read files again that were imported; replace their events."
     ),
+    click.option(
+        "--follow", is_flag=True, help="Go on as files grow, are rotated, appear and vanish."
+    ),
     click.option("--dry-run", is_flag=True, help="Print what would be stored; store nothing."),
     click.option(
         "--time-format",
@@ -190,6 +194,7 @@ def import_files(  # noqa: PLR0913  the options of the command
     timeout: float | None = None,
     dry_run: bool = False,
     redo: bool = False,
+    follow: bool = False,
     no_levels: bool = False,
     compression: Compression | None = None,
     **options: Any,
@@ -200,16 +205,23 @@ def import_files(  # noqa: PLR0913  the options of the command
     of `ingest.common.Options`.
 
     Raises:
-        UsageError: there is a `glob`, and no folder.
+        UsageError: there is a `glob`, and no folder; or `follow` does not fit the other arguments.
         EventStoreException: the store failed; committed events stay.
         OSError: the output cannot be written.
     """
+    reading = Options(levels=not no_levels, **options)
+    if follow:
+        if dry_run or redo or db is None:
+            raise click.UsageError("--follow stores new lines; give no --dry-run and no --redo")
+        check_followed(names, db)
+        with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
+            importer = Importer(store, tags=tags, source=source, options=reading)
+            follow_files(importer, names, glob, line_format, _say)
     files, failures = named_files(names or [STDIN], glob, db)
     for failure in failures:
         complain(failure + "; it is skipped" * bool(files))
     if not files:
         return FAILED
-    reading = Options(levels=not no_levels, **options)
     if dry_run or db is None:
         importer = Importer(None, tags=tags, source=source, options=reading)
         unopened = _import(importer, files, line_format)
@@ -271,6 +283,11 @@ def _print_preview(importer: Importer) -> None:
 def _print(text: str) -> None:
     """Print text of which the output's encoding may lack a character, such as a file's name."""
     click.echo(visible(text).encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+
+
+def _say(text: str) -> None:
+    _print(text)
+    sys.stdout.flush()
 
 
 def _iso(seconds: float) -> str:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.event import Event
+from lmdbstore.errors import shown
 from lmdbstore.resume.checkpoint import Checkpoint, Registry
-from lmdbstore.resume.recognise import head_of, recognise
+from lmdbstore.resume.recognise import copied_from, head_of, is_short, recognise
 
 from .common import Options
 from .readers import ReaderChoice
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from .readers import LineFormat
     from .saving import Sink
 
-__all__ = ["Importer"]
+__all__ = ["SETTLED", "Importer"]
+
+SETTLED = 1.0  # seconds without a change, after which a file is no copy that is being made
 
 
 class _Into:
@@ -141,7 +144,7 @@ class Importer:
         head = head_of(opened)
         known = recognise(opened, source, head, registry)
         if known is None:
-            if known_only:
+            if known_only or self._is_copy(opened, head, registry, reading):
                 return
             if self._was_another(opened, registry):
                 reading.of_input.another = True
@@ -158,6 +161,19 @@ class Importer:
             if known.grown:
                 checkpoint = replace(known.checkpoint, head=head)
                 registry.put(reading.run(Start(checkpoint, known.mark), line_format))
+
+    def _is_copy(self, opened: Input, head: str, registry: Registry, reading: Reading) -> bool:
+        """Whether an input has no other lines than the start of a file that is known, and there."""
+        one = copied_from(opened, head, registry) if opened.is_file else None
+        if one is None:
+            return False
+        if is_short(opened):
+            # Two logs may begin with the same lines. But one that is followed may be being copied.
+            recent = time.time() - opened.mtime < SETTLED
+            reading.of_input.unsettled = reading.growing and recent
+            return reading.of_input.unsettled
+        reading.of_input.notes.append(f"the start of {shown(one.path)}, which is known")
+        return True
 
     def _note(self, known: Known, of_input: InputReport, *, counted: bool) -> None:
         if counted:

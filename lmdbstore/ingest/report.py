@@ -46,6 +46,7 @@ class InputReport:
     not_object: int = 0
     notes: list[str] = field(default_factory=list)  # of what was imported before
     another: bool = False  # than the one that was imported from its path
+    unsettled: bool = False  # it may be a copy that is being made; nothing was read
 
     def dated(self, times: Sequence[float | None], lines: Sequence[str]) -> None:
         """Count lines by their times: NaN is contradictory, None is a line without one."""
@@ -160,11 +161,17 @@ class Report:
     _unreadable: _Kinds = field(default_factory=dict)
     _latin: _Kinds = field(default_factory=dict)
     _latins: int = 0
+    _blank: int = 0  # of inputs that are forgotten
 
     @property
     def blank(self) -> int:
         """The number of blank lines."""
-        return sum(one.blank for one in self.inputs)
+        return self._blank + sum(one.blank for one in self.inputs)
+
+    def forget_inputs(self) -> None:
+        """Keep the numbers only: an import that has no end reads an input again and again."""
+        self._blank = self.blank
+        self.inputs, self._unreadable, self._latin = [], {}, {}
 
     @property
     def unmet(self) -> bool:

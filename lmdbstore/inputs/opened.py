@@ -58,6 +58,15 @@ class Input:
         """Whether it is a regular file, which can be read again."""
         return self.status is not None
 
+    def is_same(self, other: Input) -> bool:
+        """Whether it is the same regular file."""
+        one, two = self.status, other.status
+        return (
+            one is not None
+            and two is not None
+            and (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+        )
+
     @property
     def is_packed(self) -> bool:
         """Whether it is a regular file of packed text."""

@@ -10,7 +10,7 @@ to `WINDOW`. What is not recognised for certain is another input, and is read wh
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .checkpoint import Checkpoint, Registry
 
-__all__ = ["Known", "head_of", "recognise"]
+__all__ = ["Known", "copied_from", "head_of", "is_short", "recognise"]
 
 HEAD = 1 << 16  # bytes of the first line that count
 LEAST = 8  # different lines
@@ -74,23 +74,65 @@ def recognise(opened: Input, source: str, head: str, registry: Registry) -> Know
                 return known
     candidates = registry.with_head(head)
     known = _begins(opened.looked_at(), Content(), candidates) if candidates else None
-    if known is not None and not _is_there(known.checkpoint):
-        return known
+    if known is not None:
+        one = known.checkpoint
+        few = len({*one.window}) < LEAST
+        if not (few and opened.status is not None and _is_there(one)):
+            return known
     windows = [one for one in registry.of_source(source) if len({*one.window}) >= LEAST]
     return _trimmed(opened, windows) if windows else None
 
 
+def copied_from(opened: Input, head: str, registry: Registry) -> Checkpoint | None:
+    """Return the checkpoint of a file that is still there, and of which an input is the start.
+
+    So it is a copy, or it is being copied; or if it is short, it may be equal by chance.
+    """
+    others = (one for one in registry.with_head(head) if head and one.path)
+    return next((one for one in others if _is_start(opened, one)), None)
+
+
+def is_short(opened: Input) -> bool:
+    """Whether an input has less than `LEAST` different lines."""
+    found: set[str] = set()
+    for block in blocks(_until_pause(opened.looked_at())):
+        found.update(block.lines)
+        if len(found) >= LEAST:
+            return False
+    return True
+
+
+def _is_start(opened: Input, one: Checkpoint) -> bool:
+    with _file_of(one) as other:
+        if other is None or other.is_same(opened):
+            return False
+        theirs = _until_pause(other.looked_at())
+        rest = b""
+        for chunk in _until_pause(opened.looked_at()):
+            while len(rest) < len(chunk) and (more := next(theirs, b"")):
+                rest += more
+            if not rest.startswith(chunk):
+                return False
+            rest = rest[len(chunk) :]
+        return True
+
+
 def _is_there(one: Checkpoint) -> bool:
-    """Whether the file of a checkpoint of a few lines is still there, with these lines."""
-    if not one.path or len({*one.window}) >= LEAST:
-        return False
-    try:
-        with open_input(one.path) as other:
-            status = other.status
-            same = status is not None and (status.st_dev, status.st_ino) == (one.device, one.inode)
-            return same and _begins(other.looked_at(), Content(), [one]) is not None
-    except OSError:
-        return False
+    """Whether the file of a checkpoint is still there, with the lines that were read."""
+    with _file_of(one) as other:
+        return other is not None and _begins(other.looked_at(), Content(), [one]) is not None
+
+
+@contextmanager
+def _file_of(one: Checkpoint) -> Iterator[Input | None]:
+    """Give the file of a checkpoint, if it is still at its path."""
+    with ExitStack() as stack:
+        other = None
+        with suppress(OSError):
+            other = stack.enter_context(open_input(one.path)) if one.path else None
+        status = None if other is None else other.status
+        is_it = status is not None and (status.st_dev, status.st_ino) == (one.device, one.inode)
+        yield other if is_it else None
 
 
 def _until_pause(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
+from lmdbstore.ingest.importer import SETTLED
 from lmdbstore.inputs.opened import input_of
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from .opened import FollowedFile, Key
 
 __all__ = ["Follower"]
-
-SETTLED = 1.0  # seconds without a change, after which a packed file is complete
 
 _State: TypeAlias = tuple[int, int, bool]
 
@@ -65,6 +64,8 @@ class Follower:
             found = self._importer.read(
                 opened, self._line_format, growing=not file.over, known_only=file.sibling
             )
+            if found.unsettled:
+                return False
             if found.another:
                 self._followed.rotated(file.followed)
             file.taken = size
