@@ -44,7 +44,8 @@ from .help import (
     STATS_HELP,
     VERIFY_HELP,
 )
-from .import_files import import_files, import_options
+from .importing.files import import_files
+from .importing.options import import_options
 from .search import Sought, run_search
 from .stats import print_stats
 from .terminal import complain, discard_output, in_options, is_terminal, prepare_output

@@ -160,7 +160,8 @@ class Importer:
             self._note(known, reading.of_input, counted=not reading.growing)
             if known.grown:
                 checkpoint = replace(known.checkpoint, head=head)
-                registry.put(reading.run(Start(checkpoint, known.mark), line_format))
+                start = Start(checkpoint, known.mark, known.chunks)
+                registry.put(reading.run(start, line_format))
 
     def _is_copy(self, opened: Input, head: str, registry: Registry, reading: Reading) -> bool:
         """Whether an input has no other lines than the start of a file that is known, and there."""
@@ -177,8 +178,8 @@ class Importer:
 
     def _note(self, known: Known, of_input: InputReport, *, counted: bool) -> None:
         if counted:
-            number = known.mark.place.number - 1
-            self.report.lines += number if known.grown else known.checkpoint.lines
+            number = known.mark.place.number - 1 if known.grown else known.checkpoint.lines
+            self.report.lines += number
             self.report.present += known.checkpoint.events
         of_input.notes.append(f"{known.checkpoint.lines:,} lines known")
         if known.trimmed:

@@ -10,15 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.inputs.lines import LONGEST_LINE, START, blocks
-from lmdbstore.inputs.unpacking import UnreadableInput
-from lmdbstore.resume.content import Content
+from lmdbstore.inputs.unpacking import ChangedInput, UnreadableInput
 from lmdbstore.resume.progress import Progress
-from lmdbstore.resume.tracked import HashedText, Mark, Marks, content_digest
+from lmdbstore.resume.tracked import BEGINNING, HashedText, Mark, Marks, content_digest
 
 from .common import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lmdbstore.inputs.lines import Block
     from lmdbstore.inputs.opened import Input
@@ -32,14 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading", "Start"]
 
-BEGINNING = Mark(START, Content(), ())
-
 
 class Start(NamedTuple):
     """Where the reading of an input begins."""
 
     checkpoint: Checkpoint
     mark: Mark = BEGINNING
+    chunks: Iterator[bytes] | None = None  # the text from there on, if it is being read already
     redo: Redo | None = None
 
 
@@ -72,9 +70,9 @@ class Reading:
         reader: Reader | None = None
         try:
             reader, end = self._resumed(line_format)
-            text = HashedText(
-                self._opened.chunks(start.mark.place.offset), start.mark.content.copy()
-            )
+            self._opened.keep_no_more()
+            chunks = self._opened.chunks() if start.chunks is None else start.chunks
+            text = HashedText(chunks, start.mark.content.copy())
             self._progress.begin(Marks(text, start.mark))
             for block in blocks(iter(text), start.mark.place, end, growing=self.growing):
                 reader = reader or self._reader(block, line_format)
@@ -83,7 +81,8 @@ class Reading:
         except UnreadableInput as error:
             complete = False
             rest = "; the rest is skipped" if number else ""
-            self._report.unreadable(self._opened.name, number, f"{error}{rest}")
+            if not (self.growing and isinstance(error, ChangedInput)):  # it will be read again
+                self._report.unreadable(self._opened.name, number, f"{error}{rest}")
         if reader is None:
             return start.checkpoint
         return self._end(reader, complete=complete)
@@ -106,7 +105,9 @@ class Reading:
         """Return the reader of an input that goes on, and its line end."""
         if self._start.mark.place == START:
             return None, b""
-        first = next(blocks(self._opened.looked_at()))
+        first = next(blocks(self._opened.looked_at()), None)
+        if first is None:
+            raise ChangedInput("it was truncated while it was read")
         reader = self._reader(first, line_format)
         reader.resume(first.lines, self._start.checkpoint.time)
         return reader, first.end

@@ -83,16 +83,15 @@ class Input:
         except OSError:  # a pipe
             return 0
 
-    def chunks(self, start: int = 0) -> Iterator[bytes]:
-        """Give the text from an offset to the end. A pipe gives it once.
+    def chunks(self) -> Iterator[bytes]:
+        """Give the text, from its start to its end. A pipe gives it once.
 
         Raises:
             UnreadableInput: the rest cannot be read.
         """
         if self._spool is not None:
-            self._spool.keeps = False
-            return self._spool.from_offset(start)
-        return chunks(self._raw, start)
+            return self._spool.from_offset(0)
+        return chunks(self._raw)
 
     def looked_at(self, start: int = 0) -> Iterator[bytes]:
         """Give the text from an offset on, before `chunks` gives it once more.
@@ -109,6 +108,11 @@ class Input:
             patience = PATIENCE if _can_wait(self._raw) else None
             self._spool = Spool(chunks(self._raw, patience=patience))
         return self._spool.from_offset(start)
+
+    def keep_no_more(self) -> None:
+        """Give the text once from here on."""
+        if self._spool is not None:
+            self._spool.keeps = False
 
     def close(self) -> None:
         """Forget what was kept, and close a regular file."""

@@ -17,6 +17,8 @@ import zlib
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .file_reader import ChangedFile
+
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     Raw: TypeAlias = BinaryIO | io.RawIOBase
 
-__all__ = ["CHUNK", "UnreadableInput", "chunks", "is_packed"]
+__all__ = ["CHUNK", "ChangedInput", "UnreadableInput", "chunks", "is_packed"]
 
 CHUNK = 1 << 18  # bytes read from an input at once
 PIECE = 1 << 20  # bytes unpacked at once
@@ -58,6 +60,10 @@ _HIGH_CONTROL = bytes(range(0x80, 0xA0))
 
 class UnreadableInput(Exception):
     """The rest of an input cannot be read; the message gives the reason."""
+
+
+class ChangedInput(UnreadableInput):
+    """The file is not the one any more of which the first part was read."""
 
 
 class _Unpacker(Protocol):
@@ -156,6 +162,8 @@ def _read(raw: Raw, patience: float | None) -> Iterator[bytes]:
             yield data
         if data is None:
             raise UnreadableInput("it is set to give nothing instead of waiting (O_NONBLOCK)")
+    except ChangedFile as error:
+        raise ChangedInput(str(error.strerror)) from None
     except OSError as error:
         raise UnreadableInput(error.strerror or str(error)) from None
 

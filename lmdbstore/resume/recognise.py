@@ -11,7 +11,9 @@ to `WINDOW`. What is not recognised for certain is another input, and is read wh
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.inputs.lines import START, Place, blocks
@@ -19,7 +21,7 @@ from lmdbstore.inputs.opened import open_input
 from lmdbstore.inputs.unpacking import UnreadableInput
 
 from .content import Content
-from .tracked import WINDOW, HashedText, Mark, line_hashes
+from .tracked import BEGINNING, WINDOW, HashedText, Mark, line_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +40,9 @@ class Known(NamedTuple):
     """A file that was read before."""
 
     checkpoint: Checkpoint
-    mark: Mark  # where reading goes on
-    grown: bool  # whether there is more than was read
+    grown: bool = False  # whether there is more than was read
+    mark: Mark = BEGINNING  # where reading goes on
+    chunks: Iterator[bytes] = iter(())  # the text from there on, of the file that was compared
     trimmed: bool = False
 
     @property
@@ -66,21 +69,20 @@ def recognise(opened: Input, source: str, head: str, registry: Registry) -> Know
     An error in reading is no error here: it comes again when the input is read.
     """
     if (status := opened.status) is not None:
-        for one in registry.of_file(status):
-            if one.is_of(status) and opened.is_packed:
-                return Known(one, Mark(Place(one.offset, one.number), Content(), ()), grown=False)
-            content = Content(bytes.fromhex(one.chain), one.base)
-            if known := _begins(opened.looked_at(one.base), content, [one]):
+        for same in registry.of_file(status):
+            if same.is_of(status) and opened.is_packed:
+                return Known(same)
+            if known := _continued(opened, same):
                 return known
-    candidates = registry.with_head(head)
-    known = _begins(opened.looked_at(), Content(), candidates) if candidates else None
-    if known is not None:
-        one = known.checkpoint
+    one = _begun(opened.looked_at(), registry.with_head(head))
+    if one is not None:
         few = len({*one.window}) < LEAST
         if not (few and opened.status is not None and _is_there(one)):
-            return known
+            return _continued(opened, one)
     windows = [one for one in registry.of_source(source) if len({*one.window}) >= LEAST]
-    return _trimmed(opened, windows) if windows else None
+    moved = _moved(opened, windows) if windows else None
+    known = None if moved is None else _continued(opened, moved)
+    return None if known is None else known._replace(trimmed=True)
 
 
 def copied_from(opened: Input, head: str, registry: Registry) -> Checkpoint | None:
@@ -120,7 +122,7 @@ def _is_start(opened: Input, one: Checkpoint) -> bool:
 def _is_there(one: Checkpoint) -> bool:
     """Whether the file of a checkpoint is still there, with the lines that were read."""
     with _file_of(one) as other:
-        return other is not None and _begins(other.looked_at(), Content(), [one]) is not None
+        return other is not None and _begun(other.looked_at(), [one]) is not None
 
 
 @contextmanager
@@ -143,35 +145,66 @@ def _until_pause(chunks: Iterator[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def _begins(
-    chunks: Iterator[bytes], content: Content, candidates: Sequence[Checkpoint]
-) -> Known | None:
-    """Return the longest of the texts that were read by which an input begins.
-
-    The chunks begin at the offset of `content`.
-    """
-    offsets = {offset for one in candidates for offset in (one.offset, one.end)}
-    text = HashedText(_until_pause(chunks), content)
-    wanted = sorted(offsets)
-    found: dict[int, Content] = {}
-    read = content.offset
-    for chunk in text:
-        read += len(chunk)
-        while wanted and wanted[0] <= read:
-            offset = wanted.pop(0)
-            found[offset] = text.hash_to(offset)
-        text.hash_to(read)
-        if read > max(offsets):
+def _begun(chunks: Iterator[bytes], candidates: Sequence[Checkpoint]) -> Checkpoint | None:
+    """Return the longest of the texts that were read by which an input begins."""
+    wanted = sorted({one.end for one in candidates})
+    content, found = Content(), dict[int, bytes]()
+    for chunk in _until_pause(chunks) if wanted else ():
+        start = content.offset
+        while wanted and wanted[0] <= start + len(chunk):
+            content.update(chunk[content.offset - start : wanted[0] - start])
+            found[wanted.pop(0)] = content.digest()
+        content.update(chunk[content.offset - start :])
+        if not wanted:
             break
     for one in sorted(candidates, key=lambda one: one.end, reverse=True):
-        if one.end in found and found[one.end].digest().hex() == one.digest:
-            mark = Mark(Place(one.offset, one.number), found[one.offset], one.window)
-            return Known(one, mark, grown=read > one.end)
+        if one.end in found and found[one.end].hex() == one.digest:
+            return one
     return None
 
 
-def _trimmed(opened: Input, candidates: Sequence[Checkpoint]) -> Known | None:
-    """Return what an input continues that lacks the front of what was read."""
+def _continued(opened: Input, one: Checkpoint) -> Known | None:
+    """Return how an input goes on; None if it has not the text of the checkpoint.
+
+    The last block of that text is compared, and what follows comes from the same reading: so it is
+    of the same file, whatever happens to that in the meantime.
+    """
+    content = Content(bytes.fromhex(one.chain), one.base)
+    chunks = opened.looked_at(one.base)
+    text = b""
+    for chunk in _until_pause(chunks):
+        text += chunk
+        if one.base + len(text) >= one.end:
+            break
+    offset, end = one.offset - one.base, one.end - one.base
+    content.update(text[:offset])
+    mark = Mark(Place(one.offset, one.number), content.copy(), one.window)
+    content.update(text[offset:end])
+    if len(text) < end or content.digest().hex() != one.digest:
+        return None
+    rest, more = _peeked(chunks)
+    return Known(one, more or len(text) > end, mark, chain([text[offset:]], rest))
+
+
+def _peeked(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bool]:
+    """Return the same chunks, and whether there are any, or an error."""
+    try:
+        first = next(chunks, None)
+    except UnreadableInput as error:
+        return _raising(error), True
+    return (chunks, False) if first is None else (chain([first], chunks), True)
+
+
+def _raising(error: UnreadableInput) -> Iterator[bytes]:
+    yield b""
+    raise error
+
+
+def _moved(opened: Input, candidates: Sequence[Checkpoint]) -> Checkpoint | None:
+    """Return the checkpoint that an input continues without the front of what was read.
+
+    It is the one at the place where that ends in this input.
+    """
     by_last = {one.window[-1]: one for one in reversed(candidates)}
     text = HashedText(_until_pause(opened.looked_at()), Content())
     recent: list[str] = []
@@ -181,11 +214,21 @@ def _trimmed(opened: Input, candidates: Sequence[Checkpoint]) -> Known | None:
             one = by_last.get(hashes[n])
             if one is not None and _ends_with(one.window, hashes[: n + 1]):
                 place = block.place(block.first + n + 1 - len(recent))
-                mark = Mark(Place(place.offset, one.number), text.hash_to(place.offset), one.window)
-                return Known(one, mark, grown=True, trimmed=True)
+                return _at(one, text.hash_to(place.offset))
         recent = hashes[-WINDOW:]
         text.hash_to(block.stop)
     return None
+
+
+def _at(one: Checkpoint, content: Content) -> Checkpoint:
+    return replace(
+        one,
+        offset=content.offset,
+        chain=content.chain.hex(),
+        base=content.base,
+        end=content.offset,
+        digest=content.digest().hex(),
+    )
 
 
 def _ends_with(window: Sequence[str], hashes: Sequence[str]) -> bool:

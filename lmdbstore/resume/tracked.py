@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
-from lmdbstore.inputs.lines import LONGEST_LINE
+from lmdbstore.inputs.lines import LONGEST_LINE, START
+
+from .content import Content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lmdbstore.inputs.lines import Block, Place
 
-    from .content import Content
-
-__all__ = ["WINDOW", "HashedText", "Mark", "Marks", "content_digest", "line_hashes"]
+__all__ = ["BEGINNING", "WINDOW", "HashedText", "Mark", "Marks", "content_digest", "line_hashes"]
 
 WINDOW = 32  # lines
 MOST_HELD = LONGEST_LINE + (4 << 20)  # bytes: more are of a line that is skipped
@@ -73,6 +73,9 @@ class Mark(NamedTuple):
     place: Place
     content: Content  # of the text before
     window: tuple[str, ...]  # the hashes of the last lines before
+
+
+BEGINNING = Mark(START, Content(), ())
 
 
 class Marks:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmdbstore import LMDBEventStore
-from lmdbstore.cli import import_files
+from lmdbstore.cli.importing import files as importing
 from tests.tools.commands import run
 
 pytestmark = pytest.mark.surroundings
@@ -130,7 +130,7 @@ def test_a_file_that_disappears_during_the_import_is_reported(
 ) -> None:
     gone, there = str(folder / "gone"), str(folder / "a.log")
     files = [gone, there] if others else [gone]
-    monkeypatch.setattr(import_files, "named_files", lambda *_: (files, []))
+    monkeypatch.setattr(importing, "named_files", lambda *_: (files, []))
     result = run("import", "--db", path, *files)
     assert result.exit_code == (1 if others else 2)
     assert result.stderr == f"lmdbstore: {gone}: No such file or directory\n"

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import MemoryEventStore
+from lmdbstore.ingest import importer
 from lmdbstore.ingest.common import Options
+from lmdbstore.ingest.importer import Importer
+from lmdbstore.inputs import unpacking
 from lmdbstore.inputs.file_reader import FileReader
+from lmdbstore.inputs.opened import open_input
 from lmdbstore.resume import content as hashing
 from lmdbstore.resume.content import Content
+from lmdbstore.resume.recognise import recognise
 from tests.tools.imports import contents, imported, written
 
 if TYPE_CHECKING:
@@ -261,3 +266,31 @@ def test_short_files_with_the_same_text_are_different(
     packed = written(tmp_path / "1.gz", gzip.compress((tmp_path / "1").read_bytes()))
     written(tmp_path / "1", LINES[1])  # truncated
     assert imported(store, moved, packed).new == 0
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_a_file_that_is_truncated_after_it_was_recognised_loses_nothing(
+    store: MemoryEventStore, log: Path, monkeypatch: pytest.MonkeyPatch, *, growing: bool
+) -> None:
+    """What it gets then is behind the place at which reading goes on."""
+    imported(store, log)
+    append(log, LINES[30])
+    copy = log.with_suffix(".1")
+
+    def recognised(*args: Any) -> Any:
+        known = recognise(*args)
+        shutil.copy(log, copy)
+        with log.open("r+") as file:
+            file.truncate(0)
+            file.write("".join(LINES[31:]) * 3)
+        return known
+
+    work = Importer(store)
+    with monkeypatch.context() as patch, open_input(str(log)) as opened:
+        patch.setattr(importer, "recognise", recognised)
+        patch.setattr(unpacking, "CHUNK", 100)
+        work.read(opened, growing=growing)
+    report = work.finish()
+    assert report.unreadables == (not growing)
+    imported(store, copy, log)
+    assert numbers(store) == sorted([*range(31), *[*range(31, 60)] * 3])

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lmdbstore.cli.terminal import complain
 from lmdbstore.errors import EventStoreException, shown
 from lmdbstore.inputs.opened import STDIN
 from lmdbstore.watch.changes import Changes
 from lmdbstore.watch.files import Followed
 from lmdbstore.watch.follow import Follower
-
-from .terminal import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

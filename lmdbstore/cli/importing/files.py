@@ -1,186 +1,41 @@
-"""The command `import`: its options, the inputs and the store, its progress and its report.
+"""The command `import`: the inputs and the store, its progress and its report.
 
 Rules: before the store is opened or created, the arguments become files that can be read
-(`named_files`). What cannot be read is reported and does not keep the others out. The summary goes
+(`named`). What cannot be read is reported and does not keep the others out. The summary goes
 to standard output, after one line for each input that says how its lines got their times. The
 progress bar and the lines that could not be read go to standard error. A dry run opens no store.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmdbstore.cli.progress import progress_bar
+from lmdbstore.cli.terminal import complain, discard_output, visible
 from lmdbstore.errors import EventStoreException
 from lmdbstore.ingest.common import Options
 from lmdbstore.ingest.importer import Importer
 from lmdbstore.inputs.opened import STDIN, open_input
 from lmdbstore.store import LMDBEventStore
-from lmdbstore.times.learning import format_named
-from lmdbstore.times.template import UnknownField
-from lmdbstore.times.zones import UnknownZone, Zones, zone_named
 
-from .follow_files import check_followed, follow_files
-from .named_files import named_files
-from .progress import progress_bar
-from .terminal import complain, discard_output, visible
+from .follow import check_followed, follow_files
+from .named import named_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from lmdbstore.cli.progress import Bar
     from lmdbstore.ingest.report import Report
     from lmdbstore.store import Compression
 
-    from .progress import Bar
-
-__all__ = ["import_files", "import_options"]
+__all__ = ["import_files"]
 
 PARTLY, FAILED = 1, 2  # exit status
-
-
-def _given(_: click.Context, __: click.Parameter, value: Any) -> Any:
-    """Refuse an empty text: it is a mistake, such as a variable of the shell that is not set."""
-    if value is not None and "" in ([value] if isinstance(value, str) else value):
-        raise click.BadParameter("it is empty; give a text, or leave the option out")
-    return value
-
-
-def _regex(_: click.Context, __: click.Parameter, text: str | None) -> re.Pattern[str] | None:
-    _given(_, __, text)
-    try:
-        return None if text is None else re.compile(text)
-    except re.error as error:
-        raise click.BadParameter(f"{text!r} is no regular expression: {error}") from None
-
-
-def _zones(_: click.Context, __: click.Parameter, text: str | None) -> Zones:
-    try:
-        return Zones(None if text is None else zone_named(text))
-    except UnknownZone:
-        raise click.BadParameter(
-            f"{text!r} is no zone; give a name such as Europe/Berlin, UTC or +02:00"
-        ) from None
-
-
-def _time_format(_: click.Context, __: click.Parameter, text: str | None) -> Any:
-    try:
-        return None if text is None else format_named(text)
-    except (UnknownField, re.error) as error:
-        raise click.BadParameter(
-            f"{error}: give fields as strptime has them, such as '%d.%m.%Y %H:%M:%S', "
-            "or a name that --dry-run shows"
-        ) from None
-
-
-_OPTIONS = (
-    click.option(
-        "--flag",
-        "tags",
-        multiple=True,
-        callback=_given,
-        metavar="F",
-        help="Flag of every event; repeatable.",
-    ),
-    click.option(
-        "--source",
-        callback=_given,
-        metavar="S",
-        help="Source of the events, instead of the file's path.",
-    ),
-    click.option(
-        "--glob",
-        callback=_given,
-        metavar="PATTERN",
-        help="Of folders, only files whose names match, such as '*.log'.",
-    ),
-    click.option(
-        "--format",
-        "line_format",
-        type=click.Choice(["auto", "lines", "jsonl"]),
-        default="auto",
-        show_default=True,
-        help="Format of the input; auto: by what its first lines hold.",
-    ),
-    click.option(
-        "--redo", is_flag=True, help="Read files again that were imported; replace their events."
-    ),
-    click.option(
-        "--follow", is_flag=True, help="Go on as files grow, are rotated, appear and vanish."
-    ),
-    click.option("--dry-run", is_flag=True, help="Print what would be stored; store nothing."),
-    click.option(
-        "--time-format",
-        callback=_time_format,
-        metavar="FORMAT",
-        help="As for strptime, or a name that --dry-run shows.",
-    ),
-    click.option(
-        "--tz",
-        "zones",
-        callback=_zones,
-        metavar="ZONE",
-        help="Zone of times without one; also decides what CST and the like mean.",
-    ),
-    click.option(
-        "--year",
-        type=click.IntRange(1, 9999),
-        metavar="YEAR",
-        help="Year of the first line, if lines have no year.",
-    ),
-    click.option(
-        "--time-field",
-        callback=_given,
-        metavar="NAME",
-        help="Field of JSON lines, or column of a table, with the time.",
-    ),
-    click.option(
-        "--message-field",
-        callback=_given,
-        metavar="NAME",
-        help="Field or column that becomes the content, instead of the whole line.",
-    ),
-    click.option(
-        "--tags-field",
-        callback=_given,
-        metavar="NAME",
-        help="Field or column whose texts become flags.",
-    ),
-    click.option(
-        "--source-field",
-        callback=_given,
-        metavar="NAME",
-        help="Field or column that becomes the source.",
-    ),
-    click.option(
-        "--record-start",
-        callback=_regex,
-        metavar="REGEX",
-        help="An event begins at each line that matches.",
-    ),
-    click.option("--lines", "each_line", is_flag=True, help="Each line is an event."),
-    click.option(
-        "--strip-colours", is_flag=True, help="Remove the colours of terminals from the content."
-    ),
-    click.option(
-        "--flag-from",
-        callback=_regex,
-        metavar="REGEX",
-        help="Make flags of what its groups match; (?P<user>...) gives user:...",
-    ),
-    click.option("--no-levels", is_flag=True, help="Make no flags such as level:error."),
-)
-
-
-def import_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of the command `import`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def import_files(  # noqa: PLR0913  the options of the command
