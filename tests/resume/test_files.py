@@ -274,7 +274,7 @@ def test_a_file_that_is_truncated_after_it_was_recognised_loses_nothing(
 ) -> None:
     """What it gets then is behind the place at which reading goes on."""
     imported(store, log)
-    append(log, LINES[30])
+    append(log, "".join(LINES[30:40]))
     copy = log.with_suffix(".1")
 
     def recognised(*args: Any) -> Any:
@@ -282,7 +282,7 @@ def test_a_file_that_is_truncated_after_it_was_recognised_loses_nothing(
         shutil.copy(log, copy)
         with log.open("r+") as file:
             file.truncate(0)
-            file.write("".join(LINES[31:]) * 3)
+            file.write("".join(LINES[40:]) * 3)
         return known
 
     work = Importer(store)
@@ -293,4 +293,4 @@ def test_a_file_that_is_truncated_after_it_was_recognised_loses_nothing(
     report = work.finish()
     assert report.unreadables == (not growing)
     imported(store, copy, log)
-    assert numbers(store) == sorted([*range(31), *[*range(31, 60)] * 3])
+    assert numbers(store) == sorted([*range(40), *[*range(40, 60)] * 3])
