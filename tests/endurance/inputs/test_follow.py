@@ -20,21 +20,20 @@ if TYPE_CHECKING:
 GLOB = "*.log*"
 
 
-def follow_and_compare(
-    path: Path, tmp_path: Path, rounds: Rounds, follow: list[object], once: list[object]
+@pytest.mark.endurance("a follower is killed while logs are rotated by every method", rounds=1)
+def test_a_follower_that_is_killed_loses_and_doubles_nothing(
+    tmp_path: Path, rounds: Rounds
 ) -> None:
-    """Do each round in a folder of its own.
-
-    `follow` is the command that follows, and `once` the one that imports once; both without the
-    folder.
-    """
-    with LMDBEventStore(path, durability="none") as store:
-        for number in rounds:
-            place = tmp_path / str(number)
-            folder = place / "logs"
-            folder.mkdir(parents=True)
-            seed = str(rounds.random.randrange(1 << 32))
-            follower = Follower([*follow, folder], place / "errors", rounds.random)
+    """Each round has a store of its own: files of two rounds may have the same text."""
+    for number in rounds:
+        place = tmp_path / str(number)
+        folder = place / "logs"
+        folder.mkdir(parents=True)
+        once = [sys.executable, "-m", "lmdbstore", "import", "--db", place / "events", folder]
+        once += ["--glob", GLOB]
+        seed = str(rounds.random.randrange(1 << 32))
+        with LMDBEventStore(place / "events", durability="none") as store:
+            follower = Follower([*once, "--follow"], place / "errors", rounds.random)
             try:
                 records = rotated(folder, place / "ledger", seed, store, follower)
                 follower.stop()
@@ -42,28 +41,13 @@ def follow_and_compare(
                 follower.kill()
             for _ in range(2):  # the first may take last records, which no other one follows
                 before = len(store)
-                output_of(list(map(str, [*once, folder])))
+                output_of(list(map(str, once)))
             assert len(store) == before, "an import of what is there changes nothing"
             assert compared([event.content for event in store.search()], records) == []
-            rounds.add("records written and compared", len(records))
-            rounds.add("rotations", len(METHODS))
-            rounds.add("kills", follower.kills)
-            store.purge(max_events=0)
-            shutil.rmtree(place)
-
-
-@pytest.mark.endurance("a follower is killed while logs are rotated by every method", rounds=1)
-def test_a_follower_that_is_killed_loses_and_doubles_nothing(
-    path: Path, tmp_path: Path, rounds: Rounds
-) -> None:
-    command = [sys.executable, "-m", "lmdbstore", "import", "--db", path, "--glob", GLOB]
-    follow_and_compare(path, tmp_path, rounds, [*command, "--follow"], command)
-
-
-def test_what_kills_followers_is_right_itself(path: Path, tmp_path: Path) -> None:
-    """The least follower passes, which reads everything again and again."""
-    command = [sys.executable, "-m", "tests.endurance.tools.least_follower", path, GLOB]
-    follow_and_compare(path, tmp_path, Rounds(1, 0.0, 1), [*command, "follow"], [*command, "once"])
+        rounds.add("records written and compared", len(records))
+        rounds.add("rotations", len(METHODS))
+        rounds.add("kills", follower.kills)
+        shutil.rmtree(place)
 
 
 LINES = [Record(0, 0, HEADER), Record(1, 0, "one"), Record(2, 0, "two\n  more", least=0)]
