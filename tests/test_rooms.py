@@ -54,7 +54,7 @@ DEEPEST = 14  # a chain of folders, each of which imports the next
 
 LIBRARIES = {
     "lmdb": {
-        "check.page_check",
+        "opening.page_errors",
         "check.walk",
         "disk.databases",
         "disk.lmdb_errors",
@@ -64,7 +64,6 @@ LIBRARIES = {
         "engine.held_transaction",
         "engine.open_file",
         "opening.open_lmdb",
-        "opening.inspect_file",
         "write.commit",
         "write.transaction",
         "write.writer",

@@ -59,17 +59,21 @@ a seed) of the record. It is cdb5ce04 for the record above. In a run it is in th
 the store's seed. A UUIDv7 has a key that rises with its time: if an id has 36 characters, `7` is
 the one at 14 (from 0 on), and those from 3 to 8 and from 9 to 13 (exclusive) are hexadecimal
 digits, then its key is these nine digits, which are the lowest of its time in milliseconds, and the
-first five digits of its XXH3. With the seed 7:
+first five digits of its XXH3. The id of a line, as `import` makes it, has 24 characters, of which
+the last 8 are hexadecimal digits, its number; its key is the first 3 bytes of the XXH3 of the
+other 16, which are the same for all lines of a file, and the number. With the seed 7:
 
     a                                       9ed5888bc5a2a0
     01890a5d-ac96-774b-bcce-b302099a8057    90a5dac96b5712
+    95c24bf0e1a3d67800000102                7e16d500000102
 
 Two ids may have the same key: so an event that a key leads to is the one that is looked for only if
 its own id is the same. Of two ids this is true once in 2 ** 56 times, and once in 2 ** 20 times of
-two UUIDs of one millisecond: a million of those cost about one more look at an event each. Who does
-not know the seed cannot choose ids with one key; it is random, and neither it nor a key is shown.
-XXH3 is not made against those who see its results. BLAKE2b with a key is, and takes ten times as
-long (0.85 us for an id, and XXH3 0.08).
+two UUIDs of one millisecond: a million of those cost about one more look at an event each. Of two
+lines with one number it is true once in 2 ** 24 times. Who does not know the seed cannot choose ids
+with one key; it is random, and neither it nor a key is shown. XXH3 is not made against those who
+see its results. BLAKE2b with a key is, and takes ten times as long (0.85 us for an id, and XXH3
+0.08).
 
 **Entry of an id** (21 bytes): the id key, the timestamp, and the lowest 6 bytes of the local id.
 
@@ -134,7 +138,7 @@ Checked, 7 is
 
     0000000000000007fb464aca
 
-**Versions**: 7, the only one so far (1 to 6 were never released). A store of another version is
+**Versions**: 8, the only one so far (1 to 7 were never released). A store of another version is
 refused.
 """
 
@@ -250,7 +254,7 @@ __all__ = [
     "timeline_key",
 ]
 
-VERSION = 7
+VERSION = 8
 LIVE, RUNS, IDS, DEAD, COMMITS = b"live", b"runs", b"ids", b"dead", b"commits"
 POSTINGS, RUN_POSTINGS, TOTALS = b"postings", b"run_postings", b"totals"
 SUMMARIES, META = b"summaries", b"meta"

@@ -17,6 +17,8 @@ from lmdbstore.errors import OpenBusy, StoreOpenError, shown
 from lmdbstore.processes.barrier import write_lock
 from lmdbstore.threads.deadline import FOREVER, Deadline
 
+from .page_errors import page_errors
+
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
 
@@ -97,15 +99,9 @@ def _check_short(folder: StoreFolder, descriptor: int, file: _MetaPages, *, read
     A page at the end that was allocated and freed in one transaction (an event was saved and
     deleted in one group commit) is never written, and never read.
     """
-    from lmdb.verify import VerifyError, verify
-
     way = f"{DESCRIPTORS}/{descriptor}"  # whatever is put at the path
     name = way if os.path.exists(way) else folder.data
-    try:
-        whole = not verify(name, subdir=False)  # type: ignore[no-untyped-call]  # it has no types
-    except VerifyError:
-        whole = False
-    if not whole:
+    if page_errors(name):
         raise StoreOpenError(
             f"{shown(folder.named(folder.data))} is cut off: it has {file.size:,} bytes of "
             f"{file.needed:,}, and reading the rest would end the process; restore it from a "

@@ -34,6 +34,7 @@ ENTRY = ID_KEY + 14  # bytes of an entry: with a timeline key, without the two h
 GROUP = 31 * ENTRY  # bytes of a group, at most; six of them fill a page of 4 KiB
 LAST_GROUP = b"\xff" * ID_KEY  # the key of the last group
 UUID_TEXT = 36  # characters
+OF_LINE, FILE = 24, 16  # characters of the id of a line, and of those that name its file
 
 
 def id_key(event_id: str, seed: int) -> bytes:
@@ -45,6 +46,14 @@ def id_key(event_id: str, seed: int) -> bytes:
         except ValueError:  # not a UUID
             key = b""
         if len(key) == ID_KEY:  # it passes over spaces
+            return key
+    if len(event_id) == OF_LINE:
+        try:
+            file = xxh3_64_digest(event_id[:FILE].encode(), seed)[:3]
+            key = file + bytes.fromhex(event_id[FILE:])
+        except ValueError:  # other text
+            key = b""
+        if len(key) == ID_KEY:
             return key
     text = event_id.encode() if event_id.isascii() else text_bytes(event_id)
     return xxh3_64_digest(text, seed)[:ID_KEY]

@@ -50,7 +50,7 @@ def test_the_documented_timeline_key_is_correct() -> None:
 
 
 def test_the_documented_id_keys_and_the_entry_of_an_id_are_correct() -> None:
-    for event_id in ("a", "01890a5d-ac96-774b-bcce-b302099a8057"):
+    for event_id in ("a", "01890a5d-ac96-774b-bcce-b302099a8057", "95c24bf0e1a3d67800000102"):
         assert id_key(event_id, 7) == example(f"    {event_id} ")
     group = example("With the seed 7, event `a` above at the timeline\nkey above:\n\n")
     key = example("Timestamp 1.5 and local id 7:\n\n")

@@ -22,6 +22,7 @@ from tests.tools.stores import grow
 
 SMALL = 1 << 20  # bytes of map: full after a few hundred events
 TEXT = "x" * 1000
+SET = 200  # events whose postings are a tree of their own
 
 
 def fill(store: LMDBEventStore) -> int:
@@ -192,6 +193,18 @@ def test_a_file_whose_last_pages_were_never_written_is_sound(path: Path) -> None
     assert (path / "data.mdb").stat().st_size == used, "every opening would look through all of it"
     with LMDBEventStore(path) as store:
         store.save(Event("after", content=TEXT * 1000))
+
+
+def test_a_file_of_which_lmdb_counts_too_many_pages_besides_is_sound(path: Path) -> None:
+    """As it does of a posting set that lost its events one by one."""
+    with LMDBEventStore(path, durability="none") as store:
+        for n in range(2 * SET):
+            store.save(Event(f"e{n}", timestamp=float(n), tags=["new" if n // SET else "old"]))
+        for n in range(SET):
+            store.delete(f"e{n}")
+    unwritten(path)
+    with LMDBEventStore(path) as store:
+        assert len(store) == SET + 2
 
 
 @pytest.mark.parametrize("sound", [True, False])

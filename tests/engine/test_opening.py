@@ -230,7 +230,7 @@ def test_a_store_of_another_version_is_refused_with_both_versions(path: Path) ->
     LMDBEventStore(path).close()
     with LMDBEventStore(path) as store, writing(store) as (txn, databases):
         txn.put(fmt.FORMAT, fmt.encode_checked(99), db=databases.meta)
-    with pytest.raises(StoreOpenError, match=r"version 99.*version 7"):
+    with pytest.raises(StoreOpenError, match=r"version 99.*version 8"):
         LMDBEventStore(path)
     with lmdb.open(str(path), max_dbs=8) as environment, environment.begin(write=True) as txn:
         meta = environment.open_db(fmt.META, txn)

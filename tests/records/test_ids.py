@@ -65,6 +65,22 @@ def test_the_keys_of_uuids_of_version_7_rise_with_their_time() -> None:
     assert id_key(Event().id, SEED)[:3] != id_key(str(uuid.uuid4()), SEED)[:3]
 
 
+def test_the_keys_of_lines_rise_in_their_file() -> None:
+    ids = [f"95c24bf0e1a3d678{number:08x}" for number in (0, 1, 255, 256, 2**32 - 1)]
+    keys = [id_key(event_id, SEED) for event_id in ids]
+    assert keys == sorted(keys)
+    assert len({key[:3] for key in keys}) == 1
+    others = {id_key(f"{file:016x}00000001", SEED) for file in range(1000)}
+    assert len(others) > 990
+    assert id_key(ids[0], SEED) != id_key(ids[0], SEED + 1)
+
+
+@pytest.mark.parametrize("event_id", ["x" * 24, "0" * 16 + "000  000", "0" * 16 + "0000000\u0661"])
+def test_what_is_only_similar_to_a_line_has_a_key(event_id: str) -> None:
+    assert len(id_key(event_id, SEED)) == ID_KEY
+    assert id_key(event_id, SEED)[3:] != id_key(event_id, SEED + 1)[3:]
+
+
 def test_uuids_of_one_millisecond_are_spread_by_the_seed() -> None:
     """So whoever does not know it cannot choose ids with one key."""
     ids = [of_time(1_700_000_000_000, n) for n in range(10_000)]

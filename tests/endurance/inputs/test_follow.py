@@ -12,10 +12,11 @@ from lmdbstore import LMDBEventStore
 from tests.endurance.tools.following import Follower, compared, rotated
 from tests.endurance.tools.rotating import HEADER, METHODS, Record
 from tests.tools.children import output_of
-from tests.tools.rounds import Rounds
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.tools.rounds import Rounds
 
 GLOB = "*.log*"
 
