@@ -181,7 +181,8 @@ class Importer:
             number = known.mark.place.number - 1 if known.grown else known.checkpoint.lines
             self.report.lines += number
             self.report.present += known.checkpoint.events
-        of_input.notes.append(f"{known.checkpoint.lines:,} lines known")
+        lines = known.checkpoint.lines
+        of_input.notes.append(f"{lines:,} {'line' if lines == 1 else 'lines'} known")
         if known.trimmed:
             of_input.notes.append("its front was trimmed away")
         if known.checkpoint.redo:

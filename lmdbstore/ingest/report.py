@@ -162,6 +162,7 @@ class Report:
     _latin: _Kinds = field(default_factory=dict)
     _latins: int = 0
     _blank: int = 0  # of inputs that are forgotten
+    _forgotten: tuple[int, int] = (0, 0)  # lines of these that could not be read, or are Latin-1
 
     @property
     def blank(self) -> int:
@@ -171,6 +172,7 @@ class Report:
     def forget_inputs(self) -> None:
         """Keep the numbers only: an import that has no end reads an input again and again."""
         self._blank = self.blank
+        self._forgotten = self.unreadables, self._latins
         self.inputs, self._unreadable, self._latin = [], {}, {}
 
     @property
@@ -191,9 +193,10 @@ class Report:
 
     def notices(self) -> list[str]:
         """Return one line of text for each listed kind, and one for the number of other lines."""
+        unreadables, latins = self._forgotten
         shown = [
-            *_listed(self._latin, self._latins, "not UTF-8"),
-            *_listed(self._unreadable, self.unreadables, "that could not be read"),
+            *_listed(self._latin, self._latins - latins, "not UTF-8"),
+            *_listed(self._unreadable, self.unreadables - unreadables, "that could not be read"),
         ]
         return [line.replace("\n", " ") for line in shown]
 

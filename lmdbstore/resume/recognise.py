@@ -45,11 +45,6 @@ class Known(NamedTuple):
     chunks: Iterator[bytes] = iter(())  # the text from there on, of the file that was compared
     trimmed: bool = False
 
-    @property
-    def lines(self) -> int:
-        """The number of lines that were read."""
-        return self.checkpoint.lines
-
 
 def head_of(opened: Input) -> str:
     """Return the digest of the first line of an input; "" if the line is not complete."""

@@ -1,7 +1,7 @@
 """`import --follow`: the loop that waits for changes of files, and imports them.
 
-Rules: it ends by a signal only, or by an error of the store. Each file is named when its first
-lines are read, and each trouble is reported once. The files of the store itself are never opened:
+Rules: it ends by a signal only, or by an error of the store. Each file is named when it is seen for
+the first time, and each trouble is reported once. The files of the store itself are never opened:
 closing one would release the locks that LMDB holds on it.
 """
 
@@ -54,7 +54,7 @@ def follow_files(
 ) -> None:
     """Import what is in the files and what comes, until a signal.
 
-    `say` is called with one line of text for each file that is read for the first time.
+    `say` is called with one line of text for each file when it is seen for the first time.
 
     Raises:
         EventStoreException: the store failed; committed events stay.
@@ -102,7 +102,7 @@ def _report(
     for line in report.notices() + report.warnings():
         troubles.tell(line)
     for one in report.inputs:
-        if one.name not in named and (one.own or one.undated):
+        if one.name not in named and (one.notes or one.own or one.undated):
             named.add(one.name)
             say(one.text())
     report.forget_inputs()
