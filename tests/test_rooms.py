@@ -36,6 +36,7 @@ FLOORS = [
     "store",
     "inputs",
     "resume",
+    "logs",
     "ingest",
     "watch",
     "testing",
@@ -45,7 +46,7 @@ FLOORS = [
 ]
 
 # Folders built on the contract: they work on any store, and import nothing of the LMDB store.
-ON_THE_CONTRACT = ["inputs", "resume", "ingest", "watch", "testing"]
+ON_THE_CONTRACT = ["inputs", "resume", "logs", "ingest", "watch", "testing"]
 CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
 
 MOST_FILES = 11  # in a folder, without its __init__
@@ -71,7 +72,7 @@ LIBRARIES = {
     "orjson": {
         "records.record",
         "records.decoding",
-        "ingest.structured",
+        "logs.structured",
         "cli.search",
         "cli.stats",
     },

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.event import Event
 from lmdbstore.errors import shown
+from lmdbstore.logs.common import Options
+from lmdbstore.logs.input_report import InputReport
+from lmdbstore.logs.readers import ReaderChoice
 from lmdbstore.resume.checkpoint import Checkpoint, Registry
 from lmdbstore.resume.recognise import copied_from, head_of, is_short, recognise
 
-from .common import Options
-from .readers import ReaderChoice
 from .reading import Reading, Start
 from .redo import Redo
-from .report import InputReport, Report
+from .report import Report
 from .saving import Preview, Saver
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.inputs.opened import Input
+    from lmdbstore.logs.readers import LineFormat
     from lmdbstore.resume.recognise import Known
 
-    from .readers import LineFormat
     from .saving import Sink
 
 __all__ = ["SETTLED", "Importer"]

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.inputs.lines import LONGEST_LINE, START, blocks
 from lmdbstore.inputs.unpacking import ChangedInput, UnreadableInput
+from lmdbstore.logs.common import Batch
 from lmdbstore.resume.progress import Progress
 from lmdbstore.resume.tracked import BEGINNING, HashedText, Mark, Marks, content_digest
-
-from .common import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lmdbstore.inputs.lines import Block
     from lmdbstore.inputs.opened import Input
+    from lmdbstore.logs.common import Reader
+    from lmdbstore.logs.readers import LineFormat, ReaderChoice
     from lmdbstore.resume.checkpoint import Checkpoint
 
-    from .common import Reader
-    from .readers import LineFormat, ReaderChoice
     from .redo import Redo
     from .report import Report
     from .saving import Sink

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.contract.event import Event
+    from lmdbstore.logs.common import Batch
     from lmdbstore.resume.checkpoint import Checkpoint
     from lmdbstore.resume.progress import Progress
 
-    from .common import Batch
     from .report import Report
 
 __all__ = ["Preview", "Saver", "Sink"]

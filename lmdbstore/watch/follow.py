@@ -19,7 +19,7 @@ from lmdbstore.inputs.opened import input_of
 
 if TYPE_CHECKING:
     from lmdbstore.ingest.importer import Importer
-    from lmdbstore.ingest.readers import LineFormat
+    from lmdbstore.logs.readers import LineFormat
 
     from .files import Followed
     from .opened import FollowedFile, Key

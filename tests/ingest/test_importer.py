@@ -13,11 +13,11 @@ import pytest
 
 from lmdbstore import DuplicateEvent, Event, InvalidEvent, LMDBEventStore, MemoryEventStore
 from lmdbstore.ingest import saving
-from lmdbstore.ingest.common import LineIds
 from lmdbstore.ingest.importer import Importer
 from lmdbstore.inputs import lines as reading
 from lmdbstore.inputs import unpacking
 from lmdbstore.inputs.opened import open_input
+from lmdbstore.logs.common import LineIds
 from tests.tools.imports import MTIME, contents, imported, written
 
 if TYPE_CHECKING:

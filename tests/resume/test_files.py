@@ -12,11 +12,11 @@ import pytest
 
 from lmdbstore import MemoryEventStore
 from lmdbstore.ingest import importer
-from lmdbstore.ingest.common import Options
 from lmdbstore.ingest.importer import Importer
 from lmdbstore.inputs import unpacking
 from lmdbstore.inputs.file_reader import FileReader
 from lmdbstore.inputs.opened import open_input
+from lmdbstore.logs.common import Options
 from lmdbstore.resume import content as hashing
 from lmdbstore.resume.content import Content
 from lmdbstore.resume.recognise import recognise

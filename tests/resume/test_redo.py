@@ -10,7 +10,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore, MemoryEventStore, StoreFull
 from lmdbstore.ingest import saving
-from lmdbstore.ingest.common import Options
+from lmdbstore.logs.common import Options
 from lmdbstore.times.zones import Zones, zone_named
 from tests.tools.imports import MOMENT, contents, imported, written
 

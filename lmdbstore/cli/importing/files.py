@@ -17,9 +17,9 @@ import click
 from lmdbstore.cli.progress import progress_bar
 from lmdbstore.cli.terminal import complain, discard_output, visible
 from lmdbstore.errors import EventStoreException
-from lmdbstore.ingest.common import Options
 from lmdbstore.ingest.importer import Importer
 from lmdbstore.inputs.opened import STDIN, open_input
+from lmdbstore.logs.common import Options
 from lmdbstore.store import LMDBEventStore
 
 from .follow import check_followed, follow_files
@@ -57,7 +57,7 @@ def import_files(  # noqa: PLR0913  the options of the command
     """Import files and folders, or standard input if none is named; return the exit status.
 
     Without `db`, or with `dry_run`, what would be stored is printed. The other options are those
-    of `ingest.common.Options`.
+    of `logs.common.Options`.
 
     Raises:
         UsageError: there is a `glob`, and no folder; or `follow` does not fit the other arguments.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lmdbstore.ingest.importer import Importer
-    from lmdbstore.ingest.readers import LineFormat
+    from lmdbstore.logs.readers import LineFormat
 
 __all__ = ["check_followed", "follow_files"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lmdbstore.times.learning import Learnt
     from lmdbstore.times.template import Compiled
 
-    from .report import InputReport
+    from .input_report import InputReport
 
 __all__ = ["Batch", "LineIds", "Maker", "Options", "Reader"]
 

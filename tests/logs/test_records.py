@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import MemoryEventStore
-from lmdbstore.ingest import records
-from lmdbstore.ingest.common import Maker, Options
-from lmdbstore.ingest.records import TextReader
-from lmdbstore.ingest.report import InputReport
 from lmdbstore.inputs import unpacking
 from lmdbstore.inputs.lines import Block
+from lmdbstore.logs import records
+from lmdbstore.logs.common import Maker, Options
+from lmdbstore.logs.input_report import InputReport
+from lmdbstore.logs.records import TextReader
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.learning import format_named

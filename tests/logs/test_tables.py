@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lmdbstore.ingest.common import Options
+from lmdbstore.logs.common import Options
 from lmdbstore.times.zones import Zones
 from tests.tools.imports import MOMENT, events_of
 from tests.tools.zone import local_zone

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, MemoryEventStore
-from lmdbstore.ingest.common import Options
 from lmdbstore.inputs import unpacking
+from lmdbstore.logs.common import Options
 from tests.tools.imports import MOMENT, MTIME, events_of, imported, written
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lmdbstore.ingest.common import Maker, Options
-from lmdbstore.ingest.records import TextReader
-from lmdbstore.ingest.report import InputReport
-from lmdbstore.ingest.structured import JsonReader
-from lmdbstore.ingest.tables import TableReader, header_of
 from lmdbstore.inputs.lines import blocks
+from lmdbstore.logs.common import Maker, Options
+from lmdbstore.logs.input_report import InputReport
+from lmdbstore.logs.records import TextReader
+from lmdbstore.logs.structured import JsonReader
+from lmdbstore.logs.tables import TableReader, header_of
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.formats import FORMATS
@@ -21,7 +21,7 @@ from tests.tools.imports import MTIME
 from tests.tools.properties import examples
 
 if TYPE_CHECKING:
-    from lmdbstore.ingest.common import Batch, Reader
+    from lmdbstore.logs.common import Batch, Reader
 
 EXAMPLES = [entry.example for entry in FORMATS]
 pieces = st.sampled_from(

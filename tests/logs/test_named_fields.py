@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lmdbstore.ingest.common import Options
+from lmdbstore.logs.common import Options
 from lmdbstore.times.learning import format_named
 from tests.tools.imports import MOMENT, MTIME, events_of
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lmdbstore.resume.checkpoint import Checkpoint
 
     from .common import Options, Reader
-    from .report import InputReport
+    from .input_report import InputReport
     from .tables import Header
 
 __all__ = ["LineFormat", "ReaderChoice"]
