@@ -43,8 +43,8 @@ Example:
   lmdbstore import --db events --follow /var/log --glob '*.log*'
 
 Without FILE, or with -, standard input is read. Of a folder DIR its files are read, in the order of
-their names, but not hidden ones, and not its folders; --glob chooses some of them. What cannot be
-read is reported, and the others are imported. What the input holds decides how it is read, not
+their names, but not hidden ones, and not its folders; --glob chooses some of them, and hidden ones
+if it begins with a dot. What cannot be read is reported, and the others are imported. What the input holds decides how it is read, not
 its name: text, JSON lines, CSV with a header, or the W3C's format; plain, or packed by gzip,
 bzip2, xz or zstd; UTF-8, or UTF-16 with a mark. Blank lines are skipped.
 

@@ -64,7 +64,7 @@ def header_of(lines: Sequence[str], options: Options | None = None) -> Header | 
     The first line is a header if it names a time, or a column of the options.
     """
     options = options or Options()
-    first = [line for line in lines if line and not line.isspace()][:50]
+    first = [line for line in lines if line and not line.isspace()][: MOST_LINES + 1]
     for line in first:
         if line.startswith(W3C):
             return _w3c(line, options)
@@ -72,14 +72,25 @@ def header_of(lines: Sequence[str], options: Options | None = None) -> Header | 
             break
     if len(first) < 2 or first[0].startswith("#"):  # noqa: PLR2004  a header and a row
         return None
+    second = _first_row(first[1:])
     for delimiter in DELIMITERS:
-        names, row = _cells(first[0], delimiter), _cells(first[1], delimiter)
+        names, row = _cells(first[0], delimiter), _cells(second, delimiter)
         if 1 < len(names) <= MOST_COLUMNS and len(row) == len(names) and all(map(_is_name, names)):
             usual = _usual_times(names)
             header = _header(delimiter, names, usual, options)
             if usual or header.times or header.named:
                 return header
     return None
+
+
+def _first_row(lines: Sequence[str]) -> str:
+    """Return the first row of these lines, which goes on while a quotation is open."""
+    quotes = 0
+    for n, line in enumerate(lines, 1):
+        quotes += line.count('"')
+        if quotes % 2 == 0:
+            return "\n".join(lines[:n])
+    return lines[0]
 
 
 def column_names(lines: Sequence[str]) -> list[str]:

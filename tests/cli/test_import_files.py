@@ -51,6 +51,13 @@ def test_a_pattern_chooses_files_of_folders_only(path: Path, folder: Path) -> No
     assert inputs(result.stdout) == ["a.log", "b.log", "c.txt"]
 
 
+def test_a_pattern_that_begins_with_a_dot_chooses_hidden_files(path: Path, folder: Path) -> None:
+    result = run("import", "--db", path, folder, "--glob", ".h*")
+    assert (result.exit_code, inputs(result.stdout)) == (0, [".hidden.log"])
+    result = run("import", "--db", path, folder, "--glob", "*hidden*")
+    assert result.exit_code == 2
+
+
 def test_a_folder_among_files_is_read_as_well_and_no_file_twice(path: Path, folder: Path) -> None:
     named = [folder / name for name in ("a.log", "b.log", "sub")]
     result = run("import", "--db", path, *named, folder, "--glob", "*.log")

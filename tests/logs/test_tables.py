@@ -44,6 +44,24 @@ def test_a_quotation_may_go_on_over_lines(log: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("lines", [2, 60])
+def test_the_first_row_may_have_a_line_break(log: Path, lines: int) -> None:
+    row = '"a' + "\n\nand 1709632700" * lines + '",2024-03-05T10:00:00Z,"b ""c"""'
+    events, report = events_of(log, f"text,time,more\n{row}\nd,2024-03-05T10:00:01Z,e\n")
+    assert [(event.timestamp - MOMENT, event.content) for event in events] == [
+        (0, "text,time,more"),
+        (0, row),
+        (1, "d,2024-03-05T10:00:01Z,e"),
+    ]
+    assert report.details() == [f"{log}: table: 2 with their own time, 1 inherited"]
+
+
+def test_an_open_quotation_in_the_first_row_hides_no_table(log: Path) -> None:
+    events, report = events_of(log, 'time,text\n1709632800,3" of rain\n1709632801,none\n')
+    assert report.details()[0].startswith(f"{log}: table: ")
+    assert events[1].timestamp == MOMENT
+
+
 def test_date_and_time_may_be_two_columns(log: Path) -> None:
     events, _ = events_of(log, "Date,Time,Event\n2024-03-05,10:00:00Z,x\n")
     assert events[1].timestamp == MOMENT

@@ -1,7 +1,7 @@
 """The inputs that the arguments of `import` name: files, the files in folders, and `-`.
 
-Rules: of a folder its regular files are taken, in the order of their names, without hidden ones and
-without those in folders inside of it. Links are followed. The files of the store itself are never
+Rules: of a folder its regular files are taken, in the order of their names, without those in folders
+inside of it, and without hidden ones unless the pattern for names begins with a dot. Links are followed. The files of the store itself are never
 opened: closing one would release the locks that LMDB holds on it. What cannot be read is reported
 and does not keep the others out.
 """
@@ -60,8 +60,10 @@ def _add_folder(
 ) -> None:
     """Add the files of a folder that can be read, and the others; raises OSError."""
     before = len(files) + len(failures)
+    pattern = glob or "*"
     for entry in sorted(os.listdir(folder)):
-        if entry.startswith(".") or not fnmatchcase(entry, glob or "*"):
+        hidden = entry.startswith(".") and not pattern.startswith(".")
+        if hidden or not fnmatchcase(entry, pattern):
             continue
         name = os.path.join(folder, entry)
         try:
