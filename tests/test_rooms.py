@@ -72,6 +72,7 @@ LIBRARIES = {
     "orjson": {
         "records.record",
         "records.decoding",
+        "logs.objects",
         "logs.structured",
         "cli.search",
         "cli.stats",

@@ -43,10 +43,11 @@ Example:
   lmdbstore import --db events --follow /var/log --glob '*.log*'
 
 Without FILE, or with -, standard input is read. Of a folder DIR its files are read, in the order of
-their names, but not hidden ones, and not its folders; --glob chooses some of them, and hidden ones
-if it begins with a dot. What cannot be read is reported, and the others are imported. What the input holds decides how it is read, not
-its name: text, JSON lines, CSV with a header, or the W3C's format; plain, or packed by gzip,
-bzip2, xz or zstd; UTF-8, or UTF-16 with a mark. Blank lines are skipped.
+their names, but not hidden ones, and not its folders; --glob chooses some of them, or hidden ones
+if it begins with a dot. What cannot be read is reported, and the others are imported. What the
+input holds decides how it is read, not its name: text, JSON, logfmt, CSV with a header, or the
+W3C's format; plain, or packed by gzip, bzip2, xz or zstd; UTF-8, or UTF-16 with a mark. JSON may
+have an object on each line, or objects that go on over lines. Blank lines are skipped.
 
 The format of the times is learnt from the first lines; a date inside a message is not the time of
 its line. --dry-run shows what was found: the format, the first five events, and how many lines have
@@ -58,10 +59,11 @@ and India's, unless the zone of --tz uses them. If lines have no year, or no day
 not later than the file, and the others are counted back from it; from a pipe, each line is not
 later than now. If day and month cannot be told apart, the file decides, and the report says so.
 
-Levels become flags: level:error, level:warning, and so on. Loggers of JSON lines do, too:
-logger:NAME. Of JSON lines and tables the whole line is the content, except that Docker's 'log' and
-journald's 'MESSAGE' are. --time-field, --message-field, --tags-field and --source-field name fields
-of JSON lines, or columns of tables. Lines that 'search --json' prints come back as the same events.
+Levels become flags: level:error, level:warning, and so on. Loggers of JSON and logfmt do, too:
+logger:NAME. Of JSON, logfmt and tables the whole record is the content, except that Docker's 'log'
+and journald's 'MESSAGE' are. --time-field, --message-field, --tags-field and --source-field name
+fields of JSON and logfmt, or columns of tables. Lines that 'search --json' prints come back as the
+same events.
 
 No line is stored twice, and none is lost, however often an import is stopped and run again: with
 the events the store keeps how far each file was read. A line is the same line if the file,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lmdbstore.contract.event import Event
@@ -148,20 +147,27 @@ class Maker:
             tags = self._of_level[level] = [*self.tags, f"{LEVEL}{level}"]
         return tags
 
-    def events(
+    def events(  # noqa: PLR0913, PLR0917  the columns of records
         self,
         numbers: list[int],
         texts: Sequence[str],
         times: Sequence[float],
         tags: list[list[str]],
         contents: Sequence[str] | None = None,
+        sources: Sequence[str | None] | None = None,
     ) -> Batch:
-        """Return events of records; the content is the text, if it is not given."""
+        """Return events of records; the content is the text, if it is not given.
+
+        A source that is None is that of the input.
+        """
         contents = texts if contents is None else contents
         if pattern := self.options.flag_from:
             tags = [
                 list(dict.fromkeys([*some, *caught(pattern, content)]))
                 for some, content in zip(tags, contents, strict=True)
             ]
-        rows = zip(self.ids.of(numbers), repeat(self.source), times, tags, contents)
+        of_each = [self.source] * len(numbers)
+        if sources is not None:
+            of_each = [one or self.source for one in sources]
+        rows = zip(self.ids.of(numbers), of_each, times, tags, contents, strict=True)
         return Batch(list(map(_events, rows)), numbers)

@@ -74,6 +74,7 @@ TIMES = (
     "event.created",
     "record.time.repr",
     "unixtime",
+    "at",
 )
 LEVELS = (
     "level",

@@ -63,7 +63,7 @@ class InputReport:
         parts = [f"{number:,} {what}" for number, what in numbers if number]
         formats = ", ".join(self.formats) or "no time format"
         if self.dater is not None and self.dater.learnt:
-            formats = ", ".join(one.format.name for one in self.dater.learnt)
+            formats = ", ".join([*self.formats, *(one.format.name for one in self.dater.learnt)])
             ambiguous = any(one.ambiguous for one in self.dater.learnt)
             guessed = [*self.dater.guesses, *["order of day and month"] * ambiguous]
             if guessed and self.own:
@@ -82,16 +82,13 @@ class InputReport:
         return [f"{self.name}: {option} {shown(w)}: {why}" for option, w, why in reasons if why]
 
     def _reason(self, option: str, wish: str) -> str:
-        is_text = self.dater is not None
         if option == "--time-format":
-            # A text has no other times than those of the given format.
-            fits = is_text and self.own + self.contradictory
-            return "" if fits else "no line has a time of this format"
+            return "no line has a time of this format"
         if option == "--record-start":
-            return "no line matches" if is_text else "each line of JSON is an event"
+            return "each line of JSON is an event" if self.dater is None else "no line matches"
         if not self.columns:
-            if is_text:
-                return "these lines are text; only JSON lines and tables with a header have fields"
+            if self.dater is not None and not self.formats:
+                return "these lines are text; only JSON, logfmt and tables have fields"
             time = "a time in " if option == "--time-field" else ""
             return f"no line has {time}this field"
         if wish.lower() in [name.strip().lower() for name in self.columns]:

@@ -17,9 +17,12 @@ from lmdbstore.times.dater import Dater
 from lmdbstore.times.zones import Zones
 
 from .common import Maker
-from .records import TextReader, bare
+from .documents import Documents, is_document
+from .logfmt import FieldLines, is_logfmt
+from .records import bare
 from .structured import JsonReader, is_json
 from .tables import TableReader, column_names, header_of
+from .text import TextReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -71,7 +74,13 @@ class ReaderChoice:
             return JsonReader(
                 self._maker(setting), self.refuse, strict=line_format == "jsonl", hold=is_file
             )
-        if line_format == "auto" and self._may_be_table():
+        if line_format == "auto" and not self._keeps_lines and is_document(first):
+            self.report.formats = ["JSON"]
+            maker = self._maker(setting)
+            documents = Documents()
+            return JsonReader(maker, self.refuse, strict=False, hold=is_file, documents=documents)
+        has_fields = line_format == "auto" and self._may_have_fields
+        if has_fields:
             header = header_of(first, options)
             if header is not None:
                 return self._table(header, setting)
@@ -82,12 +91,23 @@ class ReaderChoice:
         if at != START and options.year is not None:
             for lines in self._lines_from(START, at)():  # to count the years
                 dater.date(lines)
-        return TextReader(self._maker(setting), dater, hold=is_file)
+        maker, fields = self._maker(setting), None
+        if line_format == "auto" and options.record_start is None:
+            logfmt = has_fields and is_logfmt(first, options)
+            self.report.formats = ["logfmt"] * logfmt
+            fields = FieldLines(maker, logfmt=logfmt)
+        return TextReader(maker, dater, hold=is_file, fields=fields)
 
-    def _may_be_table(self) -> bool:
+    @property
+    def _keeps_lines(self) -> bool:
+        """Whether the user says which lines are events."""
+        return self._options.each_line or self._options.record_start is not None
+
+    @property
+    def _may_have_fields(self) -> bool:
         options = self._options
         given = options.time_format is not None and options.time_field is None
-        return not (options.each_line or options.record_start or given)
+        return not (self._keeps_lines or given)
 
     def _maker(self, setting: Setting) -> Maker:
         return Maker(self._source, self._key, self._tags, setting, self._options, self.report)

@@ -1,12 +1,10 @@
-"""The records of text: lines, and the lines that continue them.
+"""Records of several lines: a line at which one begins, and the lines that continue it.
 
-Rules: a record begins where the file's format has its time, or where the given pattern matches. The
-lines that follow belong to it, within `MOST_LINES` and `MOST_CHARACTERS`; the blank ones at its end
-do not. In a file without any time, and with `each_line`, each line is a record. A record is ended
-by the next one or by the end of the input, never by the time that passes. Lines before the first
-time get the first time that follows, within `HELD_BACK` lines of a file, or what a pipe gives at
-once. A record without a time of its own
-has that of the record before it.
+Rules: the lines that follow the first one belong to a record, within `MOST_LINES` and
+`MOST_CHARACTERS`; the blank ones at its end do not. A record is ended by the next one or by the end
+of the input, never by the time that passes. Lines before the first time get the first time that
+follows, within `HELD_BACK` lines of a file, or what a pipe gives at once. A record without a time
+of its own has that of the record before it.
 """
 
 from __future__ import annotations
@@ -15,19 +13,14 @@ import math
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-from .fields import LevelFinder
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lmdbstore.inputs.lines import Block
-    from lmdbstore.times.dater import Dater
-
     from .common import Batch, Maker
 
-__all__ = ["Records", "TextReader", "bare", "few"]
+__all__ = ["RecordReader", "Starts", "bare", "few", "without_colours"]
 
 MOST_LINES = 1000  # of one record
 MOST_CHARACTERS = 1 << 20  # of one record of several lines
@@ -41,10 +34,15 @@ def bare(lines: list[str]) -> list[str]:
     """Return lines without colours, and without the NULs that a crash leaves before a line."""
     text = "".join(lines)
     if "\x1b" in text:
-        lines = [_escapes.sub("", line) for line in lines]
+        lines = without_colours(lines)
     if "\0" in text:
         lines = [line.lstrip("\0") for line in lines]
     return lines
+
+
+def without_colours(lines: list[str]) -> list[str]:
+    """Return lines without the sequences of terminals."""
+    return [_escapes.sub("", line) for line in lines]
 
 
 def few(texts: Sequence[str]) -> bool:
@@ -60,8 +58,16 @@ class Records:
     texts: list[str] = field(default_factory=list)
     times: list[float | None] = field(default_factory=list)
     tags: list[list[str]] = field(default_factory=list)
+    sources: list[str | None] = field(default_factory=list)
 
-    def add(self, number: int, lines: list[str], time: float | None, tags: list[str]) -> None:
+    def add(
+        self,
+        number: int,
+        lines: list[str],
+        time: float | None,
+        tags: list[str],
+        source: str | None,
+    ) -> None:
         """Add a record, cut where it is too long, without the blank lines at its end."""
         while lines and (not lines[-1] or lines[-1].isspace()):
             lines.pop()
@@ -70,6 +76,7 @@ class Records:
             self.texts.append(text)
             self.times.append(time)
             self.tags.append(tags)
+            self.sources.append(source)
 
     def extend(self, other: Records) -> None:
         """Add the records of another."""
@@ -77,6 +84,7 @@ class Records:
         self.texts += other.texts
         self.times += other.times
         self.tags += other.tags
+        self.sources += other.sources
 
 
 def _cut(number: int, lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -101,20 +109,28 @@ class _Open:
     lines: list[str]
     time: float | None
     tags: list[str]
+    source: str | None
     size: int = 0
 
     def too_long(self) -> bool:
         return len(self.lines) > MOST_LINES or self.size > MOST_CHARACTERS
 
 
-class TextReader:
-    """Makes the lines of a text into events."""
+class Starts(NamedTuple):
+    """Where in a block records begin, and what they have, column by column."""
 
-    def __init__(self, maker: Maker, dater: Dater, *, hold: bool) -> None:
-        """Date the lines with `dater`; with `hold`, those at the start wait for the first time."""
-        self._maker, self._dater, self._hold = maker, dater, hold
-        self._options, self._report = maker.options, maker.report
-        self._levels = LevelFinder()
+    places: list[int]  # of the lines
+    times: list[float | None]
+    tags: list[list[str]]
+    sources: list[str | None] | None = None  # None: all are of the input's source
+
+
+class RecordReader:
+    """Joins the lines of an input to records, and makes these into events."""
+
+    def __init__(self, maker: Maker, *, hold: bool) -> None:
+        """With `hold`, lines at the start wait for the first time."""
+        self._maker, self._hold = maker, hold
         self._open: _Open | None = None
         self._held: Records | None = Records()  # those before the first time
         self._time: float | None = None  # of the latest record
@@ -124,28 +140,22 @@ class TextReader:
         """See `Reader.open_record`."""
         return None if self._open is None else self._open.number
 
-    def resume(self, head: Sequence[str], time: float | None) -> None:
+    def resume(self, time: float | None) -> None:
         """See `Reader.resume`."""
-        self._dater.learn(bare(list(head)))
         self._time, self._held = time, None
 
-    def read(self, block: Block) -> Batch:
-        """Return the events of the records that end in this block."""
-        plain = bare(block.lines)
-        times, matches = self._dater.date(plain)
-        self._report.dated(times, block.lines)
-        lines = block.lines
-        if self._options.strip_colours and plain is not lines:
-            lines = [_escapes.sub("", line) for line in lines]
-        starts = self._starts(plain, times)
+    def read(self, first: int, lines: list[str], starts: Starts, *, alone: bool) -> Batch:
+        """Return the events of records that end in these lines; `first` is their first number.
+
+        If records are `alone`, no line belongs to one before it.
+        """
         found = Records()
-        self._continue(found, block.first, lines[: starts[0]] if starts else lines)
-        if starts:
-            self._report.missing.pop("--record-start", None)
+        places = starts.places
+        self._continue(found, first, lines[: places[0]] if places else lines)
+        if places:
             self._close(found)
-            tags = self._tags(plain, matches, starts)
-            self._add(found, block.first, lines, starts, self._times(times, starts), tags)
-            if self._alone:
+            self._add(found, first, lines, starts)
+            if alone:
                 self._close(found)
         return self._events(found)
 
@@ -155,79 +165,40 @@ class TextReader:
         self._close(found)
         return self._events(found, last=True)
 
-    @property
-    def _alone(self) -> bool:
-        """Whether each line is a record."""
-        return self._options.record_start is None and (
-            self._options.each_line or not self._dater.learnt
-        )
-
-    def _starts(self, plain: list[str], times: Sequence[float | None]) -> list[int]:
-        """Return the places of the lines at which records begin."""
-        if self._options.record_start is not None:
-            search = self._options.record_start.search
-            return [n for n, line in enumerate(plain) if search(line)]
-        if self._alone:
-            return [n for n, line in enumerate(plain) if line and not line.isspace()]
-        return [n for n, time in enumerate(times) if time is not None]
-
-    def _times(self, times: list[float | None], starts: list[int]) -> list[float | None]:
-        """Return the time of each record: of the line at which it begins, if it has one."""
-        if self._options.record_start is None:
-            return times if len(starts) == len(times) else [times[n] for n in starts]
-        ends = [*starts[1:], len(times)]
-        return [
-            next((time for time in times[start:end] if time is not None), None)
-            for start, end in zip(starts, ends, strict=True)
-        ]
-
-    def _tags(
-        self, plain: list[str], matches: list[re.Match[str] | None], starts: list[int]
-    ) -> list[list[str]]:
-        with_level, level_of = self._maker.with_level, self._levels.of
-        if not self._options.levels:
-            return [self._maker.tags] * len(starts)
-        return [with_level(level_of(plain[n], matches[n])) for n in starts]
-
-    def _add(  # noqa: PLR0913, PLR0917  the columns of a block
-        self,
-        found: Records,
-        first: int,
-        lines: list[str],
-        starts: list[int],
-        times: list[float | None],
-        tags: list[list[str]],
-    ) -> None:
+    def _add(self, found: Records, first: int, lines: list[str], starts: Starts) -> None:
         """Add the records that begin in a block; the last of them stays open."""
-        last = starts[-1]
-        if len(starts) == len(lines):
+        places, times, tags, sources = starts
+        last = places[-1]
+        of_each = sources or [None] * len(places)
+        if len(places) == len(lines):
             found.numbers += range(first, first + last)
             found.texts += lines[:-1]
             found.times += times[:-1]
             found.tags += tags[:-1]
+            found.sources += of_each[:-1]
         else:
-            for n, (start, end) in enumerate(pairwise(starts)):
-                found.add(first + start, lines[start:end], times[n], tags[n])
-        self._open = _Open(first + last, lines[last:], times[-1], tags[-1])
+            for n, (start, end) in enumerate(pairwise(places)):
+                found.add(first + start, lines[start:end], times[n], tags[n], of_each[n])
+        self._open = _Open(first + last, lines[last:], times[-1], tags[-1], of_each[-1])
 
     def _continue(self, found: Records, first: int, lines: list[str]) -> None:
         """Add lines before the first record of a block to the open record, which ends if one is."""
         if self._open is None:  # at the start of the input
             tags = self._maker.tags
             for number, line in enumerate(lines, first):
-                found.add(number, [line], None, tags)
+                found.add(number, [line], None, tags, None)
             return
         self._open.lines += lines
         self._open.size += sum(map(len, lines))
         if self._open.too_long():
-            following, tags = first + len(lines), self._open.tags
+            following, tags, source = first + len(lines), self._open.tags, self._open.source
             self._close(found)
-            self._open = _Open(following, [], None, tags)
+            self._open = _Open(following, [], None, tags, source)
 
     def _close(self, found: Records) -> None:
         if self._open is not None:
             one, self._open = self._open, None
-            found.add(one.number, one.lines, one.time, one.tags)
+            found.add(one.number, one.lines, one.time, one.tags, one.source)
 
     def _events(self, found: Records, *, last: bool = False) -> Batch:
         """Return events for records, as soon as the first time is known."""
@@ -240,9 +211,9 @@ class TextReader:
             if self._time is None and hold:
                 return self._maker.events([], [], [], [])
             self._held = None
-        return self._maker.events(
-            found.numbers, found.texts, self._inherited(found.times), found.tags
-        )
+        times_of = self._inherited(found.times)
+        sources = found.sources if any(found.sources) else None
+        return self._maker.events(found.numbers, found.texts, times_of, found.tags, None, sources)
 
     def _inherited(self, times: list[float | None]) -> list[float]:
         """Return the times, for a record without one that of the record before it."""

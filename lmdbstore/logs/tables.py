@@ -297,9 +297,6 @@ class TableReader:
                 last = time
             times.append(last)
         self._time = last
-        made = self._maker.events(numbers, texts, times, tags, contents)
-        if any(sources):
-            for n, source in enumerate(sources):
-                if source is not None:
-                    made.events[n] = made.events[n]._replace(source=source)
-        return made
+        return self._maker.events(
+            numbers, texts, times, tags, contents, sources if any(sources) else None
+        )

@@ -305,7 +305,7 @@ def test_an_option_that_no_line_fulfils_is_reported_and_the_rest_is_imported(
     assert result.exit_code == 1
     assert result.stderr == (
         f"lmdbstore: {log}: --source-field 'host': these lines are text; "
-        "only JSON lines and tables with a header have fields\n"
+        "only JSON, logfmt and tables have fields\n"
     )
     assert len(events(path)) == 2
 

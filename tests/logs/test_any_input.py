@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from hypothesis import example, given
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 
 from lmdbstore.inputs.lines import blocks
 from lmdbstore.logs.common import Maker, Options
+from lmdbstore.logs.documents import Documents
 from lmdbstore.logs.input_report import InputReport
-from lmdbstore.logs.records import TextReader
+from lmdbstore.logs.logfmt import FieldLines
 from lmdbstore.logs.structured import JsonReader
 from lmdbstore.logs.tables import TableReader, header_of
+from lmdbstore.logs.text import TextReader
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.formats import FORMATS
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 EXAMPLES = [entry.example for entry in FORMATS]
 pieces = st.sampled_from(
     [*EXAMPLES, "  at x", "", "\0", "\x1b[0m", "\r", "é", "[",
-     '{"time":1709632800,"x":1}', "#Fields: time x"]
+     '{"time":1709632800,"x":1}', "#Fields: time x", "{", '"a":"', "}", "a=b ts=1709632800 "]
 )  # fmt: skip
 lines = st.lists(pieces | st.text(max_size=8), max_size=3).map("".join)
 texts = st.lists(lines, max_size=12).map("\n".join)
@@ -42,15 +45,17 @@ def read(reader: Reader, data: bytes, size: int) -> list[Batch]:
 
 
 @examples(60)
-@example("\r2024-03-05T10:00:00.000Z x\n", 2, False)
-@given(texts, st.integers(1, 200), st.booleans())
+@example("\r2024-03-05T10:00:00.000Z x\n", 2, False, False)
+@given(texts, st.integers(1, 200), st.booleans(), st.booleans())
 def test_the_lines_of_any_text_are_in_its_events_in_their_order(
-    text: str, size: int, whole: bool
+    text: str, size: int, whole: bool, logfmt: bool
 ) -> None:
     data = text.encode()
     chunks = [data[n : n + size] for n in range(0, len(data), size)]
     again = (lambda: (block.lines for block in blocks(chunks))) if whole else None
-    reader = TextReader(maker(), Dater(Setting(MTIME), again=again), hold=whole)
+    made = maker()
+    fields = FieldLines(made, logfmt=logfmt)
+    reader = TextReader(made, Dater(Setting(MTIME), again=again), hold=whole, fields=fields)
     batches = read(reader, data, size)
     found = "\n".join(event.content for batch in batches for event in batch.events)
     # Where carriage returns end the lines, a newline may be inside of one.
@@ -73,6 +78,26 @@ def test_any_text_is_read_as_json_or_as_a_table_without_an_error(text: str, size
     assert header is not None
     batches = read(TableReader(maker(), header), text.encode(), size)
     assert all(math.isfinite(event.timestamp) for batch in batches for event in batch.events)
+
+
+@examples(60)
+@given(texts, st.integers(1, 200))
+def test_any_text_is_read_as_objects_over_lines(text: str, size: int) -> None:
+    """What is in no object is the sign of an array, or kept; the same for all pieces."""
+    found = []
+    for pieces in (size, 1 << 20):
+        documents = Documents()
+        reader = JsonReader(
+            maker(), lambda _, __: None, strict=False, hold=False, documents=documents
+        )
+        batches = read(reader, text.replace("\r", "").encode(), pieces)
+        ids = [event.id for batch in batches for event in batch.events]
+        assert len(set(ids)) == len(ids)
+        found.append([event.content for batch in batches for event in batch.events])
+    assert found[0] == found[1]
+    kept = "".join(found[0]).replace("\0", "")
+    left, gone = (re.sub(r"[\s\0,\[\]]|\x1b\[0m", "", one) for one in (text, kept))
+    assert left == gone
 
 
 @given(st.lists(st.binary(max_size=30), max_size=5))

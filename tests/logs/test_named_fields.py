@@ -80,7 +80,7 @@ JSON = '{"time":"2024-03-05T10:00:00Z","x":null}\n' * 2
 TABLE = "time,x\n2024-03-05T10:00:00Z,1\n"
 OTHER_TABLE = "when,x\n2024-03-05T10:00:00Z,1\n"
 TEXT = "2024-03-05 10:00:00Z a\n"
-IN_TEXT = "these lines are text; only JSON lines and tables with a header have fields"
+IN_TEXT = "these lines are text; only JSON, logfmt and tables have fields"
 GERMAN = format_named("%d.%m.%Y")
 
 

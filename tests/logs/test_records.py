@@ -14,7 +14,7 @@ from lmdbstore.inputs.lines import Block
 from lmdbstore.logs import records
 from lmdbstore.logs.common import Maker, Options
 from lmdbstore.logs.input_report import InputReport
-from lmdbstore.logs.records import TextReader
+from lmdbstore.logs.text import TextReader
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.learning import format_named

@@ -198,6 +198,10 @@ def test_a_log_without_years_goes_on(store: MemoryEventStore, log: Path) -> None
         ['{"time":"2024-03-05T10:00:00Z","msg":"a"}', '{"msg":"b"}'],
         ["time,level,text", "2024-03-05T10:00:00Z,error,a", '2024-03-05T10:00:01Z,info,"b'],
         ["#Fields: date time x", "2024-03-05 10:00:00 a", "2024-03-05 10:00:01 b"],
+        ["ts=1709632800 level=info msg=a", "panic: x", "  b", "ts=1709632801 level=error msg=b"],
+        ["{", '  "time": 1709632800,', '  "a": [', "  {}],", "}", "{", '"level": "error"}'],
+        ['[{"time": 1709632800}, {', '"b": [{', "}]", "}, {", '"level": "error"}', "]", ""],
+        ["2024-03-05 10:00:00 a", '{"time":1709632801,"level":"error"}', "  at x", "b"],
     ],
 )
 def test_structured_files_go_on(store: MemoryEventStore, log: Path, lines: list[str]) -> None:
@@ -208,6 +212,38 @@ def test_structured_files_go_on(store: MemoryEventStore, log: Path, lines: list[
     for n in range(2, len(lines) + 2):
         imported(store, written(log, "\n".join([*lines, lines[-1]][:n])))
     assert [event[2:] for event in store.search()] == [event[2:] for event in whole.search()]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "ts=1709632800 level=info msg=a\npanic: x\n\n  at 1\nts=1709632801 level=error msg=b\n",
+            [
+                "ts=1709632800 level=info msg=a\npanic: x\n\n  at 1",
+                "ts=1709632801 level=error msg=b",
+            ],
+        ),
+        (
+            '{\n "a": "}",\n "b": {}\n}\n{\n "c": 1\n}\n',
+            ['{\n "a": "}",\n "b": {}\n}', '{\n "c": 1\n}'],
+        ),
+        ('[{"a": 1}, {\n"b": 2}, {"c":\n3}]\n', ['{"a": 1}', '{\n"b": 2}', '{"c":\n3}']),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 20])
+def test_a_record_grows_in_any_steps(
+    store: MemoryEventStore, log: Path, text: str, expected: list[str], step: int
+) -> None:
+    """From where the first lines show what the file is; also within a line or an object."""
+    begun = len("ts=1709632800 level=i") if text.startswith("ts") else 2
+    written(log, "")
+    for end in [*range(begun, len(text), step), len(text)]:
+        written(log, text[:end])
+        imported(store, log)
+    assert sorted(contents(store)) == sorted(expected)
+    assert imported(store, log).new == 0
+    assert len({event.id for event in store.search()}) == len(expected)
 
 
 def test_a_grown_file_is_read_from_the_last_block_on(

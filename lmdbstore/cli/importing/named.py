@@ -1,9 +1,9 @@
 """The inputs that the arguments of `import` name: files, the files in folders, and `-`.
 
-Rules: of a folder its regular files are taken, in the order of their names, without those in folders
-inside of it, and without hidden ones unless the pattern for names begins with a dot. Links are followed. The files of the store itself are never
-opened: closing one would release the locks that LMDB holds on it. What cannot be read is reported
-and does not keep the others out.
+Rules: of a folder its regular files are taken, in the order of their names, without those in
+folders inside of it, and without hidden ones unless the pattern for names begins with a dot. Links
+are followed. The files of the store itself are never opened: closing one would release the locks
+that LMDB holds on it. What cannot be read is reported and does not keep the others out.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ _OPTIONS = (
         "--time-field",
         callback=_given,
         metavar="NAME",
-        help="Field of JSON lines, or column of a table, with the time.",
+        help="Field of JSON or logfmt, or column of a table, with the time.",
     ),
     click.option(
         "--message-field",
