@@ -79,8 +79,7 @@ class ReaderChoice:
             maker = self._maker(setting)
             documents = Documents()
             return JsonReader(maker, self.refuse, strict=False, hold=is_file, documents=documents)
-        has_fields = line_format == "auto" and self._may_have_fields
-        if has_fields:
+        if line_format == "auto" and not self._keeps_lines and not self._has_format:
             header = header_of(first, options)
             if header is not None:
                 return self._table(header, setting)
@@ -91,12 +90,17 @@ class ReaderChoice:
         if at != START and options.year is not None:
             for lines in self._lines_from(START, at)():  # to count the years
                 dater.date(lines)
-        maker, fields = self._maker(setting), None
-        if line_format == "auto" and options.record_start is None:
-            logfmt = has_fields and is_logfmt(first, options)
-            self.report.formats = ["logfmt"] * logfmt
-            fields = FieldLines(maker, logfmt=logfmt)
+        maker = self._maker(setting)
+        fields = self._fields(maker, first) if line_format == "auto" else None
         return TextReader(maker, dater, hold=is_file, fields=fields)
+
+    def _fields(self, maker: Maker, first: Sequence[str]) -> FieldLines | None:
+        """Return what finds lines with fields in a text, if these may be records."""
+        if self._options.record_start is not None or self._has_format:
+            return None
+        logfmt = not self._keeps_lines and is_logfmt(first, self._options)
+        self.report.formats = ["logfmt"] * logfmt
+        return FieldLines(maker, logfmt=logfmt)
 
     @property
     def _keeps_lines(self) -> bool:
@@ -104,10 +108,9 @@ class ReaderChoice:
         return self._options.each_line or self._options.record_start is not None
 
     @property
-    def _may_have_fields(self) -> bool:
-        options = self._options
-        given = options.time_format is not None and options.time_field is None
-        return not (self._keeps_lines or given)
+    def _has_format(self) -> bool:
+        """Whether the user says what times look like, and not which field has them."""
+        return self._options.time_format is not None and self._options.time_field is None
 
     def _maker(self, setting: Setting) -> Maker:
         return Maker(self._source, self._key, self._tags, setting, self._options, self.report)

@@ -9,6 +9,7 @@ import pytest
 
 from lmdbstore.inputs import unpacking
 from lmdbstore.logs.common import Options
+from lmdbstore.times.learning import format_named
 from tests.tools.imports import MOMENT, MTIME, events_of
 
 if TYPE_CHECKING:
@@ -145,6 +146,21 @@ def test_json_among_text_has_its_own_time_and_level(log: Path, text: str, others
     assert found[OBJECT + "\n\tat x\n{"][2:4] == (MOMENT + 1, ["level:error", "logger:db"])
     assert found[text].timestamp == (MOMENT if text[0] == "2" else MOMENT + 1)
     assert report.details()[0].startswith(f"{log}: JSON lines")
+
+
+def test_a_given_format_of_times_counts_for_all_lines(log: Path) -> None:
+    text = f"05.03.2024 a=b\n{OBJECT}\n05.03.2024 c\n"
+    options = Options(time_format=format_named("%d.%m.%Y"))
+    events, report = events_of(log, text, options=options)
+    assert [event.content for event in events] == [f"05.03.2024 a=b\n{OBJECT}", "05.03.2024 c"]
+    text = "level=info when=05.03.2024 msg=x\n" * 2
+    events, report = events_of(log, text, options=options)
+    assert [event.tags for event in events] == [["level:info"]] * 2
+    options = Options(time_format=options.time_format, time_field="when")
+    again, report = events_of(log, text, options=options)
+    assert again == events
+    assert not report.unmet
+    assert "logfmt" in report.details()[0]
 
 
 def test_json_without_a_time_among_text_belongs_to_the_line_before(log: Path) -> None:
