@@ -97,6 +97,12 @@ def test_an_object_that_does_not_end_is_kept_as_text(log: Path) -> None:
     assert report.details()[0].endswith("1 not JSON, kept as text")
 
 
+def test_objects_inside_of_an_object_need_no_indent(log: Path) -> None:
+    text = '{"time":\n1709632800, "a":\n{"b": 1}, "c": [\n{"d": {\n}}\n]}'
+    events, _ = events_of(log, f"{text}\n{text}")
+    assert [event.content for event in events] == [text] * 2
+
+
 def test_a_damaged_object_does_not_take_the_next_one_with_it(log: Path) -> None:
     damaged = '{\n  "time": 1709632800,\n  "text": "a'
     events, report = events_of(log, "\n".join([PRETTY[0], damaged, *PRETTY[1:]]))

@@ -29,7 +29,7 @@ LINES = [
     ('date=2024-03-05 time=10:00:00 devname="f w" level="notice"', ["level:notice"]),
     ("msg= level=info at=2024-03-05T10:00:00Z done", ["level:info"]),
     ("level=info ts=1709632800 level=error ts=1709632801", ["level:info"]),
-    ("ts=2024-03-05 10:00:00.0 level=info msg=x", ["level:info"]),
+    ("ts=2024-03-05 10:00:00.0 level=info logger=a", ["level:info", "logger:a"]),
     ('level="in\\u0066o" ts=1709632800 msg="open', ["level:info"]),
 ]
 
@@ -77,6 +77,19 @@ def test_lines_that_are_no_logfmt_belong_to_the_record_before(
     assert [event.content for event in events] == lines[small:]
     seconds = [event.timestamp - MOMENT for event in events]
     assert seconds == [0, 0, 1, 1, 2, 2, 2][small:]
+
+
+def test_lines_that_are_indented_hide_no_logfmt_and_colours_are_kept(log: Path) -> None:
+    record = "\x1b[31mts=1709632800\x1b[0m level=error logger=db\n\tat x\n\tat y\n\tat z"
+    events, report = events_of(log, f"{record}\n{record}\n")
+    assert [event[2:] for event in events] == [(MOMENT, ["level:error", "logger:db"], record)] * 2
+    assert report.details()[0].startswith(f"{log}: logfmt: 2 with their own time")
+
+
+def test_a_time_of_day_has_its_date_from_another_field(log: Path) -> None:
+    for line in ("date=2024-02-01 time=10:00:00 x=", '{"date":"2024-02-01","time":"10:00:00"}'):
+        (event,), _ = events_of(log, line)
+        assert event.timestamp == MOMENT - 33 * 86400
 
 
 def test_other_lines_with_a_time_of_their_own_begin_records(log: Path) -> None:
@@ -164,7 +177,8 @@ def test_a_given_format_of_times_counts_for_all_lines(log: Path) -> None:
 
 
 def test_json_without_a_time_among_text_belongs_to_the_line_before(log: Path) -> None:
-    text = '2024-03-05 10:00:00 got\n  it\n{"a":1}\n  and\n{"time":"soon"}\n  end'
+    own = '{"content":"x","timestamp":1709632800}'
+    text = f'2024-03-05 10:00:00 got\n  it\n{{"a":1}}\n  and\n{{"time":"soon"}}\n  end\n \\n\n{own}'
     events, report = events_of(log, text)
     assert [event.content for event in events] == [text]
     assert report.details()[0].startswith(f"{log}: iso-space: 1 with")

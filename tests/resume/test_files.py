@@ -181,6 +181,19 @@ def test_a_year_is_counted_over_what_is_known(store: MemoryEventStore, log: Path
     assert years == [2020, 2021, 2021, 2022]
 
 
+def test_text_with_lines_of_json_goes_on(store: MemoryEventStore, log: Path) -> None:
+    """What the lines of JSON have is not learnt as a format of the others."""
+    line = '{"time":"2024-03-05T10:00:00Z","level":"error"}\n'
+    written(log, LINES[0] + line + LINES[1] + LINES[2])
+    imported(store, log)
+    append(log, line + "  more\n")
+    report = imported(store, log)
+    assert (report.new, report.details()) == (
+        1,
+        [f"{log}: JSON lines, iso-space: 2 with their own time, 1 inherited, 4 lines known"],
+    )
+
+
 def test_a_log_without_years_goes_on(store: MemoryEventStore, log: Path) -> None:
     """The file's time is that of 6 March 2024."""
     written(log, "Dec 30 10:00:00 h a\n  more\n")
