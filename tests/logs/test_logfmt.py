@@ -178,7 +178,7 @@ def test_a_given_format_of_times_counts_for_all_lines(log: Path) -> None:
 
 def test_json_without_a_time_among_text_belongs_to_the_line_before(log: Path) -> None:
     own = '{"content":"x","timestamp":1709632800}'
-    text = f'2024-03-05 10:00:00 got\n  it\n{{"a":1}}\n  and\n{{"time":"soon"}}\n  end\n \\n\n{own}'
+    text = f'2024-03-05 10:00:00 got\n  it\n{{"a":1}}\n  and\n{{"time":"soon"}}\n  end\n  .\n{own}'
     events, report = events_of(log, text)
     assert [event.content for event in events] == [text]
     assert report.details()[0].startswith(f"{log}: iso-space: 1 with")
