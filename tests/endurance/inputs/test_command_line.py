@@ -238,7 +238,8 @@ def test_an_import_of_anything_ends_and_adds_nothing_twice(
         if first.exit_code == FAILED:
             assert after == before
         again = run(arguments, content)
-        assert again.exit_code == first.exit_code
+        # A line that could not be read is reported once: the file is known then.
+        assert again.exit_code in {first.exit_code, FOUND}
         assert state(path) == after
         rounds.add("imports", 2)
         rounds.add("events imported", len(after) - len(before))
