@@ -72,8 +72,16 @@ class Input:
         """Whether it is a regular file of packed text."""
         if not isinstance(self._raw, FileReader):
             return False
-        with self._raw.again() as raw:
-            return is_packed(raw)
+        try:
+            with self._raw.again() as raw:
+                return is_packed(raw)
+        except OSError:  # the error comes again when it is read
+            return False
+
+    @property
+    def age(self) -> float:
+        """How long it was not changed, in seconds; also if the clock was set back since."""
+        return abs(time.time() - self.mtime)
 
     @property
     def bytes_read(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING, cast
 
-from .unpacking import CHUNK, UnreadableInput
+from .unpacking import CHUNK, FailedRead, UnreadableInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,4 +59,5 @@ class Spool:
             self._error = error
             raise
         except OSError as error:
-            raise UnreadableInput(f"a temporary file failed: {error.strerror or error}") from None
+            failed = f"a temporary file failed: {error.strerror or error}"
+            raise FailedRead(failed) from None

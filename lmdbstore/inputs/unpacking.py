@@ -14,6 +14,7 @@ import importlib
 import lzma
 import select
 import zlib
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Raw: TypeAlias = BinaryIO | io.RawIOBase
 
-__all__ = ["CHUNK", "ChangedInput", "UnreadableInput", "chunks", "is_packed"]
+__all__ = ["CHUNK", "ChangedInput", "FailedRead", "UnreadableInput", "chunks", "is_packed"]
 
 CHUNK = 1 << 18  # bytes read from an input at once
 PIECE = 1 << 20  # bytes unpacked at once
@@ -64,6 +65,10 @@ class UnreadableInput(Exception):
 
 class ChangedInput(UnreadableInput):
     """The file is not the one any more of which the first part was read."""
+
+
+class FailedRead(UnreadableInput):
+    """The system could not read the rest; it may the next time."""
 
 
 class _Unpacker(Protocol):
@@ -131,12 +136,24 @@ def chunks(raw: Raw, start: int = 0, patience: float | None = None) -> Iterator[
         UnreadableInput: the rest cannot be read, or the input is not text.
     """
     if start and raw.seekable():
-        head = raw.read(LONGEST_MARK) or b""
-        raw.seek(0)
-        if not any(map(head.startswith, _MARKS)):
-            raw.seek(start + (len(head) - len(head.removeprefix(codecs.BOM_UTF8))))
-            return _read(raw, patience)
+        with _own_errors():
+            head = raw.read(LONGEST_MARK) or b""
+            raw.seek(0)
+            if not any(map(head.startswith, _MARKS)):
+                raw.seek(start + (len(head) - len(head.removeprefix(codecs.BOM_UTF8))))
+                return _read(raw, patience)
     return _without(start, _plain(_read(raw, patience), raw))
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Turn the errors of the system into our own."""
+    try:
+        yield
+    except ChangedFile as error:
+        raise ChangedInput(str(error.strerror)) from None
+    except OSError as error:
+        raise FailedRead(error.strerror or str(error)) from None
 
 
 def is_packed(raw: Raw) -> bool:
@@ -153,19 +170,15 @@ def _without(size: int, data: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _read(raw: Raw, patience: float | None) -> Iterator[bytes]:
-    try:
-        while True:
-            while patience is not None and not select.select([raw], [], [], patience)[0]:
-                yield b""
-            if not (data := raw.read(CHUNK)):
-                break
-            yield data
+    while True:
+        with _own_errors():
+            waits = patience is not None and not select.select([raw], [], [], patience)[0]
+            data = b"" if waits else raw.read(CHUNK)
         if data is None:
             raise UnreadableInput("it is set to give nothing instead of waiting (O_NONBLOCK)")
-    except ChangedFile as error:
-        raise ChangedInput(str(error.strerror)) from None
-    except OSError as error:
-        raise UnreadableInput(error.strerror or str(error)) from None
+        if not data and not waits:
+            return
+        yield data
 
 
 def _plain(data: Iterator[bytes], raw: Raw | None) -> Iterator[bytes]:
@@ -212,12 +225,11 @@ def _refusal(head: bytes) -> str | None:
 
 
 def _narrow(head: bytes, data: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Give UTF-16 as UTF-8; not a part of a character at the end, whose rest may come."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     for more in chain([head], data):
         if text := decoder.decode(more):
             yield text.encode()
-    if rest := decoder.decode(b"", final=True):
-        yield rest.encode()
 
 
 class _Unpacking:
@@ -303,9 +315,14 @@ class _Unpacking:
 
     def _steps(self, piece: bytes) -> Iterator[tuple[bytes, int]]:
         """Give the member's packed bytes again, each with how many bytes to unpack at once."""
-        self._raw.seek(self._start)
+        with _own_errors():
+            self._raw.seek(self._start)
         left = self._fed
-        while left and (again := self._raw.read(min(SLICE, left))):
+        while left:
+            with _own_errors():
+                again = self._raw.read(min(SLICE, left))
+            if not again:
+                break
             left -= len(again)
             yield again, PIECE
         for n in range(len(piece)):
