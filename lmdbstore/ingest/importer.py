@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.event import Event
 from lmdbstore.errors import shown
+from lmdbstore.inputs.unpacking import FailedRead
 from lmdbstore.logs.common import Options
 from lmdbstore.logs.input_report import InputReport
 from lmdbstore.logs.readers import ReaderChoice
 from lmdbstore.resume.checkpoint import Checkpoint, Registry
-from lmdbstore.resume.recognise import copied_from, head_of, is_short, recognise
+from lmdbstore.resume.recognise import copied_from, head_of, is_short, moved_to, recognise
 
 from .reading import Reading, Start
 from .redo import Redo
@@ -90,11 +91,13 @@ class Importer:
         *,
         growing: bool = False,
         known_only: bool = False,
+        or_missed: bool = False,
     ) -> InputReport:
         """Import one input, or what is new of it. `line_format` is "lines", "jsonl", or "auto".
 
         With `growing`, a last line without an end is left for the next time. With `known_only`,
-        an input of which nothing was read before is passed over.
+        an input of which nothing was read before is passed over; with `or_missed`, unless it was
+        written later than what was read of its source, if anything was.
 
         Raises:
             EventStoreException: the store failed; committed events stay.
@@ -108,7 +111,12 @@ class Importer:
         if self._into is None:
             reading.run(Start(Checkpoint("", self._source_of(opened), "")), line_format)
         else:
-            self._continue(reading, opened, line_format, self._into, known_only=known_only)
+            try:
+                known_only = known_only and not (or_missed and self._was_missed(opened))
+                self._continue(reading, opened, line_format, self._into, known_only=known_only)
+            except FailedRead as error:  # before it was known which file it is
+                self.report.unreadable(opened.name, 0, str(error))
+                of_input.unsettled = True
         self.progress(opened.bytes_read, self.report.lines)
         return of_input
 
@@ -144,25 +152,40 @@ class Importer:
         source = self._source_of(opened)
         head = head_of(opened)
         known = recognise(opened, source, head, registry)
+        new = registry.new(source, head, opened.status)
+        if known is None and registry.is_stored(new):  # by another process, a moment ago
+            self._sink.flush()
+            registry.refresh()
+            known = recognise(opened, source, head, registry)
+            new = registry.new(source, head, opened.status)
         if known is None:
             if known_only or self._is_copy(opened, head, registry, reading):
                 return
             if self._was_another(opened, registry):
                 reading.of_input.another = True
                 reading.of_input.notes.append("another file than the one imported before")
-            new = registry.new(source, head, is_file=opened.is_file)
-            registry.put(reading.run(Start(new), line_format))
+            start = Start(new)
         elif self._redo and not known.trimmed:
             checkpoint = replace(known.checkpoint, head=head, source=source)
             redo = Redo(into.store, into.saver, checkpoint)
-            fresh = replace(checkpoint, events=0, last_number=0)
-            registry.put(reading.run(Start(fresh, redo=redo), line_format))
+            fresh = replace(checkpoint, events=0, last_number=0, redo=False)
+            start = Start(fresh, redo=redo)
         else:
             self._note(known, reading.of_input, counted=not reading.growing)
-            if known.grown:
-                checkpoint = replace(known.checkpoint, head=head)
-                start = Start(checkpoint, known.mark, known.chunks)
-                registry.put(reading.run(start, line_format))
+            if not known.grown:
+                self._note_move(opened, known.checkpoint, into)
+                return
+            checkpoint = replace(known.checkpoint, head=head)
+            start = Start(checkpoint, known.mark, known.chunks)
+        if (reached := reading.run(start, line_format)) is not None:
+            registry.put(reached)
+
+    def _note_move(self, opened: Input, known: Checkpoint, into: _Into) -> None:
+        """Store the new place of a file, by which copies of it are known."""
+        if (moved := moved_to(opened, known)) is not None:
+            self._sink.flush()
+            into.store.save_many([], checkpoint=(moved.name, moved.text()))
+            into.registry.put(moved)
 
     def _is_copy(self, opened: Input, head: str, registry: Registry, reading: Reading) -> bool:
         """Whether an input has no other lines than the start of a file that is known, and there."""
@@ -171,8 +194,7 @@ class Importer:
             return False
         if is_short(opened):
             # Two logs may begin with the same lines. But one that is followed may be being copied.
-            recent = time.time() - opened.mtime < SETTLED
-            reading.of_input.unsettled = reading.growing and recent
+            reading.of_input.unsettled = reading.growing and opened.age < SETTLED
             return reading.of_input.unsettled
         reading.of_input.notes.append(f"the start of {shown(one.path)}, which is known")
         return True
@@ -188,6 +210,13 @@ class Importer:
             of_input.notes.append("its front was trimmed away")
         if known.checkpoint.redo:
             of_input.notes.append("an earlier --redo of it did not end: run it again")
+
+    def _was_missed(self, opened: Input) -> bool:
+        """Whether an input was written later than what was read of its source."""
+        if self._into is None or opened.status is None:
+            return False
+        read = self._into.registry.of_source(self._source_of(opened))
+        return bool(read) and opened.status.st_mtime_ns > max(one.mtime for one in read) > 0
 
     @staticmethod
     def _was_another(opened: Input, registry: Registry) -> bool:

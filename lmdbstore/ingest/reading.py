@@ -7,10 +7,11 @@ an input is read again to replace its events.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.inputs.lines import LONGEST_LINE, START, blocks
-from lmdbstore.inputs.unpacking import ChangedInput, UnreadableInput
+from lmdbstore.inputs.unpacking import ChangedInput, FailedRead, UnreadableInput
 from lmdbstore.logs.common import Batch
 from lmdbstore.resume.progress import Progress
 from lmdbstore.resume.tracked import BEGINNING, HashedText, Mark, Marks, content_digest
@@ -57,8 +58,10 @@ class Reading:
         self.of_input = choice.report
         self.saved: Callable[[], None] = lambda: None
 
-    def run(self, start: Start, line_format: LineFormat) -> Checkpoint:
+    def run(self, start: Start, line_format: LineFormat) -> Checkpoint | None:
         """Read the input to its end; return its checkpoint, which is saved with the last events.
+
+        Return None if there was nothing to read.
 
         Raises:
             EventStoreException: the store failed.
@@ -79,11 +82,12 @@ class Reading:
                 self._read(reader, block)
         except UnreadableInput as error:
             complete = False
+            self.of_input.unsettled = isinstance(error, FailedRead)
             rest = "; the rest is skipped" if number else ""
             if not (self.growing and isinstance(error, ChangedInput)):  # it will be read again
                 self._report.unreadable(self._opened.name, number, f"{error}{rest}")
         if reader is None:
-            return start.checkpoint
+            return None
         return self._end(reader, complete=complete)
 
     def _end(self, reader: Reader, *, complete: bool) -> Checkpoint:
@@ -108,7 +112,7 @@ class Reading:
         if first is None:
             raise ChangedInput("it was truncated while it was read")
         reader = self._reader(first, line_format)
-        reader.resume(first.lines, self._start.checkpoint.time)
+        reader.resume(first.lines, self._start.checkpoint.time, self._start.checkpoint.cut)
         return reader, first.end
 
     def _read(self, reader: Reader, block: Block) -> None:
@@ -119,7 +123,7 @@ class Reading:
             report.unreadable(name, number, f"longer than {LONGEST_LINE >> 20} MiB")
             report.inputs[-1].blank -= 1  # a reader takes it for a blank line
         batch = reader.read(block)
-        self._progress.pass_block(block, reader.open_record)
+        self._progress.pass_block(block, reader.open_record, reader.cut)
         self._add(batch, len(block.data))
 
     def _add(self, batch: Batch, size: int) -> None:
@@ -131,21 +135,17 @@ class Reading:
         self._has_events = self._has_events or bool(batch.events)
         progress = self._progress if self._has_events else None  # else some may be held back
         if self._start.redo is not None:
-            self._start.redo.add(batch.numbers)
+            self._start.redo.add(batch.events)
             progress = None
         if self._sink.add(batch, self._opened.name, size, progress):
             self.saved()
 
     def _without_known(self, batch: Batch, last: int) -> Batch:
         """Return a batch without the records that are stored, of which the last may have grown."""
-        events = Batch([], [])
-        for number, event in zip(batch.numbers, batch.events, strict=True):
-            if number > last:
-                events.numbers.append(number)
-                events.events.append(event)
-            elif (
-                number == last
-                and content_digest(event.content) != self._start.checkpoint.last_digest
-            ):
-                self._sink.replace(event, self._opened.name, number)
-        return events
+        former = self._start.checkpoint
+        first, behind = bisect_left(batch.numbers, last), bisect_right(batch.numbers, last)
+        again = Batch(batch.events[first:behind], batch.numbers[first:behind])
+        if again.events and content_digest(again.events[-1].content) != former.last_digest:
+            is_of_line = former.last_id.startswith(former.key)  # the line had no id of its own
+            self._sink.replace(again, self._opened.name, former.last_id if is_of_line else "")
+        return Batch(batch.events[behind:], batch.numbers[behind:])

@@ -8,7 +8,7 @@ new one, and the import can be run again.
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Redo"]
 
+_NUMBER = r"[0-9a-f]{8,}(?:-[0-9]+)?"  # of a line, as in `LineIds`
 THREADS = 64  # that delete at once: they share a flush
 
 
@@ -37,15 +38,15 @@ class Redo:
         """Begin; raises EventStoreException."""
         self._store, self._saver = store, saver
         self._key = checkpoint.key
-        self._given: Counter[int] = Counter()  # records by the number of their first line
+        self._given: set[str] = set()  # ids
         saver.flush()
         self.noted = replace(checkpoint, redo=True)
         store.save_many([], checkpoint=(self.noted.name, self.noted.text()))
         saver.on_duplicate = "replace"
 
-    def add(self, numbers: Iterable[int]) -> None:
-        """Note which records the file gives."""
-        self._given.update(numbers)
+    def add(self, events: Iterable[Event]) -> None:
+        """Note events that the file gives."""
+        self._given.update(event.id for event in events)
 
     def end(self, *, complete: bool) -> None:
         """Save the last events, and delete what the file does not give again.
@@ -64,18 +65,10 @@ class Redo:
 
     def _old(self) -> Iterator[str]:
         """Give the ids of events of the file that it did not give again."""
+        of_line = re.compile(self._key + _NUMBER)
         for event in self._store.search():
-            if self._is_old(event):
+            if of_line.fullmatch(event.id) and event.id not in self._given:
                 yield event.id
-
-    def _is_old(self, event: Event) -> bool:
-        if not event.id.startswith(self._key):
-            return False
-        number, _, place = event.id.removeprefix(self._key).partition("-")
-        try:
-            return int(place or "0") >= self._given[int(number, 16)]
-        except ValueError:  # an id of other origin
-            return False
 
     def _delete(self, event_id: str) -> None:
         with suppress(EventNotFound):  # another process was faster

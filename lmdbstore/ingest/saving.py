@@ -8,13 +8,15 @@ store refuses is counted and reported; the others of its batch are saved.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from lmdbstore.errors import InvalidEvent
+from lmdbstore.contract.checking import checked
+from lmdbstore.errors import EventNotFound, InvalidEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.contract.event import Event
@@ -42,8 +44,11 @@ class Sink(Protocol):
     def add(self, batch: Batch, name: str, size: int, progress: Progress | None) -> bool:
         """Add events, made from `size` bytes of the input `name`; return True if this saved."""
 
-    def replace(self, event: Event, name: str, number: int) -> None:
-        """Save an event, of a line of the input `name`, in place of the one that has its id."""
+    def replace(self, batch: Batch, name: str, former: str) -> None:
+        """Save events, of a line of the input `name`, in place of those that have their ids.
+
+        They also take the place of the event with the id `former`, if it is not "".
+        """
 
     def flush(self) -> None:
         """Save what was added."""
@@ -63,7 +68,7 @@ class Preview:
         self._report.new += len(batch.events)
         return False
 
-    def replace(self, event: Event, name: str, number: int) -> None:
+    def replace(self, batch: Batch, name: str, former: str) -> None:
         """Do nothing: a dry run knows no stored events."""
 
     def flush(self) -> None:
@@ -110,18 +115,19 @@ class Saver:
             try:
                 self._save(self._events, checkpoints)
             except InvalidEvent:
-                self._save_apart(list(zip(self._events, self._places, strict=True)))
-                self._save([], checkpoints)
+                self._save_valid(checkpoints)
         self._events, self._places, self._inputs, self._bytes = [], [], {}, 0
         self._saved_at = time.monotonic()
 
-    def replace(self, event: Event, name: str, number: int) -> None:
-        """Save an event in place of the one that has its id."""
-        try:
-            self._store.save_many([event], on_duplicate="replace")
-            self._report.replaced += 1
-        except InvalidEvent as error:
-            self._report.unreadable(name, number, str(error))
+    def replace(self, batch: Batch, name: str, former: str) -> None:
+        """See `Sink.replace`. If this is stopped, the line is read and saved again."""
+        pending = self._valid(batch.events, zip(repeat(name), batch.numbers))
+        events = [event for event, _ in pending]
+        self._store.save_many(events, on_duplicate="replace")
+        self._report.replaced += len(events)
+        if former and events and former not in [event.id for event in events]:
+            with suppress(EventNotFound):
+                self._store.delete(former)
 
     def _save(self, events: list[Event], checkpoints: Sequence[Checkpoint] = ()) -> None:
         """Save all, or none; raises InvalidEvent."""
@@ -132,6 +138,15 @@ class Saver:
         self._report.new += result.saved
         self._report.present += result.ignored
         self._report.replaced += result.replaced
+
+    def _save_valid(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Save those of the pending events that can be saved."""
+        valid = self._valid(self._events, self._places)
+        try:
+            self._save([event for event, _ in valid], checkpoints)
+        except InvalidEvent:  # this store refuses more
+            self._save_apart(valid)
+            self._save([], checkpoints)
 
     def _save_apart(self, pending: list[_Pending]) -> None:
         """Save what can be saved, by halves: a commit for each event would take too long."""
@@ -144,3 +159,13 @@ class Saver:
             middle = len(pending) // 2
             self._save_apart(pending[:middle])
             self._save_apart(pending[middle:])
+
+    def _valid(self, events: Iterable[Event], places: Iterable[_Place]) -> list[_Pending]:
+        """Return the events that are valid; report the others, each with its place."""
+        valid = []
+        for event, place in zip(events, places, strict=True):
+            try:
+                valid.append((checked(event), place))
+            except InvalidEvent as error:
+                self._report.unreadable(*place, str(error))
+        return valid

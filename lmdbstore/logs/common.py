@@ -77,10 +77,14 @@ class Reader(Protocol):
     def open_record(self) -> int | None:
         """The number of the first line of the record that the next line may continue."""
 
-    def resume(self, head: Sequence[str], time: float | None) -> None:
+    @property
+    def cut(self) -> list[str] | None:
+        """The tags of the open record, if it is the rest of one that was too long; else None."""
+
+    def resume(self, head: Sequence[str], time: float | None, cut: Sequence[str] | None) -> None:
         """Go on in the middle of the input, of which `head` are the first lines.
 
-        `time` is that of the record before, in seconds since 1970.
+        `time` is that of the record before, in seconds since 1970; `cut` is what `cut` was there.
         """
 
     def read(self, block: Block) -> Batch:

@@ -37,7 +37,7 @@ class InputReport:
     not_object: int = 0
     notes: list[str] = field(default_factory=list)  # of what was imported before
     another: bool = False  # than the one that was imported from its path
-    unsettled: bool = False  # it may be a copy that is being made; nothing was read
+    unsettled: bool = False  # a copy that is being made, or a failed read: read it again as it is
 
     def dated(self, times: Sequence[float | None], lines: Sequence[str]) -> None:
         """Count lines by their times: NaN is contradictory, None is a line without one."""

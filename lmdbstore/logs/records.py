@@ -68,15 +68,16 @@ class Records:
         tags: list[str],
         source: str | None,
     ) -> None:
-        """Add a record, cut where it is too long, without the blank lines at its end."""
-        while lines and (not lines[-1] or lines[-1].isspace()):
-            lines.pop()
-        for first, text in _cut(number, lines):
-            self.numbers.append(first)
-            self.texts.append(text)
-            self.times.append(time)
-            self.tags.append(tags)
-            self.sources.append(source)
+        """Add a record, cut where it is too long; without the blank lines at the end of a piece."""
+        for first, piece in _cut(number, lines):
+            while piece and (not piece[-1] or piece[-1].isspace()):
+                piece.pop()
+            if piece:
+                self.numbers.append(first)
+                self.texts.append("\n".join(piece))
+                self.times.append(time)
+                self.tags.append(tags)
+                self.sources.append(source)
 
     def extend(self, other: Records) -> None:
         """Add the records of another."""
@@ -87,18 +88,18 @@ class Records:
         self.sources += other.sources
 
 
-def _cut(number: int, lines: list[str]) -> Iterator[tuple[int, str]]:
-    if len(lines) == 1:
-        yield number, lines[0]
-        return
+def _cut(number: int, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Give the pieces of a record, each with the number of its first line.
+
+    The lines before a piece decide where it begins, so a record that has grown is cut as before.
+    """
     start = size = 0
     for n, line in enumerate(lines):
         if n > start and (n - start >= MOST_LINES or size + len(line) > MOST_CHARACTERS):
-            yield number + start, "\n".join(lines[start:n])
+            yield number + start, lines[start:n]
             start, size = n, 0
         size += len(line)
-    if lines[start:]:
-        yield number + start, "\n".join(lines[start:])
+    yield number + start, lines[start:]
 
 
 @dataclass(slots=True)
@@ -110,10 +111,10 @@ class _Open:
     time: float | None
     tags: list[str]
     source: str | None
-    size: int = 0
+    is_cut: bool = False  # it is a later piece of a record that was too long
 
     def too_long(self) -> bool:
-        return len(self.lines) > MOST_LINES or self.size > MOST_CHARACTERS
+        return len(self.lines) > MOST_LINES or sum(map(len, self.lines)) > MOST_CHARACTERS
 
 
 class Starts(NamedTuple):
@@ -134,15 +135,22 @@ class RecordReader:
         self._open: _Open | None = None
         self._held: Records | None = Records()  # those before the first time
         self._time: float | None = None  # of the latest record
+        self._resumed: list[str] | None = None  # the tags of a record that was cut at the start
 
     @property
     def open_record(self) -> int | None:
         """See `Reader.open_record`."""
         return None if self._open is None else self._open.number
 
-    def resume(self, time: float | None) -> None:
+    @property
+    def cut(self) -> list[str] | None:
+        """See `Reader.cut`."""
+        return self._open.tags if self._open is not None and self._open.is_cut else None
+
+    def resume(self, time: float | None, cut: Sequence[str] | None) -> None:
         """See `Reader.resume`."""
         self._time, self._held = time, None
+        self._resumed = None if cut is None else [*cut]
 
     def read(self, first: int, lines: list[str], starts: Starts, *, alone: bool) -> Batch:
         """Return the events of records that end in these lines; `first` is their first number.
@@ -183,17 +191,21 @@ class RecordReader:
 
     def _continue(self, found: Records, first: int, lines: list[str]) -> None:
         """Add lines before the first record of a block to the open record, which ends if one is."""
+        if self._open is None and self._resumed is not None:
+            self._open = _Open(first, [], None, self._resumed, None, is_cut=True)
+        self._resumed = None
         if self._open is None:  # at the start of the input
             tags = self._maker.tags
             for number, line in enumerate(lines, first):
                 found.add(number, [line], None, tags, None)
             return
-        self._open.lines += lines
-        self._open.size += sum(map(len, lines))
-        if self._open.too_long():
-            following, tags, source = first + len(lines), self._open.tags, self._open.source
-            self._close(found)
-            self._open = _Open(following, [], None, tags, source)
+        one = self._open
+        one.lines += lines
+        if one.too_long():
+            *whole, (one.number, one.lines) = _cut(one.number, one.lines)
+            for number, piece in whole:
+                found.add(number, piece, one.time, one.tags, one.source)
+                one.is_cut = True
 
     def _close(self, found: Records) -> None:
         if self._open is not None:

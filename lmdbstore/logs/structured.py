@@ -65,7 +65,17 @@ class JsonReader:
         """See `Reader.open_record`: a line is whole, but an object may go on."""
         return None if self._documents is None else self._documents.open_line
 
-    def resume(self, head: Sequence[str], time: float | None) -> None:  # noqa: ARG002  see Reader
+    @property
+    def cut(self) -> None:
+        """See `Reader.cut`: no record is cut."""
+        return
+
+    def resume(
+        self,
+        head: Sequence[str],  # noqa: ARG002  see Reader
+        time: float | None,
+        cut: Sequence[str] | None,  # noqa: ARG002
+    ) -> None:
         """See `Reader.resume`."""
         self._time = self._maker.setting.mtime if time is None else time
 

@@ -193,7 +193,17 @@ class TableReader:
         """See `Reader.open_record`."""
         return self._row_number if self._row else None
 
-    def resume(self, head: Sequence[str], time: float | None) -> None:  # noqa: ARG002  see Reader
+    @property
+    def cut(self) -> None:
+        """See `Reader.cut`: no record is cut."""
+        return
+
+    def resume(
+        self,
+        head: Sequence[str],  # noqa: ARG002  see Reader
+        time: float | None,
+        cut: Sequence[str] | None,  # noqa: ARG002
+    ) -> None:
         """See `Reader.resume`."""
         self._time = self._maker.setting.mtime if time is None else time
 

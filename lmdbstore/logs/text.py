@@ -45,12 +45,17 @@ class TextReader:
         """See `Reader.open_record`."""
         return self._records.open_record
 
-    def resume(self, head: Sequence[str], time: float | None) -> None:
+    @property
+    def cut(self) -> list[str] | None:
+        """See `Reader.cut`."""
+        return self._records.cut
+
+    def resume(self, head: Sequence[str], time: float | None, cut: Sequence[str] | None) -> None:
         """See `Reader.resume`."""
         plain = bare(list(head))
         rows = self._rows(plain)
         self._dater.learn([line for n, line in enumerate(plain) if n not in rows])
-        self._records.resume(time)
+        self._records.resume(time, cut)
 
     def read(self, block: Block) -> Batch:
         """Return the events of the records that end in this block."""

@@ -2,19 +2,22 @@
 
 Rules: one checkpoint for each file that was read, stored under `import ` and the file's key. It is
 stored in the same transaction as the events before it. The events of a file get ids from its key
-and the numbers of their lines, so a line that is read again makes the same event.
+and the numbers of their lines, so a line that is read again makes the same event. A text under such
+a name that is no checkpoint is of another program, and is passed over.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from dataclasses import asdict, dataclass, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     from lmdbstore.contract.api import EventStore
@@ -42,6 +45,8 @@ class Checkpoint:
     lines: int = 0  # that were read
     last_number: int = 0  # of the last record that was stored, if it may still grow
     last_digest: str = ""  # of its content
+    last_id: str = ""
+    cut: tuple[str, ...] | None = None  # the tags of a record whose front was cut off at `offset`
     window: tuple[str, ...] = ()  # the hashes of the last lines before `offset`
     time: float | None = None  # of the record before `offset`, in seconds since 1970
     events: int = 0  # that were stored
@@ -65,13 +70,52 @@ class Checkpoint:
         """Whether the file with this status was read to its end, and has not been written since."""
         return (self.size, self.mtime) == (status.st_size, status.st_mtime_ns)
 
+    def read_to_end(self, path: str, status: os.stat_result) -> Checkpoint:
+        """Return it for a file that was read to its end, when it had this path and status."""
+        return replace(
+            self,
+            path=path,
+            device=status.st_dev,
+            inode=status.st_ino,
+            size=status.st_size,
+            mtime=status.st_mtime_ns,
+        )
+
     @classmethod
-    def of(cls, text: str) -> Checkpoint:
-        """Return the checkpoint that was stored as a text."""
-        found: dict[str, Any] = json.loads(text)
-        names = {field.name for field in fields(cls)}
-        found = {name: value for name, value in found.items() if name in names}
-        return cls(**{**found, "window": tuple(found["window"])})
+    def of(cls, name: str, text: str) -> Checkpoint | None:
+        """Return the checkpoint that was stored under a name as a text; None if it is none."""
+        with suppress(ValueError, TypeError, AttributeError, RecursionError):
+            found = json.loads(text)
+            values = {
+                field.name: _value(found[field.name], _TYPES[str(field.type)])
+                for field in fields(cls)
+                if field.name in found
+            }
+            one = cls(**values)
+            bytes.fromhex(one.chain)
+            return one if one.name == name else None
+        return None
+
+
+_TYPES: dict[str, tuple[type, ...]] = {  # in JSON, by the type of the field
+    "str": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "float | None": (float, NoneType),
+    "tuple[str, ...]": (list,),
+    "tuple[str, ...] | None": (list, NoneType),
+}
+
+
+def _value(value: Any, types: tuple[type, ...]) -> Any:
+    """Return the value of a field; raises TypeError if it is none."""
+    if not isinstance(value, types) or (isinstance(value, list) and not _are_texts(value)):
+        raise TypeError
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(one, str) for one in values)
 
 
 class Registry:
@@ -91,8 +135,9 @@ class Registry:
 
     def refresh(self) -> None:
         """Read them again. What was put here must be stored."""
-        for text in self._store.checkpoints(PREFIX).values():
-            self.put(Checkpoint.of(text))
+        for name, text in self._store.checkpoints(PREFIX).items():
+            if (one := Checkpoint.of(name, text)) is not None:
+                self.put(one)
         self._read_at = time.monotonic()
 
     def put(self, checkpoint: Checkpoint) -> None:
@@ -116,15 +161,24 @@ class Registry:
         """Return those of inputs that had this source, the latest first."""
         return self._found("source", source)
 
-    def new(self, source: str, head: str, *, is_file: bool) -> Checkpoint:
+    def is_stored(self, checkpoint: Checkpoint) -> bool:
+        """Whether there is a checkpoint of this name in the store, perhaps of another process."""
+        return self._store.checkpoint(checkpoint.name) is not None
+
+    def new(self, source: str, head: str, status: os.stat_result | None) -> Checkpoint:
         """Return the checkpoint of an input of which nothing was read.
 
-        The key of a file is made from its source and its first line, and a number if another file
-        has these, too. So two processes that import one file give its events the same ids.
+        The key of a file is made from its device, inode and first line, and a number if a former
+        file had these, too. So two processes that import one file at once, under any names, give
+        its events the same ids; and those of two files get different ones.
         """
-        number = 0 if is_file else time.time_ns()  # two pipes with the same start may run at once
+        number = 0
+        if status is None:  # two pipes with the same start may run at once
+            place = f"{source}\0{os.getpid()}\0{time.time_ns()}"
+        else:
+            place = f"{status.st_dev}\0{status.st_ino}"
         while True:
-            named = f"{source}\0{head}\0{number}".encode()
+            named = f"{place}\0{head}\0{number}".encode()
             key = blake2b(named, digest_size=KEY_SIZE).hexdigest()
             if key not in self._all:
                 return Checkpoint(key, source, head)

@@ -29,7 +29,7 @@ class Progress:
         """Continue from the checkpoint `begun`."""
         self._opened = opened
         self._checkpoint = begun
-        self._last = (0, "")  # the number and content of the last event
+        self._last: tuple[int, Event] | None = None  # with the number of its line
         self._lines = begun.lines
         self._ended = False
 
@@ -42,15 +42,20 @@ class Progress:
         """Begin at the mark of `marks`."""
         self._marks = marks
 
-    def pass_block(self, block: Block, open_record: int | None) -> None:
-        """Go behind a block, whose events were added; not beyond the record that is open."""
+    def pass_block(
+        self, block: Block, open_record: int | None, cut: Sequence[str] | None = None
+    ) -> None:
+        """Go behind a block, whose events were added; not beyond the record that is open.
+
+        `cut` has the tags of that record, if its front was cut off.
+        """
         self._lines = block.following.number - 1
-        self._marks.pass_block(block, open_record)
+        self._marks.pass_block(block, open_record, cut)
 
     def add(self, numbers: Sequence[int], events: Sequence[Event], new: int) -> None:
         """Note events that are stored with the next checkpoint, or were before; so many are new."""
         if events:
-            self._last = (numbers[-1], events[-1].content)
+            self._last = numbers[-1], events[-1]
             count = self._checkpoint.events + new
             self._checkpoint = replace(
                 self._checkpoint, events=count, time=float(events[-1].timestamp)
@@ -67,27 +72,20 @@ class Progress:
             end=text.offset,
             digest=text.digest().hex(),
             lines=self._lines,
-            redo=False,
         )
         status = self._opened.status
         if status is not None and complete:
-            self._checkpoint = replace(
-                self._checkpoint,
-                path=self._opened.path,
-                device=status.st_dev,
-                inode=status.st_ino,
-                size=status.st_size,
-                mtime=status.st_mtime_ns,
-            )
+            self._checkpoint = self._checkpoint.read_to_end(self._opened.path, status)
         self._ended = True
 
     def checkpoint(self) -> Checkpoint:
         """Return the checkpoint for all events that were added."""
         if self._ended:
             return self._checkpoint
-        place, content, window = self._marks.mark
-        number, last = self._last
-        stored = number >= place.number  # of a record that may still grow
+        place, content, window, cut = self._marks.mark
+        number, last = self._last or (0, None)
+        if number < place.number:  # it cannot grow any more
+            number, last = 0, None
         return replace(
             self._checkpoint,
             offset=place.offset,
@@ -97,7 +95,9 @@ class Progress:
             end=place.offset,
             digest=content.digest().hex(),
             lines=place.number - 1,
-            last_number=number if stored else 0,
-            last_digest=content_digest(last) if stored else "",
+            last_number=number,
+            last_digest="" if last is None else content_digest(last.content),
+            last_id="" if last is None else last.id,
+            cut=cut,
             window=window,
         )

@@ -2,14 +2,18 @@
 
 Rules: an input is the file of a checkpoint if it begins with the whole text that was read then,
 whatever its name is. Device and inode only say where to look first: then the last block alone is
-compared. But if that text is short, and its file is still there, the input is taken for another
-one, which may be equal by chance. If the front of an input was trimmed away, it is known by the
-last lines that were read from its source: at least `LEAST` different ones, as many as there are, up
-to `WINDOW`. What is not recognised for certain is another input, and is read whole.
+compared. But if that text is short, and its file is still there, or it came from a pipe of another
+source, the input is taken for another one, which may be equal by chance. If the front of an input
+was trimmed away, it is known by the last lines that were read from its source: at least `LEAST`
+different ones, as many as there are, up to `WINDOW`. What is not recognised for certain is another
+input, and is read whole.
 """
 
 from __future__ import annotations
 
+import math
+import os
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
@@ -18,10 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.inputs.lines import START, Place, blocks
 from lmdbstore.inputs.opened import open_input
-from lmdbstore.inputs.unpacking import UnreadableInput
+from lmdbstore.inputs.unpacking import FailedRead, UnreadableInput
 
 from .content import Content
-from .tracked import BEGINNING, WINDOW, HashedText, Mark, line_hashes
+from .tracked import BEGINNING, MOST_HELD, WINDOW, HashedText, Mark, line_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,10 +34,11 @@ if TYPE_CHECKING:
 
     from .checkpoint import Checkpoint, Registry
 
-__all__ = ["Known", "copied_from", "head_of", "is_short", "recognise"]
+__all__ = ["Known", "copied_from", "head_of", "is_short", "moved_to", "recognise"]
 
 HEAD = 1 << 16  # bytes of the first line that count
 LEAST = 8  # different lines
+LONGEST_SEARCH = 600.0  # seconds: a pipe that gives lines for so long may never end
 
 
 class Known(NamedTuple):
@@ -61,7 +66,10 @@ def head_of(opened: Input) -> str:
 def recognise(opened: Input, source: str, head: str, registry: Registry) -> Known | None:
     """Return what is known of an input; None if it is another one.
 
-    An error in reading is no error here: it comes again when the input is read.
+    Damaged data is no error here: it is one when the input is read.
+
+    Raises:
+        FailedRead: so it cannot be said which file it is.
     """
     if (status := opened.status) is not None:
         for same in registry.of_file(status):
@@ -69,10 +77,8 @@ def recognise(opened: Input, source: str, head: str, registry: Registry) -> Know
                 return Known(same)
             if known := _continued(opened, same):
                 return known
-    one = _begun(opened.looked_at(), registry.with_head(head))
-    if one is not None:
-        few = len({*one.window}) < LEAST
-        if not (few and opened.status is not None and _is_there(one)):
+    for one in _begun(opened.looked_at(), registry.with_head(head)):
+        if len({*one.window}) >= LEAST or not _may_be_equal_by_chance(opened, source, one):
             return _continued(opened, one)
     windows = [one for one in registry.of_source(source) if len({*one.window}) >= LEAST]
     moved = _moved(opened, windows) if windows else None
@@ -89,6 +95,17 @@ def copied_from(opened: Input, head: str, registry: Registry) -> Checkpoint | No
     return next((one for one in others if _is_start(opened, one)), None)
 
 
+def moved_to(opened: Input, one: Checkpoint) -> Checkpoint | None:
+    """Return the checkpoint for the new place of its file; None if it has not moved there.
+
+    A file has moved if an input has its whole text, and it is not at its former path any more.
+    """
+    if opened.status is None:
+        return None
+    with _file_of(one) as other:
+        return None if other is not None else one.read_to_end(opened.path, opened.status)
+
+
 def is_short(opened: Input) -> bool:
     """Whether an input has less than `LEAST` different lines."""
     found: set[str] = set()
@@ -103,7 +120,7 @@ def _is_start(opened: Input, one: Checkpoint) -> bool:
     with _file_of(one) as other:
         if other is None or other.is_same(opened):
             return False
-        theirs = _until_pause(other.looked_at())
+        theirs = _readable(other.looked_at())
         rest = b""
         for chunk in _until_pause(opened.looked_at()):
             while len(rest) < len(chunk) and (more := next(theirs, b"")):
@@ -114,10 +131,15 @@ def _is_start(opened: Input, one: Checkpoint) -> bool:
         return True
 
 
-def _is_there(one: Checkpoint) -> bool:
-    """Whether the file of a checkpoint is still there, with the lines that were read."""
+def _may_be_equal_by_chance(opened: Input, source: str, one: Checkpoint) -> bool:
+    """Whether an input is another one than that of a checkpoint with few lines.
+
+    Of pipes the source decides; of files, whether the other one is still there, with these lines.
+    """
+    if opened.status is None:
+        return one.source != source
     with _file_of(one) as other:
-        return other is not None and _begun(other.looked_at(), [one]) is not None
+        return other is not None and bool(_begun(_readable(other.looked_at()), [one]))
 
 
 @contextmanager
@@ -126,22 +148,36 @@ def _file_of(one: Checkpoint) -> Iterator[Input | None]:
     with ExitStack() as stack:
         other = None
         with suppress(OSError):
-            other = stack.enter_context(open_input(one.path)) if one.path else None
+            # What is there by now, such as a pipe, must not be opened.
+            if one.path and _is_file_of(one, os.stat(one.path)):
+                other = stack.enter_context(open_input(one.path))
         status = None if other is None else other.status
-        is_it = status is not None and (status.st_dev, status.st_ino) == (one.device, one.inode)
-        yield other if is_it else None
+        yield other if status is not None and _is_file_of(one, status) else None
+
+
+def _is_file_of(one: Checkpoint, status: os.stat_result) -> bool:
+    return (status.st_dev, status.st_ino) == (one.device, one.inode)
 
 
 def _until_pause(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    with suppress(UnreadableInput):
+    try:
         for chunk in chunks:
             if not chunk:
                 return
             yield chunk
+    except FailedRead:
+        raise
+    except UnreadableInput:
+        return
 
 
-def _begun(chunks: Iterator[bytes], candidates: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Return the longest of the texts that were read by which an input begins."""
+def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    with suppress(UnreadableInput):
+        yield from chunks
+
+
+def _begun(chunks: Iterator[bytes], candidates: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return those of which an input begins with the text that was read, the longest first."""
     wanted = sorted({one.end for one in candidates})
     content, found = Content(), dict[int, bytes]()
     for chunk in _until_pause(chunks) if wanted else ():
@@ -152,33 +188,37 @@ def _begun(chunks: Iterator[bytes], candidates: Sequence[Checkpoint]) -> Checkpo
         content.update(chunk[content.offset - start :])
         if not wanted:
             break
-    for one in sorted(candidates, key=lambda one: one.end, reverse=True):
-        if one.end in found and found[one.end].hex() == one.digest:
-            return one
-    return None
+    begun = [one for one in candidates if one.digest == found.get(one.end, b"").hex() != ""]
+    return sorted(begun, key=lambda one: one.end, reverse=True)
 
 
 def _continued(opened: Input, one: Checkpoint) -> Known | None:
     """Return how an input goes on; None if it has not the text of the checkpoint.
 
     The last block of that text is compared, and what follows comes from the same reading: so it is
-    of the same file, whatever happens to that in the meantime.
+    of the same file, whatever happens to that in the meantime. Only what a line that is too long
+    has after the mark is read again.
     """
     content = Content(bytes.fromhex(one.chain), one.base)
+    before = content.copy()
     chunks = opened.looked_at(one.base)
-    text = b""
+    kept: list[bytes] = []
+    size, start = 0, one.base
     for chunk in _until_pause(chunks):
-        text += chunk
-        if one.base + len(text) >= one.end:
+        cut = max(0, one.offset - start)
+        before.update(chunk[:cut])
+        content.update(chunk[: one.end - start])
+        start += len(chunk)
+        size += len(chunk[cut:])
+        kept = [*kept, chunk[cut:]] if size <= MOST_HELD else []
+        if start >= one.end:
             break
-    offset, end = one.offset - one.base, one.end - one.base
-    content.update(text[:offset])
-    mark = Mark(Place(one.offset, one.number), content.copy(), one.window)
-    content.update(text[offset:end])
-    if len(text) < end or content.digest().hex() != one.digest:
+    if start < one.end or content.digest().hex() != one.digest:
         return None
     rest, more = _peeked(chunks)
-    return Known(one, more or len(text) > end, mark, chain([text[offset:]], rest))
+    mark = Mark(Place(one.offset, one.number), before, one.window, one.cut)
+    following = chain(kept, rest) if size <= MOST_HELD else opened.looked_at(one.offset)
+    return Known(one, more or start > one.end, mark, following)
 
 
 def _peeked(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bool]:
@@ -203,7 +243,10 @@ def _moved(opened: Input, candidates: Sequence[Checkpoint]) -> Checkpoint | None
     by_last = {one.window[-1]: one for one in reversed(candidates)}
     text = HashedText(_until_pause(opened.looked_at()), Content())
     recent: list[str] = []
+    end = math.inf if opened.is_file else time.monotonic() + LONGEST_SEARCH
     for block in blocks(iter(text), START):
+        if time.monotonic() >= end:
+            break
         hashes = recent + line_hashes(block.lines)
         for n in range(len(recent), len(hashes)):
             one = by_last.get(hashes[n])

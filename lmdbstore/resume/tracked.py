@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from lmdbstore.inputs.lines import Block, Place
 
-__all__ = ["BEGINNING", "WINDOW", "HashedText", "Mark", "Marks", "content_digest", "line_hashes"]
+__all__ = [
+    "BEGINNING",
+    "MOST_HELD",
+    "WINDOW",
+    "HashedText",
+    "Mark",
+    "Marks",
+    "content_digest",
+    "line_hashes",
+]
 
 WINDOW = 32  # lines
 MOST_HELD = LONGEST_LINE + (4 << 20)  # bytes: more are of a line that is skipped
@@ -73,6 +82,7 @@ class Mark(NamedTuple):
     place: Place
     content: Content  # of the text before
     window: tuple[str, ...]  # the hashes of the last lines before
+    cut: tuple[str, ...] | None = None  # see `Checkpoint`
 
 
 BEGINNING = Mark(START, Content(), ())
@@ -87,7 +97,9 @@ class Marks:
         self._recent = list(mark.window)
         self.mark = mark
 
-    def pass_block(self, block: Block, open_record: int | None) -> None:
+    def pass_block(
+        self, block: Block, open_record: int | None, cut: Sequence[str] | None = None
+    ) -> None:
         """Go behind a block, or to the record in it that the next line may continue."""
         number = block.following.number
         if block.is_open and block.lines:
@@ -100,7 +112,8 @@ class Marks:
             window = self._window(block.lines[max(0, before - WINDOW) : before])
             content = self._text.hash_to(place.offset)
             if content.offset == place.offset:  # not inside of a line that was skipped
-                self.mark = Mark(place, content, window)
+                cut = None if cut is None or number != open_record else tuple(cut)
+                self.mark = Mark(place, content, window, cut)
         self._recent = list(self._window(block.lines[-WINDOW:]))
         self._text.hash_to(block.stop)
 
