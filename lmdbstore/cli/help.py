@@ -71,10 +71,10 @@ unpacked, begins with the same bytes as when the line was read. So a file that h
 is new; a rotated file is known by any name, also packed, and keeps its source; a truncated or
 recreated file is another one, and is read whole, even if its first lines are equal. Two files are
 one as long as the whole text read of one is the start of the other; files of a few lines only if
-the other one is not there any more. If the front of a file or of
-standard input was cut away, the rest is known by the last 32 lines that were read before, or as
-many of them as are there, of which 8 must be different. A last event that has grown takes the place
-of its first part. Events that were deleted or purged do not come back.
+the other one is not there any more, and pipes of a few lines only if they have one source. If the
+front of a file or of standard input was cut away, the rest is known by the last 32 lines that were
+read before, or as many of them as are there, of which 8 must be different. A last event that has
+grown takes the place of its first part. Events that were deleted or purged do not come back.
 
 --redo reads files again that are known, from the start, and replaces the events that they gave:
 after a wrong --tz, say. Events that were deleted or purged come back. Events with ids of their own
@@ -82,8 +82,9 @@ are replaced, but not deleted if the file does not have them any more.
 
 --follow does not end: it stores what is in the files and what comes, until it is stopped, and reads
 files that grow, appear in the folders, or take the place of others; a file that was renamed or
-deleted is read to its end. A line without an end waits for it. The last event is stored at once,
-and replaced when it grows. Stopped in any way and started again, it goes on where it was.
+deleted is read to its end, and so is one that came and was numbered in between (app.log.1). A line
+without an end waits for it. The last event is stored at once, and replaced when it grows. Stopped
+in any way and started again, it goes on where it was.
 
 The source is the full path of the file, or 'stdin'; --source names another one.
 

@@ -4,18 +4,20 @@ Rules: a look reads the files that have changed since the look before, each from
 and saves everything that it read. So it may be interrupted at any moment. A line without an end
 waits for it, unless the file was deleted. The last record is stored as it is, and replaced when it
 grows. A packed file is read when it is no longer written. A file that only by its name may be one
-that was followed is read if its content is known.
+that was followed is read if its content is known; or if it is numbered as rotated files are, and
+was written after what was read last: then it came and was rotated between two looks.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias
 
 from lmdbstore.ingest.importer import SETTLED
 from lmdbstore.inputs.opened import input_of
+
+from .rotation import is_numbered
 
 if TYPE_CHECKING:
     from lmdbstore.ingest.importer import Importer
@@ -55,14 +57,25 @@ class Follower:
 
     def _read(self, file: FollowedFile) -> bool:
         """Read what is new in a file; return whether it need not be read again as it is."""
-        with suppress(FileNotFoundError), closing(file.raw()) as raw:  # it may vanish
+        try:
+            reader = file.raw()
+        except FileNotFoundError:  # it has another name by now, or none
+            return False
+        except OSError as error:
+            self._followed.unreadable[file.path] = error
+            return False
+        with closing(reader) as raw:
             path = os.path.realpath(file.path)
             opened = input_of(raw, str(file.path), path, os.path.realpath(file.followed))
-            if opened.is_packed and time.time() - opened.mtime < SETTLED:
+            if opened.is_packed and opened.age < SETTLED:
                 return False
             size = os.fstat(raw.fileno()).st_size
             found = self._importer.read(
-                opened, self._line_format, growing=not file.over, known_only=file.sibling
+                opened,
+                self._line_format,
+                growing=not file.over,
+                known_only=file.sibling,
+                or_missed=is_numbered(file.path.name, file.followed.name),
             )
             if found.unsettled:
                 return False

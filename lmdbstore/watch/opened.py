@@ -51,7 +51,7 @@ class FollowedFile:
     @property
     def over(self) -> bool:
         """Whether the file has no name any more, and no one writes to it, as far as can be seen."""
-        return not self.status.st_nlink and time.time() - self.status.st_mtime >= QUIET
+        return not self.status.st_nlink and abs(time.time() - self.status.st_mtime) >= QUIET
 
     @property
     def is_open(self) -> bool:

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["bases"]
+__all__ = ["bases", "is_numbered"]
 
 _separator = re.compile(r"[-._~@]")
 _packed = re.compile(r"\.(?:gz|bz2|xz|zst)\Z")
 _dated = re.compile(r"[-._]\d[\dTZ:+._-]*(\.[A-Za-z]\w*)\Z")
+_numbered = re.compile(r"[-._~@]\d[\dTZ:+._-]*\Z")
+
+
+def is_numbered(name: str, base: str) -> bool:
+    """Whether a name is another one with no more than a number, or a date, and a packer's suffix.
+
+    So it is a rotated file, and not one that is only named alike.
+    """
+    plain = _packed.sub("", name)
+    if _numbered.fullmatch(plain.removeprefix(base)):
+        return True
+    stem, dot, suffix = base.rpartition(".")
+    middle = plain.removeprefix(stem).removesuffix(dot + suffix)
+    return bool(dot) and len(plain) > len(base) and bool(_numbered.fullmatch(middle))
 
 
 def bases(name: str) -> set[str]:

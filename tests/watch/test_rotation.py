@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmdbstore.watch.rotation import bases
+from lmdbstore.watch.rotation import bases, is_numbered
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,25 @@ def test_a_name_may_fit_several_files() -> None:
     assert bases("web-1-2024-03-05.log") >= {"web.log", "web-1.log"}
     assert bases("syslog.1") == {"syslog"}
     assert bases("...") == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "numbered"),
+    [
+        ("app.log.1", True),
+        ("app.log.12.gz", True),
+        ("app.log-20240305", True),
+        ("app-2024-03-05.log", True),
+        ("app.2.log.bz2", True),
+        ("app.log.2024-03-05_10.zst", True),
+        ("app.log.old", False),
+        ("app.log~", False),
+        ("app.log.gz", False),
+        ("app.log.errors", False),
+        ("app-errors.log", False),
+        ("app.log.1b", False),
+        ("app.log", False),
+    ],
+)
+def test_a_numbered_name_has_no_more_than_a_number(name: str, *, numbered: bool) -> None:
+    assert is_numbered(name, "app.log") == numbered
