@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.inputs.file_reader import FileReader
 from lmdbstore.inputs.lines import START, Place, blocks
-from lmdbstore.inputs.opened import open_input
+from lmdbstore.inputs.opened import input_of
 from lmdbstore.inputs.unpacking import FailedRead, UnreadableInput
 
 from .content import Content
@@ -146,17 +148,20 @@ def _may_be_equal_by_chance(opened: Input, source: str, one: Checkpoint) -> bool
 def _file_of(one: Checkpoint) -> Iterator[Input | None]:
     """Give the file of a checkpoint, if it is still at its path."""
     with ExitStack() as stack:
-        other = None
-        with suppress(OSError):
-            # What is there by now, such as a pipe, must not be opened.
-            if one.path and _is_file_of(one, os.stat(one.path)):
-                other = stack.enter_context(open_input(one.path))
-        status = None if other is None else other.status
-        yield other if status is not None and _is_file_of(one, status) else None
+        found = None
+        with suppress(OSError, ValueError):  # it is not there; no path has a NUL
+            # A pipe that is there by now, with the number of the file, would lose its writer.
+            if _is_file_of(one, os.stat(one.path)):
+                flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+                raw = stack.enter_context(closing(FileReader(os.open(one.path, flags))))
+                if _is_file_of(one, os.fstat(raw.fileno())):
+                    found = input_of(raw, one.path, one.path)
+        yield found
 
 
 def _is_file_of(one: Checkpoint, status: os.stat_result) -> bool:
-    return (status.st_dev, status.st_ino) == (one.device, one.inode)
+    same = (status.st_dev, status.st_ino) == (one.device, one.inode)
+    return same and stat.S_ISREG(status.st_mode)
 
 
 def _until_pause(chunks: Iterator[bytes]) -> Iterator[bytes]:
