@@ -132,12 +132,24 @@ class Saver:
     def _save(self, events: list[Event], checkpoints: Sequence[Checkpoint] = ()) -> None:
         """Save all, or none; raises InvalidEvent."""
         noted = {one.name: one.text() for one in checkpoints}
-        result = self._store.save_many(
-            events, on_duplicate=self.on_duplicate, checkpoint=noted or None
+        before = self._report.new
+        try:
+            result = self._store.save_many(
+                events, on_duplicate=self.on_duplicate, checkpoint=noted or None
+            )
+            self._report.new += result.saved
+            self._report.present += result.ignored
+            self._report.replaced += result.replaced
+        except KeyboardInterrupt:  # perhaps after the commit: the report must not tell too few
+            if self._report.new == before and self._is_saved(noted):
+                self._report.new += len(events)
+            raise
+
+    def _is_saved(self, noted: dict[str, str]) -> bool:
+        """Whether checkpoints are stored, and so the events of their batch."""
+        return bool(noted) and all(
+            self._store.checkpoint(name) == text for name, text in noted.items()
         )
-        self._report.new += result.saved
-        self._report.present += result.ignored
-        self._report.replaced += result.replaced
 
     def _save_valid(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Save those of the pending events that can be saved."""

@@ -256,6 +256,25 @@ def test_the_valid_events_of_a_refused_batch_are_saved(tmp_path: Path) -> None:
     assert "line 6: the store says no" in report.notices()[0]
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_an_interrupt_after_a_commit_is_reported_with_its_events(
+    tmp_path: Path, *, committed: bool
+) -> None:
+    class Interrupted(MemoryEventStore):
+        def save_many(self, events: Iterable[Event], **named: Any) -> SaveResult:
+            if committed:
+                super().save_many(events, **named)
+            raise KeyboardInterrupt
+
+    store = Interrupted()
+    work = Importer(store)
+    with open_input(str(written(tmp_path / "a", b"1600000000 x\n1600000001 y\n"))) as opened:
+        work.read(opened)
+    with pytest.raises(KeyboardInterrupt):
+        work.finish()
+    assert work.report.new == len(store) == 2 * committed
+
+
 def test_tags_and_source_are_checked_before_anything_is_read(memory: MemoryEventStore) -> None:
     with pytest.raises(InvalidEvent, match="tags"):
         Importer(memory, tags=["\ud800"])
