@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .input_report import InputReport
 
-__all__ = ["Batch", "LineIds", "Maker", "Options", "Reader"]
+__all__ = ["Batch", "LineIds", "Maker", "Options", "Reader", "UncutReader"]
 
 _events = partial(tuple.__new__, Event)
 
@@ -175,3 +175,26 @@ class Maker:
             of_each = [one or self.source for one in sources]
         rows = zip(self.ids.of(numbers), of_each, times, tags, contents, strict=True)
         return Batch(list(map(_events, rows)), numbers)
+
+
+class UncutReader:
+    """What readers share that never cut a record: the time of the record before, for the next."""
+
+    def __init__(self, maker: Maker) -> None:
+        """Begin at the start of an input, where no time is known."""
+        self._maker, self._report = maker, maker.report
+        self._time: float | None = None  # of the record before
+
+    @property
+    def cut(self) -> None:
+        """See `Reader.cut`: no record is cut."""
+        return
+
+    def resume(
+        self,
+        head: Sequence[str],  # noqa: ARG002  see Reader
+        time: float | None,
+        cut: Sequence[str] | None,  # noqa: ARG002
+    ) -> None:
+        """See `Reader.resume`."""
+        self._time = self._maker.setting.mtime if time is None else time

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from .common import Batch
+from .common import Batch, UncutReader
 from .objects import Objects, Row, UnreadableLine, known, loaded
 from .records import bare, few
 
@@ -36,7 +36,7 @@ def is_json(lines: Sequence[str]) -> bool:
     return objects * 2 > len(sample)
 
 
-class JsonReader:
+class JsonReader(UncutReader):
     """Makes objects of JSON into events."""
 
     def __init__(
@@ -53,31 +53,16 @@ class JsonReader:
         Lines are reported to `refuse`, by number and reason; with `strict`, all that are not JSON.
         With `hold`, lines at the start of the input wait for the first time.
         """
-        self._maker, self._refuse, self._strict, self._hold = maker, refuse, strict, hold
-        self._report = maker.report
+        super().__init__(maker)
+        self._refuse, self._strict, self._hold = refuse, strict, hold
         self._objects = Objects(maker)
         self._documents = documents
-        self._time: float | None = None  # of the line before
         self._held: list[tuple[int, str, Row]] = []  # before the first time
 
     @property
     def open_record(self) -> int | None:
         """See `Reader.open_record`: a line is whole, but an object may go on."""
         return None if self._documents is None else self._documents.open_line
-
-    @property
-    def cut(self) -> None:
-        """See `Reader.cut`: no record is cut."""
-        return
-
-    def resume(
-        self,
-        head: Sequence[str],  # noqa: ARG002  see Reader
-        time: float | None,
-        cut: Sequence[str] | None,  # noqa: ARG002
-    ) -> None:
-        """See `Reader.resume`."""
-        self._time = self._maker.setting.mtime if time is None else time
 
     def read(self, block: Block) -> Batch:
         """Return the events of the objects that end in a block."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lmdbstore.times.clock import Clock
 from lmdbstore.times.text import TextClock
 
-from .common import Batch, Options
+from .common import Batch, Options, UncutReader
 from .fields import LEVELS, TIMES, level_of_value
 from .records import MOST_LINES, bare, few
 
@@ -167,16 +167,15 @@ class _Row(NamedTuple):
     source: str | None = None
 
 
-class TableReader:
+class TableReader(UncutReader):
     """Makes the rows of a table into events."""
 
     def __init__(self, maker: Maker, header: Header) -> None:
         """Read a table with this header; the header may change in the W3C's format."""
-        self._maker, self._report = maker, maker.report
+        super().__init__(maker)
         self._clock = TextClock(maker.setting, maker.given)
         self._given = None if maker.given is None else Clock(maker.given, maker.setting)
         self._date = ""  # of a `#Date:` line
-        self._time: float | None = None
         self._row: list[str] = []  # the lines of a row that goes on
         self._row_number = 0
         self._held: list[_Row] = []
@@ -192,20 +191,6 @@ class TableReader:
     def open_record(self) -> int | None:
         """See `Reader.open_record`."""
         return self._row_number if self._row else None
-
-    @property
-    def cut(self) -> None:
-        """See `Reader.cut`: no record is cut."""
-        return
-
-    def resume(
-        self,
-        head: Sequence[str],  # noqa: ARG002  see Reader
-        time: float | None,
-        cut: Sequence[str] | None,  # noqa: ARG002
-    ) -> None:
-        """See `Reader.resume`."""
-        self._time = self._maker.setting.mtime if time is None else time
 
     def read(self, block: Block) -> Batch:
         """Return the events of the rows that end in this block."""
