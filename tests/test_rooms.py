@@ -100,7 +100,7 @@ LIBRARIES = {
     },
     "xxhash": {"records.ids", "records.layout", "resume.tracked"},
     "inotify_simple": {"watch.changes"},
-    "mmap": {"disk.map_size", "processes.barrier"},
+    "mmap": {"disk.map_size", "processes.barrier", "processes.barrier_file"},
 }
 
 

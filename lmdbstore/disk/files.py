@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .rights import Rights
 
 __all__ = [
-    "DESCRIPTORS",
     "Directory",
     "NotFlushedError",
     "adopt_rights",
@@ -42,12 +41,32 @@ __all__ = [
     "space_advice",
     "space_is_short",
     "temporary_name",
+    "way_of",
 ]
 
 T = TypeVar("T")
 
-DESCRIPTORS = "/proc/self/fd"  # Linux; see proc(5)
+PROCESS = "/proc/self"  # a link to the folder of this process; Linux, see proc(5)
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+_process = 0, ""  # a process id, and the folder of that process
+
+
+def way_of(descriptor: int) -> str:
+    """Return a path that leads to what is open under a descriptor of this process.
+
+    Where there is no `/proc`, nothing is there.
+    """
+    global _process  # noqa: PLW0603  it is one for the process
+    if _process[0] != (pid := os.getpid()):
+        # Each use of the link would take a look-up more. Its text, and not the process id, since
+        # the `/proc` that is mounted may be that of another pid namespace.
+        try:
+            _process = pid, os.path.join(os.path.dirname(PROCESS), os.readlink(PROCESS))
+        except OSError:
+            _process = pid, PROCESS
+    return f"{_process[1]}/fd/{descriptor}"
 
 
 class NotFlushedError(OSError):
@@ -79,7 +98,7 @@ class Directory(NamedTuple):
 
     def way_to(self, identity: tuple[int, int]) -> str:
         """Return the same; `identity` is its own."""
-        way = f"{DESCRIPTORS}/{self.descriptor}"
+        way = way_of(self.descriptor)
         try:
             status = os.stat(way)
         except OSError:

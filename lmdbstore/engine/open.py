@@ -50,7 +50,8 @@ from lmdbstore.errors import (
 from lmdbstore.opening.create import NewStore, create_store
 from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.opening.place import Files, Quick, quick_of
-from lmdbstore.processes.barrier import Barrier, create_barrier_file
+from lmdbstore.processes.barrier import Barrier
+from lmdbstore.processes.barrier_file import create_barrier_file
 from lmdbstore.processes.marks import Marks
 from lmdbstore.processes.opening_lock import opening_busy, opening_lock
 from lmdbstore.processes.presence import Presence, in_use
@@ -246,7 +247,7 @@ def _opened(
             check_is_store(opened, folder.path)
             _provide_side_files(presence.folder, readonly=options.readonly)
             marks.use_barrier()
-    barrier = Barrier(folder, readonly=options.readonly)
+    barrier = Barrier(folder, directory.descriptor, readonly=options.readonly)
     closers.append(barrier.close)
     if not barrier.use_data(data):
         raise in_use(folder, OTHER_DATA, elsewhere=True)

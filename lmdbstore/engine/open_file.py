@@ -244,7 +244,7 @@ class OpenFile:
         if not self.barrier.readonly:  # a store that is gone by now wrote
             self.options = options
             return
-        writing = Barrier(self.folder, readonly=False)
+        writing = Barrier(self.folder, self.directory.descriptor, readonly=False)
         try:
             self.barrier.take_over(writing)
             self.options = options  # last: until then the next store repeats all of this

@@ -33,7 +33,7 @@ from lmdbstore.disk.folder import (
 from lmdbstore.disk.lmdb_errors import advice, map_advice
 from lmdbstore.disk.rights import give, rights_of
 from lmdbstore.errors import StoreOpenError, shown
-from lmdbstore.processes.barrier import create_barrier_file
+from lmdbstore.processes.barrier_file import create_barrier_file
 from lmdbstore.processes.snapshot_notes import create_snapshots_file
 
 from .lock_file import create_lock_file

@@ -11,7 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmdbstore.disk.files import DESCRIPTORS
+from lmdbstore.disk.files import way_of
 from lmdbstore.disk.meta_page import META_BYTES, meta_in
 from lmdbstore.errors import OpenBusy, StoreOpenError, shown
 from lmdbstore.processes.barrier import write_lock
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect_data_file"]
 
+USUAL_PAGE = 4096  # bytes; both meta pages are then read at once
 LOOKS = 4  # checks of a data file that seems damaged, before one that makes writers wait
 
 
@@ -99,7 +100,7 @@ def _check_short(folder: StoreFolder, descriptor: int, file: _MetaPages, *, read
     A page at the end that was allocated and freed in one transaction (an event was saved and
     deleted in one group commit) is never written, and never read.
     """
-    way = f"{DESCRIPTORS}/{descriptor}"  # whatever is put at the path
+    way = way_of(descriptor)  # whatever is put at the path
     name = way if os.path.exists(way) else folder.data
     if page_errors(name):
         raise StoreOpenError(
@@ -113,9 +114,13 @@ def _check_short(folder: StoreFolder, descriptor: int, file: _MetaPages, *, read
 
 def _look_at(descriptor: int) -> _MetaPages | None:
     """Read the meta pages of a file; None if it is not LMDB's."""
-    first = meta_in(os.pread(descriptor, META_BYTES, 0))
-    second = first and meta_in(os.pread(descriptor, META_BYTES, first.page_size))
-    if first is None or second is None:
+    head = os.pread(descriptor, USUAL_PAGE + META_BYTES, 0)
+    first = meta_in(head)
+    if first is None:
+        return None
+    at = first.page_size
+    second = meta_in(head[at:] if at == USUAL_PAGE else os.pread(descriptor, META_BYTES, at))
+    if second is None:
         return None
     later = max(first, second)
     return _MetaPages(

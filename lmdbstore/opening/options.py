@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lmdbstore.contract.query import whole
-from lmdbstore.disk.files import DESCRIPTORS
+from lmdbstore.disk.files import way_of
 from lmdbstore.disk.folder import FILE_MODE
 from lmdbstore.errors import CompressionMissing, InvalidOption, shown
 from lmdbstore.records.compression import library
@@ -129,7 +129,7 @@ def _resolved(folder: str) -> str:
     except (OSError, AttributeError):  # there is none; or another system
         return os.path.realpath(folder)
     try:
-        found = os.readlink(f"{DESCRIPTORS}/{descriptor}")
+        found = os.readlink(way_of(descriptor))
     except OSError:  # a system without `/proc`
         found = ""
     finally:

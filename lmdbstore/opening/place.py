@@ -38,7 +38,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.files import DESCRIPTORS
+from lmdbstore.disk.files import way_of
 from lmdbstore.disk.folder import (
     BARRIER_FILE,
     DATA_FILE,
@@ -152,7 +152,7 @@ class Known:
         """Return where the open folder is now, if the system knows, for a message."""
         with suppress(OSError):
             if identity_of(os.fstat(self.descriptor)) == self.files.folder:
-                now = os.readlink(f"{DESCRIPTORS}/{self.descriptor}")
+                now = os.readlink(way_of(self.descriptor))
                 return f" (the open one is {now!r} now)"
         return ""
 

@@ -31,7 +31,6 @@ hold separate descriptions of it, because `flock` belongs to the description.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import mmap
 import os
@@ -41,14 +40,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from lmdbstore.disk.files import make_file
 from lmdbstore.disk.folder import Identity, identity_of
-from lmdbstore.disk.lmdb_errors import advice
 from lmdbstore.disk.rights import trouble
 from lmdbstore.errors import ReadBusy, StoreBusy, StoreClosed, StoreOpenError, WriteBusy, shown
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
+from .barrier_file import mapped, opened
 from .descriptors import LOST, is_ours, marked, others_are_open
 from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, NEVER_WAIT, busy, flock_within
@@ -58,45 +56,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lmdbstore.disk.folder import StoreFolder
-    from lmdbstore.disk.rights import Rights
 
-__all__ = ["Barrier", "create_barrier_file", "write_lock"]
+__all__ = ["Barrier", "write_lock"]
 
 B = TypeVar("B", bound="StoreBusy")
 T = TypeVar("T")
 
 _lost: list[mmap.mmap] = []  # kept for good
 DATA = REGION  # where the places of locks that tell data files begin
-
-
-def create_barrier_file(folder: StoreFolder, rights: Rights, *, readonly: bool = False) -> None:
-    """Make the side file of a store, if it is missing; fill it, if it is empty or too short.
-
-    With `readonly` it may stay missing, if this process may not write to the folder.
-
-    Raises:
-        StoreOpenError: it cannot be made.
-    """
-    path = folder.barrier
-    try:
-        if not os.path.lexists(path):
-            make_file(path, rights, _fill)
-        elif os.lstat(path).st_size < SIZE:  # others may have it open: it is not replaced
-            with open(path, "r+b", buffering=0) as file:  # no link: see `check_plain`
-                _fill(file.fileno())
-    except OSError as error:
-        if not readonly or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StoreOpenError(
-                f"{folder.named(path)!r} of the store could not be made: {error}"
-                f"{advice(error, folder.path)}"
-            ) from error
-
-
-def _fill(descriptor: int) -> None:
-    """Make the side file as long as it must be, with zeros."""
-    size = os.fstat(descriptor).st_size
-    os.pwrite(descriptor, bytes(SIZE - size), size)
-    os.fsync(descriptor)
 
 
 @contextmanager
@@ -149,13 +116,12 @@ def _held_up(
 class Barrier:
     """The barrier of one open store in one process."""
 
-    def __init__(self, folder: StoreFolder, *, readonly: bool) -> None:
-        """Open the side file of the store in `folder`.
+    def __init__(self, folder: StoreFolder, descriptor: int, *, readonly: bool) -> None:
+        """Open the side file of the store in `folder`, which is open under `descriptor`.
 
         Raises:
             StoreOpenError: it is missing, or cannot be opened.
         """
-        path = folder.barrier
         self._folder = folder
         flags = (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptors: list[int] = []
@@ -167,11 +133,12 @@ class Barrier:
         self._mark = 0  # of the first descriptor
         self._data = 0  # the place of the lock that tells the data file
         try:
-            self._descriptors += [os.open(path, flags), os.open(path, flags)]
+            self._descriptors += (opened(descriptor, flags) for _ in range(2))
             self._mark = marked(self._descriptors[0])
-            self.byte = _mapped(path, flags, readonly=readonly)
+            self.byte = mapped(descriptor, flags, readonly=readonly)
         except (OSError, ValueError) as error:
             self.abandon()
+            path = folder.barrier
             missing = isinstance(error, FileNotFoundError)
             if not (readonly and missing and folder.is_on_readonly_medium):  # no process writes
                 raise StoreOpenError(
@@ -384,17 +351,3 @@ class Barrier:
             _lost.append(self.byte)
         while self._descriptors:
             os.close(self._descriptors.pop())
-
-
-def _mapped(path: str, flags: int, *, readonly: bool) -> mmap.mmap:
-    # A separate description: the map keeps it open as long as the map exists, in a forked child
-    # too, and a lock on it would last as long.
-    descriptor = os.open(path, flags)
-    try:
-        access = mmap.ACCESS_READ if readonly else mmap.ACCESS_WRITE
-        size = os.fstat(descriptor).st_size
-        if size < SIZE and not readonly:
-            _fill(descriptor)
-        return mmap.mmap(descriptor, min(size, SIZE) if readonly else SIZE, access=access)
-    finally:
-        os.close(descriptor)

@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """LMDB reaches temporary files by way of a descriptor, where the system has that."""
     if request.param == "by path":
-        monkeypatch.setattr(files, "DESCRIPTORS", "/nothing")
+        monkeypatch.setattr(files, "way_of", "/nothing/{}".format)
 
 
 def made(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreInUse, StoreMoved
+from lmdbstore import Event, EventWriteException, LMDBEventStore, StoreMoved
 from lmdbstore.disk import files
 from lmdbstore.engine import open as opening
 from lmdbstore.engine import open_file
@@ -61,7 +61,7 @@ def exchange(path: Path, patch: pytest.MonkeyPatch, name: str) -> None:
 
     As where the system has no way to an open folder by its descriptor.
     """
-    patch.setattr(files, "DESCRIPTORS", "/nowhere")
+    patch.setattr(files, "way_of", "/nowhere/{}".format)
     patch.setattr(open_file, "is_open_here", lambda *_: True)
     opened = lmdb.open
 
@@ -244,7 +244,7 @@ def test_no_commit_is_lost_if_a_folder_is_replaced_while_another_process_opens_i
         monkeypatch.context() as patch,
     ):
         patch.setattr(lmdb, "open", replaced)
-        with pytest.raises(StoreInUse):  # the barrier is that of the new folder
+        with pytest.raises(StoreMoved, match="another folder is there"):
             LMDBEventStore(path)
         second.do("close")
     assert events(path) == [OTHER, "theirs", "more"]
@@ -257,10 +257,10 @@ def test_a_barrier_that_was_exchanged_while_it_was_opened_is_noticed(
     """Every other process would be refused, because it cannot have the barrier of the marks."""
     barrier = path / "barrier"
 
-    def exchanged(folder: StoreFolder, *, readonly: bool) -> Barrier:
+    def exchanged(folder: StoreFolder, descriptor: int, *, readonly: bool) -> Barrier:
         barrier.rename(path / "aside")
         barrier.write_bytes(b"\0")
-        opened = Barrier(folder, readonly=readonly)
+        opened = Barrier(folder, descriptor, readonly=readonly)
         if back:
             (path / "aside").replace(barrier)
         return opened

@@ -15,7 +15,6 @@ import lmdb.verify
 import pytest
 
 from lmdbstore import Event, EventReadException, LMDBEventStore, StoreFull, StoreOpenError
-from lmdbstore.disk.files import DESCRIPTORS
 from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.opening.inspect_file import inspect_data_file
 from tests.tools.stores import grow
@@ -212,7 +211,7 @@ def test_the_check_of_a_short_file_is_of_the_open_one(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, sound: bool
 ) -> None:
     """Whatever is put at its path in the meantime is neither judged nor made longer."""
-    if not os.path.exists(DESCRIPTORS):
+    if not os.path.exists("/proc/self/fd"):
         pytest.skip("the system has no /proc/self/fd")
     used = unwritten(path)
     data, short, cut = path / "data.mdb", path / "short", path / "cut"

@@ -17,7 +17,6 @@ from lmdbstore import (
     LMDBEventStore,
     StoreMoved,
 )
-from lmdbstore.disk.files import DESCRIPTORS
 from lmdbstore.engine import open as opening
 from lmdbstore.opening import place
 from lmdbstore.opening.open_lmdb import open_lmdb
@@ -148,7 +147,7 @@ def test_the_message_says_where_the_open_store_is(store: LMDBEventStore, path: P
     path.rename(aside(path))
     with pytest.raises(StoreMoved, match=re.escape(f"{str(path)!r} no longer leads")) as caught:
         store.save(Event())
-    if os.path.exists(DESCRIPTORS):
+    if os.path.exists("/proc/self/fd"):
         assert f"is {str(aside(path))!r} now" in str(caught.value)
     assert isinstance(caught.value, EventReadException)
     assert isinstance(caught.value, EventWriteException)
@@ -385,10 +384,10 @@ def test_a_link_that_leads_elsewhere_is_noticed(path: Path, target: str) -> None
 
 def test_a_path_through_a_descriptor_may_be_closed(path: Path) -> None:
     other_store(path)
-    if not os.path.exists(DESCRIPTORS):
+    if not os.path.exists("/proc/self/fd"):
         pytest.skip("the system has no /proc/self/fd")
     descriptor = os.open(path, os.O_RDONLY)
-    with LMDBEventStore(f"{DESCRIPTORS}/{descriptor}") as store:
+    with LMDBEventStore(f"/proc/self/fd/{descriptor}") as store:
         os.close(descriptor)
         store.save(Event("a"))
 

@@ -35,7 +35,7 @@ _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _DESCRIPTOR = re.compile(r"(\d+)<((?:\\x[0-9a-f]{2})*)>")
 _INSIDE = re.compile(r'\d+<((?:\\x[0-9a-f]{2})*)>, "((?:\\x[0-9a-f]{2})*)"')
-_WAY = re.compile(r"/proc/self/fd/(\d+)(/.*)")
+_WAY = re.compile(r"/proc/(?:self|\d+)/fd/(\d+)(/.*)")
 _NEVER = sys.maxsize
 
 
