@@ -53,7 +53,7 @@ from lmdbstore.opening.place import Files, Quick, quick_of
 from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.barrier_file import create_barrier_file
 from lmdbstore.processes.marks import Marks
-from lmdbstore.processes.opening_lock import opening_busy, opening_lock
+from lmdbstore.processes.opening_lock import OpeningLock, opening_busy
 from lmdbstore.processes.presence import Presence, in_use
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
 from lmdbstore.processes.waits import FIRST_WAIT
@@ -233,7 +233,7 @@ def _opened(
     directory = presence.directory
     marks = Marks(directory)
     closers.append(marks.close)
-    with opening_lock(folder, marks.descriptor, wait.deadline) as data:
+    with OpeningLock(folder, marks.descriptor, wait.deadline) as data:
         opened = open_lmdb(
             folder,
             options,
@@ -257,7 +257,7 @@ def _opened(
     reads_only = writable is None
     if reads_only and not options.readonly:
         opened.close()
-        with opening_lock(folder, marks.descriptor, wait.deadline):
+        with OpeningLock(folder, marks.descriptor, wait.deadline):
             reading = options._replace(readonly=True)
             opened = open_lmdb(folder, reading, marks, deadline=wait.deadline)
         closers.append(opened.close)

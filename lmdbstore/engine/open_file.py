@@ -40,7 +40,7 @@ from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.opening.place import Files, Known, Quick
 from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.descriptors import is_open_here
-from lmdbstore.processes.opening_lock import opening_lock
+from lmdbstore.processes.opening_lock import OpeningLock
 from lmdbstore.processes.waits import FIRST_WAIT
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.gate import Gate
@@ -300,7 +300,7 @@ class OpenFile:
         try:
             with (
                 contextlib.suppress(OpenBusy),
-                opening_lock(self.folder, self.marks.descriptor, NOW),
+                OpeningLock(self.folder, self.marks.descriptor, NOW),
             ):
                 self._or_close(self._open_or_stay)
         except StoreOpenError as error:

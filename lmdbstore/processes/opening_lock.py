@@ -13,7 +13,6 @@ Only LMDB's opening, some milliseconds, is done while the lock is held.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -25,39 +24,51 @@ from lmdbstore.threads.deadline import FOREVER, Deadline
 from .waits import THREAD, UNNAMED, busy, flock_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lmdbstore.disk.folder import StoreFolder
 
-__all__ = ["opening_busy", "opening_lock"]
+__all__ = ["OpeningLock", "opening_busy"]
 
 
-@contextlib.contextmanager
-def opening_lock(
-    folder: StoreFolder, descriptor: int, deadline: Deadline = FOREVER
-) -> Iterator[Identity]:
-    """Wait until no other process opens the store, and keep the others from opening it.
+class OpeningLock:
+    """The lock, for a `with` block: no other process opens the store in it."""
 
-    `descriptor` is one of the data file, which only this call locks. It gives the identity of that
-    file.
+    __slots__ = ("_deadline", "_descriptor", "_folder")
 
-    Raises:
-        OpenBusy: another process opened it until the deadline.
-        StoreOpenError: the data file cannot be locked.
-    """
-    try:
+    def __init__(self, folder: StoreFolder, descriptor: int, deadline: Deadline = FOREVER) -> None:
+        """Take it later, and wait no longer than until the deadline.
+
+        `descriptor` is one of the data file, which only this object locks.
+        """
+        self._folder, self._descriptor, self._deadline = folder, descriptor, deadline
+
+    def __enter__(self) -> Identity:
+        """Take the lock, and return the identity of the data file.
+
+        Raises:
+            OpenBusy: another process opened the store until the deadline.
+            StoreOpenError: the data file cannot be locked.
+        """
         try:
-            free = flock_within(descriptor, fcntl.LOCK_EX, deadline)
-            identity = identity_of(os.fstat(descriptor))
+            return self._taken()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _taken(self) -> Identity:
+        try:
+            free = flock_within(self._descriptor, fcntl.LOCK_EX, self._deadline)
+            identity = identity_of(os.fstat(self._descriptor))
         except OSError as error:
             raise StoreOpenError(
-                f"the store {shown(folder.path)} could not be opened: {error}"
+                f"the store {shown(self._folder.path)} could not be opened: {error}"
             ) from error
         if not free:
-            raise opening_busy(folder, deadline)
-        yield identity
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+            raise opening_busy(self._folder, self._deadline)
+        return identity
+
+    def __exit__(self, *_: object) -> None:
+        """Release the lock."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
 
 def opening_busy(folder: StoreFolder, deadline: Deadline, *, in_process: bool = False) -> OpenBusy:
