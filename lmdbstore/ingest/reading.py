@@ -112,7 +112,8 @@ class Reading:
         if first is None:
             raise ChangedInput("it was truncated while it was read")
         reader = self._reader(first, line_format)
-        reader.resume(first.lines, self._start.checkpoint.time, self._start.checkpoint.cut)
+        known = self._start.checkpoint
+        reader.resume(first.lines, known.time, known.cut, known.directives)
         return reader, first.end
 
     def _read(self, reader: Reader, block: Block) -> None:
@@ -123,7 +124,7 @@ class Reading:
             report.unreadable(name, number, f"longer than {LONGEST_LINE >> 20} MiB")
             report.inputs[-1].blank -= 1  # a reader takes it for a blank line
         batch = reader.read(block)
-        self._progress.pass_block(block, reader.open_record, reader.cut)
+        self._progress.pass_block(block, reader.open_record, reader.cut, reader.directives)
         self._add(batch, len(block.data))
 
     def _add(self, batch: Batch, size: int) -> None:

@@ -81,10 +81,21 @@ class Reader(Protocol):
     def cut(self) -> list[str] | None:
         """The tags of the open record, if it is the rest of one that was too long; else None."""
 
-    def resume(self, head: Sequence[str], time: float | None, cut: Sequence[str] | None) -> None:
+    @property
+    def directives(self) -> tuple[str, ...]:
+        """The lines that say how the next lines are read."""
+
+    def resume(
+        self,
+        head: Sequence[str],
+        time: float | None,
+        cut: Sequence[str] | None,
+        directives: Sequence[str],
+    ) -> None:
         """Go on in the middle of the input, of which `head` are the first lines.
 
-        `time` is that of the record before, in seconds since 1970; `cut` is what `cut` was there.
+        `time` is that of the record before, in seconds since 1970; `cut` and `directives` are what
+        they were there.
         """
 
     def read(self, block: Block) -> Batch:
@@ -190,11 +201,17 @@ class UncutReader:
         """See `Reader.cut`: no record is cut."""
         return
 
+    @property
+    def directives(self) -> tuple[str, ...]:
+        """See `Reader.directives`."""
+        return ()
+
     def resume(
         self,
         head: Sequence[str],  # noqa: ARG002  see Reader
         time: float | None,
         cut: Sequence[str] | None,  # noqa: ARG002
+        directives: Sequence[str],  # noqa: ARG002
     ) -> None:
         """See `Reader.resume`."""
         self._time = self._maker.setting.mtime if time is None else time

@@ -80,7 +80,7 @@ class ReaderChoice:
             documents = Documents()
             return JsonReader(maker, self.refuse, strict=False, hold=is_file, documents=documents)
         if line_format == "auto" and not self._keeps_lines and not self._has_format:
-            header = header_of(first, options)
+            header = header_of([*checkpoint.directives, *first], options)
             if header is not None:
                 return self._table(header, setting)
             self.report.columns = column_names(first)

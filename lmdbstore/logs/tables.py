@@ -31,7 +31,7 @@ __all__ = ["TableReader", "column_names", "header_of"]
 
 DELIMITERS = "\t,;|"
 MOST_COLUMNS = 500
-W3C = "#Fields:"
+W3C, DATE = "#Fields:", "#Date:"
 _TIMES = {name.lower() for name in TIMES} | {
     "date and time",
     "date/time",
@@ -176,6 +176,7 @@ class TableReader(UncutReader):
         self._clock = TextClock(maker.setting, maker.given)
         self._given = None if maker.given is None else Clock(maker.given, maker.setting)
         self._date = ""  # of a `#Date:` line
+        self._directives: dict[str, str] = {}  # the latest of each kind
         self._row: list[str] = []  # the lines of a row that goes on
         self._row_number = 0
         self._held: list[_Row] = []
@@ -191,6 +192,23 @@ class TableReader(UncutReader):
     def open_record(self) -> int | None:
         """See `Reader.open_record`."""
         return self._row_number if self._row else None
+
+    @property
+    def directives(self) -> tuple[str, ...]:
+        """See `Reader.directives`."""
+        return tuple(self._directives.values())
+
+    def resume(
+        self,
+        head: Sequence[str],
+        time: float | None,
+        cut: Sequence[str] | None,
+        directives: Sequence[str],
+    ) -> None:
+        """See `Reader.resume`."""
+        super().resume(head, time, cut, directives)
+        for line in directives:
+            self._directive(line)
 
     def read(self, block: Block) -> Batch:
         """Return the events of the rows that end in this block."""
@@ -261,8 +279,10 @@ class TableReader(UncutReader):
     def _directive(self, text: str) -> None:
         if text.startswith(W3C):
             self._begin(_w3c(text, self._maker.options))
-        elif text.startswith("#Date:"):
-            self._date = (text[len("#Date:") :].split() or [""])[0]
+            self._directives[W3C] = text
+        elif text.startswith(DATE):
+            self._date = (text[len(DATE) :].split() or [""])[0]
+            self._directives[DATE] = text
 
     def _time_of(self, cells: list[str]) -> float | None:
         places = self._header.times

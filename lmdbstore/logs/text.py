@@ -50,7 +50,18 @@ class TextReader:
         """See `Reader.cut`."""
         return self._records.cut
 
-    def resume(self, head: Sequence[str], time: float | None, cut: Sequence[str] | None) -> None:
+    @property
+    def directives(self) -> tuple[str, ...]:
+        """See `Reader.directives`."""
+        return ()
+
+    def resume(
+        self,
+        head: Sequence[str],
+        time: float | None,
+        cut: Sequence[str] | None,
+        directives: Sequence[str],  # noqa: ARG002  see Reader
+    ) -> None:
         """See `Reader.resume`."""
         plain = bare(list(head))
         rows = self._rows(plain)

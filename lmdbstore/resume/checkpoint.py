@@ -47,6 +47,7 @@ class Checkpoint:
     last_digest: str = ""  # of its content
     last_id: str = ""
     cut: tuple[str, ...] | None = None  # the tags of a record whose front was cut off at `offset`
+    directives: tuple[str, ...] = ()  # see `logs.common.Reader`
     window: tuple[str, ...] = ()  # the hashes of the last lines before `offset`
     time: float | None = None  # of the record before `offset`, in seconds since 1970
     events: int = 0  # that were stored

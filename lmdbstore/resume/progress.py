@@ -31,6 +31,7 @@ class Progress:
         self._checkpoint = begun
         self._last: tuple[int, Event] | None = None  # with the number of its line
         self._lines = begun.lines
+        self._directives = begun.directives
         self._ended = False
 
     @property
@@ -43,12 +44,18 @@ class Progress:
         self._marks = marks
 
     def pass_block(
-        self, block: Block, open_record: int | None, cut: Sequence[str] | None = None
+        self,
+        block: Block,
+        open_record: int | None,
+        cut: Sequence[str] | None = None,
+        directives: tuple[str, ...] = (),
     ) -> None:
         """Go behind a block, whose events were added; not beyond the record that is open.
 
-        `cut` has the tags of that record, if its front was cut off.
+        `cut` has the tags of that record, if its front was cut off. `directives` are those of the
+        reader.
         """
+        self._directives = directives
         self._lines = block.following.number - 1
         self._marks.pass_block(block, open_record, cut)
 
@@ -99,5 +106,6 @@ class Progress:
             last_digest="" if last is None else content_digest(last.content),
             last_id="" if last is None else last.id,
             cut=cut,
+            directives=self._directives,
             window=window,
         )

@@ -211,6 +211,11 @@ def test_a_log_without_years_goes_on(store: MemoryEventStore, log: Path) -> None
         ['{"time":"2024-03-05T10:00:00Z","msg":"a"}', '{"msg":"b"}'],
         ["time,level,text", "2024-03-05T10:00:00Z,error,a", '2024-03-05T10:00:01Z,info,"b'],
         ["#Fields: date time x", "2024-03-05 10:00:00 a", "2024-03-05 10:00:01 b"],
+        [
+            *("#Fields: date time x", "2024-03-05 10:00:00 a", "#Fields: x time date"),
+            *("b 10:00:01 2024-03-06", "#Fields: time x", "#Date: 2024-03-07", "10:00:00 a"),
+            *("#Date: 2024-03-08", "10:00:01 b"),
+        ],
         ["ts=1709632800 level=info msg=a", "panic: x", "  b", "ts=1709632801 level=error msg=b"],
         ["{", '  "time": 1709632800,', '  "a": [', "  {}],", "}", "{", '"level": "error"}'],
         ['[{"time": 1709632800}, {', '"b": [{', "}]", "}, {", '"level": "error"}', "]", ""],
@@ -225,6 +230,17 @@ def test_structured_files_go_on(store: MemoryEventStore, log: Path, lines: list[
     for n in range(2, len(lines) + 2):
         imported(store, written(log, "\n".join([*lines, lines[-1]][:n])))
     assert [event[2:] for event in store.search()] == [event[2:] for event in whole.search()]
+
+
+def test_a_file_without_its_header_goes_on(store: MemoryEventStore, log: Path) -> None:
+    """The front of a log of a web server was trimmed away."""
+    rows = [f"x{n} 10:00:{n:02} 2024-03-06" for n in range(20)]
+    imported(store, written(log, "\n".join(["#Fields: x time date", *rows, ""])))
+    log.unlink()
+    imported(store, written(log, "\n".join([*rows[5:], "y 10:00:30 2024-03-06", ""])))
+    assert contents(store)[-1] == "y 10:00:30 2024-03-06"
+    assert len(store) == 22
+    assert [event.timestamp for event in store.search()][-1] == 1709719230.0
 
 
 @pytest.mark.parametrize(
