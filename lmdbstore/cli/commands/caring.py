@@ -1,0 +1,161 @@
+"""The commands that show a store, and keep it in shape."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lmdbstore.cli.care import (
+    Conditions,
+    backup_store,
+    compact_store,
+    file_mode,
+    purge_store,
+    repair_store,
+    seal_store,
+    size,
+    verify_store,
+)
+from lmdbstore.cli.help import (
+    BACKUP_HELP,
+    COMPACT_HELP,
+    PURGE_HELP,
+    REPAIR_HELP,
+    SEAL_HELP,
+    STATS_HELP,
+    VERIFY_HELP,
+)
+from lmdbstore.cli.options import (
+    Folder,
+    compression_option,
+    db_option,
+    time_of,
+    timeout_option,
+)
+from lmdbstore.cli.stats import print_stats
+
+if TYPE_CHECKING:
+    from lmdbstore.store import Compression
+
+__all__ = [
+    "backup_command",
+    "compact_command",
+    "purge_command",
+    "repair_command",
+    "seal_command",
+    "stats_command",
+    "verify_command",
+]
+
+
+@click.command("stats", help=STATS_HELP)
+@db_option("The store's folder.")
+@click.option("--all", "everything", is_flag=True, help="Print the internal figures, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print all as one JSON object.")
+@timeout_option
+def stats_command(db: Path, timeout: float | None, *, everything: bool, as_json: bool) -> None:
+    """Run `stats`."""
+    print_stats(db, timeout, everything=everything, as_json=as_json)
+
+
+@click.command("seal", help=SEAL_HELP)
+@db_option("The store's folder.")
+@compression_option
+@timeout_option
+def seal_command(db: Path, compression: Compression | None, timeout: float | None) -> None:
+    """Run `seal`."""
+    seal_store(db, timeout, compression)
+
+
+@click.command("purge", help=PURGE_HELP)
+@db_option("The store's folder.")
+@click.option("--before", metavar="T", help="Delete events before this time.")
+@click.option(
+    "--max-events", type=click.IntRange(min=0), metavar="N", help="Keep at most N events."
+)
+@click.option("--max-bytes", callback=size, metavar="SIZE", help="Keep at most SIZE.")
+@click.option(
+    "--flag",
+    "flags",
+    multiple=True,
+    metavar="F",
+    help="Delete only events with this flag; repeatable.",
+)
+@click.option(
+    "--keep-flag",
+    "keep",
+    multiple=True,
+    metavar="F",
+    help="Keep events with this flag; repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted; delete nothing.")
+@timeout_option
+def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
+    db: Path,
+    before: str | None,
+    max_events: int | None,
+    max_bytes: int | None,
+    flags: tuple[str, ...],
+    keep: tuple[str, ...],
+    timeout: float | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Run `purge`."""
+    conditions = Conditions(
+        before=time_of("--before", before, time.time()),
+        max_events=max_events,
+        max_bytes=max_bytes,
+        flags=flags,
+        keep_flags=keep,
+    )
+    if before is None and max_events is None and max_bytes is None:
+        raise click.UsageError(
+            "nothing says what to delete; give --before, --max-events or --max-bytes"
+        )
+    purge_store(db, conditions, timeout, dry_run=dry_run)
+
+
+@click.command("verify", help=VERIFY_HELP)
+@db_option("The store's folder.")
+@click.option("--pages", is_flag=True, help="First check the pages, without opening the file.")
+@timeout_option
+@click.pass_context
+def verify_command(ctx: click.Context, db: Path, timeout: float | None, *, pages: bool) -> None:
+    """Run `verify`."""
+    ctx.exit(verify_store(db, timeout, pages=pages))
+
+
+@click.command("repair", help=REPAIR_HELP)
+@db_option("The store's folder.")
+@click.option("--keep-changed", is_flag=True, help="Keep records that do not match a checksum.")
+@click.pass_context
+def repair_command(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
+    """Run `repair`."""
+    ctx.exit(repair_store(db, keep_changed=keep_changed))
+
+
+@click.command("backup", help=BACKUP_HELP)
+@db_option("The store's folder.")
+@click.option(
+    "--mode",
+    callback=file_mode,
+    metavar="OCTAL",
+    help="Rights of the copy's files, such as 660; otherwise those of the store.",
+)
+@timeout_option
+@click.argument("target", type=Folder(path_type=Path))
+def backup_command(db: Path, target: Path, timeout: float | None, mode: int | None) -> None:
+    """Run `backup`."""
+    backup_store(db, target, timeout, mode=mode)
+
+
+@click.command("compact", help=COMPACT_HELP)
+@db_option("The store's folder.")
+@timeout_option
+def compact_command(db: Path, timeout: float | None) -> None:
+    """Run `compact`."""
+    compact_store(db, timeout)
