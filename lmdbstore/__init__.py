@@ -10,6 +10,8 @@ with LMDBEventStore("events") as store:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .care.compact import Compacted
 from .care.purge import Purged
 from .care.statistics import StoreStatistics
@@ -47,6 +49,9 @@ from .errors import (
 from .processes.snapshot_notes import SnapshotInfo
 from .store import LMDBEventStore
 
+if TYPE_CHECKING:
+    from .handler.handler import LoggingHandler
+
 __all__ = [
     "Compacted",
     "CompressionMissing",
@@ -66,6 +71,7 @@ __all__ = [
     "InvalidQuery",
     "LMDBEventStore",
     "LeftOut",
+    "LoggingHandler",
     "MemoryEventStore",
     "OpenBusy",
     "Purged",
@@ -88,6 +94,18 @@ __all__ = [
     "verify",
 ]
 __version__ = "0.1.0"
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package
+
+    def __getattr__(name: str) -> object:
+        """Import at its first use what only some programs need."""
+        if name == "LoggingHandler":
+            from .handler.handler import LoggingHandler
+
+            globals()[name] = LoggingHandler
+            return LoggingHandler
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,254 @@
+"""Stores that cannot be written: what is tried again, what is dropped, and who is told."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import (
+    Event,
+    EventWriteException,
+    LMDBEventStore,
+    LoggingHandler,
+    MemoryEventStore,
+    ReadOnlyStore,
+    StoreFull,
+    StoreMoved,
+    StoreOpenError,
+    WriteBusy,
+)
+from lmdbstore.handler import sender
+from tests.tools.children import LONG, until
+from tests.tools.held_writer import writing_process
+from tests.tools.logged import Failing, Held, contents, logging_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import Any
+
+    from lmdbstore import SaveResult
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(sender, "LONGEST_PAUSE", 0.002)
+
+
+@pytest.mark.parametrize("kind", [StoreFull, WriteBusy, StoreMoved, EventWriteException])
+def test_a_write_that_fails_is_tried_again_and_reported_once(
+    kind: Callable[[], Exception],
+) -> None:
+    store = Failing(kind)
+    with logging_to(store, timeout=LONG) as (log, handler):
+        log.info("x")
+        until(lambda: store.tries > 3, "tries")
+        assert len(handler.errors) == 1
+        assert "it is tried again" in handler.errors[0]
+        store.error = None
+        handler.flush()
+        assert (contents(store), handler.dropped) == (["x"], 0)
+        store.error = kind
+        log.info("y")
+        until(lambda: len(handler.errors) == 2, "the next failure is reported again")
+        store.error = None
+
+
+def test_a_full_store_takes_the_records_when_there_is_room(path: Path) -> None:
+    with LMDBEventStore(path, map_size=1 << 20) as store, logging_to(store, timeout=LONG) as pair:
+        log, handler = pair
+        with suppress(StoreFull):
+            while True:
+                store.save(Event(source="other", timestamp=1.0, content="x" * 10_000))
+        log.info("y" * 10_000)
+        assert handler.told.wait(LONG)
+        assert "StoreFull" in handler.errors[0]
+        store.purge(max_events=5)
+        handler.flush()
+        assert contents(store, source="app.door") == ["y" * 10_000]
+        assert not handler.dropped
+
+
+class Lost(MemoryEventStore):
+    """A store that saves, and then does not know whether it did."""
+
+    unknown = True
+
+    def save_many(self, events: Iterable[Event], **named: Any) -> SaveResult:
+        result = super().save_many(events, **named)
+        if self.unknown:
+            self.unknown = False
+            raise WriteBusy
+        return result
+
+
+def test_no_record_is_saved_twice_when_it_is_not_known_whether_it_was_saved() -> None:
+    store = Lost()
+    with logging_to(store) as (log, _):
+        log.info("x")
+    assert contents(store) == ["x"]
+
+
+def test_a_closed_store_of_the_caller_takes_no_records() -> None:
+    store = MemoryEventStore()
+    with logging_to(store) as (log, handler):
+        store.close()
+        log.info("x")
+        log.info("y")
+        handler.flush()
+        assert handler.dropped == 2
+        assert len(handler.errors) == 1
+        assert "StoreClosed" in handler.errors[0]
+
+
+def test_a_store_that_is_only_read_takes_no_records() -> None:
+    store = Failing(ReadOnlyStore)
+    with logging_to(store) as (log, handler):
+        log.info("x")
+        handler.flush()
+        assert handler.dropped == 1
+        assert len(handler.errors) == 1
+
+
+def test_an_exception_that_no_store_should_raise_ends_no_thread() -> None:
+    store = Failing(ZeroDivisionError)
+    with logging_to(store) as (log, handler):
+        log.info("x")
+        handler.flush()
+        assert handler.dropped == 1
+        store.error = None
+        log.info("y")
+    assert contents(store, source="app.door") == ["y"]
+
+
+def test_what_cannot_be_written_at_the_close_is_dropped_and_reported() -> None:
+    store = Failing(StoreFull)
+    with logging_to(store, timeout=0.01) as (log, handler):
+        for _ in range(7):
+            log.info("x")
+        handler.close()
+        assert handler.dropped == 7
+        assert "7 log records could not be saved" in handler.errors[-1]
+
+
+def test_a_write_that_hangs_does_not_hold_up_the_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "GRACE", 0.01)
+    store = Held()
+    with logging_to(store, timeout=0.01) as (log, handler):
+        log.info("x")
+        store.entered.wait()
+        log.info("y")
+        handler.close()
+        assert any("log records could not be saved" in error for error in handler.errors)
+        store.free.set()
+        until(lambda: not handler._sender.writing, "the end of the thread")
+    assert contents(store) == ["x", "y"]
+
+
+def test_a_record_after_the_close_is_written_at_once() -> None:
+    store = MemoryEventStore()
+    with logging_to(store) as (log, handler):
+        log.info("x")
+        handler.close()
+        handler.close()
+        log.info("y")
+        assert contents(store) == ["x", "y"]
+        handler.flush()
+        store.close()
+        log.info("z")
+        assert handler.dropped == 1
+
+
+def test_a_record_after_the_close_opens_the_store_of_a_path_again(path: Path) -> None:
+    with logging_to(path) as (log, handler):
+        handler.close()
+        log.info("x")
+    with LMDBEventStore(path) as store:
+        assert contents(store) == ["x"]
+
+
+def test_a_store_that_was_given_is_not_closed(store: LMDBEventStore) -> None:
+    with logging_to(store) as (log, _):
+        log.info("x")
+    assert contents(store) == ["x"]
+
+
+def test_a_path_that_cannot_be_opened_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StoreOpenError):
+        LoggingHandler(tmp_path / "file")
+
+
+def test_a_path_that_leads_to_another_store_is_opened_again(path: Path) -> None:
+    moved = path.with_name("moved")
+    with logging_to(path, timeout=LONG) as (log, handler):
+        log.info("before")
+        handler.flush()
+        path.rename(moved)
+        log.info("after")
+        handler.flush()
+    with LMDBEventStore(path) as store, LMDBEventStore(moved) as old:
+        assert sorted(contents(old) + contents(store)) == ["after", "before"]
+    shutil.rmtree(moved)
+
+
+def test_a_store_that_was_given_and_moved_is_reported_and_keeps_its_records(path: Path) -> None:
+    moved = path.with_name("moved")
+    with LMDBEventStore(path) as store, logging_to(store, timeout=LONG) as (log, handler):
+        path.rename(moved)
+        log.info("x")
+        assert handler.told.wait(LONG)
+        assert "StoreMoved" in handler.errors[0]
+        moved.rename(path)
+        log.info("y")
+        handler.flush()
+        assert contents(store) == ["x", "y"]
+        assert not handler.dropped
+
+
+def test_a_busy_store_is_tried_again(path: Path) -> None:
+    with LMDBEventStore(path) as store, logging_to(store, timeout=0.05) as (log, handler):
+        with writing_process(path, "hold") as child:
+            log.info("x")
+            assert handler.told.wait(LONG)
+            assert "WriteBusy" in handler.errors[0]
+            child.go()
+        until(lambda: contents(store, source="app.door") == ["x"], "it is written")
+
+
+def test_the_convention_of_logging_decides_what_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for raises in (True, False):
+        monkeypatch.setattr(logging, "raiseExceptions", raises)
+        handler = LoggingHandler(Failing(ReadOnlyStore))
+        handler.handle(logging.makeLogRecord({"msg": "x", "levelname": "INFO", "levelno": 20}))
+        handler.close()
+        printed = capsys.readouterr().err
+        assert ("ReadOnlyStore in lmdbstore.LoggingHandler" in printed) is raises
+
+
+def test_a_close_beside_threads_that_log_loses_nothing() -> None:
+    store = MemoryEventStore()
+    begun = threading.Barrier(5)
+
+    def work() -> None:
+        begun.wait()
+        for _ in range(50):
+            log.info("x")
+
+    with logging_to(store) as (log, handler):
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        begun.wait()
+        handler.close()
+        for thread in threads:
+            thread.join()
+        assert (len(store), handler.dropped) == (200, 0)
