@@ -34,7 +34,8 @@ LONGEST_LEAD = 120  # characters before a time that is not at the start
 MOST_LEADS = 8
 LEAD_OF_GIVEN = r".{0,1000}?"
 
-WORD = r"[\w\u0080-\uffff.$@%+-]+"
+# What is left: \w.$@%+- and what is not ASCII. The set is written as `template.LETTER` is.
+WORD = r"[^\x00- !\"#&'()*,/:;<=>?\[\\\]^`{|}~\x7f]+"
 _word = re.compile(rf"\s+|{WORD}|.", re.DOTALL | re.ASCII)
 # "on", "at" or two words of a sentence before a date: it belongs to the message.
 _is_prose = re.compile(
