@@ -11,7 +11,7 @@ import math
 import uuid
 from collections.abc import Mapping
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from lmdbstore.errors import InvalidEvent, InvalidQuery, shown
 
@@ -116,13 +116,21 @@ class Columns(NamedTuple):
 def checked_columns(events: Iterable[object], size: int) -> Iterator[Columns]:
     """Check events, `size` of them at once; raises as `checked_all` does."""
     iterator, first = _iterator(events), 0
+    is_list = type(events) is list
     # Checked events are released before more are read.
-    while columns := _next_columns(iterator, size, first):
+    while columns := _next_columns(iterator, size, first, is_list=is_list):
         first += len(columns.ids)
         yield columns
 
 
-def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | None:
+def _next_columns(
+    events: Iterator[object], size: int, first: int, *, is_list: bool
+) -> Columns | None:
+    if is_list:  # no code of the caller runs between two of its events
+        listed = list(islice(events, size))
+        if set(map(type, listed)) == {Event}:
+            return _columns_of(cast("list[Event]", listed), _copies(listed), first)
+        events = iter(listed)
     some: list[Event] = []
     # The caller may change tags before the next event is read, so they are copied at once.
     tags: list[Any] = []
@@ -130,16 +138,29 @@ def _next_columns(events: Iterator[object], size: int, first: int) -> Columns | 
         for number, event in enumerate(islice(events, size), first):
             one = event if type(event) is Event else next(_checked_each([event], number))
             some.append(one)
-            tags.append(one[3].copy() if type(one[3]) is list else one[3])
+            tags.append(_copied(one[3]))
     except InvalidEvent:
         _check_each(some, tags, first)  # if two are wrong, the first is named
         raise
-    if not some:
-        return None
-    if plain := _plain_columns(some, tags):
+    return _columns_of(some, tags, first) if some else None
+
+
+def _columns_of(events: list[Event], tags: list[Any], first: int) -> Columns:
+    if plain := _plain_columns(events, tags):
         return plain
-    valid = _check_each(some, tags, first)
+    valid = _check_each(events, tags, first)
     return _columns(valid, [event.tags for event in valid])
+
+
+def _copies(events: Sequence[Any]) -> list[Any]:
+    """Return copies of the tags of events; a list that many of them have is copied once."""
+    lists = [event[3] for event in events]
+    copies = {key: _copied(tags) for key, tags in zip(map(id, lists), lists, strict=True)}
+    return list(map(copies.__getitem__, map(id, lists)))
+
+
+def _copied(tags: Any) -> Any:
+    return tags.copy() if type(tags) is list else tags
 
 
 def _check_each(some: list[Event], tags: list[Any], first: int) -> list[Event]:
@@ -184,17 +205,18 @@ def _plain_columns(events: Sequence[Event], tags: list[list[str]]) -> Columns | 
 
     It accepts nothing that `checked` would refuse or change; its only purpose is speed.
     """
-    if set(map(type, tags)) != {list}:
+    different = list(dict(zip(map(id, tags), tags, strict=True)).values())
+    if set(map(type, different)) != {list}:
         return None
-    columns = ids, sources, timestamps, tags, contents = _columns(events, tags)
-    flat = list(chain.from_iterable(tags))
+    columns = ids, sources, timestamps, _, contents = _columns(events, tags)
+    flat = list(chain.from_iterable(different))
     plain = (
         all(map(_plain_texts, (ids, sources, contents, flat)))
         and all(ids)
         and set(map(type, timestamps)) == {float}
         and all(map(math.isfinite, timestamps))
         and 0.0 not in timestamps  # a zero may have a sign
-        and len(flat) == sum(map(len, map(set, tags)))
+        and len(flat) == sum(map(len, map(set, different)))
     )
     return columns if plain else None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from lmdbstore.contract.checking import checked
@@ -83,7 +83,7 @@ class Saver:
         self._store = store
         self._report = report
         self._events: list[Event] = []
-        self._places: list[_Place] = []  # one for each event
+        self._numbers: list[tuple[str, list[int]]] = []  # of the lines of the events, by input
         self._inputs: dict[str, Progress] = {}  # those of the events, by checkpoint
         self._bytes = 0
         self._saved_at = time.monotonic()
@@ -95,7 +95,7 @@ class Saver:
         `progress` says how far the input is with these events; without it, no checkpoint is saved.
         """
         self._events += batch.events
-        self._places += zip(repeat(name), batch.numbers)
+        self._numbers.append((name, batch.numbers))
         self._bytes += size
         if progress is not None:
             self._inputs[progress.name] = progress
@@ -116,7 +116,7 @@ class Saver:
                 self._save(self._events, checkpoints)
             except InvalidEvent:
                 self._save_valid(checkpoints)
-        self._events, self._places, self._inputs, self._bytes = [], [], {}, 0
+        self._events, self._numbers, self._inputs, self._bytes = [], [], {}, 0
         self._saved_at = time.monotonic()
 
     def replace(self, batch: Batch, name: str, former: str) -> None:
@@ -153,7 +153,8 @@ class Saver:
 
     def _save_valid(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Save those of the pending events that can be saved."""
-        valid = self._valid(self._events, self._places)
+        places = chain.from_iterable(zip(repeat(name), numbers) for name, numbers in self._numbers)
+        valid = self._valid(self._events, places)
         try:
             self._save([event for event, _ in valid], checkpoints)
         except InvalidEvent:  # this store refuses more

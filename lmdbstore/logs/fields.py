@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "JOURNAL_TIME",
@@ -151,6 +151,7 @@ _marked = re.compile(
 )
 _leading = re.compile(rf"[\s\[|]{{0,4}}({_WORDS}|{_LOWER}|{_LOWER.title()})()(?=[\s\]|:,])")
 _first = re.compile(rf"[\s\[|:,-]{{1,4}}({_LOWER}|{_LOWER.title()})(?=[\s\]|:,])")
+_PLACED = {"L", "word"}  # in formats that have the level at a place
 _PINO = 10  # pino and bunyan count levels in tens, from trace
 
 
@@ -219,6 +220,23 @@ class LevelFinder:
         self._styles = _STYLES
         self._seen = 0
         self._used: set[_Style] = set()
+
+    def of_each(
+        self, lines: Sequence[str], matches: Sequence[re.Match[str] | None]
+    ) -> Iterable[str | None]:
+        """Give the levels of lines, as `of` does for each of them."""
+        if self._styles != _STYLES[:1]:
+            return map(self.of, lines, matches)
+        pattern = next((match.re for match in matches if match is not None), None)
+        if pattern is None or _PLACED & pattern.groupindex.keys():
+            return map(self.of, lines, matches)
+        priority = pattern.groupindex.get("pri", 0)
+        return [
+            self.of(line, match)
+            if match is None or match.re is not pattern or (priority and match[priority])
+            else _in_capitals(line, end := match.end(), end + NEAR)
+            for line, match in zip(lines, matches, strict=True)
+        ]
 
     def of(self, line: str, match: re.Match[str] | None) -> str | None:
         """Return the level of a line, of which `match` is the time; None if it has none."""

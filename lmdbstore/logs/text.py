@@ -155,7 +155,6 @@ class TextReader:
         places: list[int],
         rows: dict[int, Row],
     ) -> list[list[str]]:
-        with_level, level_of = self._maker.with_level, self._levels.of
         if rows:
             return [
                 rows[n].tags if n in rows else self._with_level(plain[n], matches[n])
@@ -163,7 +162,10 @@ class TextReader:
             ]
         if not self._options.levels:
             return [self._maker.tags] * len(places)
-        return [with_level(level_of(plain[n], matches[n])) for n in places]
+        if len(places) < len(plain):
+            plain = [plain[n] for n in places]
+            matches = [matches[n] for n in places]
+        return list(map(self._maker.with_level, self._levels.of_each(plain, matches)))
 
     def _with_level(self, line: str, match: re.Match[str] | None) -> list[str]:
         levels = self._options.levels

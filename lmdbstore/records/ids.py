@@ -11,7 +11,7 @@ from lmdbstore.disk.keys import text_bytes
 from lmdbstore.errors import StoreDamaged, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ENTRY",
@@ -23,6 +23,7 @@ __all__ = [
     "groups_of",
     "id_entry",
     "id_key",
+    "id_keys",
     "key_at",
     "keys_in",
     "local_ids_in",
@@ -35,6 +36,7 @@ GROUP = 31 * ENTRY  # bytes of a group, at most; six of them fill a page of 4 Ki
 LAST_GROUP = b"\xff" * ID_KEY  # the key of the last group
 UUID_TEXT = 36  # characters
 OF_LINE, FILE = 24, 16  # characters of the id of a line, and of those that name its file
+NUMBER = 4  # bytes of the number of a line
 
 
 def id_key(event_id: str, seed: int) -> bytes:
@@ -57,6 +59,28 @@ def id_key(event_id: str, seed: int) -> bytes:
             return key
     text = event_id.encode() if event_id.isascii() else text_bytes(event_id)
     return xxh3_64_digest(text, seed)[:ID_KEY]
+
+
+def id_keys(ids: Sequence[str], seed: int) -> list[bytes]:
+    """Return the keys of many ids, as `id_key` does each of them."""
+    return _keys_of_lines(ids, seed) or [id_key(event_id, seed) for event_id in ids]
+
+
+def _keys_of_lines(ids: Sequence[str], seed: int) -> list[bytes]:
+    """Return the keys of ids of lines of one file; nothing if some are others."""
+    if set(map(len, ids)) != {OF_LINE}:
+        return []
+    joined, file = "".join(ids), ids[0][:FILE]
+    if any(joined[n::OF_LINE] != file[n] * len(ids) for n in range(FILE)):
+        return []
+    try:
+        numbers = bytes.fromhex("".join([event_id[FILE:] for event_id in ids]))
+    except ValueError:  # other text
+        return []
+    if len(numbers) != NUMBER * len(ids):  # it passes over spaces
+        return []
+    key = xxh3_64_digest(file.encode(), seed)[: ID_KEY - NUMBER]
+    return [key + numbers[at : at + NUMBER] for at in range(0, len(numbers), NUMBER)]
 
 
 def id_entry(id_key: bytes, key: bytes) -> bytes:

@@ -19,7 +19,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
 from lmdbstore.processes.write_set import all_added, all_replaced, one_added, united
 from lmdbstore.records.events import new_events
-from lmdbstore.records.ids import id_entry, id_key, key_at
+from lmdbstore.records.ids import id_entry, id_key, id_keys, key_at
 from lmdbstore.records.named import NamedText, encode_named
 from lmdbstore.records.record import Rows, TermKeys, encode, encode_all
 
@@ -62,9 +62,9 @@ class Batch:
     def _sort_ids(self, seed: int) -> None:
         """Sort by id key and then by place: of two events with the same id the first gets it."""
         self._seed = seed
-        id_keys = [id_key(event_id, seed) for event_id in self.rows.ids]
-        self._by_id = sorted(range(len(id_keys)), key=id_keys.__getitem__)
-        self._id_keys = list(map(id_keys.__getitem__, self._by_id))
+        keys = id_keys(self.rows.ids, seed)
+        self._by_id = sorted(range(len(keys)), key=keys.__getitem__)
+        self._id_keys = list(map(keys.__getitem__, self._by_id))
 
     def write_set(self) -> Fields:
         """Return the write set of the events."""

@@ -241,9 +241,11 @@ def test_checking_a_batch_gives_the_same_as_checking_each_event(
     """The bytes and the refusal are the same for a batch and for single events."""
     refusal = refused(lambda: list(checked_all(events)))
     assert refused(lambda: list(checked_columns(events, size))) == refusal
+    assert refused(lambda: list(checked_columns(iter(events), size))) == refusal
     if refusal:
         return
     each, columns = list(checked_all(events)), list(checked_columns(events, size))
+    assert columns == list(checked_columns(iter(events), size))
     made = [Event._make(fields) for part in columns for fields in zip(*part, strict=True)]
     assert [repr(event) for event in made] == [repr(event) for event in each]
     assert all(type(field) is not Text for event in made for field in (*event, *event.tags))

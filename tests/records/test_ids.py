@@ -18,6 +18,7 @@ from lmdbstore.records.ids import (
     groups_of,
     id_entry,
     id_key,
+    id_keys,
     key_at,
     keys_in,
     place_in,
@@ -73,6 +74,19 @@ def test_the_keys_of_lines_rise_in_their_file() -> None:
     others = {id_key(f"{file:016x}00000001", SEED) for file in range(1000)}
     assert len(others) > 990
     assert id_key(ids[0], SEED) != id_key(ids[0], SEED + 1)
+
+
+LINES = st.lists(st.integers(0, 2**32 - 1).map("95c24bf0e1a3d678{:08x}".format), max_size=6)
+OTHERS = st.sampled_from(
+    ["a", "0" * 24, "95c24bf0e1a3d6780000  11", "95c24bf0e1a3d67 00000001", "x" * 24, Event().id]
+)
+
+
+@given(LINES, st.lists(OTHERS, max_size=2))
+def test_many_ids_have_the_keys_that_each_has(lines: list[str], others: list[str]) -> None:
+    """Whether all of them are of lines of one file, or only some."""
+    for ids in (lines, others + lines):
+        assert id_keys(ids, SEED) == [id_key(event_id, SEED) for event_id in ids]
 
 
 @pytest.mark.parametrize("event_id", ["x" * 24, "0" * 16 + "000  000", "0" * 16 + "0000000\u0661"])
