@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .care.calls import MaintenanceCalls
-from .care.statistics import StoreStatistics, statistics
+from .care.statistics import YEAR_5000, StoreStatistics, statistics
 from .contract.api import EventStore
 from .contract.checking import checked_checkpoints, checked_id, checked_on_duplicate
 from .disk.folder import FILE_MODE
@@ -257,8 +257,16 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         return self._track(Snapshot(self._session, deadline=deadline))
 
     def stats(self, *, timeout: Timeout = ...) -> StoreStatistics:
-        """Return how much the store holds, and how much space it takes; no record is read."""
-        return statistics(self._session.after_writes(self._session.deadline(timeout)))
+        """Return how much the store holds, and how much space it takes; no record is read.
+
+        Any finite number is a time. `beyond_year_5000` counts the events that are so late: their
+        times are mostly milliseconds, where seconds were meant.
+        """
+        figures = statistics(self._session.after_writes(self._session.deadline(timeout)))
+        if figures.newest is None or figures.newest < YEAR_5000:
+            return figures
+        late = self.count(ts_start=YEAR_5000, timeout=timeout)
+        return figures._replace(beyond_year_5000=int(late))
 
     # -- closing and pickling ---------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.check.findings import Finding
     from lmdbstore.check.walk import Progress
-    from lmdbstore.contract.types import Strings
+    from lmdbstore.contract.types import Strings, Time
     from lmdbstore.engine.session import Session
 
 __all__ = ["MaintenanceCalls"]
@@ -51,7 +51,7 @@ class MaintenanceCalls:
     def purge(  # noqa: PLR0913  the limits of a purge
         self,
         *,
-        before: float | None = None,
+        before: Time | None = None,
         max_events: int | None = None,
         max_bytes: int | None = None,
         flags: Strings | None = None,
@@ -74,7 +74,8 @@ class MaintenanceCalls:
         its space is used again.
 
         Args:
-            before: Seconds since 1970, exclusive; infinity is after or before all events.
+            before: Seconds since 1970, or a datetime with a zone, exclusive; infinity is after or
+                before all events.
             max_events: How many events may remain of those that carry all of `flags` (of all
                 events, without `flags`). Events with a flag of `keep_flags` count, and stay, so
                 more may remain.

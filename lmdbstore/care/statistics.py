@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from lmdbstore.disk.databases import Databases
     from lmdbstore.engine.environment import Environment
 
-__all__ = ["StoreStatistics", "statistics"]
+__all__ = ["YEAR_5000", "StoreStatistics", "statistics"]
+
+YEAR_5000 = 95_617_584_000.0  # seconds; what is later is mostly in milliseconds
 
 
 class StoreStatistics(NamedTuple):
@@ -46,6 +48,7 @@ class StoreStatistics(NamedTuple):
     readers: int = 0  # slots of the reader table in use now, over all processes
     max_readers: int = 0
     snapshots: tuple[SnapshotInfo, ...] = ()  # the open ones, over all processes
+    beyond_year_5000: int = 0  # events that are so late; their times are mostly milliseconds
 
 
 def statistics(environment: Environment) -> StoreStatistics:

@@ -154,10 +154,11 @@ Example:
 STATS_HELP = """Print the numbers of events, flags and bytes of a store.
 
 events, oldest and newest are about all events; flags is the number of different flags, and flag:F
-the number of events with F, for the ten most frequent. checkpoints and cursors are the places that
-programs noted to continue from. bytes is what the events and their indexes take, file_bytes the
-size of the file, with the space that new events will use. snapshot:PID is a process that reads an
-older state, whose space cannot be used again until it ends.
+the number of events with F, for the ten most frequent. beyond_year_5000 is there if events are so
+late: their times are mostly milliseconds. checkpoints and cursors are the places that programs
+noted to continue from. bytes is what the events and their indexes take, file_bytes the size of the
+file, with the space that new events will use. snapshot:PID is a process that reads an older state,
+whose space cannot be used again until it ends.
 
 --all adds internal figures: live is the number of events that are not sealed, runs that of groups
 of sealed ones, bytes:NAME the bytes of each database. The file may grow to map_bytes; map_used is

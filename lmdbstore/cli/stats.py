@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from .opening import open_to_read
-from .terminal import is_terminal, visible
+from .terminal import complain, is_terminal, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,13 @@ def print_stats(
     store = open_to_read(db, timeout)
     with store:
         stats, flags = store.stats(), store.flags()
+    if stats.beyond_year_5000:
+        number = stats.beyond_year_5000
+        many = "1 event has a time" if number == 1 else f"{number:,} events have times"
+        complain(
+            f"{many} beyond the year 5000; a time is in seconds, and these are probably "
+            "milliseconds"
+        )
     # The most frequent first; flags with equal numbers by name.
     flags = dict(sorted(flags.items(), key=lambda item: (-item[1], item[0])))
     if as_json:
@@ -57,6 +64,7 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
         ("events", stats.events),
         ("oldest", moment(stats.oldest)),
         ("newest", moment(stats.newest)),
+        *([("beyond_year_5000", stats.beyond_year_5000)] if stats.beyond_year_5000 else []),
         ("flags", stats.flags),
     ]
     rows += [(f"flag:{_one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .event import Event
     from .search import Search
-    from .types import Checkpoint, Damaged, OnDuplicate, Order, SaveResult, Strings, Timeout
+    from .types import Checkpoint, Damaged, OnDuplicate, Order, SaveResult, Strings, Time, Timeout
 
 __all__ = ["EventStore", "EventView"]
 
@@ -60,8 +60,8 @@ class EventView(ABC):
     @abstractmethod
     def search(  # noqa: PLR0913  the parameters of the contract
         self,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",
@@ -75,7 +75,8 @@ class EventView(ABC):
         r"""Return an iterator over the events that meet every condition given.
 
         Args:
-            ts_start: Seconds since 1970, inclusive; None (or -inf) for no bound.
+            ts_start: Seconds since 1970, or a datetime with a zone, inclusive; None (or -inf) for
+                no bound.
             ts_end: The same for the end. A reversed range holds no events.
             flags: Tags that an event must all carry, compared exactly.
             match: A regular expression found anywhere in the content; anchor it with `^` and `$`.
@@ -104,8 +105,8 @@ class EventView(ABC):
 
     def count(  # noqa: PLR0913
         self,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",
@@ -137,8 +138,8 @@ class EventView(ABC):
 
     def explain(  # noqa: PLR0913
         self,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from lmdbstore.errors import InvalidEvent, InvalidQuery, shown
 
-from .event import Event, members
+from .event import NAIVE, Event, members, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,8 +42,8 @@ def checked(event: object) -> Event:
     """Return `event` as an `Event` that can be stored as it is.
 
     `event` is any object with the five attributes. A `uuid.UUID` becomes its text, a numeric string
-    becomes a timestamp, missing (None) `tags` or `content` become empty, and a repeated tag is kept
-    in its first place.
+    or an aware `datetime` a timestamp, missing (None) `tags` or `content` become empty, and a
+    repeated tag is kept in its first place.
 
     Raises:
         InvalidEvent: naming the field, the value and the remedy.
@@ -310,8 +311,11 @@ def _text(field: str, value: object) -> str:
 
 
 def _seconds(value: Any) -> float:
-    remedy = "give seconds since 1970 as a finite number"
+    remedy = "give seconds since 1970 as a finite number, or an aware datetime"
     if type(value) is not float:
+        if isinstance(value, datetime):
+            seconds = seconds_of(value)
+            return _refuse("timestamp", value, NAIVE) if seconds is None else seconds
         if isinstance(value, (bool, bytes, bytearray, memoryview)):
             _refuse("timestamp", value, remedy)
         try:
@@ -320,8 +324,7 @@ def _seconds(value: Any) -> float:
             _refuse("timestamp", value, remedy)
     if not math.isfinite(value):
         _refuse("timestamp", value, remedy)
-    seconds: float = value + 0.0  # -0.0 becomes 0.0
-    return seconds
+    return float(value + 0.0)  # -0.0 becomes 0.0
 
 
 def _tags(value: Any) -> list[str]:

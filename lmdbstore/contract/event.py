@@ -1,4 +1,4 @@
-"""The event: its five fields, and the id that it gets if none is given.
+"""The event: its five fields, its time as a datetime, and the id that it gets if none is given.
 
 Rules: an `Event` is a named tuple, so that a page of events is built without running Python code
 for each. It holds what it was given; `checking` decides whether that can be stored.
@@ -6,18 +6,26 @@ for each. It holds what it was given; `checking` decides whether that can be sto
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from lmdbstore.errors import InvalidEvent, shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .types import Strings
+    from .types import Strings, Time
 
-__all__ = ["Event", "members", "new_id"]
+__all__ = ["NAIVE", "Event", "members", "new_id", "seconds_of"]
 
+NAIVE = (  # the remedy
+    "it has no time zone; pass an aware datetime: its .astimezone() if it is local time, or "
+    ".replace(tzinfo=timezone.utc) if it is UTC"
+)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 SPARE = 256  # ids for which random bytes are fetched at once
 
 
@@ -34,8 +42,12 @@ class Event(_Fields):
 
     `id` is unique in a store; the default is a new time-ordered UUIDv7. `source` names what
     produced the event. `timestamp` is in seconds since 1970-01-01 UTC (a float; negative is
-    before); the default is now. `tags` are strings, called flags in a query. `content` is the
-    text.
+    before), or given as a `datetime` with a zone, which becomes a float; the default is now. `tags`
+    are strings, called flags in a query. `content` is the text.
+
+    Give the fields by keyword: `Event(source="door", tags=["alarm"], content="opened")`. The first
+    two positional arguments are the id and the source, as in Theia: `Event("door", "opened")` is a
+    valid event with the id `"door"`, the source `"opened"` and no content.
 
     Events compare equal by value, pickle, and unpack in the order of the fields; `_replace`
     makes a changed copy. They are not hashable, since `tags` is a list as in Theia's events; use
@@ -49,7 +61,7 @@ class Event(_Fields):
         cls,
         id: str | None = None,  # noqa: A002  the field's name in the contract
         source: str = "",
-        timestamp: float | None = None,
+        timestamp: Time | None = None,
         tags: Strings | None = (),
         content: str | None = "",
     ) -> Self:
@@ -59,11 +71,44 @@ class Event(_Fields):
             (
                 new_id() if id is None else id,
                 source,
-                time.time() if timestamp is None else timestamp,
+                time.time() if timestamp is None else _as_seconds(timestamp),
                 _as_list(tags),
                 "" if content is None else content,
             ),
         )
+
+    @property
+    def datetime(self) -> dt.datetime:
+        """The timestamp as a datetime in UTC, to the microsecond; `.astimezone()` is local time.
+
+        Raises:
+            InvalidEvent: it is none of the years 1 to 9999, which a datetime can have.
+        """
+        try:
+            return _EPOCH + dt.timedelta(seconds=self.timestamp)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidEvent(
+                f"timestamp: {shown(self.timestamp)} is in none of the years 1 to 9999, as a "
+                "datetime must be; give seconds since 1970 (are these milliseconds?)"
+            ) from None
+
+
+def _as_seconds(timestamp: Any) -> Any:
+    if not isinstance(timestamp, dt.datetime):
+        return timestamp
+    # Without a zone it is no time. It is kept, so that `save` can refuse it by name.
+    seconds = seconds_of(timestamp)
+    return timestamp if seconds is None else seconds
+
+
+def seconds_of(moment: dt.datetime) -> float | None:
+    """Return a datetime in seconds since 1970; None if it has no zone, or one that fails."""
+    # Methods that a subclass overrides have no effect.
+    try:
+        aware = dt.datetime.utcoffset(moment) is not None
+        return dt.datetime.timestamp(moment) if aware else None
+    except Exception:  # noqa: BLE001  a zone may raise anything
+        return None
 
 
 def _as_list(tags: Any) -> Any:

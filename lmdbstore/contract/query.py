@@ -8,6 +8,7 @@ timestamp, and by the order of saving among equal timestamps.
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from lmdbstore.threads.re2_gate import run_engine
 from lmdbstore.threads.reentry import half_imported
 
 from .checking import checked_id
-from .event import members
+from .event import NAIVE, members, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,11 +154,14 @@ def refuse(name: str, value: object, remedy: str) -> NoReturn:
 
 def checked_seconds(name: str, value: Any) -> float:
     """Return a time as a number, possibly infinite; raises InvalidQuery."""
-    remedy = "pass seconds since 1970 as a number, or None for no bound"
+    remedy = "pass seconds since 1970 as a number, an aware datetime, or None for no bound"
     if isinstance(value, str) and name in ("ts_start", "ts_end"):
         remedy += " (a pattern is passed as match=)"
     if isinstance(value, (str, bytes, bytearray, bool)):
         refuse(name, value, remedy)
+    if isinstance(value, datetime):
+        moment = seconds_of(value)
+        return refuse(name, value, NAIVE) if moment is None else moment
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):

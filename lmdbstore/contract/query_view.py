@@ -25,7 +25,7 @@ from .search import Search
 
 if TYPE_CHECKING:
     from .event import Event
-    from .types import Damaged, Order, Strings, Timeout
+    from .types import Damaged, Order, Strings, Time, Timeout
 
 __all__ = ["QueryView"]
 
@@ -101,8 +101,8 @@ class QueryView(EventView, Closable):
 
     def search(  # noqa: PLR0913
         self,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",
@@ -121,8 +121,8 @@ class QueryView(EventView, Closable):
 
     def count(  # noqa: PLR0913
         self,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",
@@ -144,8 +144,8 @@ class QueryView(EventView, Closable):
 
     def explain(  # noqa: PLR0913
         self,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",

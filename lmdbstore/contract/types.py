@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from types import EllipsisType
 from typing import Literal, Protocol, Self
 
-__all__ = ["Checkpoint", "Damaged", "OnDuplicate", "Order", "SaveResult", "Strings", "Timeout"]
+__all__ = [
+    "Checkpoint",
+    "Damaged",
+    "OnDuplicate",
+    "Order",
+    "SaveResult",
+    "Strings",
+    "Time",
+    "Timeout",
+]
 
 Checkpoint = tuple[str, str] | Mapping[str, str]
 """A name and a text, or several of them."""
@@ -20,6 +30,8 @@ OnDuplicate = Literal["raise", "ignore", "replace"]
 Order = Literal["asc", "desc"]
 """By timestamp: the oldest event first, or the newest."""
 
+Time = float | datetime
+"""A time: seconds since 1970-01-01 UTC, or a datetime that has a zone."""
 
 Timeout = float | None | EllipsisType
 """Seconds that a call may wait for others; None: for ever; `...`, or not given: the store's own."""

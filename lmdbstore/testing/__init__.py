@@ -23,6 +23,7 @@ from __future__ import annotations
 import pytest
 
 _TOPICS = (
+    "asking.times",
     "checkpoints",
     "closing",
     "duplicates",
@@ -36,6 +37,7 @@ _TOPICS = (
 # Failing asserts in these modules then show the compared values, as in a test file.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
+from .asking.times import TimesContract  # noqa: E402
 from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
@@ -53,6 +55,7 @@ class EventStoreContract(
     DuplicateContract,
     CheckpointContract,
     EventContract,
+    TimesContract,
     QueryContract,
     PagingContract,
     SharingContract,

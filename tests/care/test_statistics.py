@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from lmdbstore import Event, LMDBEventStore
@@ -38,3 +39,20 @@ def test_figures_are_over_live_events_and_runs(
     assert (store.stats().checkpoints, store.stats().cursors) == (2, 0)
     store.purge(max_events=0)
     assert figures(store) == (0, None, None, 0, 0, 0)
+
+
+def test_times_beyond_the_year_5000_are_pointed_out(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are mostly milliseconds; live and sealed ones count, and deleted ones do not."""
+    small_runs(monkeypatch, 16)
+    year = 95_617_584_000.0
+    store.save(Event(id="before", timestamp=math.nextafter(year, 0.0)))
+    assert store.stats().beyond_year_5000 == 0
+    store.save_many(Event(id=f"e{n}", timestamp=1.7e12 + n) for n in range(40))
+    store.save(Event(id="first", timestamp=year))
+    assert store.stats().beyond_year_5000 == 41
+    store.delete("e3")
+    assert store.stats().beyond_year_5000 == 40
+    store.purge(max_events=0)
+    assert store.stats().beyond_year_5000 == 0

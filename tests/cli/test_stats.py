@@ -56,3 +56,15 @@ def test_stats_works_for_unusual_stores(path: Path) -> None:
     assert status == 0
     assert "flag:[red]x[/red]" in shown
     assert "\x1b[2J" not in shown
+
+
+def test_stats_points_out_times_that_are_probably_milliseconds(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save(Event(id="a", timestamp=1_750_766_400.0))
+        assert "5000" not in run("stats", "--db", path).stdout
+        store.save(Event(id="b", timestamp=1_750_766_400_000.0))
+    done = run("stats", "--db", path)
+    assert re.search(r"^beyond_year_5000 +1$", done.stdout, re.MULTILINE)
+    assert "1 event has a time beyond the year 5000" in done.stderr
+    assert "milliseconds" in done.stderr
+    assert json.loads(run("stats", "--db", path, "--json").stdout)["beyond_year_5000"] == 1

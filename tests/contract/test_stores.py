@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Event, SaveResult, Search
-    from lmdbstore.contract.types import Damaged, Order, Strings, Timeout
+    from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout
 
 
 class TestMemory(EventStoreContract):
@@ -69,8 +69,8 @@ class MinimalView(EventView):
 
     def search(
         self,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         order: Order = "asc",

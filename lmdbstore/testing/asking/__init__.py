@@ -1,0 +1,1 @@
+"""The contract of what is asked for: times, flags, contents and neighbours."""
