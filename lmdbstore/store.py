@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from .care.calls import MaintenanceCalls
 from .care.statistics import YEAR_5000, StoreStatistics, statistics
 from .contract.api import EventStore
-from .contract.checking import checked_checkpoints, checked_id, checked_on_duplicate
+from .contract.checking import (
+    checked_checkpoints,
+    checked_id,
+    checked_ids,
+    checked_on_duplicate,
+)
 from .disk.folder import FILE_MODE
 from .engine.session import Session
 from .engine.snapshot import Snapshot
+from .errors import DuplicateEvent
 from .opening.options import (
     checked_limit,
     checked_mode,
@@ -24,8 +30,8 @@ from .opening.options import (
     one_of,
 )
 from .read.lmdb_view import LMDBView
-from .write.delete import Delete
-from .write.save import SAVES, Save
+from .write.delete import Delete, DeleteMany
+from .write.save import SAVES, Replace, Save
 
 if TYPE_CHECKING:
     import os
@@ -162,7 +168,9 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
+    def save(
+        self, event: Event, *, on_duplicate: OnDuplicate = "raise", timeout: Timeout = ...
+    ) -> None:
         """Save one event: all of it or nothing.
 
         When this returns the event is visible and, with `durability="full"`, flushed to disk.
@@ -171,9 +179,15 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         `event` may be any object with the attributes `id`, `source`, `timestamp`, `tags` and
         `content`, such as a `theia.model.Event`.
 
+        `on_duplicate` says what to do if its id is in the store already: `"raise"` DuplicateEvent;
+        `"ignore"` the event; or `"replace"` the stored one, which is deleted in the same
+        transaction: no reader sees both or none. Which was done is in the result of `save_many`.
+
         Raises:
             InvalidEvent: the event cannot be stored; nothing was written.
             DuplicateEvent: its id is in the store already; the stored event is untouched.
+            InvalidQuery: another argument is invalid; nothing was written.
+            StoreDamaged: the event with its id is not what was written; nothing was written.
             WriteBusy: others wrote until the time limit. Nothing was written, unless another thread
                 had begun to write the event with its own: then the message says so.
             StoreFull: the map is full and cannot grow; nothing was written.
@@ -183,7 +197,13 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
                 written.
         """
         deadline = None if timeout is ... else self._session.deadline(timeout)
-        self._session.write(Save(event), deadline)
+        mode = checked_on_duplicate(on_duplicate)
+        change = Replace(event) if mode == "replace" else Save(event)
+        try:
+            self._session.write(change, deadline)
+        except DuplicateEvent:
+            if mode == "raise":
+                raise
 
     def save_many(
         self,
@@ -243,6 +263,30 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, EventStore):
         """
         change = Delete(checked_id(event_id))
         self._session.write_freeing(change, self._session.deadline(timeout))
+
+    def delete_many(self, ids: Iterable[str | UUID], *, timeout: Timeout = ...) -> int:
+        """Delete all events with these ids, or none if it fails; return how many were deleted.
+
+        It is one transaction, visible and flushed like that of `delete`. An id that no event has is
+        passed over: so a call may be repeated, and the number says whether all were there. `ids`
+        may be a generator; it is read to its end before anything is deleted, so it may itself read
+        or write the store. To delete by age, number, size, source or pattern, use `purge`.
+
+        Raises:
+            Exception: any exception of the generator; nothing was deleted.
+            InvalidQuery: an id is neither a string nor a UUID, or an argument is invalid.
+            StoreDamaged: one of the events is not what was written; nothing was deleted.
+            StoreFull: there is no room to delete so many at once; nothing was deleted.
+            WriteBusy, StoreClosed, ReadOnlyStore, EventWriteException: as `save` does.
+        """
+        self._session.check_writable()
+        self._session.deadline(timeout)  # refuses a wrong one before it reads the ids
+        wanted = checked_ids(ids)
+        if not wanted:
+            return 0
+        change = DeleteMany(wanted)
+        self._session.write_freeing(change, self._session.deadline(timeout))
+        return change.deleted
 
     # -- reading ----------------------------------------------------------------------------------
 

@@ -221,6 +221,17 @@ class Machine(RuleBasedStateMachine):
         self.write(side, "save_passing", (events, "replace"))
         self.note_deleted({event.id for event in events})
 
+    @rule(side=SIDES, event=EVENTS, mode=st.sampled_from(["raise", "ignore", "replace"]))
+    def save_passing(self, side: str, event: Event, mode: str) -> None:
+        self.write(side, "save_one_passing", (event, mode))
+        if mode == "replace":
+            self.note_deleted({event.id})
+
+    @rule(side=SIDES, ids=st.lists(st.sampled_from(IDS), max_size=12))
+    def delete_many(self, side: str, ids: list[str]) -> None:
+        self.write(side, "delete_many", ids)
+        self.note_deleted(set(ids))
+
     @rule(side=SIDES, event_id=st.sampled_from(IDS))
     def delete(self, side: str, event_id: str) -> None:
         if self.write(side, "delete", event_id) is None:

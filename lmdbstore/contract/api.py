@@ -221,7 +221,9 @@ class EventStore(EventView, Closable):
     """
 
     @abstractmethod
-    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
+    def save(
+        self, event: Event, *, on_duplicate: OnDuplicate = "raise", timeout: Timeout = ...
+    ) -> None:
         """Save one event: all of it or nothing.
 
         When this returns the event is visible, and as durable as the store says.
@@ -229,13 +231,16 @@ class EventStore(EventView, Closable):
         Args:
             event: Any object with the attributes `id`, `source`, `timestamp`, `tags` and
                 `content`, such as a `theia.model.Event`.
+            on_duplicate: What to do if its id is in the store already: `"raise"` DuplicateEvent,
+                `"ignore"` the event, or `"replace"` the stored one, as `save_many` does; the result
+                of that says which was done.
             timeout: Seconds to wait for others that write; None: for ever; 0: not at all. If it is
                 not given, that of the store is used.
 
         Raises:
             InvalidEvent: the event cannot be stored; nothing was written.
             DuplicateEvent: its id is in the store already; the stored event is untouched.
-            InvalidQuery: the timeout is invalid; nothing was written.
+            InvalidQuery: another argument is invalid; nothing was written.
             WriteBusy: others wrote until the time limit; unless the message says otherwise,
                 nothing was written.
             StoreClosed: the store was closed.
@@ -287,6 +292,19 @@ class EventStore(EventView, Closable):
             WriteBusy: as `save` does.
             StoreClosed: the store was closed.
             EventWriteException: the write failed; nothing was deleted.
+        """
+
+    @abstractmethod
+    def delete_many(self, ids: Iterable[str | UUID], *, timeout: Timeout = ...) -> int:
+        """Delete all events with these ids, or none if it fails; return how many were deleted.
+
+        An id that no event has is passed over: so a call may be repeated, and the number says
+        whether all were there. `ids` may be a generator; it is read to its end before anything is
+        deleted, so it may itself read or write the store. `timeout` is as in `save`.
+
+        Raises:
+            InvalidQuery: an id is neither a string nor a UUID, or an argument is invalid.
+            WriteBusy, StoreClosed, EventWriteException: as `delete` does; nothing was deleted.
         """
 
     @abstractmethod

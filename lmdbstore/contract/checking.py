@@ -30,6 +30,7 @@ __all__ = [
     "checked_checkpoints",
     "checked_columns",
     "checked_id",
+    "checked_ids",
     "checked_name",
     "checked_on_duplicate",
     "checked_prefix",
@@ -239,6 +240,18 @@ def checked_id(event_id: object) -> str:
     raise InvalidQuery(f"event_id: {shown(event_id)} is not a string; pass the event's id")
 
 
+def checked_ids(ids: Any) -> list[str]:
+    """Return the ids of events as texts, each once, for looking them up; raises InvalidQuery."""
+    remedy = f"ids: {shown(ids)} cannot be used; pass a list of ids"
+    if isinstance(ids, (str, bytes, Event)):  # their parts would be taken for ids
+        raise InvalidQuery(remedy)
+    try:
+        each = members(ids)
+    except TypeError:
+        raise InvalidQuery(remedy) from None
+    return list(dict.fromkeys(map(checked_id, each)))
+
+
 def checked_name(name: object) -> str:
     """Return the name of a checkpoint, for looking it up; raises InvalidQuery."""
     if not isinstance(name, str):
@@ -254,7 +267,7 @@ def checked_prefix(prefix: object) -> str:
 
 
 def checked_on_duplicate(on_duplicate: object) -> OnDuplicate:
-    """Return what `save_many` does about duplicates; raises InvalidQuery."""
+    """Return what a save does about duplicates; raises InvalidQuery."""
     for known in _ON_DUPLICATE:
         if isinstance(on_duplicate, str) and str.__str__(on_duplicate) == known:
             return known

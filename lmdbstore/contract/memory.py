@@ -20,6 +20,7 @@ from .checking import (
     checked_all,
     checked_checkpoints,
     checked_id,
+    checked_ids,
     checked_name,
     checked_on_duplicate,
     checked_prefix,
@@ -156,8 +157,10 @@ class MemoryEventStore(_MemoryView, EventStore):
         self._next_local_id = 1
         self._writing = threading.RLock()
 
-    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
-        self.save_many([event], timeout=timeout)
+    def save(
+        self, event: Event, *, on_duplicate: OnDuplicate = "raise", timeout: Timeout = ...
+    ) -> None:
+        self.save_many([event], on_duplicate=on_duplicate, timeout=timeout)
 
     def save_many(
         self,
@@ -199,12 +202,19 @@ class MemoryEventStore(_MemoryView, EventStore):
     def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
         self._deadline(timeout)
         wanted = checked_id(event_id)
-        run_locked(self._writing, self._remove, wanted)
+        if not run_locked(self._writing, self._remove, {wanted}):
+            raise EventNotFound(f"there is no event with the id {shown(wanted)}")
 
-    def _remove(self, event_id: str) -> None:
-        self.get(event_id)
-        kept = tuple(entry for entry in self._all() if entry.event.id != event_id)
+    def delete_many(self, ids: Iterable[str | UUID], *, timeout: Timeout = ...) -> int:
+        self._deadline(timeout)
+        self._check_open()
+        return run_locked(self._writing, self._remove, set(checked_ids(ids)))
+
+    def _remove(self, ids: set[str]) -> int:
+        before = self._all()
+        kept = tuple(entry for entry in before if entry.event.id not in ids)
         self._state = self._state._replace(entries=kept)
+        return len(before) - len(kept)
 
     def snapshot(self, *, timeout: Timeout = ...) -> QueryView:
         self._deadline(timeout)

@@ -25,7 +25,7 @@ Damaged = Literal["raise", "skip"]
 """What a search does when it meets an event that is damaged: fail, or leave it out."""
 
 OnDuplicate = Literal["raise", "ignore", "replace"]
-"""What `save_many` does about an id that is there: fail, or keep the first or the last event."""
+"""What a save does about an id that is there: fail, or keep the first or the last event."""
 
 Order = Literal["asc", "desc"]
 """By timestamp: the oldest event first, or the newest."""

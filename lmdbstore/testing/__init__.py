@@ -24,6 +24,7 @@ import pytest
 
 _TOPICS = (
     "asking.times",
+    "changing",
     "checkpoints",
     "closing",
     "duplicates",
@@ -38,6 +39,7 @@ _TOPICS = (
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
 from .asking.times import TimesContract  # noqa: E402
+from .changing import ChangingContract  # noqa: E402
 from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
@@ -53,6 +55,7 @@ __all__ = ["EventStoreContract"]
 class EventStoreContract(
     SavingContract,
     DuplicateContract,
+    ChangingContract,
     CheckpointContract,
     EventContract,
     TimesContract,

@@ -36,7 +36,11 @@ WRITES: dict[str, Callable[[Any], object]] = {
     "save": lambda store: store.save(Event("new")),
     "save_many": lambda store: store.save_many([Event("new")]),
     "save_many-nothing": lambda store: store.save_many([]),
+    "save-ignored": lambda store: store.save(Event("1"), on_duplicate="ignore"),
+    "save-replacing": lambda store: store.save(Event("1"), on_duplicate="replace"),
     "delete": lambda store: store.delete("1"),
+    "delete_many": lambda store: store.delete_many(["1"]),
+    "delete_many-nothing": lambda store: store.delete_many([]),
     "snapshot": lambda store: store.snapshot().__enter__(),
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk.keys import local_ids_of
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
-from lmdbstore.processes.write_set import one_removed
+from lmdbstore.processes.write_set import one_removed, united
 from lmdbstore.records.events import live_events
 from lmdbstore.records.ids import id_entry, id_key
 from lmdbstore.records.pack import bitmap
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .transaction import WriteTransaction
 
-__all__ = ["SHARE", "Delete", "Erased", "erase"]
+__all__ = ["SHARE", "Delete", "DeleteMany", "Erased", "erase"]
 
 MANY = 16  # keys in a run: then all of its keys are read at once
 SHARE = 8  # a run is written again when one of so many of its events is deleted
@@ -63,6 +63,27 @@ class Delete(Change):
         # To write a run again takes many free pages in a row: a full disk may not have them.
         rewrite, self._tried = not self._tried, True
         erase(txn, [key], rewrite=rewrite)
+        return None
+
+
+class DeleteMany(Change):
+    """Delete the events with some ids, of those that there are."""
+
+    alone = True
+    frees = True
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        """Delete the events with these ids: at least one, each once."""
+        self._ids = ids
+        self._tried = False
+        self.writes = united(list(map(one_removed, ids)))
+        self.deleted = 0  # events; known when this is committed
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        keys = sorted(filter(None, map(txn.located, self._ids)))
+        rewrite, self._tried = not self._tried, True  # as `Delete` does
+        self.deleted = len(erase(txn, keys, rewrite=rewrite).keys) if keys else 0
         return None
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Taken = dict[int, EventStoreException]  # by the places of events that are not written
 
-__all__ = ["SAVES", "Batch", "Save", "SaveMany", "apply_all"]
+__all__ = ["SAVES", "Batch", "Replace", "Save", "SaveMany", "apply_all"]
 
 BATCH_EVENTS = 10_000  # events that `SaveMany` sorts and writes at once
 
@@ -179,6 +179,22 @@ class Save(Change):
         txn.next_local_id += 1
         seal_unless_damaged(txn)
         return None
+
+
+class Replace(Change):
+    """Save one event in the place of the one with its id, if there is one."""
+
+    def __init__(self, event: object) -> None:
+        """Check and encode the event; raises InvalidEvent."""
+        self._save = Save(event)
+        self.writes = all_replaced(self._save.writes)
+
+    def apply(self, txn: WriteTransaction) -> EventStoreException | None:
+        """See `Change.apply`."""
+        stored = txn.located(self._save.row.id)
+        if stored is not None:
+            erase(txn, [stored])
+        return self._save.apply(txn)
 
 
 def apply_all(txn: WriteTransaction, changes: Sequence[Change]) -> list[EventStoreException | None]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NAIVE = datetime(2025, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
 # -- which events are deleted ---------------------------------------------------------------------
 
 
@@ -206,7 +208,7 @@ def test_a_dry_run_estimates_the_effect_of_max_bytes(store: LMDBEventStore) -> N
         ({"before": math.nan}, "^before: nan cannot be used; pass seconds"),
         ({"before": "yesterday"}, "^before: 'yesterday'"),
         ({"before": True}, "^before: True"),
-        ({"before": datetime.min}, "^before: .* has no time zone; pass an aware"),
+        ({"before": NAIVE}, "^before: .* has no time zone; pass an aware"),
         ({"max_events": -1}, "^max_events: -1 cannot be used; pass a whole number, 0 or more"),
         ({"max_events": 1.5}, "^max_events: 1.5"),
         ({"max_bytes": -1}, "^max_bytes: -1"),

@@ -94,14 +94,17 @@ class MinimalStore(MinimalView, EventStore):
     def __init__(self) -> None:
         super().__init__(MemoryEventStore())
 
-    def save(self, event: Event, *, timeout: Timeout = ...) -> None:
-        self._view.save(event, timeout=timeout)
+    def save(self, event: Event, **named: Any) -> None:
+        self._view.save(event, **named)
 
     def save_many(self, events: Iterable[Event], **named: Any) -> SaveResult:
         return self._view.save_many(events, **named)
 
     def delete(self, event_id: Any, *, timeout: Timeout = ...) -> None:
         self._view.delete(event_id, timeout=timeout)
+
+    def delete_many(self, ids: Any, *, timeout: Timeout = ...) -> int:
+        return self._view.delete_many(ids, timeout=timeout)
 
     @contextmanager
     def snapshot(self, *, timeout: Timeout = ...) -> Iterator[EventView]:

@@ -10,6 +10,7 @@ import math
 import mmap
 import struct
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -33,8 +34,8 @@ from lmdbstore.processes.write_set import (
     united,
 )
 from lmdbstore.write.change import EmptyCommit
-from lmdbstore.write.delete import Delete
-from lmdbstore.write.save import SAVES, Save, SaveMany
+from lmdbstore.write.delete import Delete, DeleteMany
+from lmdbstore.write.save import SAVES, Replace, Save, SaveMany
 from tests.tools.properties import examples
 
 if TYPE_CHECKING:
@@ -43,7 +44,15 @@ if TYPE_CHECKING:
     from lmdbstore.contract.types import OnDuplicate
     from lmdbstore.write.change import Change
 
-    Write = Event | tuple[OnDuplicate, list[Event]] | str
+    Write = Event | tuple[OnDuplicate, list[Event]] | str | list[str] | Over
+
+
+@dataclass
+class Over:
+    """A save of an event over the one with its id."""
+
+    event: Event
+
 
 SEED = 7  # of id keys
 IDS = [*"abcdefgh", "x" * 600 + "1", "x" * 600 + "2", "ä"]
@@ -61,8 +70,9 @@ EVENTS = st.builds(
 UNIQUE = st.lists(EVENTS, max_size=3, unique_by=lambda event: event.id)
 PASSING = st.sampled_from(["ignore", "replace"])
 BATCHES = st.tuples(st.just("raise"), UNIQUE) | st.tuples(PASSING, st.lists(EVENTS, max_size=3))
-# Saves, batches, and deletes.
-WRITES = st.one_of(EVENTS, EVENTS, BATCHES, st.sampled_from(IDS))
+# Saves, batches, deletes of one or many, and saves over what is there.
+MANY_IDS = st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True)
+WRITES = st.one_of(EVENTS, BATCHES, st.sampled_from(IDS), MANY_IDS, st.builds(Over, EVENTS))
 BOUNDS = st.sampled_from([None, -math.inf, math.inf, *TIMES])
 QUERIES = st.fixed_dictionaries(
     {},
@@ -84,6 +94,10 @@ def change(write: Write) -> Change:
         return Delete(write)
     if isinstance(write, Event):
         return Save(write)
+    if isinstance(write, Over):
+        return Replace(write.event)
+    if isinstance(write, list):
+        return DeleteMany(write)
     mode, events = write
     return SAVES[mode](events, SEED)
 
@@ -94,6 +108,10 @@ def carry_out(store: MemoryEventStore, write: Write) -> None:
             store.delete(write)
         elif isinstance(write, Event):
             store.save(write)
+        elif isinstance(write, Over):
+            store.save(write.event, on_duplicate="replace")
+        elif isinstance(write, list):
+            store.delete_many(write)
         else:
             mode, events = write
             store.save_many(events, on_duplicate=mode)
@@ -167,7 +185,9 @@ def test_unrelated_reads_are_excluded() -> None:
     assert not replaced.may_remove("new")
     assert not replaced.may_add("new")
     assert replaced.may_change(query({"ts_end": 4.9, "flags": ["c"], "source": "door"}))
+    assert Replace(Event("old", "roof", 5.0)).writes == replaced
     removed = WriteSet(*Delete("old").writes)
+    assert DeleteMany(["old"]).writes == removed
     assert removed.may_remove("old")
     assert not removed.may_remove("new")
     assert removed.may_change(query({"ts_end": 4.9}))

@@ -84,8 +84,15 @@ class Actor:
     def save_passing(self, passing: tuple[list[Event], str]) -> str:
         return repr(self.store.save_many(iter(passing[0]), on_duplicate=passing[1]))
 
+    def save_one_passing(self, passing: tuple[Event, str]) -> None:
+        self.store.save(passing[0], on_duplicate=passing[1])
+
     def delete(self, event_id: str) -> None:
         self.store.delete(event_id)
+
+    def delete_many(self, ids: list[str]) -> int:
+        number: int = self.store.delete_many(iter(ids))
+        return number
 
     def seal(self) -> None:
         if isinstance(self.store, LMDBEventStore):

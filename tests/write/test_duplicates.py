@@ -217,6 +217,35 @@ def test_a_damaged_event_is_no_duplicate(
         assert store._session.read(state) == before
 
 
+@pytest.mark.parametrize(
+    "damage", [damage for damage, *_ in DAMAGES if damage.__name__ in CONCERNED]
+)
+def test_a_damaged_event_keeps_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[..., None]
+) -> None:
+    """Of `delete_many`; and another event is not saved over it."""
+    make_small(monkeypatch)
+    with LMDBEventStore(tmp_path / "events", durability="none") as store:
+        fill(store)
+        with writing(store) as (txn, databases):
+            damage(txn, databases)
+        before = store._session.read(state)
+        with pytest.raises(StoreDamaged):
+            store.delete_many(["e1", "e7", "e20", "e130", "e131", "ghost"])
+        assert store._session.read(state) == before
+        over = (made(7), made(20), made(130), Event("ghost"))
+        assert any([is_refused(store, event) for event in over])  # noqa: C419  each is tried
+
+
+def is_refused(store: LMDBEventStore, event: Event) -> bool:
+    """Whether the event with this id is too damaged to be replaced."""
+    try:
+        store.save(event, on_duplicate="replace")
+    except StoreDamaged:
+        return True
+    return False
+
+
 def state(txn: Any, databases: Any) -> dict[str, list[tuple[bytes, bytes]]]:
     """Return all entries."""
     names = ("live", "runs", "ids", "postings", "run_postings", "totals", "checkpoints", "meta")
