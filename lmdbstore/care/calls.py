@@ -13,7 +13,8 @@ from lmdbstore.write.seal import seal_all
 
 from .compact import Compacted, compact_in_place
 from .copy import back_up
-from .purge import Purged, checked_retention, purge
+from .purge import Purged, purge
+from .retention import checked_retention
 
 if TYPE_CHECKING:
     import os
@@ -56,15 +57,19 @@ class MaintenanceCalls:
         max_bytes: int | None = None,
         flags: Strings | None = None,
         keep_flags: Strings | None = None,
+        any_flags: Strings | None = None,
+        source: str | None = None,
+        match: str | None = None,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Purged:
         """Delete the oldest events: those that are too old, too many, or too large together.
 
-        Of the events that carry all of `flags` and none of `keep_flags`, in time order, it deletes
-        those before the time `before`. It deletes more while there are more than `max_events`, or
-        while the store takes up more than `max_bytes`: then some tens of events go together.
-        At least one of these three must be given.
+        Of the events that carry all of `flags`, one of `any_flags` and none of `keep_flags`, are of
+        `source`, and whose content matches `match`, in time order, it deletes those before the time
+        `before`. It deletes more while there are more than `max_events`, or while the store takes
+        up more than `max_bytes`: then some tens of events go together. Without these three it
+        deletes all such events; but then it must be given some flags, a source or a pattern.
 
         It writes in transactions of at most 8,192 events, and of about 4 MiB of records; of fewer
         events, down to one, where the map, the disk or the file is full. Each is atomic and, with
@@ -76,13 +81,17 @@ class MaintenanceCalls:
         Args:
             before: Seconds since 1970, or a datetime with a zone, exclusive; infinity is after or
                 before all events.
-            max_events: How many events may remain of those that carry all of `flags` (of all
-                events, without `flags`). Events with a flag of `keep_flags` count, and stay, so
-                more may remain.
+            max_events: How many events may remain of those that the other arguments choose (of all
+                events, without them). Events with a flag of `keep_flags` count, and stay, so more
+                may remain.
             max_bytes: How many bytes the pages of all databases may take up (the sum of
                 `stats().databases`). Events that stay count here too.
             flags: Delete only events that carry all of these.
             keep_flags: Delete no event that carries any of these.
+            any_flags: Delete only events that carry at least one of these.
+            source: Delete only events of exactly this source.
+            match: Delete only events whose content matches this pattern, as in `search`. The
+                contents of all other events that may be deleted are read to find them.
             dry_run: Write nothing, and return what would be deleted: exactly, for the store as it
                 is now, except that `max_bytes` is estimated by the mean size of an event. It works
                 with `readonly=True` too.
@@ -91,14 +100,23 @@ class MaintenanceCalls:
 
         Raises:
             InvalidQuery: an argument is invalid, or none says which events to delete.
-            StoreDamaged: an event to be deleted is not what was written; the events before it are
-                deleted, except for a last piece of them.
+            StoreDamaged: an event to be deleted, or that `match` is compared with, is not what was
+                written; the events before it are deleted, except for a last piece of them.
             StoreFull: the store is so full that not even one event can be deleted; the message says
                 how many were deleted before (so does the EventWriteException of a full disk).
             StoreClosed, ReadOnlyStore, EventWriteException, EventReadException: as usual.
         """
         retention = checked_retention(
-            before, max_events, max_bytes, flags, keep_flags, dry_run=dry_run, progress=progress
+            before,
+            max_events,
+            max_bytes,
+            flags,
+            keep_flags,
+            any_flags=any_flags,
+            source=source,
+            match=match,
+            dry_run=dry_run,
+            progress=progress,
         )
         return purge(self._session, retention, progress, dry_run=dry_run)
 

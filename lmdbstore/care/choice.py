@@ -1,4 +1,4 @@
-"""Choosing events by their flags, live and sealed, in time order; inside a read transaction.
+"""Choosing events by their terms and contents, live and sealed, in time order, in a transaction.
 
 Rules: one call reads a span: whole runs where that is possible, so that a piece of a purge removes
 runs at once. The front of a run is checked before it is used.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.disk import format as fmt
-from lmdbstore.errors import StoreDamaged
+from lmdbstore.errors import StoreDamaged, shown
 from lmdbstore.read.cursor import duplicates, entries, leap, merged, number
+from lmdbstore.read.run_match import RunMatcher
 from lmdbstore.read.totals import total_of
 from lmdbstore.records.layout import digest
-from lmdbstore.records.record import record_in
+from lmdbstore.records.record import checked_record, content_of, record_in
 from lmdbstore.records.run import Run, positions
+from lmdbstore.threads.re2_gate import run_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from lmdb import Cursor, Transaction
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.patterns.pattern import Pattern
 
 __all__ = ["Chosen", "Span", "record_bytes"]
 
@@ -41,12 +44,22 @@ class Span(NamedTuple):
 
 
 class Chosen:
-    """The events that carry all of some flags and none of others."""
+    """The events that have all of some terms, none of others, one of others, and match."""
 
-    def __init__(self, flags: tuple[bytes, ...], keep_flags: tuple[bytes, ...]) -> None:
-        """Choose by the keys of flags."""
-        self._flags = flags
+    def __init__(
+        self,
+        terms: tuple[bytes, ...],
+        keep_flags: tuple[bytes, ...],
+        any_flags: tuple[bytes, ...] = (),
+        pattern: Pattern | None = None,
+    ) -> None:
+        """Choose by the keys of terms and flags; no `any_flags`, and no pattern: by the others."""
+        self._terms = terms
         self._keep_flags = keep_flags
+        self._any_flags = any_flags
+        self._pattern = pattern
+        self._matcher = None if pattern is None else RunMatcher(pattern)
+        self._all = not (terms or keep_flags or any_flags or pattern)
 
     def span(self, txn: Transaction[Any], databases: Databases, low: bytes) -> Span:
         """Read the next keys, from `low` on."""
@@ -71,9 +84,9 @@ class Chosen:
     def runs(self, txn: Transaction[Any], databases: Databases) -> Iterator[tuple[int, bytes]]:
         """Yield how many events are in each run or wait for it, and its end: without reading it.
 
-        With flags it yields nothing.
+        If not all events are chosen, it yields nothing.
         """
-        if self._flags or self._keep_flags:
+        if not self._all:
             return
         with txn.cursor(db=databases.live) as live, txn.cursor(db=databases.summaries) as summaries:
             keys = map(bytes, live.iternext(values=False))
@@ -89,8 +102,8 @@ class Chosen:
 
     def _live(self, txn: Transaction[Any], databases: Databases, low: bytes, high: bytes) -> Span:
         with txn.cursor(db=databases.postings) as cursor:
-            if self._flags:
-                rarest, *others = sorted(self._flags, key=partial(number, cursor))
+            if self._terms:
+                rarest, *others = sorted(self._terms, key=partial(number, cursor))
                 low, high = leap(cursor, others, low, high, descending=False)
                 keys = duplicates(cursor, rarest, low, high, SPAN, descending=False)
             else:
@@ -104,6 +117,12 @@ class Chosen:
             for flag in self._keep_flags:
                 kept = set(merged(cursor, [(flag, True)], keys))
                 keys = [key for key in keys if key not in kept]
+            if self._any_flags:
+                with_each = [merged(cursor, [(flag, True)], keys) for flag in self._any_flags]
+                some = set(chain.from_iterable(with_each))
+                keys = [key for key in keys if key in some]
+        if self._pattern is not None:
+            keys = _matching(txn, databases, self._pattern, keys)
         return Span(keys, following if following is not None and following <= high else None)
 
     # -- runs -------------------------------------------------------------------------------------
@@ -112,7 +131,7 @@ class Chosen:
         keys, last = list[bytes](), low
         with txn.cursor(db=databases.runs) as cursor:
             for read, run in enumerate(self._runs(txn, databases, cursor, low)):
-                most = SPAN if self._flags else SPAN - run.events  # then nearly all are chosen
+                most = SPAN - run.events if self._all else SPAN  # then nearly all are chosen
                 if read >= SPAN_RUNS or (keys and len(keys) > most):
                     return Span(keys, fmt.after_key(last))
                 found = self._keys(txn, databases, run, low)
@@ -123,14 +142,14 @@ class Chosen:
     def _runs(
         self, txn: Transaction[Any], databases: Databases, cursor: Cursor[Any], low: bytes
     ) -> Iterator[Run]:
-        """Yield the runs from `low` on that have the rarest flag; all of them without flags."""
-        if not self._flags:
+        """Yield the runs from `low` on that have the rarest term; all of them without terms."""
+        if not self._terms:
             there = cursor.set_range(low)
             while there:
                 yield Run(bytes(cursor.key()), cursor.value())
                 there = cursor.next()
             return
-        rarest = min(self._flags, key=partial(total_of, txn, databases))
+        rarest = min(self._terms, key=partial(total_of, txn, databases))
         with txn.cursor(db=databases.run_postings) as postings:
             there = postings.set_range_dup(rarest, low)
             while there:
@@ -148,12 +167,30 @@ class Chosen:
         for flag in self._keep_flags:
             gone.update(_slots(run, flag))
         keys = run.keys()
-        if keys[0] >= low and not (gone or self._flags):
+        if self._all and keys[0] >= low and not gone:
             return keys
         slots = set(range(bisect_left(keys, low), run.events)) - gone
-        for flag in self._flags:
-            slots.intersection_update(_slots(run, flag))
-        return [keys[slot] for slot in sorted(slots)]
+        for term in self._terms:
+            slots.intersection_update(_slots(run, term))
+        if self._any_flags:
+            some = chain.from_iterable(_slots(run, flag) for flag in self._any_flags)
+            slots.intersection_update(some)
+        chosen = sorted(slots)
+        if chosen and self._matcher is not None:
+            chosen = run_engine(self._matcher.matching, run, chosen)
+        return [keys[slot] for slot in chosen]
+
+
+def _matching(txn: Transaction[Any], databases: Databases, pattern: Pattern, keys: Keys) -> Keys:
+    """Return those of some live events whose contents match."""
+    found = []
+    for key in keys:
+        value = txn.get(key, db=databases.live)
+        if value is None:
+            raise StoreDamaged(f"a term names an event at {shown(key)} that is not there")
+        if run_engine(pattern.matches, content_of(checked_record(value))):
+            found.append(key)
+    return found
 
 
 def _slots(run: Run, term: bytes) -> list[int]:

@@ -1,11 +1,11 @@
 """Purging: choosing the events that are too old, too many or too large together, and deleting them.
 
-Rules: an event may be deleted if it carries all of some flags and none of others; of these events
-the oldest are deleted, in time order. The reach of a purge is measured once, in one read
+Rules: `care.retention` says which events may be deleted; of these the oldest are deleted, in time
+order. The reach of a purge is measured once, in one read
 transaction; only the bytes are measured again as events are deleted. So events saved in the
 meantime stay, and of two purges at the same time neither deletes the events for which the other
 has made room. The keys of a piece are read before its write transaction, so that no writer waits
-for the reading. This is safe: the flags of an event never change and a local id is not used again,
+for the reading. This is safe: an event never changes and a local id is not used again,
 so at most the event of a key was deleted in between, and that key is skipped. Each piece is
 complete in itself, and the next one begins at its end. A piece has whole runs where that is
 possible: to remove a run costs less than to write it again without some of its events. Where only
@@ -18,7 +18,6 @@ from bisect import bisect_left, bisect_right
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmdbstore.contract.query import checked_flags, checked_number, checked_seconds, refuse
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id, number_of_events
 from lmdbstore.disk.keys import local_ids_of
@@ -27,7 +26,7 @@ from lmdbstore.read.totals import total_of
 from lmdbstore.write.change import Change, EmptyCommit
 from lmdbstore.write.delete import SHARE, erase
 
-from .choice import Chosen, record_bytes
+from .choice import record_bytes
 from .pieces import Pieces
 
 if TYPE_CHECKING:
@@ -42,8 +41,9 @@ if TYPE_CHECKING:
     from lmdbstore.write.transaction import WriteTransaction
 
     from .choice import Span
+    from .retention import Retention
 
-__all__ = ["Purged", "Retention", "checked_retention", "purge"]
+__all__ = ["Purged", "purge"]
 
 PURGE_EVENTS = 8192  # that one transaction deletes, at most
 PURGE_BYTES = 4 << 20  # of records and runs; the one that reaches this is the last of its piece
@@ -58,49 +58,6 @@ class Purged(NamedTuple):
     newest: float | None
     left: int  # remaining events that `max_events` counts, whether they may be deleted or not
     bytes_left: int  # in the pages of all databases
-
-
-class Retention(NamedTuple):
-    """The limits of a purge, and which events it may delete."""
-
-    before: bytes  # the first timeline key that is not too old
-    max_events: int | None
-    max_bytes: int | None
-    flags: tuple[bytes, ...]  # the keys of flags
-    keep_flags: tuple[bytes, ...]
-
-    @property
-    def chosen(self) -> Chosen:
-        """The events that it may delete."""
-        return Chosen(self.flags, self.keep_flags)
-
-
-def checked_retention(  # noqa: PLR0913  the arguments of a purge
-    before: object,
-    max_events: object,
-    max_bytes: object,
-    flags: object,
-    keep_flags: object,
-    *,
-    dry_run: object,
-    progress: object,
-) -> Retention:
-    """Check the arguments of a purge; raises InvalidQuery."""
-    if before is None and max_events is None and max_bytes is None:
-        refuse(
-            "before", None, "pass before=, max_events= or max_bytes= to say which events to delete"
-        )
-    if type(dry_run) is not bool:
-        refuse("dry_run", dry_run, "pass True or False")
-    if progress is not None and not callable(progress):
-        refuse("progress", progress, "pass a function of two numbers")
-    return Retention(
-        fmt.FIRST_KEY if before is None else fmt.first_key(checked_seconds("before", before)),
-        checked_number("max_events", max_events),
-        checked_number("max_bytes", max_bytes),
-        tuple(map(fmt.flag_key, checked_flags("flags", flags))),
-        tuple(map(fmt.flag_key, checked_flags("keep_flags", keep_flags))),
-    )
 
 
 class _Reach(NamedTuple):
@@ -145,12 +102,10 @@ def _measure(txn: Transaction[Any], databases: Databases, retention: Retention) 
 
 def _counted(txn: Transaction[Any], databases: Databases, retention: Retention) -> int:
     """Return the number of events that `max_events` counts."""
-    if not retention.flags:
-        return number_of_events(txn, databases)
-    if len(retention.flags) == 1:
-        return total_of(txn, databases, retention.flags[0])
-    chosen = Chosen(retention.flags, ())
-    return sum(len(keys) for keys, _ in chosen.spans(txn, databases))
+    terms = retention.terms
+    if len(terms) > 1 or retention.any_flags or retention.pattern is not None:
+        return sum(len(keys) for keys, _ in retention.counted.spans(txn, databases))
+    return total_of(txn, databases, terms[0]) if terms else number_of_events(txn, databases)
 
 
 def _bytes(txn: Transaction[Any], databases: Databases) -> int:

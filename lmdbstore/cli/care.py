@@ -144,6 +144,9 @@ class Conditions(TypedDict):
     max_bytes: int | None
     flags: tuple[str, ...]
     keep_flags: tuple[str, ...]
+    any_flags: tuple[str, ...]
+    source: str | None
+    match: str | None
 
 
 def size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
@@ -191,7 +194,9 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
     if purged.events:
         text += f", {purged.bytes:,} bytes, from {moment(purged.oldest)} to {moment(purged.newest)}"
     text += f"; {purged.left:,} left"
-    if conditions["flags"]:
+    if any(conditions[name] for name in ("any_flags", "source", "match")):
+        text += " of those chosen"
+    elif conditions["flags"]:
         text += " with these flags"
     text += f", about {purged.bytes_left:,} bytes" if dry_run else f", {purged.bytes_left:,} bytes"
     _print(text)

@@ -131,10 +131,11 @@ Example:
 
 PURGE_HELP = """Delete the oldest events, by age, number or total size.
 
---flag and --keep-flag choose the events that may be deleted. Of these, the events before T are
-deleted. More are deleted, oldest first, while there are more than N events, or while the pages of
-the store take more than SIZE. Events that are kept count too. With --flag, N counts only events
-with these flags. Events saved while the command runs are not deleted.
+--flag, --any-flag, --source, --match and --keep-flag choose the events that may be deleted. Of
+these, the events before T are deleted. More are deleted, oldest first, while there are more than N
+events, or while the pages of the store take more than SIZE. Without T, N and SIZE all of them are
+deleted. Events that are kept count too. N counts only events that the other options choose. Events
+saved while the command runs are not deleted.
 
 T is a time as for 'search'; a date is its midnight. SIZE is in bytes, or has one of the units KiB,
 MiB, GiB and TiB. It is compared with the line 'bytes' of 'lmdbstore stats'. The file does not
@@ -149,6 +150,7 @@ Exit status: 0 the events are deleted, 2 the command failed.
 Example:
   lmdbstore purge --db events --before -90d --keep-flag audit
   lmdbstore purge --db events --max-bytes 10GiB --dry-run
+  lmdbstore purge --db events --source old-host --match 'password=' --dry-run
 """
 
 STATS_HELP = """Print the numbers of events, flags and bytes of a store.

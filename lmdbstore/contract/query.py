@@ -31,8 +31,10 @@ __all__ = [
     "Query",
     "checked_flags",
     "checked_number",
+    "checked_pattern",
     "checked_query",
     "checked_seconds",
+    "checked_text",
     "checked_timeout",
     "refuse",
     "whole",
@@ -138,9 +140,9 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         ts_start=-math.inf if ts_start is None else checked_seconds("ts_start", ts_start),
         ts_end=math.inf if ts_end is None else checked_seconds("ts_end", ts_end),
         flags=checked_flags("flags", flags),
-        pattern=None if match is None else _pattern(match),
+        pattern=None if match is None else checked_pattern(match),
         descending=descending,
-        source=None if source is None else _text("source", source),
+        source=None if source is None else checked_text("source", source),
         limit=checked_number("limit", limit),
         skip_damaged=_skip_damaged(damaged),
         after=_after(after, locate),
@@ -185,7 +187,8 @@ def _skip_damaged(damaged: object) -> bool:
     return plain == "skip"
 
 
-def _text(name: str, value: object) -> str:
+def checked_text(name: str, value: object) -> str:
+    """Return a text that an event may have; raises InvalidQuery."""
     if not isinstance(value, str):
         refuse(name, value, "pass a str")
     text = str.__str__(value)
@@ -204,12 +207,13 @@ def checked_flags(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, (str, bytes)):
         refuse(name, value, remedy)
     try:
-        return tuple(dict.fromkeys(_text(name, flag) for flag in members(value)))
+        return tuple(dict.fromkeys(checked_text(name, flag) for flag in members(value)))
     except TypeError:
         refuse(name, value, remedy)
 
 
-def _pattern(value: object) -> Pattern:
+def checked_pattern(value: object) -> Pattern:
+    """Return a compiled pattern; raises InvalidQuery."""
     if not isinstance(value, str):
         refuse("match", value, "pass a regular expression as a str")
     return run_engine(_compiled, value)

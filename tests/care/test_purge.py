@@ -18,13 +18,30 @@ from lmdbstore import (
     Purged,
     ReadOnlyStore,
     StoreClosed,
+    StoreDamaged,
 )
 from lmdbstore.care import choice
 from lmdbstore.care import purge as purging
-from tests.tools.damages import small_runs
+from tests.tools.damages import (
+    change_content,
+    change_sealed_content,
+    fill,
+    make_small,
+    small_runs,
+)
 from tests.tools.indexes import assert_indexes_agree
+from tests.tools.planting import writing
 from tests.tools.properties import examples
-from tests.tools.purges import event, expected, ids, in_use, names, record_size, run_ends
+from tests.tools.purges import (
+    event,
+    expected,
+    ids,
+    in_use,
+    is_counted,
+    names,
+    record_size,
+    run_ends,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +61,49 @@ def test_before_is_exclusive_and_equal_timestamps_stay_together(store: LMDBEvent
     assert store.purge(before=1.0) == Purged(0, 0, None, None, 6, in_use(store))
     assert store.purge(before=math.nextafter(1.0, 2.0)).events == 3
     assert ids(store) == names(range(6, 9))
+
+
+def test_a_source_or_a_pattern_alone_chooses_what_is_deleted(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a dry run tells how much; live events and sealed ones."""
+    small_runs(monkeypatch, 16)
+    store.save_many(
+        event(n, *["x"] * (n % 5 == 0), source="door" if n % 2 else "roof", text=f"text {n}")
+        for n in range(90)
+    )
+    for number, how in (
+        (5, {"match": "7$", "source": "door", "before": 50.0}),
+        (1, {"match": "^text 8.$", "source": "roof", "any_flags": ["x", "absent"], "before": 99.0}),
+        (40, {"source": "door"}),
+        (8, {"flags": ["x"]}),
+        (0, {"match": "absent"}),
+        (36, {"match": "text"}),
+    ):
+        before = len(store)
+        arguments: Any = how
+        assert store.purge(**arguments, dry_run=True).events == number, how
+        assert len(store) == before
+        assert store.purge(**arguments).events == number
+        assert len(store) == before - number
+        assert store.verify() == []
+    assert len(store) == 0
+
+
+def test_what_is_compared_with_a_pattern_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flipped bit in a content could make it seem to match, live or sealed."""
+    make_small(monkeypatch)
+    for damage in (change_content, change_sealed_content):
+        with LMDBEventStore(tmp_path / damage.__name__, durability="none") as store:
+            fill(store)
+            with writing(store) as (txn, databases):
+                damage(txn, databases)
+            before = len(store)
+            with pytest.raises(StoreDamaged):
+                store.purge(match="absent")
+            assert len(store) == before
 
 
 def test_negative_and_infinite_times_work(store: LMDBEventStore) -> None:
@@ -144,8 +204,11 @@ conditions = st.fixed_dictionaries(
         "max_events": st.integers(0, 30),
         "flags": subsets,
         "keep_flags": subsets,
+        "any_flags": subsets,
+        "source": st.sampled_from(["s", "r", "absent"]),
+        "match": st.sampled_from(["common", "0[0-4]$", "(?i)COMMON 000", "absent", "7"]),
     },
-).filter(lambda how: "before" in how or "max_events" in how)
+).filter(lambda how: any(how.get(name) not in (None, []) for name in {*how} - {"keep_flags"}))
 batches = st.lists(st.tuples(st.integers(0, 10), st.sets(st.sampled_from(FLAGS))), max_size=30)
 
 
@@ -162,7 +225,13 @@ def test_the_remaining_events_are_those_of_the_model(
         with LMDBEventStore(folder + "/events", durability="none") as store:
             for batch, how, seal in rounds:
                 store.save_many(
-                    event(number + n, *sorted(tags), at=float(at), text=f"common {n:04d}")
+                    event(
+                        number + n,
+                        *sorted(tags),
+                        at=float(at),
+                        text=f"common {n:04d}",
+                        source="s" if n % 3 else "r",
+                    )
                     for n, (at, tags) in enumerate(batch)
                 )
                 number += len(batch)
@@ -180,7 +249,7 @@ def test_the_remaining_events_are_those_of_the_model(
                 times = [event.timestamp for event in gone]
                 assert purged.oldest == min(times, default=None)
                 assert purged.newest == max(times, default=None)
-                assert purged.left == store.count(flags=how.get("flags"))
+                assert purged.left == sum(is_counted(event, how) for event in left)
                 assert promised[:5] == purged[:5]
                 assert list(store.search(match="common")) == left
                 assert_indexes_agree(store)
@@ -204,7 +273,11 @@ def test_a_dry_run_estimates_the_effect_of_max_bytes(store: LMDBEventStore) -> N
     ("how", "message"),
     [
         ({}, r"^before: None cannot be used; pass before=, max_events= or max_bytes="),
-        ({"flags": ["a"], "keep_flags": ["b"]}, "^before: None"),
+        ({"flags": [], "any_flags": [], "keep_flags": ["b"]}, "^before: None"),
+        ({"source": 7}, "^source: 7 cannot be used; pass a str"),
+        ({"match": 7}, "^match: 7 cannot be used; pass a regular expression"),
+        ({"max_events": 1, "match": "("}, "^match: "),
+        ({"max_events": 1, "any_flags": "abc"}, "^any_flags: 'abc'"),
         ({"before": math.nan}, "^before: nan cannot be used; pass seconds"),
         ({"before": "yesterday"}, "^before: 'yesterday'"),
         ({"before": True}, "^before: True"),

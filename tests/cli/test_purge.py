@@ -73,6 +73,25 @@ def test_events_over_the_maximum_size_are_deleted(filled: Path, size: str) -> No
     assert 100 << 10 < in_use(filled) <= 150 << 10
 
 
+def test_a_source_or_a_pattern_chooses_events(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(
+            Event(id=f"{n}", source="door" if n % 2 else "roof", timestamp=n, tags=[f"{n % 3}"])
+            for n in range(12)
+        )
+        store.save(Event(id="secret", source="door", timestamp=99.0, content="password=7"))
+    rehearsed = run("purge", "--db", path, "--match", "password=", "--dry-run").stdout
+    assert rehearsed.startswith("1 events would be purged, ")
+    assert left(path) == 13
+    out = run("purge", "--db", path, "--match", "password=").stdout
+    assert out.startswith("1 events purged, ")
+    assert "; 0 left of those chosen, " in out
+    args = ("--source", "door", "--any-flag", "1", "--any-flag", "2", "--before", "9")
+    assert run("purge", "--db", path, *args).stdout.startswith("3 events purged, ")
+    assert run("purge", "--db", path, "--flag", "0").stdout.startswith("4 events purged, ")
+    assert left(path) == 5
+
+
 def test_a_dry_run_deletes_nothing(filled: Path) -> None:
     out = run("purge", "--db", filled, "--before", "10", "--dry-run").stdout
     assert out.startswith("10 events would be purged, 1,2")
@@ -84,7 +103,8 @@ def test_a_dry_run_deletes_nothing(filled: Path) -> None:
     ("args", "message"),
     [
         ([], "nothing says what to delete; give --before, --max-events or --max-bytes"),
-        (["--flag", "a", "--dry-run"], "give --before"),
+        (["--keep-flag", "a", "--dry-run"], "give --before"),
+        (["--match", "("], "lmdbstore: match: "),
         (["--before", "long ago"], "Invalid value for '--before': 'long ago' is not a time"),
         (["--max-events", "-1"], "Invalid value for '--max-events'"),
         (["--max-bytes", "1MB"], "'1MB' is not a size; give bytes, or a whole number with KiB"),

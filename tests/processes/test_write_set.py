@@ -12,7 +12,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
 
 import pytest
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from lmdbstore.contract.types import OnDuplicate
     from lmdbstore.write.change import Change
 
-    Write = Event | tuple[OnDuplicate, list[Event]] | str | list[str] | Over
+    Write: TypeAlias = "Event | tuple[OnDuplicate, list[Event]] | str | list[str] | Over"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore import (
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = ["event", "expected", "ids", "in_use", "names", "record_size", "run_ends"]
+__all__ = ["event", "expected", "ids", "in_use", "is_counted", "names", "record_size", "run_ends"]
 
 
-def event(n: int, *tags: str, at: float | None = None, text: str = "common") -> Event:
-    return Event(f"e{n}", "s", float(n) if at is None else at, list(tags), text)
+def event(
+    n: int, *tags: str, at: float | None = None, text: str = "common", source: str = "s"
+) -> Event:
+    return Event(f"e{n}", source, float(n) if at is None else at, list(tags), text)
 
 
 def ids(store: LMDBEventStore) -> list[str]:
@@ -48,15 +51,28 @@ def in_use(store: LMDBEventStore) -> int:
     return sum(store.stats().databases.values())
 
 
+def is_counted(event: Event, how: dict[str, Any]) -> bool:
+    """Whether an event is one of those that a purge chooses from, computed in a naive way."""
+    some = set(how.get("any_flags") or ())
+    return (
+        set(how.get("flags") or ()) <= set(event.tags)
+        and (not some or not some.isdisjoint(event.tags))
+        and how.get("source") in (None, event.source)
+        and re.search(how.get("match") or "", event.content) is not None
+    )
+
+
 def expected(events: Sequence[Event], **how: Any) -> list[Event]:
     """Return the events that a purge without `max_bytes` leaves, computed in a naive way."""
-    flags, keep = set(how.get("flags") or ()), set(how.get("keep_flags") or ())
-    counted = sum(flags <= set(event.tags) for event in events)
-    surplus = 0 if how.get("max_events") is None else counted - how["max_events"]
+    keep = set(how.get("keep_flags") or ())
+    counted = [event for event in events if is_counted(event, how)]
+    surplus = 0 if how.get("max_events") is None else len(counted) - how["max_events"]
     before = -math.inf if how.get("before") is None else how["before"]
+    if how.get("before") is how.get("max_events") is None:
+        before = math.inf
     left = []
     for event in events:
-        may_go = flags <= set(event.tags) and keep.isdisjoint(event.tags)
+        may_go = event in counted and keep.isdisjoint(event.tags)
         if may_go and (event.timestamp < before or surplus > 0):
             surplus -= 1
         else:

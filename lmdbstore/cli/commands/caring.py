@@ -91,6 +91,15 @@ def seal_command(db: Path, compression: Compression | None, timeout: float | Non
     metavar="F",
     help="Keep events with this flag; repeatable.",
 )
+@click.option(
+    "--any-flag",
+    "some",
+    multiple=True,
+    metavar="F",
+    help="Delete only events with one of these flags; repeatable.",
+)
+@click.option("--source", metavar="S", help="Delete only events of exactly this source.")
+@click.option("--match", metavar="PATTERN", help="Delete only events whose content matches.")
 @click.option("--dry-run", is_flag=True, help="Print what would be deleted; delete nothing.")
 @timeout_option
 def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
@@ -100,6 +109,9 @@ def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     max_bytes: int | None,
     flags: tuple[str, ...],
     keep: tuple[str, ...],
+    some: tuple[str, ...],
+    source: str | None,
+    match: str | None,
     timeout: float | None,
     *,
     dry_run: bool,
@@ -111,10 +123,15 @@ def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         max_bytes=max_bytes,
         flags=flags,
         keep_flags=keep,
+        any_flags=some,
+        source=source,
+        match=match,
     )
-    if before is None and max_events is None and max_bytes is None:
+    limits, chosen = (before, max_events, max_bytes, source, match), flags or some
+    if not chosen and all(limit is None for limit in limits):
         raise click.UsageError(
-            "nothing says what to delete; give --before, --max-events or --max-bytes"
+            "nothing says what to delete; give --before, --max-events or --max-bytes, or --flag, "
+            "--any-flag, --source or --match to delete all such events"
         )
     purge_store(db, conditions, timeout, dry_run=dry_run)
 
