@@ -67,3 +67,4 @@ def share_keys(patch: pytest.MonkeyPatch, keys: int = 2) -> None:
     for module in USERS:
         patch.setattr(module, "id_key", few)
     patch.setattr("tests.tools.indexes.id_key", few)
+    patch.setattr(save, "id_keys", lambda ids, seed: [few(event_id, seed) for event_id in ids])
