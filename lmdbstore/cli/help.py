@@ -30,6 +30,16 @@ Example:
   lmdbstore verify --db events
   lmdbstore backup --db events events-copy
   lmdbstore purge  --db events --before -90d
+
+Without --db, the folder in the variable LMDBSTORE_DB is used, or else the only store in the current
+folder.
+
+\b
+Completion of commands and options, in ~/.bashrc or ~/.zshrc:
+  eval "$(_LMDBSTORE_COMPLETE=bash_source lmdbstore)"
+  eval "$(_LMDBSTORE_COMPLETE=zsh_source lmdbstore)"
+and in ~/.config/fish/completions/lmdbstore.fish:
+  _LMDBSTORE_COMPLETE=fish_source lmdbstore | source
 """
 
 IMPORT_HELP = """Import logs, or JSON lines of events, into a store.
@@ -99,9 +109,11 @@ SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
 PATTERN is a regular expression that may match anywhere in the content. Without it, every event
 matches. Put -- before a PATTERN that begins with a hyphen. An event must meet every condition.
 
-T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time as logs have
-it, seconds since 1970 (or ms, us, ns), 'now', 'today', 'yesterday', or a time from now with the
-units s, m, h, d, w (-90s, -1h, -7d). Without a zone it is local time.
+T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time of day
+(14:36), a weekday (monday), 'now', 'today' or 'yesterday', each also with a zone (2025-06-24 14:36
+Europe/Berlin); a time as logs have it, seconds since 1970 (or ms, us, ns), or a time ago with the
+units s, m, h, d, w (90s, 1h, 7d). Without a zone it is local time. A weekday and a time of day are
+the latest that have begun.
 
 Exit status: 0 events were found, 1 no events were found, 2 the search failed, 3 damaged events
 were left out, because of --damaged skip.

@@ -31,6 +31,7 @@ from .commands.caring import (
 from .commands.importing import import_command
 from .commands.searching import search_command
 from .help import CLI_HELP
+from .showing.first_steps import first_steps
 from .terminal import complain, discard_output, in_options, prepare_output
 
 if TYPE_CHECKING:
@@ -124,11 +125,16 @@ def _flushed(invoke: Callable[[click.Context], Any], ctx: click.Context) -> Any:
 @click.group(
     cls=_Commands,
     help=CLI_HELP,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH},
 )
 @click.version_option(__version__, prog_name="lmdbstore", message="%(prog)s %(version)s")
-def cli() -> None:
-    """Hold the commands."""
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Without a command, say what to do first."""
+    if ctx.invoked_subcommand is None:
+        click.echo(first_steps(), err=True)
+        ctx.exit(FAILED)
 
 
 for _command in (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lmdbstore import LMDBEventStore, StoreOpenError
-from lmdbstore.disk.folder import DATA_FILE
+from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE
 from lmdbstore.errors import shown
 
 if TYPE_CHECKING:
@@ -13,7 +15,22 @@ if TYPE_CHECKING:
 
     from lmdbstore.store import Compression
 
-__all__ = ["open_to_read", "open_to_write"]
+__all__ = ["open_to_read", "open_to_write", "stores_in"]
+
+SIDE_FILES = DATA_FILE, BARRIER_FILE  # both are in a store; other folders of LMDB have the first
+
+
+def stores_in(folder: Path) -> list[Path]:
+    """Return the stores in a folder, by name; or the folder itself, if it is one."""
+    if _is_store(folder):
+        return [folder]
+    with suppress(OSError):
+        return sorted(filter(_is_store, folder.iterdir()))
+    return []
+
+
+def _is_store(folder: Path) -> bool:
+    return all(os.path.isfile(folder / name) for name in SIDE_FILES)  # False without the right
 
 
 def open_to_read(db: Path, timeout: float | None = None) -> LMDBEventStore:

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmdbstore.errors import shown
+
+from .opening import stores_in
+from .terminal import complain
 from .times import TimeError, instant, seconds
 
 if TYPE_CHECKING:
@@ -25,13 +29,38 @@ class Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
+def _the_only_store(ctx: click.Context, _: click.Parameter, folder: Path | None) -> Path | None:
+    """Return the folder that was given, or else the only store here; say which one that is."""
+    if folder is not None or ctx.resilient_parsing:
+        return folder
+    found = stores_in(Path())
+    if len(found) == 1:
+        complain(f"uses the store {shown(str(found[0]))}; --db names another one")
+        return found[0]
+    return None
+
+
+def _needed(ctx: click.Context, param: click.Parameter, folder: Path | None) -> Path | None:
+    found = _the_only_store(ctx, param, folder)
+    if found is None and not ctx.resilient_parsing:
+        several = [shown(str(one)) for one in stores_in(Path())]
+        here = f"there are several stores here, {', '.join(several)}" if several else "none is here"
+        raise click.UsageError(
+            f"no store given, and {here}; give --db DIR, or set LMDBSTORE_DB=DIR"
+        )
+    return found
+
+
 def db_option(
     text: str, *, required: bool = True
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option that names the folder of the store; `text` is its help."""
+    """Return the option that names the folder of the store; `text` is its help.
+
+    Without it, the only store in the current folder is used, if there is one.
+    """
     return click.option(
         "--db",
-        required=required,
+        callback=_needed if required else _the_only_store,
         type=Folder(path_type=Path),
         metavar="DIR",
         envvar="LMDBSTORE_DB",

@@ -3,6 +3,7 @@
 Rules: a text that is none of the accepted kinds of time is refused, with a list of these. So is a
 number that looks like a year or a day: taken as seconds, it would silently select the wrong events;
 and a date of which it is not clear which number is the day. A time without a zone is local time.
+A weekday and a time of day are the latest ones that have begun.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 
 import click
 
 from lmdbstore.threads.deadline import limit_of
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.text import TextClock, number_seconds
+from lmdbstore.times.zones import UnknownZone, zone_named
 
 __all__ = ["ACCEPTED", "TimeError", "instant", "seconds"]
 
 ACCEPTED = (
-    "a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time as logs "
-    "have it, seconds since 1970 (1750775785.5; also ms, us and ns), a time from now (-30s, "
-    "-15m, -1h, -7d, -2w; 1h is an hour ago, too), 'now', 'today' or 'yesterday'"
+    "a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time of day "
+    "(14:36), a weekday (monday), 'now', 'today' or 'yesterday', each also with a zone "
+    "(2025-06-24 14:36 Europe/Berlin), a time as logs have it, seconds since 1970 (1750775785.5; "
+    "also ms, us and ns), or a time from now (-30s, -15m, -1h, -7d, -2w; 1h is an hour ago, too)"
 )
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}  # seconds
 _DAYS = {"today": 0, "yesterday": 1}  # days ago
+_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_WEEKDAYS = {form: n for n, name in enumerate(_NAMES) for form in (name, name[:3])}
 _NUMBER = r"\d+(?:\.\d+)?"
 _is_relative = re.compile(rf"([+-]?)((?:{_NUMBER}[smhdw])+)", re.ASCII).fullmatch
 _parts = re.compile(rf"({_NUMBER})([smhdw])", re.ASCII).findall
@@ -34,6 +39,7 @@ _is_number = re.compile(rf"-?{_NUMBER}", re.ASCII).fullmatch
 _is_date = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _is_datetime = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII).fullmatch
 _is_misread = re.compile(r"[12]\d{3}|[12]\d{3}[01]\d[0-3]\d", re.ASCII).fullmatch
+_is_time_of_day = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?", re.ASCII).fullmatch
 _is_unclear = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]", re.ASCII).match
 
 
@@ -61,35 +67,60 @@ def instant(text: str, *, now: float, end: bool = False) -> float:
 
 
 def _instant(text: str, now: float, *, end: bool) -> float | None:
-    if (word := text.lower()) in _DAYS:
-        today = datetime.fromtimestamp(now).astimezone().date()
-        return _midnight(today - timedelta(days=_DAYS[word]), end=end)
-    if _is_date(text):
-        return _midnight(date.fromisoformat(text), end=end)
-    if word == "now":
+    if text.lower() == "now":
         return now
     if relative := _is_relative(text):
         span = math.fsum(float(number) * _UNITS[unit] for number, unit in _parts(relative[2]))
         return now + span if relative[1] == "+" else now - span
     if _is_number(text):
         return None if _is_misread(text) else number_seconds(float(text))
-    return _moment(text, now)
+    found = _calendar(text, now, None, end=end)
+    if found is None and (zone := _zone_of(text)) is not None:
+        found = _calendar(text.rpartition(" ")[0].strip(), now, zone, end=end)
+    return _moment(text, now) if found is None else found
+
+
+def _zone_of(text: str) -> tzinfo | None:
+    """Return the zone at the end of a text; None if there is none."""
+    with suppress(UnknownZone):
+        return zone_named(text.rpartition(" ")[2])
+    return None
+
+
+def _calendar(text: str, now: float, zone: tzinfo | None, *, end: bool) -> float | None:
+    """Return the time of a day, a time of day, or both, in a zone; None: in that of the machine."""
+    here = datetime.fromtimestamp(now, zone)
+    word = text.lower()
+    if word in _DAYS:
+        return _midnight(here.date() - timedelta(days=_DAYS[word]), zone, end=end)
+    if word in _WEEKDAYS:
+        ago = (here.weekday() - _WEEKDAYS[word]) % 7
+        return _midnight(here.date() - timedelta(days=ago), zone, end=end)
+    if _is_date(text):
+        return _midnight(date.fromisoformat(text), zone, end=end)
+    if _is_time_of_day(text):
+        moment = datetime.combine(here.date(), time.fromisoformat(text), zone)
+        if moment.timestamp() > now:
+            moment -= timedelta(days=1)
+        return moment.timestamp()
+    if _is_datetime(text):
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
+    return None
 
 
 def _moment(text: str, now: float) -> float | None:
-    if _is_datetime(text):
-        with suppress(ValueError):
-            return datetime.fromisoformat(text).timestamp()
     if _is_unclear(text):
         return None
     seconds = TextClock(Setting(now)).read(text)
     return None if seconds is None or math.isnan(seconds) else seconds
 
 
-def _midnight(day: date, *, end: bool) -> float:
+def _midnight(day: date, zone: tzinfo | None, *, end: bool) -> float:
     if end:
         day += timedelta(days=1)
-    midnight = datetime(day.year, day.month, day.day).astimezone().timestamp()
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
     return math.nextafter(midnight, -math.inf) if end else midnight
 
 

@@ -35,11 +35,9 @@ def test_the_list_of_commands_cuts_no_sentence() -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["search"], "--db"),
         (["search", "--db", "none"], "there is no store in"),
         (["stats", "--db", "none"], "there is no store in"),
         (["stats", "--db", "a-file"], ""),
-        (["seal"], "--db"),
         (["seal", "--db", "new"], "there is no store in"),
         (["seal", "--db", "a-file"], ""),
         (["seal", "--db", "empty"], "there is no store in"),

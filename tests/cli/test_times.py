@@ -55,6 +55,11 @@ NOW = utc(2025, 6, 24, 12)
         ("1750775785.5", 1750775785.5, 1750775785.5),
         ("-1.5", -1.5, -1.5),
         ("2025-06-24T14:36:25Z", utc(2025, 6, 24, 14, 36, 25), utc(2025, 6, 24, 14, 36, 25)),
+        ("14:00", utc(2025, 6, 24, 12), utc(2025, 6, 24, 12)),
+        ("14:01", utc(2025, 6, 23, 12, 1), utc(2025, 6, 23, 12, 1)),
+        ("11:59:30 UTC", utc(2025, 6, 24, 11, 59, 30), utc(2025, 6, 24, 11, 59, 30)),
+        ("2025-06-24 14:36 Europe/Berlin", utc(2025, 6, 24, 12, 36), utc(2025, 6, 24, 12, 36)),
+        ("2025-06-24T14:36:25 +05:30", utc(2025, 6, 24, 9, 6, 25), utc(2025, 6, 24, 9, 6, 25)),
         ("2025-06-24 14:36", utc(2025, 6, 24, 12, 36), utc(2025, 6, 24, 12, 36)),
     ],
 )
@@ -70,6 +75,23 @@ def test_yesterday_and_today_are_whole_days() -> None:
     assert instant("yesterday", now=NOW, end=True) < utc(2025, 6, 23, 22)
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("Tuesday", utc(2025, 6, 23, 22)),
+        ("wed", utc(2025, 6, 17, 22)),
+        ("monday UTC", utc(2025, 6, 23)),
+        ("yesterday UTC", utc(2025, 6, 23)),
+        ("2025-03-30 Europe/Berlin", utc(2025, 3, 29, 23)),
+    ],
+)
+def test_a_weekday_is_the_latest_that_has_begun(text: str, first: float) -> None:
+    """NOW is a Tuesday; on 30 March, a day in Berlin had 23 hours."""
+    hours = 23 if "Berlin" in text else 24
+    assert instant(text, now=NOW) == first
+    assert first + hours * 3600 - 1e-6 < instant(text, now=NOW, end=True) < first + hours * 3600
+
+
 def test_a_date_alone_is_a_whole_day() -> None:
     first, last = instant("2025-06-24", now=NOW), instant("2025-06-24", now=NOW, end=True)
     assert first == utc(2025, 6, 23, 22)
@@ -80,7 +102,7 @@ def test_a_date_alone_is_a_whole_day() -> None:
     "text",
     ["", "x", "2025", "20250624",
      "03/05/2025 10:00:00", "2025-02-30 10:00:00", "2025-13-01", "2025-02-30T00:00", "nan",
-     "inf", "1e9", "-h", "14:36", "9" * 400],
+     "inf", "1e9", "-h", "24:36", "fri day", "2025-06-24 Europe/Nowhere", "9" * 400],
 )  # fmt: skip
 def test_the_refusal_of_an_argument_shows_valid_times(text: str) -> None:
     with pytest.raises(TimeError, match=r"2025-06-24T14:36:25.*-1h"):
