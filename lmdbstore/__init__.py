@@ -22,7 +22,7 @@ from .contract.api import EventStore, EventView
 from .contract.event import Event
 from .contract.left_out import Count, LeftOut
 from .contract.memory import MemoryEventStore
-from .contract.search import Search
+from .contract.search import Changes, Search
 from .contract.types import SaveResult
 from .errors import (
     CompressionMissing,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .handler.handler import LoggingHandler
 
 __all__ = [
+    "Changes",
     "Compacted",
     "CompressionMissing",
     "Count",

@@ -13,6 +13,7 @@ import pytest
 
 import lmdbstore
 from lmdbstore import (
+    Changes,
     Count,
     Event,
     EventNotFound,
@@ -83,6 +84,17 @@ def use_search(view: EventView) -> None:
     search.close()
 
 
+def use_feed(store: EventStore) -> None:
+    position = store.position()
+    assert_type(position, str)
+    changes = store.changes(position, None, ["x"], "open", source="door", timeout=5)
+    assert_type(changes, Changes)
+    assert_type(changes.position, str)
+    with store.follow("start", {"x"}, source="door", timeout=0) as found:
+        assert_type(found, Changes)
+        assert_type(list(found), list[Event])
+
+
 def use_store(store: EventStore) -> None:
     assert_type(store.save_many(events()), SaveResult)
     saved = store.save_many([Event()], on_duplicate="ignore", checkpoint=("log", "1"))
@@ -91,6 +103,7 @@ def use_store(store: EventStore) -> None:
     use_event(store.get("b"))
     use_view(store)
     use_search(store)
+    use_feed(store)
     with store.snapshot() as view:
         assert_type(view, EventView)
         use_view(view)

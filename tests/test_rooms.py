@@ -102,7 +102,7 @@ LIBRARIES = {
         "processes.waits",
     },
     "xxhash": {"records.ids", "records.layout", "resume.tracked"},
-    "inotify_simple": {"watch.changes"},
+    "inotify_simple": {"threads.notices"},
     "mmap": {"disk.map_size", "processes.barrier", "processes.barrier_file"},
 }
 

@@ -15,9 +15,12 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.check.page_check import page_findings
+from lmdbstore.check.restore import Identify
 from lmdbstore.check.verify import verify_session
 from lmdbstore.check.walk import PAIRS, after
+from lmdbstore.contract.commits.position import Lineage, new_identity
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import lineage_of, next_local_id
 from lmdbstore.disk.files import (
     Directory,
     check_space,
@@ -67,11 +70,10 @@ class _Append(Change):
 
     alone = True
 
-    def __init__(self, name: bytes, entries: list[tuple[bytes, bytes]], *, same: bool) -> None:
-        """Put them into the database of this name; `same` gives the copy the same identity."""
+    def __init__(self, name: bytes, entries: list[tuple[bytes, bytes]]) -> None:
+        """Put them into the database of this name."""
         self._name = name
         self._entries = entries
-        self._same = same
         self._ordered = name != fmt.COMMITS  # they lose local ids of deleted events
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
@@ -81,8 +83,7 @@ class _Append(Change):
             for key, value in self._entries:
                 if key == fmt.NEXT:
                     txn.next_local_id = fmt.decode_number(value)
-                if key != fmt.IDENTITY or self._same:
-                    txn.set(database, key, value)
+                txn.set(database, key, value)
         elif txn.put_many(database, self._entries, append=self._ordered) != len(self._entries):
             raise EventWriteException(
                 f"the keys of {self._name.decode()} are out of order, so they cannot be copied; "
@@ -217,12 +218,23 @@ def _copy_entries(
         for name in totals:
             place: Entry = (b"", b"")
             while (piece := held.read(_piece_after(name, place))) is not None:
-                copy.write(_Append(name, piece.entries, same=same))
+                copy.write(_Append(name, piece.entries))
                 place = piece.place
                 done += piece.read
                 if progress is not None:
                     progress(done, sum(totals.values()))
+        if not same:
+            copy.write(Identify(held.read(_lineage_of_copy)))
         copy.current().flush()
+
+
+def _lineage_of_copy(txn: Transaction[bytes], databases: Databases) -> Lineage:
+    """Return the lineage of another store, made of this one."""
+    following = fmt.decode_number(next_local_id(txn, databases))
+    try:
+        return lineage_of(txn, databases).copied(new_identity(), following - 1)
+    except StoreDamaged:  # the identity is lost, and with it that of no event
+        return Lineage(new_identity())
 
 
 class _Piece(NamedTuple):

@@ -77,9 +77,11 @@ class DamagedFile:
                 f"{shown(name)} has format version {version}, and this lmdbstore writes version "
                 f"{fmt.VERSION}; use the lmdbstore that wrote it"
             )
-        following = _number(self._pages.lookup(meta, fmt.NEXT)) or 1
-        self.next_local_id = following if following < fmt.LOCAL_IDS else 1
-        self.identity = fmt.decode_identity(self._pages.lookup(meta, fmt.IDENTITY) or b"")
+        following = _number(self._pages.lookup(meta, fmt.NEXT)) or 0
+        # Without it, local ids may be given out again that were those of events deleted since.
+        self.has_next = 0 < following < fmt.LOCAL_IDS
+        self.next_local_id = following if self.has_next else 1
+        self.lineage = fmt.decode_lineage(self._pages.lookup(meta, fmt.IDENTITY) or b"")
         sealed = _number(self._pages.lookup(meta, fmt.SEALED)) or 0
         self.total = self._entries(fmt.LIVE) + (sealed if sealed < fmt.LOCAL_IDS else 0)
         ids = trees.get(fmt.IDS)

@@ -54,7 +54,9 @@ class Repaired(NamedTuple):
     events: int  # in the repaired store
     left_out: list[Finding]  # records, checkpoints and pages that could not be kept or read
     old_file: str | None  # the path of the damaged file, if anything was left out
-    new_identity: bool = False  # the identity of the store was lost, and it has a new one
+    # The identity of the store was lost, or its next local id, and it has a new one: positions from
+    # before are not valid, or not all of them.
+    new_identity: bool = False
 
 
 def repair(
@@ -128,7 +130,8 @@ def _repaired(presence: Presence, progress: Progress | None, *, keep_changed: bo
                 ) from error
         check_folder(folder.path, identity, "nothing was repaired")
         kept_as = _replace(presence, made, keep=bool(source.left_out))
-        return Repaired(events, source.left_out, kept_as, new_identity=source.identity is None)
+        kept = source.lineage is not None and source.has_next
+        return Repaired(events, source.left_out, kept_as, new_identity=not kept)
 
     repaired = in_temporary_folder(directory, work)
     check_folder(folder.path, identity, "the store that moved was repaired, and no other one")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmdbstore.contract.commits.position import new_identity
 from lmdbstore.disk import format as fmt
 from lmdbstore.records.layout import record_checksum
 from lmdbstore.records.named import encode_named
@@ -19,6 +20,7 @@ from .findings import FindingKind
 from .walk import LocalIds, pieces
 
 if TYPE_CHECKING:
+    from lmdbstore.contract.commits.position import Lineage
     from lmdbstore.engine.session import Session
     from lmdbstore.errors import EventStoreException
     from lmdbstore.records.named import NamedText
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from .damaged_file import DamagedFile, Kept
     from .walk import Progress
 
-__all__ = ["Restore", "restore"]
+__all__ = ["Identify", "Restore", "restore"]
 
 NAMED = [
     (fmt.CHECKPOINTS, FindingKind.CHECKPOINT_DAMAGED),
@@ -35,18 +37,18 @@ NAMED = [
 ]
 
 
-class _Identify(Change):
-    """Give the store the identity that it had."""
+class Identify(Change):
+    """Give a store this lineage."""
 
     alone = True
 
-    def __init__(self, identity: bytes) -> None:
-        """Take the 16 bytes."""
-        self._identity = identity
+    def __init__(self, lineage: Lineage) -> None:
+        """Take its identity, and the stores of which it is a copy."""
+        self._lineage = lineage
 
     def apply(self, txn: WriteTransaction) -> EventStoreException | None:
         """See `Change.apply`."""
-        txn.set(txn.databases.meta, fmt.IDENTITY, fmt.encode_identity(self._identity))
+        txn.set(txn.databases.meta, fmt.IDENTITY, fmt.encode_lineage(self._lineage))
         return None
 
 
@@ -148,8 +150,6 @@ def restore(source: DamagedFile, session: Session, progress: Progress | None) ->
         for twice in change.twice:
             source.leave_out_twice(twice)
 
-    if source.identity is not None:
-        session.write(_Identify(source.identity))
     for name, kind in NAMED:
         for some in pieces(source.named(name, kind), lambda named: len(named.text)):
             session.write(_PutNamed(name, some))
@@ -165,3 +165,8 @@ def restore(source: DamagedFile, session: Session, progress: Progress | None) ->
             for local_id, kept in enumerate(unplaced, following)
         ]
     )
+    if source.lineage is not None:
+        lineage = source.lineage
+        if not source.has_next:
+            lineage = lineage.copied(new_identity(), following - 1)
+        session.write(Identify(lineage))

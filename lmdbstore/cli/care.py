@@ -89,7 +89,7 @@ def repair_store(db: Path, *, keep_changed: bool) -> int:
     if repaired.left_out:
         text += f"; {_number(repaired.left_out)} about what could not be read or kept"
     if repaired.new_identity:
-        text += "; its identity was lost, and it has a new one"
+        text += "; its identity was lost, or its next local id, and it has a new identity"
     if repaired.old_file is not None:
         text += f"; the damaged file is now {visible(repaired.old_file)}"
     _print(text)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from lmdbstore.errors import EventNotFound
 
 from .closing import Closable
+from .commits.api import EventFeed
 from .left_out import Count
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ class EventView(ABC):
         The arguments are checked, and the pattern is compiled, before this returns. Events saved
         after the call are not found, and neither are events deleted before their page was read.
         The first events come at once, and the memory used does not grow with the result.
+
+        To ask again and again for what is new, with `after=token`, misses events: those that are
+        saved late, with timestamps before the token. `EventStore.follow` gives all of them.
 
         Raises:
             InvalidQuery: an argument cannot be searched with.
@@ -211,7 +215,7 @@ class EventView(ABC):
         return True
 
 
-class EventStore(EventView, Closable):
+class EventStore(EventView, EventFeed, Closable):
     """A store of events: atomic, thread-safe, strictly consistent.
 
     Strict consistency: a `get` or a `search` that begins while a write of another thread or process

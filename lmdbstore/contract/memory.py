@@ -9,6 +9,7 @@ so it is visible as a whole, and a read needs no lock.
 from __future__ import annotations
 
 import threading
+import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
@@ -25,13 +26,17 @@ from .checking import (
     checked_on_duplicate,
     checked_prefix,
 )
+from .commits.follower import LOOK, Feed
+from .commits.following import Following, Present
+from .commits.paged import Page as AnyPage
+from .commits.position import Lineage, new_identity
 from .query import Position, Query
 from .query_view import QueryView
 from .search import Page, Search
 from .types import SaveResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from uuid import UUID
 
     from lmdbstore.threads.deadline import Deadline
@@ -53,6 +58,7 @@ class _Entry(NamedTuple):
 class _State(NamedTuple):
     entries: tuple[_Entry, ...] = ()  # sorted by position
     checkpoints: dict[str, str] = {}  # noqa: RUF012  never changed
+    last: int = 0  # the local id that was given out last
 
 
 class _MemoryView(QueryView):
@@ -110,20 +116,14 @@ class _MemoryView(QueryView):
         return self._state.entries
 
     def _matching(self, query: Query) -> list[_Entry]:
-        low, high, flags, source = query.ts_start, query.ts_end, query.flags, query.source
+        low, high = query.ts_start, query.ts_end
         found = [e for e in self._all() if low <= e.event.timestamp <= high]
         if query.descending:
             found.reverse()
         if (after := query.after) is not None:
             follows = after.__gt__ if query.descending else after.__lt__
             found = [e for e in found if follows(e.position)]
-        if flags:
-            found = [e for e in found if not set(flags).difference(e.event.tags)]
-        if source is not None:
-            found = [e for e in found if e.event.source == source]
-        if (pattern := query.pattern) is not None:
-            found = [e for e in found if pattern.found_in(e.event.content)]
-        return found[: query.limit]
+        return [e for e in found if query.admits(e.event)][: query.limit]
 
     def _search(self, query: Query, _: Deadline | None) -> Search:
         found = self._matching(query)
@@ -142,7 +142,7 @@ class _MemoryView(QueryView):
         return f"<a snapshot of a MemoryEventStore{', closed' if self._closed else ''}>"
 
 
-class MemoryEventStore(_MemoryView, EventStore):
+class MemoryEventStore(_MemoryView, Following, EventStore):
     """An event store that lasts as long as the object: nothing is written to disk.
 
     It keeps the whole contract of `EventStore` except durability. Reading and writing are linear in
@@ -154,7 +154,7 @@ class MemoryEventStore(_MemoryView, EventStore):
     def __init__(self) -> None:
         """Make an empty store."""
         super().__init__()
-        self._next_local_id = 1
+        self._lineage = Lineage(new_identity())
         self._writing = threading.RLock()
 
     def save(
@@ -181,7 +181,8 @@ class MemoryEventStore(_MemoryView, EventStore):
     ) -> SaveResult:
         entries = {entry.event.id: entry for entry in self._all()}
         numbers = {"saved": 0, "ignored": 0, "replaced": 0}
-        for local_id, event in enumerate(new, self._next_local_id):
+        last = self._state.last
+        for local_id, event in enumerate(new, last + 1):
             if event.id not in entries:
                 numbers["saved"] += 1
             elif on_duplicate == "raise":
@@ -193,10 +194,10 @@ class MemoryEventStore(_MemoryView, EventStore):
                 numbers["replaced"] += 1
             entries[event.id] = _Entry(Position(event.timestamp, local_id), event)
         if numbers["ignored"] < len(new) or noted:  # else nothing is written
-            self._next_local_id += len(new)
+            last += len(new)
         in_order = tuple(sorted(entries.values(), key=attrgetter("position")))
         checkpoints = self._state.checkpoints | noted
-        self._state = _State(in_order, checkpoints)
+        self._state = _State(in_order, checkpoints, last)
         return SaveResult(**numbers)
 
     def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
@@ -216,6 +217,20 @@ class MemoryEventStore(_MemoryView, EventStore):
         self._state = self._state._replace(entries=kept)
         return len(before) - len(kept)
 
+    def _present(self) -> Present:
+        self._check_open()
+        return Present(self._lineage, self._state.last)
+
+    def _present_after_writes(self, wait: Deadline | None) -> Present:  # noqa: ARG002
+        return self._present()
+
+    def _feed(self, lineage: Lineage, after: int, until: int | None, query: Query) -> Feed[Event]:
+        return _MemoryFeed(self._present_state, lineage, after, until, query)
+
+    def _present_state(self) -> _State:
+        self._check_open()
+        return self._state
+
     def snapshot(self, *, timeout: Timeout = ...) -> QueryView:
         self._deadline(timeout)
         self._check_open()
@@ -228,6 +243,46 @@ class MemoryEventStore(_MemoryView, EventStore):
     def __repr__(self) -> str:
         """The class, and whether it is closed."""
         return f"<MemoryEventStore{', closed' if self._closed else ''}>"
+
+
+class _MemoryFeed(Feed["Event"]):
+    """The events in a range of local ids, all that are there in one page."""
+
+    def __init__(
+        self,
+        state: Callable[[], _State],
+        lineage: Lineage,
+        after: int,
+        until: int | None,
+        query: Query,
+    ) -> None:
+        self._state = state
+        self._lineage = lineage
+        self._after, self._until = after, until
+        self._query = query
+
+    def next_page(self) -> AnyPage[Event, str] | None:
+        state = self._state()
+        reached = state.last if self._until is None else min(state.last, self._until)
+        if reached <= self._after:
+            return None
+        inside = range(self._after + 1, reached + 1)
+        found = [e for e in state.entries if e.position.local_id in inside]
+        found = [e for e in found if self._query.admits(e.event)]
+        found.sort(key=lambda entry: entry.position.local_id)
+        position = self._lineage.position
+        events = [_copy(entry.event) for entry in found]
+        page = AnyPage(
+            events, lambda n: position(found[n].position.local_id), lambda: position(reached)
+        )
+        self._after = reached
+        return page
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(min(seconds, LOOK))
+
+    def end(self) -> None:
+        pass  # it never waits long
 
 
 def _copy(event: Event) -> Event:

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
     from lmdbstore.patterns.pattern import Pattern
 
+    from .event import Event
+
 __all__ = [
     "LOCAL_IDS",
     "Position",
     "Query",
+    "checked_conditions",
     "checked_flags",
     "checked_number",
     "checked_pattern",
@@ -92,6 +95,14 @@ class Query(NamedTuple):
     after: Position | None = None
     skip_damaged: bool = False
 
+    def admits(self, event: Event) -> bool:
+        """Whether the flags, the source and the content of an event are those asked for."""
+        return (
+            not set(self.flags).difference(event.tags)
+            and self.source in (None, event.source)
+            and (self.pattern is None or self.pattern.found_in(event.content))
+        )
+
     @property
     def impossible(self) -> bool:
         """Whether no event can match, whatever the store holds."""
@@ -146,6 +157,15 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         limit=checked_number("limit", limit),
         skip_damaged=_skip_damaged(damaged),
         after=_after(after, locate),
+    )
+
+
+def checked_conditions(flags: object, match: object, source: object) -> Query:
+    """Check the arguments that choose events, and return them as a `Query`; raises InvalidQuery."""
+    return Query(
+        flags=checked_flags("flags", flags),
+        pattern=None if match is None else checked_pattern(match),
+        source=None if source is None else checked_text("source", source),
     )
 
 

@@ -21,7 +21,7 @@ from .closing import Closable
 from .left_out import Count
 from .public_methods import own_public_methods
 from .query import Position, Query, checked_query, checked_timeout
-from .search import Search
+from .search import Changes, Search
 
 if TYPE_CHECKING:
     from .event import Event
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QueryView"]
 
-Opened = TypeVar("Opened", bound="Search | QueryView")
+Opened = TypeVar("Opened", bound="Search | Changes | QueryView")
 
 
 class QueryView(EventView, Closable):
@@ -50,7 +50,7 @@ class QueryView(EventView, Closable):
         self._closed = False
         self._opening = ForkLock()
         # Changed and listed in built-in calls: what is garbage leaves by itself.
-        self._opened: set[ref[Search | QueryView]] = set()
+        self._opened: set[ref[Search | Changes | QueryView]] = set()
 
     def _track(self, opened: Opened) -> Opened:
         """Register what must end with this view."""
@@ -64,12 +64,12 @@ class QueryView(EventView, Closable):
     def _end(self) -> None:
         """Close the view and what was opened on it; waits for no thread that uses it."""
         for item in self._opening.run(self._close_to_new):
-            if isinstance(item, Search):
+            if isinstance(item, Search | Changes):
                 item.stop(self._no_page)
             else:
                 item._end()  # noqa: SLF001  a view of this class
 
-    def _close_to_new(self) -> list[Search | QueryView]:
+    def _close_to_new(self) -> list[Search | Changes | QueryView]:
         """Refuse to open more on this view; return what is open."""
         self._closed = True
         return [item for found in list(self._opened) if (item := found()) is not None]

@@ -1,54 +1,28 @@
-"""What a search returns: an iterator over pages, with a token for the place it has reached.
-
-Rules: a page is a list of events that was read at once; nothing is held open between two pages. The
-list's own iterator, in C, gives the events of a page, and several threads may share it. Only one
-thread at a time opens the next page. Stopping a search waits for no thread: one that is opening a
-page then drops it.
-"""
+"""What reading a store returns: a search in time order, and changes in the order of commits."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import chain
 from operator import length_hint
-from threading import get_ident
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, TypeAlias
 
-from lmdbstore.errors import EventReadException
-from lmdbstore.threads.fork_lock import ForkLock
-from lmdbstore.threads.reentry import reentry
-
-from .closing import Closable
+from .commits.paged import Page as AnyPage
+from .commits.paged import Paged
+from .event import Event
 from .left_out import LeftOut
+from .query import Position
 
 if TYPE_CHECKING:
-    from .event import Event
-    from .query import Position
+    from collections.abc import Callable
 
-__all__ = ["Page", "Search"]
+    from .commits.follower import Source
 
+__all__ = ["Changes", "Page", "Search"]
 
-class Page:
-    """Events that were read at once (at least one), and the position of each."""
-
-    __slots__ = ("events", "position", "rest")
-
-    def __init__(self, events: list[Event], position: Callable[[int], Position]) -> None:
-        """Hold `events`; `position(n)` returns the position of event number n."""
-        self.events = events
-        self.position = position
-        self.rest = iter(events)  # the events not given yet
-
-    @property
-    def given(self) -> int:
-        """Return how many were given; zero or less after the events were dropped."""
-        left = length_hint(self.rest)  # first: another thread may drop the events
-        return len(self.events) - left
+Page: TypeAlias = AnyPage[Event, Position]
+"""Events in time order (at least one), and the position of each."""
 
 
-class Search(Iterator["Event"], Closable):
+class Search(Paged[Event, Position]):
     """The events that a search finds, one after the other.
 
     `search` makes it. It may be made in one thread and read in another, and in several at once:
@@ -68,16 +42,10 @@ class Search(Iterator["Event"], Closable):
         `token` is where the search starts, and `query` is what `repr` shows of the conditions.
         `left_out` returns what the pages so far lack.
         """
+        super().__init__(next_page, "a search")
         self._query = query
-        self._next_page: Callable[[], Page | None] | None = next_page  # None at the end
         self._token = token
         self._left_out = left_out
-        self._reached: Callable[[], Position] | None = None  # after a page: instead of the token
-        self._page = Page([], _nowhere)
-        self._opening = ForkLock()
-        # The process and the thread that has the lock and opens a page. A forked child inherits the
-        # note of a thread that it does not have.
-        self._opener: tuple[int, int] | None = None
 
     @property
     def token(self) -> str | None:
@@ -97,85 +65,6 @@ class Search(Iterator["Event"], Closable):
         """
         return self._left_out()
 
-    def _position(self) -> Callable[[], Position] | None:
-        """Return a function for the position of the last event given, since few callers ask."""
-        page = self._page  # read once: another thread may open the next page
-        given = page.given
-        return partial(page.position, given - 1) if given > 0 else self._reached
-
-    def __iter__(self) -> Iterator[Event]:  # noqa: PYI034  shares this search's place
-        """Give the events that were not given yet."""
-        return chain.from_iterable(self._rests())  # in C, like the iterator of a page
-
-    def _rests(self) -> Iterator[Iterator[Event]]:
-        while self._has_page():
-            yield self._page.rest
-
-    def __next__(self) -> Event:
-        """Give the next event.
-
-        Raises:
-            StoreClosed: the store was closed before the search was read to its end.
-            EventReadException: the store could not be read.
-        """
-        for event in self._page.rest:
-            return event
-        while self._has_page():
-            for event in self._page.rest:
-                return event
-        raise StopIteration
-
-    def close(self) -> None:
-        """Give no more events. Calling it again does nothing."""
-        self.stop(None)
-
-    def stop(self, next_page: Callable[[], Page | None] | None) -> None:
-        """Drop the events that were not given, and continue with `next_page` (for stores).
-
-        A search that is at its end stays there.
-        """
-        # No call comes between this check and the assignment, nor where `_open_pages` does the
-        # same: the interpreter switches threads, and runs signal handlers, in calls and loops only.
-        if self._next_page is None:
-            return
-        self._next_page = next_page
-        page = self._page
-        self._reached = self._position()
-        self._page = Page([], _nowhere)
-        page.events.clear()  # ends every iterator that still reads the page
-
-    def _has_page(self) -> bool:
-        """Open a page that has an event left to give; False at the end."""
-        if length_hint(self._page.rest):
-            return True
-        return self._opening.run(self._open_next)
-
-    def _open_next(self) -> bool:
-        opener = os.getpid(), get_ident()
-        if self._opener == opener:
-            raise reentry(EventReadException, "reading a search")
-        try:
-            self._opener = opener
-            return self._open_pages()
-        finally:
-            self._opener = None
-
-    def _open_pages(self) -> bool:
-        while not length_hint(self._page.rest):
-            self._reached = self._position()
-            next_page = self._next_page
-            if next_page is None:
-                return False
-            # `next_page` has advanced when it returns a page, so nothing may come in between.
-            page = next_page()
-            if self._next_page is not next_page:
-                continue  # another thread, or a signal handler, stopped the search: see `stop`
-            if page is None:
-                self._next_page = None
-            else:
-                self._page = page
-        return True
-
     def __repr__(self) -> str:
         """The conditions, and the position after which the search continues."""
         token, ended = self.token, self._next_page is None and not length_hint(self._page.rest)
@@ -183,5 +72,37 @@ class Search(Iterator["Event"], Closable):
         return f"<Search for {self._query}{place}{', ended' if ended else ''}>"
 
 
-def _nowhere(_: int) -> NoReturn:
-    raise IndexError("an empty page has no positions")
+class Changes(Paged[Event, str]):
+    """Events in the order in which they were saved, one after the other.
+
+    `changes` and `follow` make it. It may be made in one thread and read in another, and in several
+    at once: each event is given once. No transaction is open while it waits, or while the caller
+    has control. Ctrl-C ends a wait, and nothing is lost: it can be read on.
+    """
+
+    def __init__(self, source: Source[Event], position: str, query: object = "events") -> None:
+        """Read pages from a source; `position` is where it starts."""
+        super().__init__(source.next_page, "changes")
+        self._source = source
+        self._start = position
+        self._query = query
+
+    @property
+    def position(self) -> str:
+        """The position after the last event given, as a short string.
+
+        It is after all events that were found not to match, too, if none came that does. It is for
+        `follow`, and for `after=` and `until=` of `changes`, and stays valid across restarts.
+        """
+        position = self._position()
+        return self._start if position is None else position()
+
+    def stop(self, next_page: Callable[[], AnyPage[Event, str] | None] | None) -> None:
+        """Drop what was not given, and continue with `next_page` (for stores)."""
+        super().stop(next_page)
+        self._source.end()  # a thread that waits goes on with `next_page`
+
+    def __repr__(self) -> str:
+        """The conditions, and the position after which it continues."""
+        ended = self._next_page is None and not length_hint(self._page.rest)
+        return f"<Changes: {self._query}, at {self.position!r}{', ended' if ended else ''}>"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import lmdb
 
+from lmdbstore.contract.commits.position import Lineage, new_identity
 from lmdbstore.errors import EventReadException, StoreDamaged, StoreOpenError
 
 from . import format as fmt
@@ -40,6 +41,7 @@ __all__ = [
     "create_databases",
     "doubt_of",
     "is_store",
+    "lineage_of",
     "next_local_id",
     "number_of_events",
     "open_databases",
@@ -133,6 +135,19 @@ def next_local_id(txn: Transaction[Any], databases: Databases) -> bytes:
     return bytes(found)
 
 
+def lineage_of(txn: Transaction[Any], databases: Databases) -> Lineage:
+    """Return the identity of the store, and the stores of which it is a copy.
+
+    Raises:
+        StoreDamaged: it is lost.
+    """
+    found = txn.get(fmt.IDENTITY, db=databases.meta)
+    lineage = fmt.decode_lineage(b"" if found is None else bytes(found))
+    if lineage is None:
+        raise StoreDamaged("the identity of the store is lost, so it has no positions; repair it")
+    return lineage
+
+
 def number_of_events(txn: Transaction[Any], databases: Databases) -> int:
     """Return the number of events, live and sealed; O(1)."""
     sealed = txn.get(fmt.SEALED, db=databases.meta)
@@ -151,7 +166,7 @@ def create_databases(environment: lmdb.Environment) -> None:
     meta = _handles(environment, txn, create=True).meta
     for key, value, database in (
         (fmt.FORMAT, fmt.encode_checked(fmt.VERSION), meta),
-        (fmt.IDENTITY, fmt.encode_identity(os.urandom(fmt.IDENTITY_SIZE)), meta),
+        (fmt.IDENTITY, fmt.encode_lineage(Lineage(new_identity())), meta),
         (fmt.NEXT, fmt.encode_number(1), meta),
         (fmt.SEALED, fmt.encode_number(0), meta),
         (fmt.SEED, fmt.encode_checked(fmt.decode_number(os.urandom(8))), meta),

@@ -123,9 +123,17 @@ state. Neither can be rebuilt from records. The checkpoint "log" with the text "
 
 **Meta**: `format` is the version, a checked number; `next` is the next local id; `sealed` is how
 many events are in runs and not deleted. `seed` is that of id keys, a random checked number; a
-repaired store has a new one. `identity` is 16 random bytes, and their checksum: they are made with
-the store, and kept when it is compacted or repaired. A backup is another store, with an identity of
-its own.
+repaired store has a new one. `identity` is 16 random bytes, which are made with the store, and kept
+when it is compacted or repaired. A backup is another store, with an identity of its own. After that
+there are the stores of which it is a copy, from the oldest on: the identity of each, and the last
+local id that the copy has of it, a number; then the checksum of all of it (4 bytes, as in a checked
+number). A copy of a copy, with the identities aa…, bb… and cc… from the oldest on, which branched
+off after the local ids 7 and 9:
+
+    cccccccccccccccccccccccccccccccc
+    aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0000000000000007
+    bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb0000000000000009
+    8c789c2c
 
 **Transaction**: each write stores the number of its LMDB transaction, as a checked number, under
 the key `transaction`, next to the names of the databases, in the page that LMDB's meta page points
@@ -161,11 +169,12 @@ from .keys import (
     decode_commit,
     decode_identity,
     decode_key,
+    decode_lineage,
     decode_number,
     decode_summary,
     decode_time,
     encode_checked,
-    encode_identity,
+    encode_lineage,
     encode_number,
     encode_numbers,
     encode_time,
@@ -225,11 +234,12 @@ __all__ = [
     "decode_commit",
     "decode_identity",
     "decode_key",
+    "decode_lineage",
     "decode_number",
     "decode_summary",
     "decode_time",
     "encode_checked",
-    "encode_identity",
+    "encode_lineage",
     "encode_number",
     "encode_numbers",
     "encode_time",

@@ -8,6 +8,7 @@ from array import array
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+from lmdbstore.contract.commits.position import Branch, Lineage
 from lmdbstore.contract.query import LOCAL_IDS, Position
 from lmdbstore.errors import EventStoreException, StoreDamaged, shown
 from lmdbstore.threads.reentry import half_imported
@@ -33,11 +34,12 @@ __all__ = [
     "decode_commit",
     "decode_identity",
     "decode_key",
+    "decode_lineage",
     "decode_number",
     "decode_summary",
     "decode_time",
     "encode_checked",
-    "encode_identity",
+    "encode_lineage",
     "encode_number",
     "encode_numbers",
     "encode_time",
@@ -131,17 +133,28 @@ def decode_checked(data: bytes) -> int | None:
     return number if data == encode_checked(number) else None
 
 
-def encode_identity(identity: bytes) -> bytes:
-    """Encode the identity of a store."""
-    return identity + checksum(identity)
+def encode_lineage(lineage: Lineage) -> bytes:
+    """Encode the identity of a store, and the stores of which it is a copy."""
+    branches = (branch.identity + encode_number(branch.last) for branch in lineage.branches)
+    data = lineage.identity + b"".join(branches)
+    return data + checksum(data)
+
+
+def decode_lineage(data: bytes) -> Lineage | None:
+    """Decode the identity of a store, and the stores of which it is a copy; None: it is damaged."""
+    identity, rest = data[:IDENTITY_SIZE], data[IDENTITY_SIZE:-CHECKSUM]
+    branches = tuple(
+        Branch(rest[at : at + IDENTITY_SIZE], int.from_bytes(rest[at + IDENTITY_SIZE :][:8]))
+        for at in range(0, len(rest), IDENTITY_SIZE + 8)
+    )
+    lineage = Lineage(identity, branches)
+    return lineage if len(identity) == IDENTITY_SIZE and data == encode_lineage(lineage) else None
 
 
 def decode_identity(data: bytes) -> bytes | None:
-    """Decode the identity of a store; None if it is damaged."""
-    identity = data[:IDENTITY_SIZE]
-    return (
-        identity if len(identity) == IDENTITY_SIZE and data == encode_identity(identity) else None
-    )
+    """Decode the identity of a store alone; None if it is damaged."""
+    lineage = decode_lineage(data)
+    return None if lineage is None else lineage.identity
 
 
 def encode_time(seconds: float) -> bytes:

@@ -17,16 +17,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import next_local_id
 from lmdbstore.disk.keys import local_ids_of
 from lmdbstore.errors import StoreDamaged
 from lmdbstore.read.one import event_at
 from lmdbstore.records.run import Run, positions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lmdb import Cursor, Transaction
 
@@ -44,10 +46,11 @@ MANY = 16  # events of a run: then they are read together
 
 
 class FeedPage(NamedTuple):
-    """Events in the order of commits, at least one."""
+    """Events in the order of commits; none, if all that was read does not count."""
 
     local_ids: list[int]
     events: list[Event]
+    reached: int  # the last local id that was read, whether there is an event or not
 
 
 class _Window(NamedTuple):
@@ -55,44 +58,59 @@ class _Window(NamedTuple):
 
     keys: list[bytes]  # in the order of local ids
     sizes: list[int]  # about how many bytes each event takes
-    following: int | None  # the first local id after it; None: there are no more events
+    following: int  # the first local id after it
     read: int = 0  # so many of the keys were read
 
 
 class Feed:
-    """The unread rest of a part of the feed."""
+    """The unread rest of the feed, or of a part of it."""
 
-    def __init__(self, reads: Reads, low: int, high: int) -> None:
-        """Read the events with local ids from `low` on and below `high`."""
+    def __init__(
+        self,
+        reads: Reads,
+        low: int,
+        high: int = fmt.LOCAL_IDS,
+        chosen: Callable[[list[Event]], list[bool]] | None = None,
+    ) -> None:
+        """Read the events with local ids from `low` on and below `high`, as far as there are any.
+
+        `chosen` says which of some events count.
+        """
         self._reads = reads
         self._high = high
-        self._size = FIRST_WINDOW  # of the next window
-        self._window = _Window([], [], low)
+        self._chosen = chosen
+        # The window, and the size of the next one.
+        self.place: tuple[_Window, int] = _Window([], [], low), FIRST_WINDOW
 
     def next_page(self) -> FeedPage | None:
-        """Return the next events, or None at the end.
+        """Return the next page; None if nothing more is committed.
 
         The place moves on as the last step before this returns: after an interrupt, the next call
         reads the same page again.
         """
-        window = self._window
-        while True:
-            if window.read == len(window.keys):
-                if window.following is None:
-                    self._window = window
-                    return None
-                plan = partial(_planned, low=window.following, high=self._high, most=self._size)
-                window = self._reads(plan, views=True)
-                self._size = min(self._size * GROWTH, LONGEST_WINDOW)
-            stop = _stop(window)
-            keys = window.keys[window.read : stop]
-            events = self._reads(partial(_events, keys=keys), views=True)
-            window = window._replace(read=stop)
-            if events:
-                found = sorted(events)
-                page = FeedPage(found, [events[local_id] for local_id in found])
-                self._window = window
-                return page
+        window, size = self.place
+        if window.read == len(window.keys):
+            low = window.following
+            plan = partial(_planned, low=low, high=self._high, most=size)
+            window = self._reads(plan, views=True)
+            if window.following <= low:
+                return None
+            size = min(size * GROWTH, LONGEST_WINDOW)
+        stop = _stop(window)
+        keys = window.keys[window.read : stop]
+        found = self._counting(self._reads(partial(_events, keys=keys), views=True))
+        whole = stop == len(window.keys)
+        reached = window.following - 1 if whole else local_ids_of(keys)[-1]
+        page = FeedPage([local_id for local_id, _ in found], [event for _, event in found], reached)
+        self.place = window._replace(read=stop), size
+        return page
+
+    def _counting(self, events: dict[int, Event]) -> list[tuple[int, Event]]:
+        """Return the events that count, in order."""
+        found = sorted(events.items())
+        if self._chosen is None:
+            return found
+        return list(compress(found, self._chosen([event for _, event in found])))
 
 
 def _stop(window: _Window) -> int:
@@ -138,7 +156,10 @@ LIVE = -1  # instead of the number of a run
 def _planned(
     txn: Transaction[Any], databases: Databases, *, low: int, high: int, most: int
 ) -> _Window:
-    """Plan the first events from a local id on."""
+    """Plan the first events from a local id on; their window is empty if there are none yet."""
+    high = min(high, fmt.decode_number(next_local_id(txn, databases)))
+    if high <= low:
+        return _Window([], [], low)
     found = _Found(low, high, most)
     with txn.cursor(db=databases.live) as cursor:
         live = list(map(bytes, cursor.iternext(values=False)))
@@ -152,7 +173,6 @@ def _planned(
         found.add([(n, number, slot) for slot, n in enumerate(run.local_ids()) if n in inside])
         runs.append(run)
     found.cut()
-    following = None if found.high == high else found.high
     chosen = Counter(number for _, number, _ in found.rows)
     keys_of = {
         number: runs[number].keys()
@@ -168,7 +188,7 @@ def _planned(
             run = runs[number]
             keys.append(keys_of[number][slot] if number in keys_of else run.key(slot))
             sizes.append(len(run) // run.events)
-    return _Window(keys, sizes, following)
+    return _Window(keys, sizes, found.high)
 
 
 def _ends(txn: Transaction[Any], databases: Databases, low: int) -> Iterator[tuple[int, bytes]]:

@@ -29,6 +29,7 @@ _TOPICS = (
     "closing",
     "duplicates",
     "events",
+    "following",
     "helpers",
     "paging",
     "queries",
@@ -44,6 +45,7 @@ from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
 from .events import EventContract  # noqa: E402
+from .following import FollowingContract  # noqa: E402
 from .paging import PagingContract  # noqa: E402
 from .queries import QueryContract  # noqa: E402
 from .saving import SavingContract  # noqa: E402
@@ -61,6 +63,7 @@ class EventStoreContract(
     TimesContract,
     QueryContract,
     PagingContract,
+    FollowingContract,
     SharingContract,
     ClosingContract,
 ):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lmdbstore.contract.api import EventStore, EventView
     from lmdbstore.contract.event import Event
 
-__all__ = ["LONE", "assert_empty", "ids", "in_threads", "like", "save_all"]
+__all__ = ["HANG", "LONE", "assert_empty", "ids", "in_threads", "like", "save_all"]
 
 LONE = "a\ud800z"  # a lone surrogate: a str that UTF-8 cannot carry
 HANG = 120  # seconds; only a hang takes this long

@@ -8,13 +8,13 @@ used up. No change is missed, one between two waits neither. A change may be rep
 
 from __future__ import annotations
 
-import math
 import os
 import stat
-import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from lmdbstore.threads.notices import Notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,7 +49,7 @@ class Changes:
         Only entries whose name is `wanted` count. Without `notices`, inotify is not used.
         """
         self._wanted = wanted
-        self._notices = _Notices.make() if notices else None
+        self._notices = Notices.make() if notices else None
         self._states: dict[Path, dict[str, _Entry] | None] = {}
         self.set(folders)
         self._looked = time.monotonic()
@@ -132,65 +132,3 @@ def _state_of(status: os.stat_result, now: float) -> _Entry:
         status.st_mode,  # it may have become readable
         now - status.st_mtime < STEP,  # once it is older, its time is final: a change to look at
     )
-
-
-class _Notices:
-    """The kernel's notices of changes in folders (inotify)."""
-
-    def __init__(self, inotify: Any, flags: Any) -> None:
-        """Use `make`."""
-        self._inotify = inotify
-        self._watches: set[int] = set()
-        self._ignored = int(flags.IGNORED)  # the end of a watch; what ended it has a notice too
-        self._mask = (
-            flags.MODIFY
-            | flags.ATTRIB
-            | flags.CREATE
-            | flags.DELETE
-            | flags.MOVED_FROM
-            | flags.MOVED_TO
-            | flags.DELETE_SELF
-            | flags.MOVE_SELF
-            | flags.ONLYDIR
-        )
-
-    @classmethod
-    def make(cls) -> _Notices | None:
-        """Return None if there are none: another system, no library, or too many in use."""
-        if sys.platform != "linux":
-            return None
-        try:
-            from inotify_simple import INotify, flags
-
-            return cls(INotify(), flags)
-        except (ImportError, OSError):
-            return None
-
-    def watch(self, folders: Iterable[Path]) -> None:
-        """Watch these folders, whatever folder is at each path now, and no others."""
-        watches = set()
-        for folder in folders:
-            # One that is missing, or one too many for the system, is only looked at.
-            with suppress(OSError):
-                watches.add(self._inotify.add_watch(folder, self._mask))
-        for watch in self._watches - watches:
-            with suppress(OSError):  # its folder is gone, and the watch with it
-                self._inotify.rm_watch(watch)
-        self._watches = watches
-
-    def wait(self, seconds: float, wanted: Callable[[str], bool]) -> bool:
-        """Wait for a notice, at most so long; return whether one of them counts.
-
-        A notice without a name is of a folder itself, or says that notices were lost.
-        """
-        end = time.monotonic() + seconds
-        while True:
-            left = max(0.0, end - time.monotonic())
-            for notice in self._inotify.read(math.ceil(left * 1000)):
-                if notice.mask & ~self._ignored and (not notice.name or wanted(notice.name)):
-                    return True
-            if not left:
-                return False
-
-    def close(self) -> None:
-        self._inotify.close()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lmdbstore import Event, SaveResult, Search
+    from lmdbstore import Changes, Event, SaveResult, Search
     from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout
 
 
@@ -105,6 +105,12 @@ class MinimalStore(MinimalView, EventStore):
 
     def delete_many(self, ids: Any, *, timeout: Timeout = ...) -> int:
         return self._view.delete_many(ids, timeout=timeout)
+
+    def position(self, *, timeout: Timeout = ...) -> str:
+        return self._view.position(timeout=timeout)
+
+    def changes(self, after: str, until: str | None = None, *rest: Any, **named: Any) -> Changes:
+        return self._view.changes(after, until, *rest, **named)
 
     @contextmanager
     def snapshot(self, *, timeout: Timeout = ...) -> Iterator[EventView]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lmdbstore import Event, StoreDamaged
 from lmdbstore.contract.checking import checked
+from lmdbstore.contract.commits.position import Branch, Lineage
 from lmdbstore.contract.query import Position
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.keys import LONG_KEY
@@ -87,6 +88,22 @@ def test_the_documented_checked_number_is_correct() -> None:
         assert fmt.decode_checked(bytes(damaged)) is None
     for other in (b"", noted[:8], noted[:-1], noted + b"\0"):
         assert fmt.decode_checked(other) is None
+
+
+def test_the_documented_identity_is_correct() -> None:
+    parts = re.search(r"after the local ids 7 and 9:\n\n((?: {4}[0-9a-f]+\n)+)", DOC)
+    assert parts
+    noted = bytes.fromhex(parts[1])
+    lineage = Lineage(b"\xcc" * 16, (Branch(b"\xaa" * 16, 7), Branch(b"\xbb" * 16, 9)))
+    assert fmt.encode_lineage(lineage) == noted
+    assert fmt.decode_lineage(noted) == lineage
+    assert fmt.decode_identity(noted) == b"\xcc" * 16
+    for bit in range(len(noted) * 8):
+        damaged = bytearray(noted)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert fmt.decode_lineage(bytes(damaged)) is None
+    for size in range(len(noted)):
+        assert fmt.decode_lineage(noted[:size]) is None
 
 
 def test_the_documented_key_of_the_empty_text_is_correct() -> None:

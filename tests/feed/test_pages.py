@@ -49,7 +49,6 @@ def fed(store: LMDBEventStore, low: int = 1, high: int | None = None) -> list[Ev
     feed = Feed(store._session.read, low, following(store) if high is None else high)
     found: list[Event] = []
     while (page := feed.next_page()) is not None:
-        assert page.events
         assert len(page.local_ids) == len(page.events)
         found += page.events
     return found
@@ -59,7 +58,7 @@ class Unread:
     """A feed that is under way, and what it must still give."""
 
     def __init__(self, store: LMDBEventStore, low: int, high: int, left: list[Event]) -> None:
-        self.feed = Feed(store._session.read, low, high)
+        self.store, self.feed = store, Feed(store._session.read, low, high)
         self.left = left
         self.gone: set[str] = set()  # deleted since: it may be given or not
         self.last = low - 1
@@ -70,9 +69,10 @@ class Unread:
         if page is None:
             assert {event.id for event in self.left} <= self.gone
             return False
-        assert 0 < len(page.events) <= SMALL["LONGEST_PAGE"]
+        assert len(page.events) <= SMALL["LONGEST_PAGE"]
         assert [self.last, *page.local_ids] == sorted({self.last, *page.local_ids})
-        self.last = page.local_ids[-1]
+        assert max([self.last + 1, *page.local_ids]) <= page.reached < following(self.store)
+        self.last = page.reached
         for event in page.events:
             place = self.left.index(event)
             assert {missed.id for missed in self.left[:place]} <= self.gone

@@ -20,6 +20,7 @@ from lmdbstore import (
     MemoryEventStore,
     StoreDamaged,
 )
+from lmdbstore.contract.commits.paged import Page as AnyPage
 from lmdbstore.contract.query import Position
 from lmdbstore.contract.search import Page, Search
 from lmdbstore.disk import format as fmt
@@ -423,7 +424,7 @@ def test_a_token_uses_one_page_while_another_thread_changes_to_the_next(
         search._page = short  # as the other thread does
         return len(page.events)
 
-    monkeypatch.setattr(Page, "given", property(given))
+    monkeypatch.setattr(AnyPage, "given", property(given))
     assert search._position()() == Position(1.0, 5)  # type: ignore[misc]  # not None here
 
 

@@ -1,0 +1,1 @@
+"""The order of commits, for every store: positions, pages, following."""

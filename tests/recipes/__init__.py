@@ -1,0 +1,1 @@
+"""Recipes: small programs that the README links, and `test_recipes` runs."""

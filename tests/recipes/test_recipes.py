@@ -1,0 +1,42 @@
+"""Every recipe runs in an empty folder, and prints what it should; the README links it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+LONG = 120  # seconds; ends a hang, decides nothing
+
+PRINTED = {
+    "follow.py": [*(f"reading {n}" for n in range(6)), "arrived since: 0"],
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_recipe_runs(name: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, str(HERE / name)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == PRINTED[name]
+
+
+@pytest.mark.surroundings
+def test_the_readme_links_every_recipe() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    recipes = {path.name for path in HERE.glob("*.py")} - {"__init__.py", Path(__file__).name}
+    assert recipes == set(PRINTED)
+    for name in recipes:
+        assert f"(tests/recipes/{name})" in readme, name
