@@ -12,6 +12,7 @@ __all__ = [
     "SEAL_HELP",
     "SEARCH_HELP",
     "STATS_HELP",
+    "TAIL_HELP",
     "VERIFY_HELP",
 ]
 
@@ -25,6 +26,7 @@ statistics call the tags of an event its flags.
 Example:
   lmdbstore import --db events /var/log/dpkg.log --flag dpkg
   lmdbstore search --db events 'status installed' --since -7d --desc --limit 20
+  lmdbstore tail   --db events -f
   lmdbstore stats  --db events
   lmdbstore seal   --db events
   lmdbstore verify --db events
@@ -122,6 +124,22 @@ were left out, because of --damaged skip.
 Example:
   lmdbstore search --db events 'failed|refused' --since -1h --flag sshd
   lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
+"""
+
+TAIL_HELP = """Print the newest events, and with -f what is saved from then on.
+
+\b
+Example:
+  lmdbstore tail --db events -n 20
+  lmdbstore tail --db events -f 'failed|refused' --flag sshd
+  lmdbstore tail --db events -f -n 0 --json
+
+The newest events are those with the latest times. With -f it then prints each event as soon as any
+process has saved it, in the order of saving, events with old times included, until it is
+interrupted. PATTERN, --flag and --source choose events as in 'lmdbstore search'.
+
+Exit status: 0 events were found, 1 no events were found, 2 the command failed, 130 it was
+interrupted.
 """
 
 SEAL_HELP = """Seal all events: pack neighbours together, to save space.

@@ -29,7 +29,7 @@ from .commands.caring import (
     verify_command,
 )
 from .commands.importing import import_command
-from .commands.searching import search_command
+from .commands.searching import search_command, tail_command
 from .help import CLI_HELP
 from .showing.first_steps import first_steps
 from .terminal import complain, discard_output, in_options, prepare_output
@@ -140,6 +140,7 @@ def cli(ctx: click.Context) -> None:
 for _command in (
     import_command,
     search_command,
+    tail_command,
     stats_command,
     seal_command,
     purge_command,

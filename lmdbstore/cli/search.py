@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmdbstore import Event, EventView, LeftOut
     from lmdbstore.contract.types import Damaged, Order
 
-__all__ = ["Sought", "run_search"]
+__all__ = ["FOUND", "NOTHING", "Sought", "line_maker", "run_search"]
 
 FOUND, NOTHING = 0, 1  # exit statuses, as in grep
 INCOMPLETE = 3  # damaged events were left out
@@ -58,7 +58,7 @@ def run_search(db: Path, sought: Sought, mode: str, timeout: float | None = None
                 number = store.count(**sought)
                 print(number)  # noqa: T201
                 return _status(number.left_out, any_found=number > 0)
-            return _print_events(store, sought, _line_maker(sought["match"], mode))
+            return _print_events(store, sought, line_maker(sought["match"], mode))
         except StoreDamaged:
             complain(
                 "the result is incomplete; 'lmdbstore verify' names the damage, and "
@@ -85,7 +85,7 @@ def _status(left_out: LeftOut, *, any_found: bool) -> int:
     return FOUND if any_found else NOTHING
 
 
-def _line_maker(match: str | None, mode: str) -> Callable[[Event], bytes]:
+def line_maker(match: str | None, mode: str) -> Callable[[Event], bytes]:
     """Return a function that makes the line of an event, in bytes."""
     terminal = is_terminal(sys.stdout)
     if mode == "json":

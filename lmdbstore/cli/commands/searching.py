@@ -1,4 +1,4 @@
-"""The command `search`."""
+"""The commands that print events: `search` and `tail`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,36 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmdbstore.cli.help import SEARCH_HELP
+from lmdbstore.cli.help import SEARCH_HELP, TAIL_HELP
 from lmdbstore.cli.options import db_option, time_of, timeout_option
 from lmdbstore.cli.search import Sought, run_search
+from lmdbstore.cli.tail import Chosen, run_tail
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore.contract.types import Damaged
 
-__all__ = ["search_command"]
+__all__ = ["search_command", "tail_command"]
+
+flag_option = click.option(
+    "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
+)
+source_option = click.option("--source", metavar="S", help="Only events of exactly this source.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print whole events, as JSON lines."
+)
 
 
 @click.command("search", help=SEARCH_HELP)
 @db_option("The store's folder.")
 @click.option("--since", metavar="T", help="Not before this time; a date: its midnight.")
 @click.option("--until", metavar="T", help="Not after this time; a date: its last instant.")
-@click.option(
-    "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
-)
-@click.option("--source", metavar="S", help="Only events of exactly this source.")
+@flag_option
+@source_option
 @click.option("--desc", is_flag=True, help="Newest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
-@click.option("--json", "as_json", is_flag=True, help="Print whole events, as JSON lines.")
+@json_option
 @click.option("--count", is_flag=True, help="Print only the number of events.")
 @click.option("--explain", is_flag=True, help="Print only the plan of the search.")
 @click.option(
@@ -75,3 +82,40 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     )
     mode = "json" if as_json else "count" if count else "explain" if explain else "text"
     ctx.exit(run_search(db, sought, mode, timeout))
+
+
+@click.command("tail", help=TAIL_HELP)
+@db_option("The store's folder.")
+@click.option("-f", "--follow", is_flag=True, help="Go on: print events as they are saved.")
+@click.option(
+    "-n",
+    "--lines",
+    "number",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Begin with the newest N events.",
+)
+@flag_option
+@source_option
+@json_option
+@timeout_option
+@click.argument("pattern", required=False)
+@click.pass_context
+def tail_command(  # noqa: PLR0913, PLR0917  the arguments of the command
+    ctx: click.Context,
+    db: Path,
+    number: int,
+    flags: tuple[str, ...],
+    source: str | None,
+    timeout: float | None,
+    pattern: str | None,
+    *,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Run `tail`."""
+    chosen = Chosen(flags=flags, match=pattern, source=source)
+    mode = "json" if as_json else "text"
+    ctx.exit(run_tail(db, number, chosen, mode, timeout, follow=follow))

@@ -1,0 +1,61 @@
+"""The command `tail`: the newest events, and then those that come.
+
+Rules: the newest are by time, and what comes is in the order of commits. No event is left out
+between the two, and none is printed twice: what was saved while the newest were looked up is given
+by both, and skipped once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypedDict
+
+from .opening import open_to_read
+from .search import FOUND, NOTHING, line_maker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lmdbstore import Event, EventStore
+
+__all__ = ["Chosen", "run_tail"]
+
+
+class Chosen(TypedDict):
+    """The conditions, by the parameters of `follow`."""
+
+    flags: tuple[str, ...]
+    match: str | None
+    source: str | None
+
+
+def run_tail(  # noqa: PLR0913
+    db: Path, number: int, chosen: Chosen, mode: str, timeout: float | None, *, follow: bool
+) -> int:
+    """Print the last `number` events as `mode` ("text", "json"); return the exit status."""
+    with open_to_read(db, timeout) as store:
+        line = line_maker(chosen["match"], mode)
+        place = store.position()
+        newest = list(store.search(order="desc", limit=number, **chosen))
+        for event in reversed(newest):
+            sys.stdout.buffer.write(line(event))
+        if follow:
+            _follow(store, place, newest, chosen, line)
+    return FOUND if newest else NOTHING
+
+
+def _follow(
+    store: EventStore,
+    place: str,
+    newest: list[Event],
+    chosen: Chosen,
+    line: Callable[[Event], bytes],
+) -> None:
+    """Print what comes after `place`, as it comes, except what is printed already."""
+    printed = {event.id: event for event in newest}
+    sys.stdout.buffer.flush()
+    for event in store.follow(place, **chosen):
+        if printed.pop(event.id, None) != event:
+            sys.stdout.buffer.write(line(event))
+            sys.stdout.buffer.flush()
