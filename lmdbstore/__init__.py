@@ -19,6 +19,7 @@ from .check.findings import Finding, FindingKind
 from .check.repair import Repaired, repair
 from .check.verify import verify
 from .contract.api import EventStore, EventView
+from .contract.counting.facets import Facet
 from .contract.event import Event
 from .contract.left_out import Count, LeftOut
 from .contract.memory import MemoryEventStore
@@ -65,6 +66,7 @@ __all__ = [
     "EventStoreException",
     "EventView",
     "EventWriteException",
+    "Facet",
     "Finding",
     "FindingKind",
     "InvalidEvent",

@@ -120,6 +120,8 @@ CONDITIONS = st.fixed_dictionaries(
         "after": st.sampled_from(IDS) | st.integers(0, 1_000),  # an event, or one of the tokens
     },
 )
+NOT_COUNTED = {"order", "limit", "after"}  # a histogram has no such conditions
+BUCKETS = [0.5, 1, 3.0, "hour", "day"]
 OPTIONS = st.fixed_dictionaries(
     {
         "consistency": st.sampled_from(["strict", "snapshot"]),
@@ -280,10 +282,21 @@ class Machine(RuleBasedStateMachine):
             assert self.ask("explain", view, arguments) is True
             self.tokens += [token for _, token in found]
 
+    @rule(pick=PICK, conditions=CONDITIONS, bucket=st.sampled_from(BUCKETS))
+    def count_apart(self, pick: int, conditions: dict[str, Any], bucket: Any) -> None:
+        view = self.a_view(pick)
+        wanted = {name: conditions[name] for name in conditions.keys() - NOT_COUNTED}
+        number = self.memory.do("count", view, wanted)
+        pairs = self.ask("histogram", view, bucket, wanted)
+        facets = self.ask("facets", view, pick % 4, wanted)
+        assert sum(events for _, events in pairs) == number
+        assert facets.keys() == {"flags", "source"}
+
     @rule(pick=PICK)
     def flags_and_length(self, pick: int) -> None:
         view = self.a_view(pick)
         self.ask("flags", view)
+        self.ask("sources", view)
         self.ask("length", view)
 
     @rule(pick=PICK, conditions=CONDITIONS)

@@ -8,13 +8,15 @@ store overrides them where it can do better.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from lmdbstore.errors import EventNotFound
 
 from .closing import Closable
 from .commits.api import EventFeed
+from .counting.api import EventCounts
 from .left_out import Count
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ __all__ = ["EventStore", "EventView"]
 T = TypeVar("T")
 
 
-class EventView(ABC):
+class EventView(EventCounts):
     """The reading side of a store, and of one frozen state of it (`EventStore.snapshot`)."""
 
     @overload
@@ -198,6 +200,9 @@ class EventView(ABC):
                 numbers[flag] = numbers.get(flag, 0) + 1
         return numbers
 
+    def _one_state(self, timeout: Timeout) -> AbstractContextManager[EventView]:  # noqa: ARG002
+        return nullcontext(self)
+
     def __len__(self) -> int:
         """Return the number of events."""
         return self.count()
@@ -319,6 +324,9 @@ class EventStore(EventView, EventFeed, Closable):
         with the store, and then raises `StoreClosed`. Several threads may use it. While it is open,
         it may prevent the reuse of space. `timeout` is as in `get`.
         """
+
+    def _one_state(self, timeout: Timeout) -> AbstractContextManager[EventView]:
+        return self.snapshot(timeout=timeout)
 
     @abstractmethod
     def close(self, *, timeout: Timeout = ...) -> None:

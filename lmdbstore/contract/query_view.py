@@ -171,18 +171,22 @@ class QueryView(EventView, Closable):
             return Deadline(checked_timeout(timeout))
         return None if after is None or self._limit is None else Deadline(self._limit)
 
+    def _conditions(self, given: dict[str, Any]) -> Query:
+        """Return the query of a call that has only conditions on events."""
+        return self._query(**given)
+
     def _query(  # noqa: PLR0913, PLR0917
         self,
-        ts_start: object,
-        ts_end: object,
-        flags: object,
-        match: object,
-        order: object,
-        source: object,
-        limit: object,
-        after: object,
-        damaged: object,
-        wait: Deadline | None,
+        ts_start: object = None,
+        ts_end: object = None,
+        flags: object = None,
+        match: object = None,
+        order: object = "asc",
+        source: object = None,
+        limit: object = None,
+        after: object = None,
+        damaged: object = "raise",
+        wait: Deadline | None = None,
     ) -> Query:
         self._check_open()
         return checked_query(

@@ -44,7 +44,6 @@ __all__ = [
     "encode_numbers",
     "encode_time",
     "first_key",
-    "flag_in",
     "flag_key",
     "has_slots",
     "is_flag",
@@ -61,6 +60,7 @@ __all__ = [
     "run_posting",
     "slots_in",
     "source_key",
+    "term_in",
     "text_bytes",
     "text_key",
     "time_of",
@@ -275,12 +275,15 @@ def is_whole(key: bytes) -> bool:
     return len(key) < LONG_KEY
 
 
-def flag_in(key: bytes) -> str:
-    """Return the flag in the key of a term that is not a long one; raises ValueError."""
+def term_in(key: bytes) -> str:
+    """Return the flag or the source in the key of a term that is not a long one.
+
+    Raises ValueError.
+    """
     text = key.decode()
-    if not text.startswith(FLAG):
-        raise ValueError("it does not begin as the key of a flag does")
-    return text.removeprefix(FLAG)
+    if not text.startswith((FLAG, SOURCE)):
+        raise ValueError("it does not begin as the key of a flag or of a source does")
+    return text[1:]
 
 
 # -- the entries of indexes ------------------------------------------------------------------------

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from lmdb import Transaction
 
     from lmdbstore.contract.event import Event
-    from lmdbstore.contract.query import Query
     from lmdbstore.disk.databases import Databases, Reads
 
     from .live import Live
@@ -75,13 +74,13 @@ class Executor:
         """Run `plan`; `watermark` is the next local id at the time of the call, encoded."""
         self._reads = reads
         self._query = plan.query
-        self._only_range = not plan.walk and plan.query.pattern is None
+        self._only_range = plan.only_range
         self._counting = False  # whether only the number of events is needed
         self._losses = Losses() if plan.query.skip_damaged else None
         self._sealed = SealedReader(plan, fmt.decode_number(watermark), self._losses)
         self._live = LiveReader(plan, watermark, self._losses)
         self.left_out = LeftOut()  # so far
-        low, high = _bounds(plan.query)
+        low, high = plan.bounds
         left = plan.query.limit
         size = max(FIRST_PAGE, min(left or 0, LONGEST_PAGE))
         self._place = _Place(low, high, left, size, ended=bool(plan.nothing))
@@ -237,14 +236,3 @@ def _merged(sealed: Sealed, live: Live, *, descending: bool) -> _Part:
     positions = [position for position, _ in rows]
     events = [event for _, event in rows]
     return _Part(events, positions.__getitem__, len(events), reached)
-
-
-def _bounds(query: Query) -> tuple[bytes, bytes]:
-    low, high = fmt.first_key(query.ts_start), fmt.last_key(query.ts_end)
-    if query.after is not None:
-        last = fmt.timeline_key(query.after)
-        if query.descending:
-            high = min(high, fmt.before_key(last))
-        else:
-            low = max(low, fmt.after_key(last))
-    return low, high

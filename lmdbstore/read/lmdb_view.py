@@ -7,20 +7,22 @@ that is done. When `search` is called, one transaction plans the query and takes
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from lmdbstore.contract.checking import checked_id, checked_name, checked_prefix
 from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import next_local_id, number_of_events
+from lmdbstore.disk.databases import number_of_events
 from lmdbstore.errors import EventNotFound, StoreDamaged, shown
 from lmdbstore.records.named import decode_named, name_of
 
+from .counts.times import count_times
+from .counts.values import count_values
 from .executor import Executor
 from .one import key_of, located
-from .plan import Plan, Term, make_plan, terms_of
-from .totals import flag_totals, total_of
+from .totals import planned, totals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +30,15 @@ if TYPE_CHECKING:
 
     from lmdb import Transaction
 
+    from lmdbstore.contract.counting.buckets import Buckets, Tally
+    from lmdbstore.contract.counting.facets import Values
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.query import Position, Query
     from lmdbstore.contract.types import Timeout
     from lmdbstore.disk.databases import Begins, Databases, Reads
     from lmdbstore.threads.deadline import Deadline
+
+    from .plan import Plan
 
 __all__ = ["LMDBView"]
 
@@ -92,7 +98,26 @@ class LMDBView(QueryView):
         UTF-8), and no other. The whole pass sees one state of the store. `timeout` is as
         in `get`.
         """
-        return self._begin(flag_totals, self._deadline(timeout))
+        return self._begin(totals_of, self._deadline(timeout))
+
+    def sources(self, *, timeout: Timeout = ...) -> dict[str, int]:
+        """Return every source with its number of events, in one pass over the totals.
+
+        Events are read as in `flags`. `timeout` is as in `get`.
+        """
+        return self._begin(partial(totals_of, sources=True), self._deadline(timeout))
+
+    def _tally(self, buckets: Buckets, conditions: dict[str, Any], timeout: Timeout) -> Tally:
+        query = self._conditions(conditions)
+        work = partial(count_times, query=query, buckets=buckets)
+        return self._begin(work, self._deadline(timeout), query)
+
+    def _values(
+        self, fields: tuple[str, ...], conditions: dict[str, Any], timeout: Timeout
+    ) -> Values:
+        query = self._conditions(conditions)
+        work = partial(count_values, query=query, fields=fields)
+        return self._begin(work, self._deadline(timeout), query)
 
     def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         wanted = checked_id(event_id)
@@ -129,10 +154,7 @@ class LMDBView(QueryView):
     def _planned(
         self, query: Query, wait: Deadline | None, concern: Query | None
     ) -> tuple[Plan, bytes]:
-        events, postings, runs, watermark = self._begin(
-            lambda txn, databases: _numbers(txn, databases, query), wait, concern
-        )
-        return make_plan(query, events, postings, runs=runs), watermark
+        return self._begin(lambda txn, databases: planned(txn, databases, query), wait, concern)
 
 
 def _checkpoint(txn: Transaction[Any], databases: Databases, name: str) -> str | None:
@@ -161,14 +183,3 @@ def _checkpoints(txn: Transaction[Any], databases: Databases, prefix: str) -> di
         if named.name.startswith(prefix):
             found[named.name] = named.text
     return dict(sorted(found.items()))
-
-
-def _numbers(
-    txn: Transaction[Any], databases: Databases, query: Query
-) -> tuple[int, dict[Term, int], int, bytes]:
-    """Return the numbers that the planner needs, and the next local id."""
-    watermark = next_local_id(txn, databases)
-    events = number_of_events(txn, databases)
-    runs = txn.stat(databases.runs)["entries"]
-    postings = {term: total_of(txn, databases, term.key) for term in terms_of(query)}
-    return events, postings, runs, watermark

@@ -61,6 +61,24 @@ class Plan(NamedTuple):
         return bool(self.runs and not self.walk and pattern is not None and pattern.probe.helps)
 
     @property
+    def only_range(self) -> bool:
+        """Whether all events of the range match."""
+        return not self.walk and self.query.pattern is None
+
+    @property
+    def bounds(self) -> tuple[bytes, bytes]:
+        """The lowest and the highest timeline key that a match may have."""
+        query = self.query
+        low, high = fmt.first_key(query.ts_start), fmt.last_key(query.ts_end)
+        if query.after is not None:
+            last = fmt.timeline_key(query.after)
+            if query.descending:
+                high = min(high, fmt.before_key(last))
+            else:
+                low = max(low, fmt.after_key(last))
+        return low, high
+
+    @property
     def known_count(self) -> int | None:
         """How many events match, if the plan's own numbers give it; else None."""
         query = self.query

@@ -272,6 +272,22 @@ class SealedReader:
 
     # -- counting ---------------------------------------------------------------------------------
 
+    def found_in(self, part: RunRange, end: bytes) -> tuple[Run, Slots]:
+        """Return a run of a range with the slots of the events that match.
+
+        No event is read; contents are, where there is a pattern.
+        """
+        run = part.run(end)
+        run.check_front()
+        return run, self._matching(run, self._chosen(part, run))
+
+    def found(self, part: RunRange) -> Iterator[tuple[Run, Slots]]:
+        """Yield the runs of a range in which events match."""
+        for end in self._ends(part):
+            run, slots = self.found_in(part, end)
+            if slots:
+                yield run, slots
+
     def count(self, txn: Transaction[Any], databases: Databases, low: bytes, high: bytes) -> int:
         """Return the number of events in a range, for a query that has only a range."""
         total = 0

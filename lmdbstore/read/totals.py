@@ -1,24 +1,39 @@
-"""How many events have a term, inside a read transaction: the live ones, and those of runs."""
+"""How many events have a term, inside a read transaction: the live ones, and those of runs.
+
+The planner chooses by these numbers.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.disk import format as fmt
+from lmdbstore.disk.databases import next_local_id, number_of_events
 from lmdbstore.records.layout import digest
-from lmdbstore.records.record import flag_name
+from lmdbstore.records.record import term_name
 from lmdbstore.records.run import Run
 
 from .cursor import number
 from .one import event_at
+from .plan import Plan, make_plan, terms_of
 
 if TYPE_CHECKING:
     from lmdb import Transaction
 
     from lmdbstore.contract.event import Event
+    from lmdbstore.contract.query import Query
     from lmdbstore.disk.databases import Databases
 
-__all__ = ["flag_totals", "total_of"]
+__all__ = ["planned", "total_of", "totals_of"]
+
+
+def planned(txn: Transaction[Any], databases: Databases, query: Query) -> tuple[Plan, bytes]:
+    """Return the plan of a query, and the next local id."""
+    watermark = next_local_id(txn, databases)
+    events = number_of_events(txn, databases)
+    runs = txn.stat(databases.runs)["entries"]
+    postings = {term: total_of(txn, databases, term.key) for term in terms_of(query)}
+    return make_plan(query, events, postings, runs=runs), watermark
 
 
 def total_of(txn: Transaction[Any], databases: Databases, term: bytes) -> int:
@@ -28,8 +43,10 @@ def total_of(txn: Transaction[Any], databases: Databases, term: bytes) -> int:
         return number(postings, term) + (0 if sealed is None else fmt.decode_number(bytes(sealed)))
 
 
-def flag_totals(txn: Transaction[Any], databases: Databases) -> dict[str, int]:
-    """Return every flag with its number of events."""
+def totals_of(
+    txn: Transaction[Any], databases: Databases, *, sources: bool = False
+) -> dict[str, int]:
+    """Return every flag with its number of events, or every source, in order of the text."""
     numbers: dict[bytes, int] = {}
     with txn.cursor(db=databases.totals) as totals:
         for key, value in totals.iternext():
@@ -37,13 +54,13 @@ def flag_totals(txn: Transaction[Any], databases: Databases) -> dict[str, int]:
     with txn.cursor(db=databases.postings) as postings:
         for key in postings.iternext_nodup(keys=True, values=False):
             numbers[bytes(key)] = numbers.get(bytes(key), 0) + postings.count()
-    flags = [key for key in numbers if fmt.is_flag(key)]
-    named = {_name(txn, databases, key): numbers[key] for key in flags}
+    terms = [key for key in numbers if fmt.is_flag(key) is not sources]
+    named = {_name(txn, databases, key): numbers[key] for key in terms}
     return dict(sorted(named.items()))
 
 
 def _name(txn: Transaction[Any], databases: Databases, key: bytes) -> str:
-    return flag_name(key, None) if fmt.is_whole(key) else flag_name(key, _any(txn, databases, key))
+    return term_name(key, None) if fmt.is_whole(key) else term_name(key, _any(txn, databases, key))
 
 
 def _any(txn: Transaction[Any], databases: Databases, term: bytes) -> Event | None:

@@ -17,9 +17,10 @@ from lmdbstore.disk.keys import (
     CHECKSUM,
     LONG_KEY,
     encode_time,
-    flag_in,
     flag_key,
+    is_flag,
     source_key,
+    term_in,
 )
 from lmdbstore.errors import StoreDamaged, shown
 
@@ -48,11 +49,11 @@ __all__ = [
     "encode",
     "encode_all",
     "encode_times",
-    "flag_name",
     "in_header",
     "live_value",
     "record_in",
     "split_record",
+    "term_name",
 ]
 
 JOINT = b"\n"  # joins records to be searched at once: no header holds one
@@ -318,22 +319,29 @@ def contents_of(records: Iterable[bytes]) -> list[bytes]:
     return list(map(_third, map(_split, records)))
 
 
-def flag_name(key: bytes, event: Event | None) -> str:
-    """Return the flag of a term with the key `key`.
+def term_name(key: bytes, event: Event | None) -> str:
+    """Return the flag, or the source, of a term with the key `key`.
 
-    `event` is any event that carries the flag; it is needed only if the key is not the text itself.
+    `event` is any event that has it; it is needed only if the key is not the text itself.
 
     Raises:
-        StoreDamaged: the event does not carry it, or the key is not that of a flag.
+        StoreDamaged: the event does not have it, or the key is not that of a term.
     """
+    kind = "flag" if is_flag(key) else "source"
     try:
         if len(key) < LONG_KEY:
-            return flag_in(key)
-        for tag in [] if event is None else event.tags:
-            if type(tag) is str and flag_key(tag) == key:
-                return tag
+            return term_in(key)
+        if event is not None:
+            texts, encode = (
+                (event.tags, flag_key) if kind == "flag" else ([event.source], source_key)
+            )
+            for text in texts:
+                if type(text) is str and encode(text) == key:
+                    return text
     except ValueError as error:
         raise StoreDamaged(
-            f"the posting set {shown(key)} is not that of a flag: {error}"
+            f"the posting set {shown(key)} is not that of a {kind}: {error}"
         ) from error
-    raise StoreDamaged(f"the posting set {shown(key)} names a record that does not carry its flag")
+    raise StoreDamaged(
+        f"the posting set {shown(key)} names a record that does not carry its {kind}"
+    )

@@ -31,6 +31,7 @@ from .layout import (
     ROW_SIZE,
     record_checksum,
 )
+from .pack import bitmap
 from .record import decode_headers, encode_times
 from .run_value import RunValue
 
@@ -73,6 +74,13 @@ class Run(RunValue):
         """Return the timestamps, as a sequence."""
         rows = self._value[HEAD_SIZE + ROW_SIZE : self._terms_at]
         return _cast("d", rows)[:: ROW_SIZE // 8]
+
+    def seconds_at(self, slots: Slots) -> Any:
+        """Return the timestamps of some events, as a sequence."""
+        seconds = self.seconds()
+        if isinstance(slots, range):
+            return seconds[slots.start : slots.stop]
+        return [seconds[slot] for slot in slots]
 
     def local_ids(self) -> Sequence[int]:
         """Return the local ids."""
@@ -194,6 +202,24 @@ class Run(RunValue):
         terms = self._value[self._terms_at : self._ends_at]
         digests = _cast("Q", terms)
         return {term: self.slots(number) for number, term in enumerate(digests)}
+
+    def numbers_of(self, slots: Slots) -> dict[int, int]:
+        """Return how many of some events have each term, by digest; terms of none may be there."""
+        value, events, base = self._value, self.events, self._slots_at
+        digests = _cast("Q", value[self._terms_at : self._ends_at])
+        ends = [base + 2 * end for end in _cast("I", value[self._ends_at : base]).tolist()]
+        asked = int.from_bytes(bitmap(slots, events), "little")
+        has = bytearray(events)
+        for slot in slots:
+            has[slot] = 1
+        numbers = {}
+        for term, begin, end in zip(digests, ends, ends[1:], strict=False):
+            cell = value[begin:end]
+            if len(cell) * 8 >= events:
+                numbers[term] = (int.from_bytes(cell, "little") & asked).bit_count()
+            else:
+                numbers[term] = sum(map(has.__getitem__, _cast("H", cell)))
+        return numbers
 
     # -- events -----------------------------------------------------------------------------------
 

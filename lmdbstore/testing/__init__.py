@@ -27,6 +27,7 @@ _TOPICS = (
     "changing",
     "checkpoints",
     "closing",
+    "counting",
     "duplicates",
     "events",
     "following",
@@ -43,6 +44,7 @@ from .asking.times import TimesContract  # noqa: E402
 from .changing import ChangingContract  # noqa: E402
 from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
+from .counting import CountingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
 from .events import EventContract  # noqa: E402
 from .following import FollowingContract  # noqa: E402
@@ -62,6 +64,7 @@ class EventStoreContract(
     EventContract,
     TimesContract,
     QueryContract,
+    CountingContract,
     PagingContract,
     FollowingContract,
     SharingContract,

@@ -30,6 +30,10 @@ READS: dict[str, Callable[[Any], object]] = {
     "count": lambda view: view.count(),
     "explain": lambda view: view.explain(),
     "flags": lambda view: view.flags(),
+    "histogram": lambda view: view.histogram("day"),
+    "facets": lambda view: view.facets(),
+    "facets-of-some": lambda view: view.facets(flags=["a"]),
+    "sources": lambda view: view.sources(),
     "len": len,
 }
 WRITES: dict[str, Callable[[Any], object]] = {

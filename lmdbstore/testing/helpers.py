@@ -42,7 +42,8 @@ def assert_empty(store: EventView) -> None:
     assert len(store) == 0
     assert store.count() == 0
     assert list(store.search()) == []
-    assert store.flags() == {}
+    assert store.flags() == store.sources() == {}
+    assert store.histogram("day") == []
 
 
 def in_threads(*calls: Callable[[], object]) -> None:

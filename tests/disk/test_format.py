@@ -23,7 +23,7 @@ from lmdbstore.records.record import (
     decode_live,
     decode_one,
     encode,
-    flag_name,
+    term_name,
 )
 
 DOC = fmt.__doc__ or ""
@@ -186,20 +186,23 @@ def test_a_damaged_number_is_reported() -> None:
         fmt.decode_number(b"123")
 
 
-def test_the_name_of_a_long_flag_is_read_from_an_event() -> None:
-    flag = "x" * 600
-    event = Event(tags=["a", flag])
-    assert flag_name(fmt.flag_key(flag), event) == flag
-    assert flag_name(fmt.flag_key("short"), None) == "short"
+def test_the_name_of_a_long_flag_or_source_is_read_from_an_event() -> None:
+    flag, source = "x" * 600, "s" * 600
+    event = Event(source=source, tags=["a", flag])
+    assert term_name(fmt.source_key(source), event) == source
+    assert term_name(fmt.source_key("short"), None) == "short"
+    assert term_name(fmt.flag_key(flag), event) == flag
+    assert term_name(fmt.flag_key("short"), None) == "short"
     for key, found in (
         (fmt.flag_key("y" * 600), event),
         (fmt.flag_key(flag), None),
         (b"\xff", None),
-        (fmt.source_key("a"), None),
+        (b"xa", None),
+        (fmt.source_key("y" * 600), event),
         (fmt.flag_key(flag), Event("a", tags=[1])),  # type: ignore[list-item]  # damage
     ):
         with pytest.raises(StoreDamaged):
-            flag_name(key, found)
+            term_name(key, found)
 
 
 def test_a_summary_is_decoded_as_it_was_encoded() -> None:

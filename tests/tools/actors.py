@@ -13,13 +13,14 @@ import pytest
 
 from lmdbstore import Event, EventStoreException, LMDBEventStore
 from lmdbstore.read import executor, found, live, plan
+from lmdbstore.read.counts import matches
 from tests.tools.children import ROOT
 from tests.tools.sealing import TINIEST, make_tiny_runs
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from lmdbstore import EventStore, EventView, Search
+    from lmdbstore import EventStore, EventView, Facet, Search
 
 __all__ = ["Actor", "Process", "make_small"]
 
@@ -31,6 +32,7 @@ SMALL = {
     (executor, "KEY_CHUNK"): 3,
     (live, "CHUNK_BYTES"): 9_000,  # two of the long contents
     (found, "MOST_RUNS"): 2,
+    (matches, "LIVE_CHUNK"): 3,
     (plan, "MERGED"): 2,
 }
 
@@ -118,6 +120,17 @@ class Actor:
 
     def flags(self, view: int | None) -> dict[str, int]:
         return self.views[view].flags()
+
+    def sources(self, view: int | None) -> dict[str, int]:
+        return self.views[view].sources()
+
+    def histogram(
+        self, view: int | None, bucket: float | str, conditions: dict[str, Any]
+    ) -> list[tuple[float, int]]:
+        return self.views[view].histogram(bucket, "Europe/Berlin", **conditions)
+
+    def facets(self, view: int | None, limit: int, conditions: dict[str, Any]) -> dict[str, Facet]:
+        return self.views[view].facets(limit=limit, **conditions)
 
     def count(self, view: int | None, conditions: dict[str, Any]) -> int:
         return self.views[view].count(**conditions)

@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["lmdbstore"]):
     from lmdbstore.patterns.needs import needs
     from lmdbstore.patterns.parse import render
     from lmdbstore.patterns.pattern import compile_pattern
-    from lmdbstore.records.record import TermKeys, decode, decode_one, flag_name
+    from lmdbstore.records.record import TermKeys, decode, decode_one, term_name
     from lmdbstore.records.run import Run
     from lmdbstore.times.clock import Setting
     from lmdbstore.times.dater import Dater
@@ -78,8 +78,8 @@ def _decode(data: bytes) -> None:
     ]
     if None not in decoded:
         assert decoded[0] == decoded[1]
-    _or_damaged(lambda one: flag_name(bytes(LONG_KEY), decode_one(one)), data)
-    _or_damaged(lambda one: flag_name(one, None), data)
+    _or_damaged(lambda one: term_name(bytes(LONG_KEY), decode_one(one)), data)
+    _or_damaged(lambda one: term_name(one, None), data)
     _or_damaged(lambda one: Run(bytes(KEY), one).unpacked(TermKeys()), data)
 
 

@@ -1,0 +1,1 @@
+"""Counting events by time, and by what they carry, for every store."""
