@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from lmdbstore.contract.search import Search
-    from lmdbstore.contract.types import Strings, Timeout
+    from lmdbstore.contract.types import Strings, Time, Timeout
 
 __all__ = ["EventCounts", "Searched"]
 
@@ -39,8 +39,8 @@ class EventCounts(ABC):
         bucket: float | str,
         tz: str | tzinfo = "UTC",
         *,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         source: str | None = None,
@@ -95,8 +95,8 @@ class EventCounts(ABC):
         of: Strings = (FLAGS, SOURCE),
         limit: int | None = 10,
         *,
-        ts_start: float | None = None,
-        ts_end: float | None = None,
+        ts_start: Time | None = None,
+        ts_end: Time | None = None,
         flags: Strings | None = None,
         match: str | None = None,
         source: str | None = None,
