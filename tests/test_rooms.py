@@ -77,7 +77,7 @@ LIBRARIES = {
         "handler.records",
         "logs.objects",
         "logs.structured",
-        "cli.search",
+        "cli.showing.lines",
         "cli.stats",
     },
     "struct": {

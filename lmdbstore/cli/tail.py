@@ -11,13 +11,16 @@ import sys
 from typing import TYPE_CHECKING, TypedDict
 
 from .opening import open_to_read
-from .search import FOUND, NOTHING, line_maker
+from .search import FOUND, NOTHING
+from .showing.lines import line_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from lmdbstore import Event, EventStore
+
+    from .showing.lines import Look
 
 __all__ = ["Chosen", "run_tail"]
 
@@ -31,11 +34,11 @@ class Chosen(TypedDict):
 
 
 def run_tail(  # noqa: PLR0913
-    db: Path, number: int, chosen: Chosen, mode: str, timeout: float | None, *, follow: bool
+    db: Path, number: int, chosen: Chosen, look: Look, timeout: float | None, *, follow: bool
 ) -> int:
-    """Print the last `number` events as `mode` ("text", "json"); return the exit status."""
+    """Print the last `number` events; return the exit status."""
     with open_to_read(db, timeout) as store:
-        line = line_maker(chosen["match"], mode)
+        line = line_maker(store, chosen, look)
         place = store.position()
         newest = list(store.search(order="desc", limit=number, **chosen))
         for event in reversed(newest):

@@ -13,17 +13,20 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from lmdbstore.processes.waits import LONGER, NEVER_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import TextIO
 
 __all__ = [
+    "LONGEST_COLOURED",
+    "Spans",
+    "coloured",
     "colourful",
     "complain",
     "discard_output",
@@ -34,6 +37,11 @@ __all__ = [
     "visible",
 ]
 
+Spans: TypeAlias = "Callable[[str], Iterable[tuple[int, int]]]"
+"""Finds what is to be highlighted in a text, as pairs (start, end)."""
+
+# Characters. The time to find all matches in a text may grow with the square of its length.
+LONGEST_COLOURED = 10_000
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 MATCH_ON = "\x1b[1;31m"  # bold red, as in grep
 MATCH_OFF = "\x1b[0m"
@@ -58,6 +66,13 @@ def highlighted(text: str, spans: Iterable[tuple[int, int]]) -> str:
             done = end
     parts.append(visible(text[done:]))
     return "".join(parts)
+
+
+def coloured(content: str, spans: Spans | None) -> str:
+    """Return a content with its spans highlighted, if there are any and it is not too long."""
+    if spans is None or len(content) > LONGEST_COLOURED:
+        return visible(content)
+    return highlighted(content, spans(content))
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -20,7 +20,7 @@ from lmdbstore.times.clock import Setting
 from lmdbstore.times.text import TextClock, number_seconds
 from lmdbstore.times.zones import UnknownZone, zone_named
 
-__all__ = ["ACCEPTED", "TimeError", "instant", "seconds"]
+__all__ = ["ACCEPTED", "TimeError", "instant", "local_time", "seconds"]
 
 ACCEPTED = (
     "a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time of day "
@@ -132,3 +132,15 @@ def seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | 
         raise click.BadParameter(
             f"{text!r} is no time limit; give seconds, 0 or more, such as 2.5"
         ) from None
+
+
+def local_time(timestamp: float) -> str:
+    """Return a time as the clock of this machine shows it, in whole milliseconds.
+
+    If it has no such time, return the number.
+    """
+    try:
+        moment = datetime.fromtimestamp(math.floor(timestamp * 1000) / 1000).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return repr(timestamp)
+    return moment.replace(tzinfo=None).isoformat(" ", "milliseconds")

@@ -23,11 +23,11 @@ from __future__ import annotations
 import pytest
 
 _TOPICS = (
+    "asking.counting",
     "asking.times",
     "changing",
     "checkpoints",
     "closing",
-    "counting",
     "duplicates",
     "events",
     "following",
@@ -40,11 +40,11 @@ _TOPICS = (
 # Failing asserts in these modules then show the compared values, as in a test file.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
+from .asking.counting import CountingContract  # noqa: E402
 from .asking.times import TimesContract  # noqa: E402
 from .changing import ChangingContract  # noqa: E402
 from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
-from .counting import CountingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
 from .events import EventContract  # noqa: E402
 from .following import FollowingContract  # noqa: E402

@@ -58,9 +58,9 @@ def test_a_pipe_gets_the_contents_unchanged(filled: Path) -> None:
 def test_a_terminal_shows_the_match_highlighted(filled: Path) -> None:
     _, shown = on_terminal("search", "--db", filled, "f[o-r]+ce|again")
     assert shown.splitlines() == [
-        "opened by \x1b[1;31mforce\x1b[0m",
-        "opened by key",
-        "\x1b[1;31magain\x1b[0m",
+        "\x1b[2m1970-01-01 00:16:40.000  door  \x1b[0mopened by \x1b[1;31mforce\x1b[0m",
+        "\x1b[2m1970-01-01 00:33:20.000  door  \x1b[0mopened by key",
+        " " * 31 + "\x1b[1;31magain\x1b[0m",
     ]
 
 
@@ -69,7 +69,7 @@ def test_there_is_no_colour_if_the_environment_forbids_it(
     filled: Path, variable: dict[str, str]
 ) -> None:
     _, shown = on_terminal("search", "--db", filled, "force", **variable)
-    assert shown == "opened by force\r\n"
+    assert shown == "1970-01-01 00:16:40.000  door  opened by force\r\n"
 
 
 @pytest.mark.parametrize("args", [[], ["--json"], ["é"]])
@@ -82,7 +82,7 @@ def test_stored_text_sends_no_control_characters_to_a_terminal(
     if args == ["--json"]:
         assert json.loads(shown)["content"] == "evil \x1b]0;title\x07 \x9b2J \u202e café"
     else:
-        assert shown == "evil \\x1b]0;title\\x07 \\x9b2J \\u202e café\r\n"
+        assert shown == "1970-01-01 00:50:00.500  evil \\x1b]0;title\\x07 \\x9b2J \\u202e café\r\n"
 
 
 def test_a_character_that_the_terminal_cannot_show_is_replaced(filled: Path) -> None:

@@ -50,7 +50,8 @@ def test_ten_is_the_number_without_one(path: Path) -> None:
 
 def test_a_terminal_is_shown_what_search_shows(filled: Path) -> None:
     _, shown = on_terminal("tail", "--db", filled, "f[o-r]+ce")
-    assert shown == "opened by \x1b[1;31mforce\x1b[0m\r\n"
+    begin = "\x1b[2m1970-01-01 00:16:40.000  door  \x1b[0m"
+    assert shown == f"{begin}opened by \x1b[1;31mforce\x1b[0m\r\n"
 
 
 def next_line(output: IO[bytes] | None) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmdbstore.cli.help import SEARCH_HELP, TAIL_HELP
 from lmdbstore.cli.options import db_option, time_of, timeout_option
-from lmdbstore.cli.search import Sought, run_search
+from lmdbstore.cli.search import Mode, Sought, run_search
+from lmdbstore.cli.showing.lines import Colour, Form, Look
 from lmdbstore.cli.tail import Chosen, run_tail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lmdbstore.contract.types import Damaged
@@ -23,9 +26,34 @@ flag_option = click.option(
     "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
 )
 source_option = click.option("--source", metavar="S", help="Only events of exactly this source.")
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print whole events, as JSON lines."
-)
+
+
+def look_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for what the lines look like; they give the argument `look`."""
+
+    @click.option(
+        "--format",
+        "form",
+        type=click.Choice(["default", "raw", "jsonl"]),
+        default="default",
+        help="How events are printed: contents as they are (raw), or whole events (jsonl). By "
+        "default a terminal also gets times and sources.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
+    @click.option(
+        "--color",
+        "colour",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        help="Whether matches are highlighted; auto: on a terminal, unless NO_COLOR is set.",
+    )
+    @wraps(function)
+    def with_look(*args: Any, form: Form, colour: Colour, as_json: bool, **options: Any) -> None:
+        if as_json and form not in {"default", "jsonl"}:
+            raise click.UsageError(f"--json and --format {form} exclude each other; give one")
+        function(*args, look=Look("jsonl" if as_json else form, colour), **options)
+
+    return with_look
 
 
 @click.command("search", help=SEARCH_HELP)
@@ -36,8 +64,8 @@ json_option = click.option(
 @source_option
 @click.option("--desc", is_flag=True, help="Newest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
-@json_option
-@click.option("--count", is_flag=True, help="Print only the number of events.")
+@look_options
+@click.option("-c", "--count", is_flag=True, help="Print only the number of events.")
 @click.option("--explain", is_flag=True, help="Print only the plan of the search.")
 @click.option(
     "--damaged",
@@ -61,13 +89,13 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     timeout: float | None,
     pattern: str | None,
     *,
+    look: Look,
     desc: bool,
-    as_json: bool,
     count: bool,
     explain: bool,
 ) -> None:
     """Run `search`."""
-    if as_json + count + explain > 1:
+    if (look.form == "jsonl") + count + explain > 1:
         raise click.UsageError("--json, --count and --explain exclude each other; give one")
     now = time.time()
     sought = Sought(
@@ -80,8 +108,8 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         limit=limit,
         damaged=damaged,
     )
-    mode = "json" if as_json else "count" if count else "explain" if explain else "text"
-    ctx.exit(run_search(db, sought, mode, timeout))
+    mode: Mode = "count" if count else "explain" if explain else "events"
+    ctx.exit(run_search(db, sought, mode, look, timeout))
 
 
 @click.command("tail", help=TAIL_HELP)
@@ -99,7 +127,7 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
 )
 @flag_option
 @source_option
-@json_option
+@look_options
 @timeout_option
 @click.argument("pattern", required=False)
 @click.pass_context
@@ -112,10 +140,9 @@ def tail_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     timeout: float | None,
     pattern: str | None,
     *,
+    look: Look,
     follow: bool,
-    as_json: bool,
 ) -> None:
     """Run `tail`."""
     chosen = Chosen(flags=flags, match=pattern, source=source)
-    mode = "json" if as_json else "text"
-    ctx.exit(run_tail(db, number, chosen, mode, timeout, follow=follow))
+    ctx.exit(run_tail(db, number, chosen, look, timeout, follow=follow))

@@ -13,9 +13,8 @@ import pytest
 from lmdbstore.contract.counting.facets import Facet
 from lmdbstore.contract.event import Event
 from lmdbstore.errors import EventReadException, InvalidQuery
-
-from .helpers import LONE, save_all
-from .queries import CHOICES, EVENTS, INVALID, INVALID_LIMITS
+from lmdbstore.testing.helpers import LONE, save_all
+from lmdbstore.testing.queries import CHOICES, EVENTS, INVALID, INVALID_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

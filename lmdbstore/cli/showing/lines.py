@@ -1,0 +1,81 @@
+"""The lines that events are printed as.
+
+Rules: a pipe gets the unchanged bytes of the contents. A terminal gets no control characters. A
+line of JSON has exactly the fields of an event, so that `import` can read it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import orjson
+
+from lmdbstore.cli.terminal import coloured, colourful, is_terminal, visible
+from lmdbstore.patterns.pattern import compile_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lmdbstore import Event, EventView
+
+__all__ = ["Colour", "Form", "Look", "line_maker"]
+
+Form = Literal["default", "raw", "jsonl"]
+Colour = Literal["auto", "always", "never"]
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+class Look(NamedTuple):
+    """What the lines look like."""
+
+    form: Form = "default"
+    colour: Colour = "auto"
+
+    @property
+    def is_colourful(self) -> bool:
+        """Whether there are colours."""
+        return self.colour == "always" or (self.colour == "auto" and colourful())
+
+
+def line_maker(view: EventView, sought: Mapping[str, Any], look: Look) -> Callable[[Event], bytes]:
+    """Return a function that makes the lines of events that are sought in `view`, in bytes."""
+    terminal = is_terminal(sys.stdout)
+    if look.form == "jsonl":
+        return _safe_json_line if terminal else _json_line
+    match = sought["match"]
+    spans = compile_pattern(match).spans if match and look.is_colourful else None
+    if look.form == "default" and terminal:
+        from .on_terminal import TerminalLines  # it needs rich, which takes long to import
+
+        with_source = sought["source"] is None and len(view.sources()) > 1
+        colour = look.is_colourful
+        lines = TerminalLines(spans, time.time(), with_source=with_source, colour=colour)
+        return lambda event: _encoded(lines.line(event))
+    if spans is not None:
+        return lambda event: _encoded(coloured(event.content, spans))
+    return _visible_line if terminal else _plain_line
+
+
+def _plain_line(event: Event) -> bytes:
+    return event.content.encode() + b"\n"
+
+
+def _visible_line(event: Event) -> bytes:
+    return _encoded(visible(event.content))
+
+
+def _encoded(text: str) -> bytes:
+    # A terminal may lack a character in its encoding; an escape is printed instead of an error.
+    return text.encode(sys.stdout.encoding or "utf-8", "backslashreplace") + b"\n"
+
+
+def _json_line(event: Event) -> bytes:
+    return orjson.dumps(event._asdict(), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _safe_json_line(event: Event) -> bytes:
+    text = _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", _json_line(event).decode())
+    return _encoded(text[:-1])
