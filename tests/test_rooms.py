@@ -40,6 +40,7 @@ FLOORS = [
     "ingest",
     "watch",
     "handler",
+    "aio",
     "testing",
     "__init__",
     "cli",
@@ -47,7 +48,7 @@ FLOORS = [
 ]
 
 # Folders built on the contract: they work on any store, and import nothing of the LMDB store.
-ON_THE_CONTRACT = ["inputs", "resume", "logs", "ingest", "watch", "handler", "testing"]
+ON_THE_CONTRACT = ["inputs", "resume", "logs", "ingest", "watch", "handler", "aio", "testing"]
 OPEN_A_PATH = {"handler.target"}  # these alone open the LMDB store that a user names by its path
 CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
 

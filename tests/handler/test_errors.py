@@ -90,8 +90,10 @@ class Lost(MemoryEventStore):
 
 def test_no_record_is_saved_twice_when_it_is_not_known_whether_it_was_saved() -> None:
     store = Lost()
-    with logging_to(store) as (log, _):
+    with logging_to(store) as (log, handler):
         log.info("x")
+        handler.flush()
+        assert [error.partition("(")[0] for error in handler.errors] == ["WriteBusy"]
     assert contents(store) == ["x"]
 
 

@@ -108,6 +108,18 @@ class Paged(Iterator[T], Closable, Generic[T, P]):
                 return item
         raise StopIteration
 
+    @property
+    def ready(self) -> bool:
+        """Whether `next` gives what was read already, and so does not wait."""
+        return bool(length_hint(self._page.rest))
+
+    def read_ahead(self) -> bool:
+        """Read the next page unless something is ready; False: there is no more.
+
+        Raises what `next` raises.
+        """
+        return self._has_page()
+
     def close(self) -> None:
         """Give no more. Calling it again does nothing."""
         self.stop(None)
