@@ -41,6 +41,7 @@ FLOORS = [
     "watch",
     "handler",
     "aio",
+    "otel",
     "testing",
     "__init__",
     "cli",
@@ -48,7 +49,17 @@ FLOORS = [
 ]
 
 # Folders built on the contract: they work on any store, and import nothing of the LMDB store.
-ON_THE_CONTRACT = ["inputs", "resume", "logs", "ingest", "watch", "handler", "aio", "testing"]
+ON_THE_CONTRACT = [
+    "inputs",
+    "resume",
+    "logs",
+    "ingest",
+    "watch",
+    "handler",
+    "aio",
+    "otel",
+    "testing",
+]
 OPEN_A_PATH = {"handler.target"}  # these alone open the LMDB store that a user names by its path
 CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
 
@@ -104,6 +115,7 @@ LIBRARIES = {
     },
     "xxhash": {"records.ids", "records.layout", "resume.tracked"},
     "inotify_simple": {"threads.notices"},
+    "opentelemetry": {"otel"},
     "mmap": {"disk.map_size", "processes.barrier", "processes.barrier_file"},
 }
 

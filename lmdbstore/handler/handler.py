@@ -14,11 +14,11 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from lmdbstore.contract.event import members
 from lmdbstore.errors import EventStoreException, InvalidOption, shown
-from lmdbstore.threads.deadline import Deadline, limit_of
+from lmdbstore.threads.deadline import Deadline
 from lmdbstore.threads.fork_lock import ForkLock
 
+from .options import checked_capacity, checked_level, checked_tags, checked_timeout
 from .records import Line, json_of, level_flag
 from .sender import FULL, Sender
 from .target import Target
@@ -107,16 +107,16 @@ class LoggingHandler(logging.Handler):
             InvalidOption: an argument has an invalid value.
             StoreOpenError: the store at the path could not be opened.
         """
-        own_level = _level("level", level)
+        own_level = checked_level("level", level)
         self._flush_level = (
-            sys.maxsize if flush_level is None else _level("flush_level", flush_level)
+            sys.maxsize if flush_level is None else checked_level("flush_level", flush_level)
         )
-        self._tags = _checked_tags(tags)
-        self._capacity = _checked_capacity(capacity)
+        self._tags = checked_tags(tags)
+        self._capacity = checked_capacity(capacity)
         if not isinstance(extra, bool):
             raise InvalidOption(f"extra: {shown(extra)} is neither; pass True or False")
         self._extra = extra
-        self._limit = _checked_timeout(timeout)
+        self._limit = checked_timeout(timeout)
         self._flags: dict[str, list[str]] = {}  # of a level's name
         self._target = Target(store)
         self._renewing = ForkLock()
@@ -142,12 +142,11 @@ class LoggingHandler(logging.Handler):
             self._sender = self._new_sender()
         return self._sender
 
-    def createLock(self) -> None:  # noqa: N802  logging's name
-        """Have no lock: a call that waits for its record keeps no other one from logging."""
-        self.lock = None
-
     def handle(self, record: logging.LogRecord) -> bool:
-        """Emit a record that passes the filters, without a lock; return whether it does."""
+        """Emit a record that passes the filters; return whether it does.
+
+        There is no lock: a call that waits for its record keeps no other one from logging.
+        """
         passed = self.filter(record)
         if passed:
             self.emit(passed if isinstance(passed, logging.LogRecord) else record)
@@ -242,39 +241,3 @@ def _finish(handler: ref[LoggingHandler], sender: ref[Sender]) -> None:
     if own is not None and its is not None:
         its.waits = True
         own.flush()
-
-
-def _level(name: str, level: object) -> int:
-    if isinstance(level, int) and not isinstance(level, bool):
-        return int(level)
-    found = logging.getLevelNamesMapping().get(level) if isinstance(level, str) else None
-    if found is None:
-        raise InvalidOption(
-            f"{name}: {shown(level)} is no level; pass one of logging, such as 'ERROR'"
-        )
-    return found
-
-
-def _checked_tags(tags: object) -> list[str]:
-    try:
-        found: list[Any] = [None] if isinstance(tags, str) else list(members(tags))
-    except TypeError:
-        found = [None]
-    if not all(isinstance(tag, str) for tag in found):
-        raise InvalidOption(f"tags: {shown(tags)} is no list of strings; pass one such as ['app']")
-    return found
-
-
-def _checked_capacity(capacity: object) -> int:
-    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-        raise InvalidOption(f"capacity: {shown(capacity)} is no number of records; pass 1 or more")
-    return int(capacity)
-
-
-def _checked_timeout(timeout: object) -> float | None:
-    try:
-        return limit_of(timeout)
-    except ValueError as error:
-        raise InvalidOption(
-            f"timeout: {shown(timeout)}: {error}; pass seconds, or None for no limit"
-        ) from None

@@ -19,7 +19,7 @@ from lmdbstore.logs.fields import LEVEL, level_named
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Line", "cleaned", "dropped_event", "event_of", "json_of", "level_flag"]
+__all__ = ["Line", "as_json", "cleaned", "dropped_event", "event_of", "json_of", "level_flag"]
 
 # What every record has; the rest came by `extra=`.
 _OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
@@ -46,10 +46,11 @@ def json_of(text: str, record: logging.LogRecord) -> str:
     Values that JSON does not have become their `repr`.
     """
     extra = {name: value for name, value in vars(record).items() if name not in _OWN}
-    return _as_json({"message": text, **extra})
+    return as_json({"message": text, **extra})
 
 
-def _as_json(fields: dict[str, Any]) -> str:
+def as_json(fields: dict[str, Any]) -> str:
+    """Return a JSON object; values that JSON does not have become their `repr`."""
     try:
         return orjson.dumps(fields, default=_shown, option=_JSON).decode()
     except TypeError:  # a number that is too large, half a character, or a list inside of itself

@@ -11,6 +11,7 @@ import pytest
 
 from lmdbstore import Event, InvalidOption, LoggingHandler, MemoryEventStore
 from lmdbstore.logs.fields import LEVEL
+from tests.tools.children import until
 from tests.tools.logged import contents, logging_to
 
 
@@ -147,6 +148,7 @@ def test_a_record_that_cannot_be_stored_is_dropped_alone() -> None:
         handler.flush()
         assert handler.dropped == 1
         assert "InvalidEvent" in handler.errors[0]
+        until(lambda: store.count(flags=["dropped"]) == 1, "it is told before the next record")
     assert contents(store, source="app.door") == ["before", "after"]
     assert contents(store, flags=["dropped"]) == [
         "1 log records were dropped: the store refused them"
