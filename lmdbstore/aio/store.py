@@ -13,13 +13,12 @@ from lmdbstore.errors import InvalidOption, shown
 
 from .cancelling import Work, result_of
 from .saving import Saves
-from .view import AsyncEventView
+from .view import AsyncEventView, in_thread
 from .workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
-    from uuid import UUID
 
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.types import Checkpoint, OnDuplicate, SaveResult, Timeout
@@ -79,15 +78,19 @@ class AsyncEventStore(AsyncEventView):
         finally:
             workers.close()
 
-    async def save(self, event: Event, *, timeout: Timeout = ...) -> None:
+    async def save(
+        self, event: Event, *, on_duplicate: OnDuplicate = "raise", timeout: Timeout = ...
+    ) -> None:
         """Save one event: all of it or nothing; see `EventStore.save`.
 
-        When this returns the event is visible, and as durable as the store says.
+        When this returns the event is visible, and as durable as the store says. It shares a flush
+        with others unless `on_duplicate` or `timeout` is given.
         """
-        if timeout is ...:
+        if timeout is ... and on_duplicate == "raise":
             saved = self._saves.add(event)
         else:
-            saved = self._workers.run(partial(self._store.save, event, timeout=timeout))
+            save = partial(self._store.save, event, on_duplicate=on_duplicate, timeout=timeout)
+            saved = self._workers.run(save)
         await result_of(saved, Work.CHANGE)
 
     async def save_many(
@@ -113,10 +116,8 @@ class AsyncEventStore(AsyncEventView):
         )
         return await result_of(self._workers.run(save), Work.CHANGE)
 
-    async def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
-        """Delete one event; see `EventStore.delete`."""
-        delete = partial(self._store.delete, event_id, timeout=timeout)
-        await result_of(self._workers.run(delete), Work.CHANGE)
+    delete = in_thread(EventStore.delete, Work.CHANGE)
+    delete_many = in_thread(EventStore.delete_many, Work.CHANGE)
 
     @asynccontextmanager
     async def snapshot(self, *, timeout: Timeout = ...) -> AsyncIterator[AsyncEventView]:

@@ -24,24 +24,25 @@ if TYPE_CHECKING:
 
     from .workers import Workers
 
-__all__ = ["AsyncEventView"]
+__all__ = ["AsyncEventView", "in_thread"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+V = TypeVar("V", bound=EventView)
 
 
-def _read(
-    method: Callable[Concatenate[EventView, P], T],
+def in_thread(
+    method: Callable[Concatenate[V, P], T], work: Work
 ) -> Callable[Concatenate[AsyncEventView, P], Coroutine[Any, Any, T]]:
     """Return a method that runs the one of the store in a thread."""
-    name = method.__name__
+    name = getattr(method, "__name__", "")
 
     @wraps(method)
-    async def read(self: AsyncEventView, /, *arguments: P.args, **named: P.kwargs) -> T:
-        work: Callable[[], T] = partial(getattr(self._view, name), *arguments, **named)
-        return await result_of(self._workers.run(work), Work.READ)
+    async def run(self: AsyncEventView, /, *arguments: P.args, **named: P.kwargs) -> T:
+        call: Callable[[], T] = partial(getattr(self._view, name), *arguments, **named)
+        return await result_of(self._workers.run(call), work)
 
-    return read
+    return run
 
 
 def _search(
@@ -81,8 +82,8 @@ class AsyncEventView:
         return await result_of(self._workers.run(work), Work.READ)
 
     search = _search(EventView.search)
-    count = _read(EventView.count)
-    explain = _read(EventView.explain)
-    checkpoint = _read(EventView.checkpoint)
-    checkpoints = _read(EventView.checkpoints)
-    flags = _read(EventView.flags)
+    count = in_thread(EventView.count, Work.READ)
+    explain = in_thread(EventView.explain, Work.READ)
+    checkpoint = in_thread(EventView.checkpoint, Work.READ)
+    checkpoints = in_thread(EventView.checkpoints, Work.READ)
+    flags = in_thread(EventView.flags, Work.READ)

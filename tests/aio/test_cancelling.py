@@ -122,10 +122,10 @@ def test_other_changes_wait_or_are_withdrawn_as_well(name: str) -> None:
             go.wait()
             return super()._add(*arguments)
 
-        def _remove(self, event_id: str) -> None:
+        def _remove(self, ids: set[str]) -> int:
             entered.set()
             go.wait()
-            super()._remove(event_id)
+            return super()._remove(ids)
 
     def call(store: AsyncEventStore) -> Coroutine[Any, Any, object]:
         if name == "delete":

@@ -88,6 +88,10 @@ async def use_store(make: Make) -> None:
         assert await store.get("a", None) is None
         with pytest.raises(DuplicateEvent):
             await store.save(ABC[1])
+        await store.save(ABC[1], on_duplicate="ignore")
+        await store.save(Event("e"))
+        assert_type(await store.delete_many(["e", "x"]), int)
+        assert await store.count() == 2
         with pytest.raises(InvalidEvent):
             await store.save(7)  # type: ignore[arg-type]
         with pytest.raises(EventNotFound):
