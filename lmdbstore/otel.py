@@ -101,7 +101,7 @@ class EventStoreLogExporter(LogRecordExporter):  # type: ignore[misc]  # Any whe
             new_id(),
             (scope.name if scope else "") or str(resource.get("service.name", "")),
             (record.timestamp or record.observed_timestamp or 0) / 1e9,
-            list(dict.fromkeys([*_level(record), *self._tags])),
+            [*_level(record), *self._tags],
             as_json({name: value for name, value in content.items() if value not in (None, {})}),
         )
 

@@ -184,7 +184,7 @@ class LoggingHandler(logging.Handler):
         name = record.levelname
         tags = self._flags.get(name)
         if tags is None:
-            tags = self._flags[name] = list(dict.fromkeys([level_flag(name), *self._tags]))
+            tags = self._flags[name] = [level_flag(name), *self._tags]
         return Line(record.created, record.name, tags, text)
 
     def _room(self, sender: Sender, deadline: Deadline | None) -> bool:
@@ -213,8 +213,9 @@ class LoggingHandler(logging.Handler):
         before = sender.dropped
         try:
             ended = sender.stop(deadline)
-            lost = sender.dropped - before + (0 if ended else sender.queue.qsize())
-            self._close_store(lost, None if self._limit is None else deadline.left)
+            if ended:  # else the store is in use
+                self._target.close(None if self._limit is None else deadline.left)
+            _check_all_saved(sender, before, ended=ended)
         except EventStoreException as error:
             self._report(error, "the handler is closed")
         finally:
@@ -222,17 +223,20 @@ class LoggingHandler(logging.Handler):
                 self._finalizer.cancel()
             super().close()
 
-    def _close_store(self, lost: int, timeout: float | None) -> None:
-        self._target.close(timeout)
-        if lost:
-            raise EventStoreException(f"{lost} log records could not be saved")
-
     def _report(self, error: Exception, outcome: str) -> None:
         """Pass the exception that is being handled to `handleError`."""
         text = f"{type(error).__name__} in lmdbstore.LoggingHandler: {outcome}"
         self.handleError(
             logging.LogRecord(type(self).__name__, logging.ERROR, "", 0, text, None, None)
         )
+
+
+def _check_all_saved(sender: Sender, before: int, *, ended: bool) -> None:
+    if not ended:
+        left = sender.queue.qsize() - 1  # the end itself
+        raise EventStoreException(f"a write of log records has not ended, and {left} wait for it")
+    if lost := sender.dropped - before:
+        raise EventStoreException(f"{lost} log records could not be saved")
 
 
 def _finish(handler: ref[LoggingHandler], sender: ref[Sender]) -> None:

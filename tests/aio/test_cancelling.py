@@ -18,7 +18,7 @@ from lmdbstore import (
     StoreMoved,
     WriteBusy,
 )
-from lmdbstore.aio import AsyncEventStore, happened
+from lmdbstore.aio import AsyncEventStore, cancelling, happened
 from lmdbstore.aio.cancelling import NOTES
 from tests.tools.loops import HeldStore, run_in
 
@@ -159,12 +159,30 @@ def test_other_changes_wait_or_are_withdrawn_as_well(name: str) -> None:
     asyncio.run(main())
 
 
-def within(seconds: float, call: Coroutine[Any, Any, None], how: str) -> Coroutine[Any, Any, None]:
-    async def timeout() -> None:
-        async with asyncio.timeout(seconds):
-            await call
+async def freed_when_cancelled(store: HeldStore, task: asyncio.Task[Any], times: int = 1) -> None:
+    """Let the write of a task end when the task was cancelled."""
+    while task.cancelling() < times:
+        await asyncio.sleep(0)
+    store.free.set()
 
-    return timeout() if how == "timeout" else asyncio.wait_for(call, seconds)
+
+async def saved_within(opened: AsyncEventStore, store: HeldStore, how: str) -> None:
+    """Save, with a time limit that ends when a thread has begun to write."""
+    if how == "timeout":
+        task = asyncio.current_task()
+        assert task is not None
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            group.create_task(begun(store)).add_done_callback(lambda _: limit.reschedule(0))
+            group.create_task(freed_when_cancelled(store, task))
+            await opened.save(Event("a"))
+    else:
+        save = asyncio.ensure_future(opened.save(Event("a")))
+        await begun(store)
+        freed = asyncio.ensure_future(freed_when_cancelled(store, save))
+        try:
+            await asyncio.wait_for(save, 0)
+        finally:
+            await freed
 
 
 @pytest.mark.parametrize("how", ["timeout", "wait_for"])
@@ -173,22 +191,29 @@ def test_a_timeout_of_asyncio_says_whether_the_call_happened(how: str) -> None:
 
     async def main() -> None:
         opened = AsyncEventStore(store)
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.2, store.free.set)
         with pytest.raises(TimeoutError) as caught:
-            await within(0.1, opened.save(Event("a")), how)
+            await saved_within(opened, store, how)
         assert happened(caught.value) is True
         assert len(store) == 1
-        store.free.clear()
-        task = asyncio.ensure_future(opened.save(Event("b")))
-        while len(store.batches) < 2:
-            await asyncio.sleep(0)
+        await opened.close()
+
+    asyncio.run(main())
+
+
+def test_a_timeout_of_asyncio_says_that_the_call_was_withdrawn() -> None:
+    store = HeldStore()
+
+    async def main() -> None:
+        opened = AsyncEventStore(store)
+        first = asyncio.ensure_future(opened.save(Event("a")))
+        await begun(store)
         with pytest.raises(TimeoutError) as caught:
-            await within(0, opened.save(Event("c")), how)
-        assert happened(caught.value) in {False, None}  # None: it was not even called
+            async with asyncio.timeout(0):
+                await opened.save(Event("b"))
+        assert happened(caught.value) is False
         store.free.set()
-        await task
-        assert len(store) == 2
+        await first
+        assert len(store) == 1
         await opened.close()
 
     asyncio.run(main())
@@ -197,20 +222,31 @@ def test_a_timeout_of_asyncio_says_whether_the_call_happened(how: str) -> None:
 def test_the_outer_of_two_timeouts_is_not_taken_for_the_inner_one() -> None:
     store = HeldStore()
 
+    async def expire(limits: list[asyncio.Timeout], task: asyncio.Task[Any]) -> None:
+        await begun(store)
+        for number, limit in enumerate(limits, 1):
+            limit.reschedule(0)
+            while task.cancelling() < number:
+                await asyncio.sleep(0)
+        store.free.set()
+
     async def main() -> None:
         opened = AsyncEventStore(store)
-        asyncio.get_running_loop().call_later(0.3, store.free.set)
-        outside = 0
+        task = asyncio.current_task()
+        assert task is not None
+        seen = list[object]()
         try:
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(None) as outer:
                 try:
-                    async with asyncio.timeout(0.1):
+                    async with asyncio.timeout(None) as inner:
+                        expires = asyncio.ensure_future(expire([inner, outer], task))
                         await opened.save(Event("a"))
                 except TimeoutError:
-                    outside = 1
+                    seen.append("inner")
         except TimeoutError as error:
-            outside = 2 if happened(error) else 3
-        assert outside == 2
+            seen.append(happened(error))
+        assert seen == [True]
+        await expires
         await opened.close()
 
     asyncio.run(main())
@@ -249,55 +285,84 @@ def test_a_task_group_ends_when_its_saves_have_ended(path: Path) -> None:
 def test_a_scope_of_anyio_sees_what_happened_inside_of_it() -> None:
     anyio: Any = pytest.importorskip("anyio")
     store = HeldStore()
+    turns: list[int] = []
+
+    async def cancel(scope: Any) -> None:
+        await begun(store)
+        scope.cancel()
+        await rounds(100)  # in which anyio must not wake the task again and again
+        store.free.set()
 
     async def main() -> None:
         opened = AsyncEventStore(store)
         known = None
-        asyncio.get_running_loop().call_later(0.2, store.free.set)
-        with anyio.move_on_after(0.1) as scope:
+        with anyio.CancelScope() as scope:
+            cancels = asyncio.ensure_future(cancel(scope))
             try:
                 await opened.save(Event("a"))
             except anyio.get_cancelled_exc_class() as error:
                 known = happened(error)
                 raise
         assert (known, scope.cancelled_caught, len(store)) == (True, True, 1)
+        await cancels
+        assert len(turns) < 10
         await opened.close()
 
-    run_in("anyio on asyncio", main)
+    def counted(future: Any) -> Any:
+        turns.append(1)
+        return wait(future)
+
+    wait = cancelling._wait
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cancelling, "_wait", counted)
+        run_in("anyio on asyncio", main)
 
 
 @pytest.mark.parametrize("kind", TRIO)
 def test_under_trio_a_change_that_has_begun_returns_its_result(kind: str) -> None:
     trio: Any = pytest.importorskip("trio")
     store = HeldStore()
+    saved = list[object]()
 
-    async def main() -> None:
-        opened = AsyncEventStore(store)
-        saved = list[object]()
-        timer = threading.Timer(0.2, store.free.set)
-        timer.start()
-        with trio.move_on_after(0.1) as scope:
+    async def written() -> None:
+        while not store.entered.is_set():
+            await trio.lowlevel.checkpoint()
+
+    async def cancel(scope: Any) -> None:
+        await written()
+        scope.cancel()
+        store.free.set()
+
+    async def first(opened: AsyncEventStore, nursery: Any) -> None:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(cancel, scope)
             await opened.save(Event("a"))
             saved.append("a")
             await trio.lowlevel.checkpoint()
             saved.append("not reached")
-        assert (saved, scope.cancelled_caught) == (["a"], True)
+        saved.append(scope.cancelled_caught)
+
+    async def second(opened: AsyncEventStore, nursery: Any) -> None:
         store.free.clear()
+        store.entered.clear()
+        nursery.start_soon(opened.save, Event("b"))
+        await written()
+        with trio.move_on_after(0):
+            try:
+                await opened.save(Event("c"))
+            except trio.Cancelled as error:
+                saved.append(happened(error))
+                raise
+        store.free.set()
+
+    async def main() -> None:
+        opened = AsyncEventStore(store)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(opened.save, Event("b"))
-            while len(store.batches) < 2:
-                await trio.lowlevel.checkpoint()
-            with trio.move_on_after(0):
-                try:
-                    await opened.save(Event("c"))
-                except trio.Cancelled as error:
-                    saved.append(happened(error))
-                    raise
-            store.free.set()
-        assert saved == ["a", False]
+            await first(opened, nursery)
+            await second(opened, nursery)
+        assert saved == ["a", True, False]
         assert [event.id async for event in opened.search()] == ["a", "b"]
         await opened.close()
-        timer.join()
 
     run_in(kind, main)
 
