@@ -28,6 +28,7 @@ from typing import Any
 from .chart import svg
 from .imports.importers import left_out
 from .imports.rows import run_imports
+from .logs import run_logs
 from .machine import about
 from .measure import Figures
 from .operations import GROUPS, Group
@@ -146,6 +147,7 @@ def _all(settings: Settings) -> Iterator[Figures]:
     yield from run_processes(settings)
     yield from run_startup(settings)
     yield from run_scaling(settings)
+    yield from run_logs(settings)
     yield from run_imports(settings)
 
 

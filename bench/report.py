@@ -13,6 +13,7 @@ from statistics import median
 from .goals import Verdict, judged
 from .imports.rows import GROUP as IMPORT
 from .imports.rows import about_importers
+from .logs import GROUP as LOGS
 from .measure import UNITS, Figures, ratio
 from .operations import GROUPS
 from .reasons import reason_for
@@ -24,6 +25,7 @@ TITLES = {
     "processes": "Several processes",
     "startup": "Startup",
     "scaling": "Growth of the store",
+    LOGS: "The log of a program",
     IMPORT: "Imports of files",
 }
 

@@ -18,6 +18,8 @@ from bench import peers
 from bench.chart import svg
 from bench.data import ACCENT_EVERY, NEEDLE_EVERY, batches, log_events, made_events
 from bench.goals import GOALS, THEIA_WANTED, judged
+from bench.logs import ROWS as LOG_ROWS
+from bench.logs import run_logs
 from bench.measure import Figures, Run, drained, in_turn, ratio, rounds_for
 from bench.operations import GROUPS, RELAXED, Sample
 from bench.paired import compared
@@ -25,7 +27,7 @@ from bench.peers import OURS, PEERS, open_peer, versions
 from bench.processes import HOSTILE
 from bench.reasons import REASONS
 from bench.report import markdown, shown
-from bench.runner import LOADED, ON_DISK
+from bench.runner import LOADED, ON_DISK, Settings
 from bench.sides import OPERATIONS
 from lmdbstore.contract.checking import checked_all
 from lmdbstore.patterns.pattern import compile_pattern
@@ -107,6 +109,14 @@ def test_draining_reads_everything() -> None:
     drained(numbers)
     drained(7)
     assert list(islice(numbers, 1)) == []
+
+
+def test_the_rows_of_logging_have_their_figures(tmp_path: Path) -> None:
+    settings = Settings(20, 0, 1, "logging: a", tmp_path, True, lambda _: None)
+    rows = list(run_logs(settings))
+    assert [found.name for found in rows] == list(LOG_ROWS)
+    assert {len(times) for found in rows for times in found.figures.values()} == {1}
+    assert "## The log of a program" in markdown(rows, {}, [])
 
 
 def test_a_goal_is_met_lost_or_not_measured() -> None:
