@@ -14,7 +14,7 @@ from lmdbstore.errors import EventStoreException, StoreDamaged, shown
 from lmdbstore.threads.reentry import half_imported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "CHECKSUM",
@@ -25,6 +25,7 @@ __all__ = [
     "LONG_KEY",
     "NO_LOCAL_ID",
     "SIGNATURE_AT",
+    "RunPosting",
     "Summary",
     "after_key",
     "before_key",
@@ -53,13 +54,13 @@ __all__ = [
     "join_key",
     "key_prefix",
     "last_key",
-    "last_posting",
     "local_id_of",
     "local_ids_of",
     "posting_key",
     "run_posting",
     "slots_in",
     "source_key",
+    "split_postings",
     "term_in",
     "text_bytes",
     "text_key",
@@ -89,7 +90,7 @@ NO_SLOT = (1 << 16) - 1  # no run has so many events
 FLAG, SOURCE = "f", "s"  # what the key of a term begins with
 _EMPTY = (NO_SLOT,) * NOTED
 _NO_SLOTS = _SLOTS.pack(*_EMPTY)
-_slots = _SLOTS.unpack_from
+_postings = struct.Struct(f">{KEY}s4H").iter_unpack
 
 
 def checksum(data: bytes) -> bytes:
@@ -307,20 +308,26 @@ def posting_key(posting: bytes | memoryview) -> bytes:
     return bytes(posting[:KEY])
 
 
-def last_posting(end: bytes) -> bytes:
-    """Return the highest value of `run_postings` for a run."""
-    return end + _NO_SLOTS
+RunPosting = tuple[bytes, int, int, int, int]  # the end of a run, and slots of a term in it
 
 
-def slots_in(posting: bytes) -> tuple[int, ...]:
-    """Return the slots in a value of `run_postings`; none: they are more than fit."""
-    slots = _slots(posting, KEY)
+def split_postings(postings: Iterable[bytes | memoryview]) -> list[RunPosting]:
+    """Split values of `run_postings`; raises StoreDamaged if they are cut off."""
+    try:
+        return list(_postings(b"".join(postings)))
+    except struct.error as error:
+        raise StoreDamaged("postings of runs are cut off") from error
+
+
+def has_slots(posting: RunPosting) -> bool:
+    """Whether a posting has the slots of its term."""
+    return posting[1] != NO_SLOT
+
+
+def slots_in(posting: RunPosting) -> tuple[int, ...]:
+    """Return the slots in a posting; none: they are more than fit."""
+    slots = posting[1:]
     return slots if slots[-1] != NO_SLOT else slots[: slots.index(NO_SLOT)]
-
-
-def has_slots(posting: bytes) -> bool:
-    """Whether a value of `run_postings` has the slots of its term."""
-    return not posting.endswith(_NO_SLOTS)
 
 
 class Summary(NamedTuple):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Found"]
 
 MOST_RUNS = 64
-LONGEST_CHUNK = 256  # postings
 FEW = 16  # events of a run; so few are decoded with those of other runs
 
 
@@ -42,9 +41,9 @@ class Found:
         self._parts: list[tuple[memoryview, memoryview]] = []  # not decoded yet
 
     @property
-    def chunk(self) -> int:
-        """How many postings to read at once: an event each, if there are enough."""
-        return max(FEW, min(LONGEST_CHUNK, self._most - self._number))
+    def missing(self) -> int:
+        """How many events would make a page."""
+        return self._most - self._number
 
     def add(self, events: list[Event], local_ids: list[int]) -> bytes | None:
         """Add events; return the last key if some are left."""

@@ -17,10 +17,8 @@ from lmdbstore.records.record import content_of, decode, in_header
 from lmdbstore.records.run import Run, positions
 from lmdbstore.threads.re2_gate import run_engine
 
-from .plan import Term
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from lmdb import Cursor, Transaction
 
@@ -111,10 +109,14 @@ class RunRange:
 class PostedReader:
     """Reads the events of the rarest term of a query."""
 
-    def __init__(self, plan: Plan, watermark: int) -> None:
-        """Read for `plan`; events with a local id from `watermark` on are left out."""
+    def __init__(self, plan: Plan, watermark: int, digest: bytes) -> None:
+        """Read for `plan`; events with a local id from `watermark` on are left out.
+
+        `digest` is that of the rarest term.
+        """
         query = plan.query
-        self._rarest = plan.walk[0] if plan.walk else Term("")
+        self._rarest = plan.walk[0]
+        self._digest = digest
         texts = [in_header(term.text) for term in plan.walk[1:]]
         self._needles = [text for text in texts if text]
         self._flags = frozenset(query.flags)
@@ -125,7 +127,7 @@ class PostedReader:
         self._watermark = watermark
 
     def read(
-        self, part: RunRange, postings: Sequence[bytes]
+        self, part: RunRange, postings: Sequence[fmt.RunPosting]
     ) -> tuple[list[Event], list[int]] | None:
         """Return the events of a range that postings lead to and that match, and their local ids.
 
@@ -134,7 +136,7 @@ class PostedReader:
         Raises:
             StoreDamaged: a run is not there, or an event cannot be decoded.
         """
-        found = records_at(self._slots(part, postings), self._needles)
+        found = records_at(*self._slots(part, postings), self._needles)
         if found is None:
             return None
         records, local_ids = found
@@ -160,13 +162,27 @@ class PostedReader:
         return list(compress(events, chosen)), list(compress(local_ids, chosen))
 
     def _slots(
-        self, part: RunRange, postings: Sequence[bytes]
-    ) -> Iterator[tuple[memoryview, Sequence[int]]]:
-        """Yield the value of the run of each posting, and its slots that are not deleted."""
-        for posting in postings:
-            end, slots = fmt.posting_key(posting), fmt.slots_in(posting)
-            left = part.left(end, slots) if part.has_dead else slots
-            yield part.value(end), left[::-1] if self._descending else left
+        self, part: RunRange, postings: Sequence[fmt.RunPosting]
+    ) -> tuple[list[memoryview], list[Sequence[int]]]:
+        """Return the value of the run of each posting, and its slots that are not deleted."""
+        ends = [posting[0] for posting in postings]
+        values = list(map(part.value, ends))
+        places: list[Sequence[int]] = list(map(fmt.slots_in, postings))
+        for n, slots in enumerate(places):
+            if not slots:
+                places[n] = self._in_directory(ends[n], values[n])
+        if part.has_dead:
+            places = list(map(part.left, ends, places))
+        if self._descending:
+            places = [slots[::-1] for slots in places]
+        return values, places
+
+    def _in_directory(self, end: bytes, value: memoryview) -> list[int]:
+        """Return the slots of the rarest term in a run, if its posting does not have them."""
+        run = Run(end, value)
+        run.check_front()
+        number = run.find(self._digest)
+        return [] if number < 0 else run.slots(number)
 
     def _lead(self, events: list[Event]) -> bool:
         """Whether all events have the rarest term."""

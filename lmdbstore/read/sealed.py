@@ -9,7 +9,8 @@ StoreDamaged; or it is left out, and noted: an event, or a run whose front canno
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import groupby, islice, takewhile
+from itertools import islice
+from math import exp, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.disk import format as fmt
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Sealed", "SealedReader"]
 
 NOTED_AS_RUN = 8  # postings with slots that take as long as a run
+FEW, LONGEST_CHUNK = 8, 256  # postings
+IN_MOST = 2  # events a run, with a term: nine of ten runs have one, if chance decides
 ENTRIES = 16  # signatures that are looked at before it is checked whether the range has ended
 
 
@@ -58,11 +61,19 @@ class SealedReader:
 
         What is damaged is noted in `losses`; without it, it raises StoreDamaged.
         """
-        # The runs of the rarest term are read, and of terms that are not much more frequent, those
-        # that all of these have in common; the directory of each run decides on the others.
-        self._leading = [term.key for term in plan.walk if not plan.looked_up(term)]
-        self._posted = PostedReader(plan, watermark)
-        self._digests = [digest(term.key).to_bytes(8, "little") for term in plan.walk]
+        # The runs of the rarest term are read, and of others that are not much more frequent, those
+        # that all of these have in common; the directory of each run decides on the rest, and on
+        # terms that are in most runs.
+        keys = [term.key for term in plan.walk]
+        self._leading = [
+            key
+            for key, term in zip(keys, plan.walk, strict=True)
+            if key is keys[0]
+            or not (plan.looked_up(term) or plan.postings[term] > IN_MOST * plan.runs)
+        ]
+        self._digests = [digest(key).to_bytes(8, "little") for key in keys]
+        self._posted = PostedReader(plan, watermark, self._digests[0]) if keys else None
+        self._kept, self._asked = _expected(plan), 1.0  # events, of postings
         self._pattern = plan.query.pattern
         self._matcher = None if self._pattern is None else RunMatcher(self._pattern)
         self._probe = None if not plan.probes or self._pattern is None else self._pattern.probe
@@ -149,17 +160,29 @@ class SealedReader:
         with part.txn.cursor(db=part.databases.run_postings) as cursor:
             if not seek_duplicate(cursor, self._leading[0], first, last, descending=descending):
                 return None
-            every = map(bytes, cursor.iterprev_dup() if descending else cursor.iternext_dup())
-            inside = takewhile(first.__le__ if descending else fmt.last_posting(last).__ge__, every)
-            for noted, some in groupby(inside, fmt.has_slots):
-                take, most = (self._take_posted, found.chunk) if noted else (self._take_runs, 1)
-                while chunk := list(islice(some, most)):
-                    if reached := take(part, chunk, found):
-                        return reached
+            every = cursor.iterprev_dup() if descending else cursor.iternext_dup()
+            while chunk := fmt.split_postings(islice(every, self._chunk(found.missing))):
+                inside = chunk
+                if not first <= chunk[-1][0] <= last:
+                    inside = [posting for posting in chunk if first <= posting[0] <= last]
+                noted = sum(map(fmt.has_slots, inside))
+                take = self._take_posted if 2 * noted >= len(inside) else self._take_runs
+                if inside and (reached := take(part, inside, found)):
+                    return reached
+                if inside is not chunk:
+                    return None
         return None
 
-    def _take_posted(self, part: RunRange, postings: list[bytes], found: Found) -> bytes | None:
-        """Take the events of postings that have their slots."""
+    def _chunk(self, missing: int) -> int:
+        """Return how many postings lead to so many events, if they do as those before did."""
+        least = 1 if len(self._digests) == 1 else FEW
+        return max(least, min(LONGEST_CHUNK, round(missing * self._asked / self._kept)))
+
+    def _take_posted(
+        self, part: RunRange, postings: list[fmt.RunPosting], found: Found
+    ) -> bytes | None:
+        """Take the events of postings, of which most have their slots."""
+        assert self._posted is not None  # noqa: S101  there is a term
         try:
             read = self._posted.read(part, postings)
         except StoreDamaged:  # the runs have to be read, and one is damaged
@@ -167,17 +190,21 @@ class SealedReader:
         if read is None:
             return self._take_runs(part, postings, found)
         found.runs += len(postings) // NOTED_AS_RUN
+        self._asked += len(postings)
+        self._kept += len(read[0])
         if reached := found.add(*read):
             return reached
         if not found.full:
             return None
-        end = fmt.posting_key(postings[-1])
+        end = postings[-1][0]
         return part.begin(end) if self._descending else end
 
-    def _take_runs(self, part: RunRange, postings: list[bytes], found: Found) -> bytes | None:
+    def _take_runs(
+        self, part: RunRange, postings: list[fmt.RunPosting], found: Found
+    ) -> bytes | None:
         """Take the events of the runs of postings."""
         for posting in postings:
-            if reached := self._take(part, fmt.posting_key(posting), found):
+            if reached := self._take(part, posting[0], found):
                 return reached
         return None
 
@@ -308,6 +335,15 @@ class SealedReader:
                 inside = True
                 there = end < high and index.next()
         return total
+
+
+def _expected(plan: Plan) -> float:
+    """Return how many events with all terms a posting of the rarest leads to, if chance decides."""
+    if not plan.runs or not plan.walk:
+        return 1.0
+    numbers = [plan.postings[term] for term in plan.walk]
+    each = max(numbers[0], 1) / plan.runs
+    return prod([number / plan.events for number in numbers[1:]], start=each / (1 - exp(-each)))
 
 
 def _both(slots: list[int], span: Slots) -> list[int]:

@@ -30,43 +30,44 @@ from .layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["decode_events", "decode_parts", "event_in", "records_at"]
 
 FIELDS = 4  # of a header
 
 _new = tuple.__new__
-_number_at = Struct("<Q").unpack_from
 _head_of_one, _row_pair = HEAD_OF_ONE.unpack_from, ROW_PAIR.unpack_from
+# As HEAD_OF_ONE, after the checksum, and without the number of events.
+_head = Struct("<Q24xQ10xB13x2I").unpack_from
 
 
 def records_at(
-    runs: Iterable[tuple[memoryview, Sequence[int]]], needles: Sequence[bytes] = ()
+    values: Sequence[memoryview], slots: Sequence[Sequence[int]], needles: Sequence[bytes] = ()
 ) -> tuple[list[bytes], list[int]] | None:
     """Return the records and local ids of events of runs, by slots that another place has noted.
 
+    `values` are those of the runs, and `slots` those of the events in each.
     Records that lack one of the `needles` are left out. The head and the row vouch for a local id.
     None: an event is not there, or not what was written, or its run is compressed.
     """
     try:
-        return _records_at(runs, needles)
+        return _records_at(values, slots, needles)
     except struct_error:  # a value is cut off
         return None
 
 
 def _records_at(
-    runs: Iterable[tuple[memoryview, Sequence[int]]], needles: Sequence[bytes]
+    values: Sequence[memoryview], slots: Sequence[Sequence[int]], needles: Sequence[bytes]
 ) -> tuple[list[bytes], list[int]] | None:
     records: list[bytes] = []
     local_ids: list[int] = []
-    for value, slots in runs:
-        if _number_at(value)[0] != digest(value[8:HEAD_SIZE]):
+    for value, some in zip(values, slots, strict=True):
+        head = bytes(value[:HEAD_SIZE])
+        noted, lowest, kinds, headers_at, contents_at = _head(head)
+        if digest(head[8:]) != noted or kinds & PACKED:
             return None
-        lowest, _, kinds, headers_at, contents_at = _head_of_one(value)
-        if kinds & PACKED:
-            return None
-        for slot in slots:
+        for slot in some:
             header_at, content_at, _, offset, header_end, content_end, checksum = _row_pair(
                 value, PAIR_AT + ROW_SIZE * slot
             )

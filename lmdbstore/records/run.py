@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import compress, count
+from itertools import chain, compress, count
 from operator import itemgetter, xor
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +50,16 @@ Slots = range | list[int]
 COLUMNS = ROW_SIZE // 4  # numbers of 4 bytes in a row
 FEW, FEW_NEIGHBOURS = 16, 64  # one of so many events is read alone, not with all of its section
 
+DENSE = 4  # if one of so many neighbours is read, what concerns all of them is read at once
+
 _EXPANDED = [bytes(byte >> slot & 1 for slot in range(8)) for byte in range(256)]
+_NUMBERS = tuple(range(1024))  # made once
 
 
 def positions(bits: bytes) -> list[int]:
     """Return the slots in a bitmap."""
-    return list(compress(count(), b"".join(map(_EXPANDED.__getitem__, bits))))
+    numbers = chain(_NUMBERS, count(len(_NUMBERS)))
+    return list(compress(numbers, b"".join(map(_EXPANDED.__getitem__, bits))))
 
 
 class Run(RunValue):
@@ -273,11 +277,16 @@ class Run(RunValue):
 
     def _gathered(self, column: int, view: memoryview, slots: list[int]) -> bytes:
         """Return the parts of some events in a section, with the joints between them."""
-        section, places = bytes(view), self._begins(column)
-        pick = itemgetter(*slots)
-        cuts = map(slice, pick(places), pick(places[1:]))  # each with the joint after it
-        joined = b"".join(map(section.__getitem__, cuts))
-        return joined if slots[-1] == self.events - 1 else joined[:-1]
+        last = slots[-1]
+        ends = self._numbers()[column::COLUMNS]
+        # Each cut has the joint after it.
+        if len(slots) * DENSE < last - slots[0]:
+            joined = b"".join([view[ends[slot - 1] if slot else 0 : ends[slot]] for slot in slots])
+        else:
+            places, pick = [0, *ends[: last + 1].tolist()], itemgetter(*slots)
+            part, cuts = bytes(view[: places[-1]]), map(slice, pick(places), pick(places[1:]))
+            joined = b"".join(map(part.__getitem__, cuts))
+        return joined if last == self.events - 1 else joined[:-1]
 
     def _neighbours(self, slots: range) -> list[Event]:
         ends = self._numbers()
@@ -288,13 +297,15 @@ class Run(RunValue):
 
     def _texts(self, slots: Slots) -> list[str]:
         """Return the contents of some events."""
-        if isinstance(slots, range) and self.kinds & ONE_LINE:
+        if self.kinds & ONE_LINE:
+            first, last = slots[0], slots[-1]
+            if isinstance(slots, list) and len(slots) * DENSE < last - first:
+                return str(self._gathered(4, self.contents(), slots), "utf-8").split("\n")
             ends = self._numbers()
-            begin = ends[4 + COLUMNS * (slots.start - 1)] if slots.start else 0
-            end = ends[4 + COLUMNS * (slots.stop - 1)] - 1
-            return str(self.contents()[begin:end], "utf-8").split("\n")
-        if self.kinds & ONE_LINE and isinstance(slots, list):
-            return str(self._gathered(4, self.contents(), slots), "utf-8").split("\n")
+            begin = ends[4 + COLUMNS * (first - 1)] if first else 0
+            end = ends[4 + COLUMNS * last] - 1
+            texts = str(self.contents()[begin:end], "utf-8").split("\n")
+            return [texts[slot - first] for slot in slots] if isinstance(slots, list) else texts
         contents, ends = self.contents(), self._ends(4)
         if self.kinds & ASCII:
             text = str(contents, "ascii")
@@ -304,10 +315,6 @@ class Run(RunValue):
     def _ends(self, column: int) -> list[int]:
         """Return where the part after each event begins; before the first, at -1, there is a 0."""
         return [*self._numbers()[column::COLUMNS].tolist(), 0]
-
-    def _begins(self, column: int) -> list[int]:
-        """Return where the part of each event begins, and where one after the last would."""
-        return [0, *self._numbers()[column::COLUMNS].tolist()]
 
     def content_places(self) -> Any:
         """Return where the content after each event begins, as a sequence for a few look-ups."""

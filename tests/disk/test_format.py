@@ -217,9 +217,12 @@ def test_a_posting_of_a_run_has_up_to_four_slots() -> None:
     for slots in ([0], [511], [3, 5], [0, 1, 2], [1, 2, 3, 65_534], [1, 2, 3, 4, 5], [*range(512)]):
         posting = fmt.run_posting(end, slots)
         noted = slots if len(slots) <= 4 else []
-        assert (fmt.posting_key(posting), list(fmt.slots_in(posting))) == (end, noted)
-        assert fmt.has_slots(posting) == bool(noted)
+        assert fmt.posting_key(posting) == end
+        (split,) = fmt.split_postings([posting])
+        assert (split[0], list(fmt.slots_in(split))) == (end, noted)
+        assert fmt.has_slots(split) == bool(noted)
         assert len(posting) == 24
-        assert posting <= fmt.last_posting(end)
+        with pytest.raises(StoreDamaged):
+            fmt.split_postings([posting, posting[:-1]])
     assert fmt.run_posting(end, [3, 5]) == example("the slots 3 and 5:")
     assert fmt.decode_commit(fmt.commit_entry(3, end)) == (3, end)

@@ -85,6 +85,18 @@ def test_events_are_selected_by_their_slots(
         assert [run.key(slot) for slot in slots] == [made.keys[slot] for slot in slots]
 
 
+@pytest.mark.parametrize("text", ["line {}", "naïve {}", "{}\n", "{}\n𝄞"])
+@pytest.mark.parametrize("slots", [
+    range(0, 256, 2), range(1, 256, 2), range(0, 256, 10), range(5, 256, 10), [0, 1, 3], [1, 2, 4],
+    [100, 101, 103], [*range(20), *range(200, 256)],
+    [0, *range(238, 256)], [3, *range(237, 255)],
+])  # fmt: skip
+def test_events_that_are_near_or_far_are_selected(text: str, slots: Sequence[int]) -> None:
+    """Those that lie far apart are read one by one, and others with what is between them."""
+    made = made_run((n, Event(f"e{n}", "s", n, ["a"], text.format(n))) for n in range(1, 257))
+    assert made.run.select(list(slots)) == [made.events[slot] for slot in slots]
+
+
 @given(runs())
 def test_an_event_is_read_alone(made: Made) -> None:
     """By its slot, by its key, and by its local id where that is enough."""
@@ -97,9 +109,9 @@ def test_an_event_is_read_alone(made: Made) -> None:
         assert run.record_size(slot) == len(header) + 1 + len(content)
         assert content == event.content.encode()
         record = b"\n".join((header, content))
-        assert records_at([(value, [slot])]) == ([record], [made.local_ids[slot]])
+        assert records_at([value], [[slot]]) == ([record], [made.local_ids[slot]])
         assert event_in(value, made.keys[slot]) == (event if ascending else None)
-    assert records_at([(value, [0]), (value, [run.events])]) is None
+    assert records_at([value, value], [[0], [run.events]]) is None
     for local_id in (max(run.lowest - 1, 0), run.highest + 1):
         assert event_in(value, fmt.timeline_key(Position(0.0, local_id))) is None
 
