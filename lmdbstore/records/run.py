@@ -203,9 +203,17 @@ class Run(RunValue):
 
     def directory(self) -> Directory:
         """Return the slots of every term, by digest."""
-        terms = self._value[self._terms_at : self._ends_at]
-        digests = _cast("Q", terms)
-        return {term: self.slots(number) for number, term in enumerate(digests)}
+        value = self._value
+        terms = _cast("Q", value[self._terms_at : self._ends_at])
+        ends = _cast("I", value[self._ends_at : self._slots_at]).tolist()
+        cells = value[self._slots_at : self._headers_at]
+        pairs = _pairs(cells)
+        return {
+            term: positions(bytes(cells[2 * begin : 2 * end]))
+            if (end - begin) * 16 >= self.events
+            else pairs[begin:end]
+            for term, begin, end in zip(terms, ends, ends[1:], strict=False)
+        }
 
     def numbers_of(self, slots: Slots) -> dict[int, int]:
         """Return how many of some events have each term, by digest; terms of none may be there."""
