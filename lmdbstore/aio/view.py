@@ -87,3 +87,6 @@ class AsyncEventView:
     checkpoint = in_thread(EventView.checkpoint, Work.READ)
     checkpoints = in_thread(EventView.checkpoints, Work.READ)
     flags = in_thread(EventView.flags, Work.READ)
+    sources = in_thread(EventView.sources, Work.READ)
+    histogram = in_thread(EventView.histogram, Work.READ)
+    facets = in_thread(EventView.facets, Work.READ)
