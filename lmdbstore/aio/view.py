@@ -28,7 +28,7 @@ __all__ = ["AsyncEventView", "in_thread"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-V = TypeVar("V", bound=EventView)
+V = TypeVar("V")  # a class of the contract
 
 
 def in_thread(
