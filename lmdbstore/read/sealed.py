@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import islice
-from math import exp, prod
+from math import expm1, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.disk import format as fmt
@@ -341,9 +341,10 @@ def _expected(plan: Plan) -> float:
     """Return how many events with all terms a posting of the rarest leads to, if chance decides."""
     if not plan.runs or not plan.walk:
         return 1.0
-    numbers = [plan.postings[term] for term in plan.walk]
-    each = max(numbers[0], 1) / plan.runs
-    return prod([number / plan.events for number in numbers[1:]], start=each / (1 - exp(-each)))
+    rarest, *others = [max(plan.postings[term], 1) for term in plan.walk]
+    each = rarest / plan.runs
+    share = prod([number / max(plan.events, 1) for number in others])
+    return max(share * each / -expm1(-each), 1 / LONGEST_CHUNK)
 
 
 def _both(slots: list[int], span: Slots) -> list[int]:

@@ -7,7 +7,6 @@ alone is checked by its own checksum.
 from __future__ import annotations
 
 from itertools import repeat
-from struct import Struct
 from struct import error as struct_error
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from lmdbstore.errors import StoreDamaged
 
 from .layout import (
     ASCENDING,
+    CHECKED_HEAD,
     HEAD_OF_ONE,
     HEAD_SIZE,
     LOW_HALF,
@@ -38,8 +38,7 @@ FIELDS = 4  # of a header
 
 _new = tuple.__new__
 _head_of_one, _row_pair = HEAD_OF_ONE.unpack_from, ROW_PAIR.unpack_from
-# As HEAD_OF_ONE, after the checksum, and without the number of events.
-_head = Struct("<Q24xQ10xB13x2I").unpack_from
+_checked_head = CHECKED_HEAD.unpack_from
 
 
 def records_at(
@@ -64,7 +63,7 @@ def _records_at(
     local_ids: list[int] = []
     for value, some in zip(values, slots, strict=True):
         head = bytes(value[:HEAD_SIZE])
-        noted, lowest, kinds, headers_at, contents_at = _head(head)
+        noted, lowest, kinds, headers_at, contents_at = _checked_head(head)
         if digest(head[8:]) != noted or kinds & PACKED:
             return None
         for slot in some:

@@ -72,6 +72,7 @@ from xxhash import xxh3_64_intdigest as digest
 __all__ = [
     "ASCENDING",
     "ASCII",
+    "CHECKED_HEAD",
     "FIRST_TIME",
     "HEAD",
     "HEAD_OF_ONE",
@@ -96,6 +97,8 @@ HEAD = Struct("<6QHBB5I")
 HEAD_SIZE = HEAD.size
 # Of the head: the lowest local id, the events, their kinds, where headers and contents begin.
 HEAD_OF_ONE = Struct("<32xQ8xHB13x2I")
+# Of the head: its checksum, the lowest local id, kinds, where headers and contents begin.
+CHECKED_HEAD = Struct("<Q24xQ10xB13x2I")
 FIRST_TIME = Struct("<96xd")  # of the first row
 ROW = Struct("<d4I")
 ROW_SIZE = ROW.size

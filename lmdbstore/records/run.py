@@ -49,7 +49,6 @@ Slots = range | list[int]
 
 COLUMNS = ROW_SIZE // 4  # numbers of 4 bytes in a row
 FEW, FEW_NEIGHBOURS = 16, 64  # one of so many events is read alone, not with all of its section
-
 DENSE = 4  # if one of so many neighbours is read, what concerns all of them is read at once
 
 _EXPANDED = [bytes(byte >> slot & 1 for slot in range(8)) for byte in range(256)]

@@ -124,3 +124,15 @@ def test_a_search_reads_about_as_many_events_as_it_gives(
     assert number <= sum(read) <= number * 1.25 + 8
     assert len(read) <= number / 32 * 3 + 2
     assert sum(postings) <= len(wanted) / RUN * 1.25 + 24
+
+
+def test_many_rare_flags_are_found_together(tmp_path: Path) -> None:
+    """However small the chance is that an event has all of them."""
+    flags = [f"flag {n}" for n in range(140)]
+    with LMDBEventStore(tmp_path / "events", durability="none") as store:
+        store.save_many(
+            Event(f"e{n}", "s", float(n), [*flags * (700 <= n < 705), *["rare"] * (n == 700)])
+            for n in range(2000)
+        )
+        store.seal()
+        assert [event.id for event in store.search(flags=[*flags, "rare"])] == ["e700"]
