@@ -34,7 +34,7 @@ REASONS = (
     ),
     Reason(
         "the index of ids, the deleted events and the run are looked up, and the record is "
-        "checked; py-lmdb looks up two keys",
+        "checked; and py-lmdb reads a byte of each page of the run, of which there are 28",
         ("get",),
         ("py-lmdb",),
     ),
@@ -44,7 +44,8 @@ REASONS = (
     ),
     Reason(
         "an event that a rare flag leads to is read from three places of its run, its head, its "
-        "row and its record, and all three are checked",
+        "row and its record, and all three are checked; and py-lmdb reads a byte of each page of "
+        "the run, of which there are 28",
         ("common and rare flag",),
     ),
     Reason(
