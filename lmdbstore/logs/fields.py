@@ -152,6 +152,7 @@ _marked = re.compile(
 _leading = re.compile(rf"[\s\[|]{{0,4}}({_WORDS}|{_LOWER}|{_LOWER.title()})()(?=[\s\]|:,])")
 _first = re.compile(rf"[\s\[|:,-]{{1,4}}({_LOWER}|{_LOWER.title()})(?=[\s\]|:,])")
 _PLACED = {"L", "word"}  # in formats that have the level at a place
+LONGEST_NUMBER = 18  # digits of a level
 _PINO = 10  # pino and bunyan count levels in tens, from trace
 
 
@@ -267,7 +268,7 @@ class LevelFinder:
 def level_of_value(value: Any) -> str | None:
     """Return the level of a field: a word, a number of syslog (0 to 7), or of pino (10 to 60)."""
     if isinstance(value, str):
-        if value.isdigit():
+        if value.isdecimal() and len(value) <= LONGEST_NUMBER:
             return level_of_value(int(value))
         return level_named(value) or (_LETTERS.get(value) if len(value) == 1 else None)
     if isinstance(value, bool) or not isinstance(value, int):

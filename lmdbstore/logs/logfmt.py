@@ -81,6 +81,7 @@ class FieldLines:
     def rows(self, lines: Sequence[str]) -> dict[int, Row]:
         """Return what these lines have, by their places; nothing for those without fields."""
         found: dict[int, Row] = {}
+        self._objects.begin()
         for n in self._candidates(lines):
             row = self._of_json(lines[n]) if lines[n][:1] == "{" else self._of_logfmt(lines[n])
             if row is not None:

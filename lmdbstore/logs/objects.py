@@ -9,6 +9,9 @@ the content; of Docker's json-file the content is its `log`, of journald's JSON 
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import islice
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -23,6 +26,8 @@ from lmdbstore.times.text import EARLIEST, TextClock, number_seconds
 from .fields import JOURNAL_TIME, LEVELS, LOGGERS, TIMES, at_path, first_field, level_of_value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .common import Maker
 
 __all__ = ["Objects", "Row", "UnreadableLine", "known", "loaded"]
@@ -52,6 +57,10 @@ class Row(NamedTuple):
     own: Event | None = None
 
 
+_row = partial(tuple.__new__, Row)
+_TEXTS = {str, NoneType}
+
+
 def loaded(text: str) -> Any:
     """Return the value of a text that is JSON, else None."""
     try:
@@ -65,6 +74,18 @@ def known(time: float | None) -> bool:
     return time is not None and time == time  # noqa: PLR0124  NaN
 
 
+class Shape(NamedTuple):
+    """What the names of the fields of an object say, whatever is in the fields."""
+
+    plain: bool  # it is the line of a logger: no event, and not several records
+    levels: list[str]  # of the usual names those that it has, or may have
+    loggers: list[str]
+    times: list[str]
+    level: str | None  # the field of the level, if there is one such name at most
+    logger: str | None
+    is_simple: bool  # `level` and `logger` say all
+
+
 class Objects:
     """Finds what the objects of one input have."""
 
@@ -75,6 +96,32 @@ class Objects:
         self._dater = Dater(maker.setting, maker.options.time_format)
         self._given = None if maker.given is None else Clock(maker.given, maker.setting)
         self._path: str | None = maker.options.time_field
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin another block: what is remembered to save time is of the objects of one block."""
+        self._shapes: dict[tuple[str, ...], Shape] = {}
+        self._tags: dict[tuple[Any, Any], list[str]] = {}  # by the texts of level and logger
+
+    def shape(self, found: dict[str, Any]) -> Shape:
+        """Return the shape of an object; of objects with the same names it is the same."""
+        names = tuple(found)
+        return self._shapes.get(names) or self._new_shape(names, found)
+
+    def _new_shape(self, names: tuple[str, ...], found: dict[str, Any]) -> Shape:
+        is_own = found.keys() <= _EVENT and "content" in found
+        levels, loggers, times = (_of(found, some) for some in (LEVELS, LOGGERS, TIMES))
+        few = len(levels) <= 1 and len(loggers) <= 1
+        shape = self._shapes[names] = Shape(
+            plain=not is_own and found.keys() != _RECORDS,
+            levels=levels,
+            loggers=loggers,
+            times=times,
+            level=levels[0] if levels else None,
+            logger=loggers[0] if loggers else None,
+            is_simple=few and all(name in found for name in levels + loggers),
+        )
+        return shape
 
     def rows(self, text: str, found: dict[str, Any]) -> list[tuple[str, Row]]:
         """Return the texts of the records of an object, and what they have.
@@ -99,24 +146,43 @@ class Objects:
 
     def row(self, found: dict[str, Any], content: str) -> Row:
         """Return what the line of a logger has; `content` is it unless an option names a field."""
-        options = self._options
-        level = first_field(found, LEVELS, level_of_value) if options.levels else None
-        tags = self._maker.with_level(level)
-        more = []
-        if options.levels and (logger := first_field(found, LOGGERS, _text)):
-            more.append(f"logger:{logger}")
+        shape = self.shape(found)
+        return self._row(found, content, self._time_of(found, shape), self._tags_of(found, shape))
+
+    def dated_row(self, found: dict[str, Any], text: str, time: float | None, shape: Shape) -> Row:
+        """Return what a plain object has, of which `times` gave the time."""
+        return self._row(found, _logged(found, text), time, self._tags_of(found, shape))
+
+    def _row(self, found: dict[str, Any], content: str, time: float | None, tags: list[str]) -> Row:
+        options, source = self._options, None
         if options.tags_field and (value := at_path(found, options.tags_field)) is not None:
             self._found("--tags-field")
-            more += _texts(value)
-        source = None
+            tags = list(dict.fromkeys([*tags, *_texts(value)]))
         if options.source_field and (value := at_path(found, options.source_field)) is not None:
             self._found("--source-field")
             source = _as_text(value) or None
         if options.message_field and (value := at_path(found, options.message_field)) is not None:
             self._found("--message-field")
             content = _as_text(value)
-        tags = list(dict.fromkeys([*tags, *more])) if more else tags
-        return Row(self._time_of(found), tags, content, source)
+        return _row((time, tags, content, source, None))
+
+    def _tags_of(self, found: dict[str, Any], shape: Shape) -> list[str]:
+        """Return the tags for the level and the logger of an object; equal ones share a list."""
+        level, logger = found.get(shape.level), found.get(shape.logger)  # type: ignore[arg-type]  # no field is None
+        if not (shape.is_simple and type(level) in _TEXTS and type(logger) in _TEXTS):
+            return self._new_tags(found, shape)
+        tags = self._tags.get((level, logger))
+        if tags is None:
+            tags = self._tags[level, logger] = self._new_tags(found, shape)
+        return tags
+
+    def _new_tags(self, found: dict[str, Any], shape: Shape) -> list[str]:
+        if not self._options.levels:
+            return self._maker.tags
+        tags = self._maker.with_level(first_field(found, shape.levels, level_of_value))
+        if logger := first_field(found, shape.loggers, _text):
+            tags = list(dict.fromkeys([*tags, f"logger:{logger}"]))
+        return tags
 
     def _found(self, option: str) -> None:
         """Note that a line has what an option asks for."""
@@ -163,7 +229,30 @@ class Objects:
 
     # -- times ----------------------------------------------------------------------------------
 
-    def _time_of(self, found: dict[str, Any]) -> float | None:
+    def times(self, found: Sequence[dict[str, Any]]) -> list[float | None]:
+        """Return the times of plain objects, in their order."""
+        times: list[float | None] = []
+        while len(times) < len(found):
+            times += self._times_alike(found, len(times))
+            if len(times) < len(found):
+                one = found[len(times)]
+                times.append(self._time_of(one, self.shape(one)))
+        return times
+
+    def _times_alike(self, found: Sequence[dict[str, Any]], start: int) -> list[float | None]:
+        """Return the times of some objects that have it where the one before had it."""
+        name = self._path
+        if self._options.time_field or self._given is not None or name is None or name == "time":
+            return []
+        texts = []
+        for one in islice(found, start, None):
+            value = one.get(name) or at_path(one, name)
+            if type(value) is not str:
+                break
+            texts.append(value)
+        return self._clock.read_alike(texts)
+
+    def _time_of(self, found: dict[str, Any], shape: Shape) -> float | None:
         if self._options.time_field:
             time = self._read_time(at_path(found, self._options.time_field))
             if time is not None:
@@ -171,7 +260,7 @@ class Objects:
             return time
         if self._path and (time := self._usual_time(found, self._path)) is not None:
             return time
-        for name in TIMES:
+        for name in shape.times:
             if (time := self._usual_time(found, name)) is not None:
                 self._path = name
                 return time
@@ -205,6 +294,11 @@ class Objects:
             if "$numberLong" in value:
                 return self._read_time(value["$numberLong"])
         return None
+
+
+def _of(found: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Return those of the names that an object has, and paths of which it has the beginning."""
+    return [name for name in names if name in found or name.partition(".")[0] in found]
 
 
 def _are_objects(value: Any) -> bool:

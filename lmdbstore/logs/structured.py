@@ -7,8 +7,8 @@ that is damaged, or too long.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,7 +17,7 @@ from .objects import Objects, Row, UnreadableLine, known, loaded
 from .records import bare, few
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lmdbstore.inputs.lines import Block
 
@@ -84,61 +84,80 @@ class JsonReader(UncutReader):
         return self._events()
 
     def _add(self, texts: Iterable[tuple[int, str]]) -> None:
+        objects = self._objects
+        objects.begin()
+        parsed = list(self._parsed(texts))
+        shapes = [objects.shape(value) if type(value) is dict else None for *_, value in parsed]
+        plain = [shape is not None and shape.plain for shape in shapes]
+        times = iter(objects.times([value for *_, value in compress(parsed, plain)]))
         rows = self._held
+        for (number, line, value), shape in zip(parsed, shapes, strict=True):
+            if shape is not None and shape.plain:
+                rows.append((number, line, objects.dated_row(value, line, next(times), shape)))
+                continue
+            try:
+                rows += [(number, text, row) for text, row in self._rows(line, value)]
+            except UnreadableLine as error:
+                self._refuse(number, str(error))
+
+    def _parsed(self, texts: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, Any]]:
+        """Give the lines that are not blank, with their values, or errors."""
+        loads = orjson.loads
         for number, line in texts:
             if not line or line.isspace():
                 self._report.blank += 1
                 continue
             try:
-                rows += [(number, text, row) for text, row in self._rows(line)]
-            except UnreadableLine as error:
-                self._refuse(number, str(error))
+                yield number, line, loads(line)
+            except orjson.JSONDecodeError as error:
+                yield number, line, error
 
     def _events(self) -> Batch:
         rows, self._held = self._held, []
         if not rows:
             return Batch([], [])
         numbers, lines, found = map(list, zip(*rows, strict=True))
+        # One by one: the fields of many rows at once would be as many arguments of `zip`.
+        times, tags, contents, sources, owns = ([row[n] for row in found] for n in range(5))
         made = self._maker.events(
-            numbers,
-            lines,
-            self._times(found),
-            [row.tags for row in found],
-            [row.content for row in found],
-            [row.source for row in found],
+            numbers, lines, self._times(times), tags, contents, sources if any(sources) else None
         )
-        events = made.events
-        for n, (row, event) in enumerate(zip(found, events, strict=True)):
-            if row.own is not None:
-                own = row.own if row.own.id else row.own._replace(id=event.id)
-                events[n] = own._replace(timestamp=event.timestamp)
+        if any(owns):
+            events = made.events
+            for n, (own, event) in enumerate(zip(owns, events, strict=True)):
+                if own is not None:
+                    of_line = own if own.id else own._replace(id=event.id)
+                    events[n] = of_line._replace(timestamp=event.timestamp)
         return made
 
-    def _times(self, rows: list[Row]) -> list[float]:
+    def _times(self, found: list[float | None]) -> list[float]:
         """Return the times of rows, for a row without one that of the row before it."""
         if self._time is None:
-            first = next((row.time for row in rows if known(row.time)), None)
+            first = next(filter(known, found), None)
             self._time = self._maker.setting.mtime if first is None else first
         times, last = [], self._time
-        for row in rows:
-            if row.time is None:
-                self._report.undated += 1
-            elif math.isnan(row.time):
-                self._report.contradictory += 1
+        undated = contradictory = 0
+        for time in found:
+            if time is None:
+                undated += 1
+            elif time != time:  # noqa: PLR0124  NaN
+                contradictory += 1
             else:
-                self._report.own += 1
-                last = row.time
+                last = time
             times.append(last)
         self._time = last
+        self._report.undated += undated
+        self._report.contradictory += contradictory
+        self._report.own += len(times) - undated - contradictory
         return times
 
-    def _rows(self, line: str) -> list[tuple[str, Row]]:
-        try:
-            found, reason = orjson.loads(line), ""
-        except orjson.JSONDecodeError as error:
-            found, reason = None, f"not JSON: {error.msg} at column {error.colno}"
-        if type(found) is dict:
-            return self._objects.rows(line, found)
+    def _rows(self, line: str, value: Any) -> list[tuple[str, Row]]:
+        """Return the texts of the records of a line that is not plain, and what they have."""
+        if type(value) is dict:
+            return self._objects.rows(line, value)
+        reason = ""
+        if isinstance(value, orjson.JSONDecodeError):
+            reason = f"not JSON: {value.msg} at column {value.colno}"
         if self._strict:
             raise UnreadableLine(reason or "not a JSON object")
         if reason:

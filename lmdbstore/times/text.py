@@ -12,7 +12,7 @@ from .moment import SIZES, epoch_seconds
 from .template import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .clock import Setting
     from .template import Compiled
@@ -56,6 +56,19 @@ class TextClock:
                     return time
                 contradictory = contradictory or time
         return contradictory
+
+    def read_alike(self, texts: Sequence[str]) -> list[float | None]:
+        """Return the times of the first of these texts, as `read` does for each of them.
+
+        They are those that have the format of the text that was read last, up to another one.
+        """
+        if self._last is None:
+            return []
+        matches = list(map(self._last.match, texts))
+        if None in matches:
+            del matches[matches.index(None) :]
+        times = self._last.times(matches)
+        return times[: times.index(None)] if None in times else times
 
     def _all(self) -> Iterator[Clock]:
         """Give a clock for each format, compiled when it is needed."""

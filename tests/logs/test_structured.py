@@ -40,6 +40,8 @@ LOGGERS = [
     ('{"timestamp":1709632800000,"msg":"x"}', []),
     ('{"timestamp":1709632800000000000,"msg":"x"}', []),
     ('{"msg":"x","time":"Tue, 05 Mar 2024 10:00:00 +0000"}', []),
+    ('{"time":1709632800,"level":"\u00b2"}', []),  # a digit, and no number
+    ('{"time":1709632800,"level":"' + "9" * 5000 + '"}', []),  # too long for `int`
 ]
 
 

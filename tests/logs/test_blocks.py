@@ -1,0 +1,119 @@
+"""What is remembered or read for a whole block changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmdbstore.inputs.lines import Block
+from lmdbstore.logs.common import Maker, Options
+from lmdbstore.logs.input_report import InputReport
+from lmdbstore.logs.structured import JsonReader
+from lmdbstore.times.clock import Setting
+from lmdbstore.times.learning import format_named
+from tests.tools.properties import examples
+
+if TYPE_CHECKING:
+    from lmdbstore.contract.event import Event
+
+TIMES = ["2024-03-05T10:00:00Z", "2024-03-05T10:00:01.5Z", "05/Mar/2024:10:00:02 +0000", "10:00:03"]
+FIELDS: dict[str, list[Any]] = {
+    "timestamp": [*TIMES, 1709632800, None, "no time", "2024-02-30T10:00:00Z"],
+    "time": [*TIMES, {"$date": TIMES[0]}],
+    "date": ["2024-03-06", 7],
+    "level": ["info", "error", "x", "", 3, 1, True, 1.0, ["info"], None],
+    "severity": ["WARN"],
+    "log": [{"level": "debug", "logger": "l"}, "said\n"],
+    "log.level": ["fatal"],
+    "logger": ["a", "b", "", 7, ["a"], None],
+    "name": ["n"],
+    "stream": ["out"],
+    "content": ["c"],
+    "Records": [[{"eventTime": TIMES[1]}], 7],
+    "other": [{"when": TIMES[1]}, 5],
+}
+OBJECTS = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(values) for name, values in FIELDS.items()}
+)
+LINES = st.lists(
+    OBJECTS.map(lambda found: orjson.dumps(found).decode()) | st.sampled_from(["", "no JSON", "7"]),
+    max_size=9,
+)
+OPTIONS = (
+    Options(),
+    Options(levels=False),
+    Options(time_field="other.when", tags_field="level", source_field="name"),
+    Options(time_format=format_named("common"), message_field="logger"),
+)
+
+
+def read(lines: list[str], size: int, options: Options) -> tuple[list[Event], InputReport, Any]:
+    """Read lines in blocks of this size."""
+    report = InputReport("name")
+    maker = Maker("/log", "0" * 16, ["own"], Setting(1.7e9), options, report)
+    refused: list[tuple[int, str]] = []
+    reader = JsonReader(maker, lambda *one: refused.append(one), strict=False, hold=True)
+    events = []
+    for first in range(0, len(lines), size):
+        events += reader.read(Block(first + 1, lines[first : first + size])).events
+    return events + reader.end().events, report, refused
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "no levels", "fields", "given"])
+@given(LINES)
+@examples(150)
+def test_lines_at_once_and_one_by_one_are_the_same_events(
+    options: Options, lines: list[str]
+) -> None:
+    assert repr(read(lines, len(lines) or 1, options)) == repr(read(lines, 1, options))
+
+
+ISO, COMMON = '{"ts":"2024-03-05T10:00:00+00:00"}', '"05/Mar/2024:10:00:02 +0000"'
+CASES = {
+    "second name of a level": (
+        Options(),
+        [
+            '{"level":null,"severity":"WARN","ts":1709632800}',
+            '{"level":null,"severity":"ERROR","ts":1709632800}',
+        ],
+    ),
+    "second name of a logger": (
+        Options(),
+        ['{"logger":"","name":"a","ts":1709632800}', '{"logger":"","name":"b","ts":1709632800}'],
+    ),
+    "equal values that are different": (
+        Options(),
+        ['{"level":1,"ts":1709632800}', '{"level":true,"ts":1709632801}'],
+    ),
+    "a time of day with its date": (
+        Options(),
+        ['{"time":"10:00:03"}', '{"time":"10:00:03","date":"2024-03-07"}'],
+    ),
+    "a given format that fits later": (
+        Options(time_format=format_named("%Y-%m-%dT%H:%M:%SZ")),
+        [ISO, ISO, '{"ts":"2024-03-05T10:00:00Z"}'],
+    ),
+    "a given field, after an event": (
+        Options(time_field="ts"),
+        [f'{{"content":"c","timestamp":{COMMON}}}', f'{{"ts":{COMMON}}}'],
+    ),
+    "no such month, but another time": (
+        Options(),
+        [f'{{"ts":{COMMON}}}', '{"ts":"05/Abc/2024:10:00:02 +0000","time":1709632800}'],
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "lines"), CASES.values(), ids=CASES.keys())
+def test_lines_that_differ_from_those_before(options: Options, lines: list[str]) -> None:
+    assert repr(read(lines, len(lines), options)) == repr(read(lines, 1, options))
+    (*_, last), report, _ = read(lines, len(lines), options)
+    assert report.missing == {}
+    assert report.own == len(lines)
+    if "date" in lines[-1]:
+        assert last.timestamp == datetime(2024, 3, 7, 10, 0, 3, tzinfo=UTC).timestamp()
