@@ -208,8 +208,8 @@ class Clock:
         late = (hour, minute) > (last.hour, last.minute)
         return last.date() - timedelta(days=late)
 
-    def survey(self, found: Iterable[re.Match[str]]) -> None:
-        """Look at matches of the whole file, in order, before their times are read.
+    def survey(self, lines: Iterable[str]) -> None:
+        """Look at the lines of the whole file, in order, before their times are read.
 
         A format without a year, or a day, then knows in which the file begins: the last line is
         not later than the file, and the others are counted back from it.
@@ -217,9 +217,15 @@ class Clock:
         cycle = self._cycle
         if cycle is None or cycle.start is not None:
             return
-        for one in found:
-            if one.group(*self._pattern.key) != cycle.seen:
-                cycle.seen = one.group(*self._pattern.key)
+        keys, match, same = self._pattern.key, self.match, "\n"
+        for line in lines:
+            if line.startswith(same):  # up to the minute: this line can say nothing else
+                continue
+            if (one := match(line)) is None:
+                continue
+            same = line[: max(map(one.end, keys))]
+            if one.group(*keys) != cycle.seen:
+                cycle.seen = one.group(*keys)
                 try:
                     reading = _read(one)
                 except (NoTime, *_ERRORS):

@@ -98,7 +98,7 @@ class Dater:
         if incomplete and self._again is not None:
             for lines in self._again():
                 for clock in incomplete:
-                    clock.survey([match for match in map(clock.match, lines) if match])
+                    clock.survey(lines)
             for clock in incomplete:
                 clock.begin()
         self.learnt += learnt

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmdbstore.times.clock import Setting
+from lmdbstore.times.clock import Clock, Setting
 from lmdbstore.times.dater import Dater
 from lmdbstore.times.learning import format_named
 from lmdbstore.times.moment import tai_seconds
 from lmdbstore.times.template import UnknownField
 from lmdbstore.times.zones import UnknownZone, Zones, zone_named
+from tests.tools.properties import examples
 
 BERLIN = Zones(ZoneInfo("Europe/Berlin"))
 
@@ -70,6 +71,29 @@ def test_february_29_and_weekdays_choose_the_year() -> None:
     assert times(syslog((2, 28), (2, 29), (3, 1)), utc(2026, 5, 1))[1] == utc(2024, 2, 29, 12)
     lines = ["Tue Mar  5 10:00:00 x", "Wed Mar  6 10:00:00 x"]
     assert times(lines, utc(2026, 5, 1)) == [utc(2024, 3, 5, 10), utc(2024, 3, 6, 10)]
+
+
+DAYS = ["Feb 28 10:00", "Feb 28 10:01", "Feb 29 10:01", "Dec 31 23:59", "Jan  1"]
+HOURS = ["23:50", "23:59", "20:01", "00:01", "00:02", "10:00", "25:00"]
+ENDS = [":00 h x", ":07 CET h x", " 00:00:01 h x", ":99 h x", ":00", "", " x"]
+
+
+@pytest.mark.parametrize(("name", "minutes"), [("syslog", DAYS), ("time-of-day", HOURS)])
+@given(st.lists(st.tuples(st.integers(), st.sampled_from(ENDS)), max_size=12))
+@examples(100)
+def test_lines_of_one_minute_are_surveyed_like_others(
+    name: str, minutes: list[str], ends: list[tuple[int, str]]
+) -> None:
+    lines = [minutes[n % len(minutes)] + end for n, end in ends]
+    pattern = format_named(name).pattern
+    at_once, each = (Clock(pattern, Setting(utc(2025, 6, 1))) for _ in range(2))
+    at_once.survey(lines)
+    for line in lines:
+        each.survey([line])
+    at_once.begin()
+    each.begin()
+    found = [list(clock.times(map(clock.match, lines))) for clock in (at_once, each)]
+    assert repr(found[0]) == repr(found[1])
 
 
 def test_the_given_year_is_that_of_the_first_line() -> None:
