@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lmdbstore import LMDBEventStore
 from lmdbstore.cli.importing import files as importing
+from lmdbstore.ingest.importer import Importer
 from tests.tools.commands import run
+
+if TYPE_CHECKING:
+    from lmdbstore.logs.input_report import InputReport
 
 pytestmark = pytest.mark.surroundings
 
@@ -156,3 +162,17 @@ def test_the_files_of_the_store_are_not_opened(path: Path, folder: Path) -> None
     assert inputs(result.stdout) == ["a.log"]
     os.link(folder / "b.log", folder / "data.mdb")  # of no store
     assert inputs(run("import", "--db", path, folder / "data.mdb").stdout) == ["data.mdb"]
+
+
+def test_cycles_of_objects_are_sought_more_rarely_during_an_import_only(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(importer: Importer, *args: Any) -> InputReport:
+        during.append((gc.get_threshold()[0], gc.get_freeze_count() > 0))
+        return read(importer, *args)
+
+    read, during, before = Importer.read, list[tuple[int, bool]](), gc.get_threshold()
+    monkeypatch.setattr(Importer, "read", noted)
+    assert run("import", "--db", path, folder).exit_code == 0
+    assert set(during) == {(importing.ALLOCATED, True)}
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)

@@ -8,8 +8,9 @@ progress bar and the lines that could not be read go to standard error. A dry ru
 
 from __future__ import annotations
 
+import gc
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +27,7 @@ from .follow import check_followed, follow_files
 from .named import named_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lmdbstore.cli.progress import Bar
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["import_files"]
 
 PARTLY, FAILED = 1, 2  # exit status
+ALLOCATED = 50_000  # objects after which cycles are sought; events are in none
 
 
 def import_files(  # noqa: PLR0913  the options of the command
@@ -98,7 +100,7 @@ def _import(importer: Importer, files: Sequence[str], line_format: str) -> list[
     """Import one input after the other; return the errors of inputs that could not be opened."""
     report = importer.report
     try:
-        with progress_bar(files) as bar:
+        with _few_collections(), progress_bar(files) as bar:
             importer.progress = bar.update
             unopened = _read_all(importer, files, line_format, bar)
             importer.finish()
@@ -109,6 +111,19 @@ def _import(importer: Importer, files: Sequence[str], line_format: str) -> list[
         complain(f"stopped: {'nothing was stored' if report.dry_run else saved}")
         raise
     return unopened
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Seek cycles of objects more rarely, and only among those that are made from here on."""
+    threshold = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(ALLOCATED, *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
 
 
 def _read_all(
