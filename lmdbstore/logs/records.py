@@ -13,7 +13,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -229,6 +229,11 @@ class RecordReader:
 
     def _inherited(self, times: list[float | None]) -> list[float]:
         """Return the times, for a record without one that of the record before it."""
+        if times and None not in times:
+            dated = cast("list[float]", times)
+            if not any(map(math.isnan, dated)):
+                self._time = dated[-1]
+                return dated
         filled: list[float] = []
         last = self._maker.setting.mtime if self._time is None else self._time
         for time in times:

@@ -24,6 +24,7 @@ __all__ = [
     "id_entry",
     "id_key",
     "id_keys",
+    "id_keys_in",
     "key_at",
     "keys_in",
     "local_ids_in",
@@ -121,6 +122,11 @@ def entries_in(group: bytes) -> list[bytes]:
     if len(group) % ENTRY:
         raise StoreDamaged(f"entries of ids are cut off: {shown(group)}")
     return [group[place : place + ENTRY] for place in range(0, len(group), ENTRY)]
+
+
+def id_keys_in(group: bytes) -> list[bytes]:
+    """Return the id keys of the entries of a group, which may be cut off."""
+    return [group[place : place + ID_KEY] for place in range(0, len(group), ENTRY)]
 
 
 def local_ids_in(group: bytes) -> list[int]:
