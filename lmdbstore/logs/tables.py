@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import csv
 import re
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.times.clock import Clock
@@ -18,6 +20,7 @@ from lmdbstore.times.text import TextClock
 
 from .common import Batch, Options, UncutReader
 from .fields import LEVELS, TIMES, level_of_value
+from .objects import known
 from .records import MOST_LINES, bare, few
 
 if TYPE_CHECKING:
@@ -156,6 +159,16 @@ def _cells(text: str, delimiter: str) -> list[str]:
         return []
 
 
+def _cells_of_each(texts: Sequence[str], delimiter: str) -> list[list[str]]:
+    """Return the cells of rows, of which each is one line if there are many."""
+    if delimiter != " " and len(texts) > 1:
+        with suppress(csv.Error):  # in one row of them
+            rows = list(csv.reader(texts, delimiter=delimiter))
+            if len(rows) == len(texts):
+                return rows
+    return [_cells(text, delimiter) for text in texts]
+
+
 class _Row(NamedTuple):
     """A row, and what its columns have."""
 
@@ -165,6 +178,9 @@ class _Row(NamedTuple):
     tags: list[str]
     content: str
     source: str | None = None
+
+
+_row = partial(tuple.__new__, _Row)
 
 
 class TableReader(UncutReader):
@@ -212,15 +228,14 @@ class TableReader(UncutReader):
 
     def read(self, block: Block) -> Batch:
         """Return the events of the rows that end in this block."""
-        for number, line in enumerate(bare(block.lines), block.first):
-            if not self._row and (not line or line.isspace()):
-                self._report.blank += 1
-                continue
-            if not self._row:
-                self._row_number = number
-            self._row.append(line)
-            if self._is_whole():
-                self._end_row()
+        lines, start = bare(block.lines), 0
+        while start < len(lines):
+            stop = self._plain_until(lines, start)
+            if stop > start:
+                self._add_rows(range(block.first + start, block.first + stop), lines[start:stop])
+            if stop < len(lines):
+                self._add_line(block.first + stop, lines[stop])
+            start = stop + 1
         if self._time is None and few([row.text for row in self._held]):
             return Batch([], [])
         return self._events()
@@ -229,6 +244,26 @@ class TableReader(UncutReader):
         """Return the events of the last rows."""
         self._end_row()
         return self._events()
+
+    def _plain_until(self, lines: Sequence[str], start: int) -> int:
+        """Return the place of the next line that may be less or more than a row, or of the end."""
+        if self._row:
+            return start
+        for n in range(start, len(lines)):
+            line = lines[n]
+            if '"' in line or line.startswith("#") or not line or line.isspace():
+                return n
+        return len(lines)
+
+    def _add_line(self, number: int, line: str) -> None:
+        if not self._row and (not line or line.isspace()):
+            self._report.blank += 1
+            return
+        if not self._row:
+            self._row_number = number
+        self._row.append(line)
+        if self._is_whole():
+            self._end_row()
 
     def _is_whole(self) -> bool:
         if self._header.delimiter == " " or len(self._row) >= MOST_LINES:
@@ -239,19 +274,27 @@ class TableReader(UncutReader):
         if not self._row:
             return
         text, self._row = "\n".join(self._row), []
-        time, tags, content, source = None, self._maker.tags, text, None
         if text.startswith("#"):
             self._directive(text)
+            self._report.dated([None], [text])
+            self._held.append(_Row(self._row_number, text, None, self._maker.tags, text))
         else:
-            cells = _cells(text, self._header.delimiter)
-            if cells != self._header.names:
-                time, tags = self._time_of(cells), self._tags_of(cells)
-                if self._header.named:
-                    tags, content, source = self._named(cells, tags, text)
-        self._report.dated([time], [text])
-        if time is not None and time == time and self._time is None:  # noqa: PLR0124  NaN
-            self._time = time
-        self._held.append(_Row(self._row_number, text, time, tags, content, source))
+            self._add_rows([self._row_number], [text])
+
+    def _add_rows(self, numbers: Sequence[int], texts: Sequence[str]) -> None:
+        names, named = self._header.names, self._header.named
+        rows = _cells_of_each(texts, self._header.delimiter)
+        times = self._times_of([None if row == names else self._time_text(row) for row in rows])
+        self._report.dated(times, texts)
+        if self._time is None:
+            self._time = next(filter(known, times), None)
+        for number, text, row, time in zip(numbers, texts, rows, times, strict=True):
+            tags, content, source = self._maker.tags, text, None
+            if row != names:
+                tags = self._tags_of(row)
+                if named:
+                    tags, content, source = self._named(row, tags, text)
+            self._held.append(_row((number, text, time, tags, content, source)))
 
     def _tags_of(self, cells: list[str]) -> list[str]:
         level = self._header.level
@@ -284,14 +327,27 @@ class TableReader(UncutReader):
             self._date = (text[len(DATE) :].split() or [""])[0]
             self._directives[DATE] = text
 
-    def _time_of(self, cells: list[str]) -> float | None:
+    def _time_text(self, cells: list[str]) -> str | None:
+        """Return the text of the time of a row."""
         places = self._header.times
         if not places or max(places) >= len(cells):
             return None
         found = [cells[place].strip().strip('"') for place in places]
         if self._header.delimiter == " " and len(found) == 1 and ":" in found[0]:
             found = [self._date, *found]
-        text = " ".join(found)
+        return " ".join(found)
+
+    def _times_of(self, texts: Sequence[str | None]) -> list[float | None]:
+        """Return the times of rows, of which these are the texts."""
+        if self._given is not None:
+            return [None if text is None else self._read_time(text) for text in texts]
+        found = iter(self._clock.read_each([text for text in texts if text is not None]))
+        times = [None if text is None else next(found) for text in texts]
+        if self._report.missing and times.count(None) < len(times):
+            self._report.missing.pop("--time-field", None)
+        return times
+
+    def _read_time(self, text: str) -> float | None:
         if self._given is not None and self._given.match(text):
             self._given = None  # it has to fit only once
             self._report.missing.pop("--time-format", None)

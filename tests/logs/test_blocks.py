@@ -14,12 +14,15 @@ from lmdbstore.inputs.lines import Block
 from lmdbstore.logs.common import Maker, Options
 from lmdbstore.logs.input_report import InputReport
 from lmdbstore.logs.structured import JsonReader
+from lmdbstore.logs.tables import TableReader, header_of
 from lmdbstore.times.clock import Setting
 from lmdbstore.times.learning import format_named
 from tests.tools.properties import examples
 
 if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
+    from lmdbstore.logs.common import Reader
+    from lmdbstore.logs.tables import Header
 
 TIMES = ["2024-03-05T10:00:00Z", "2024-03-05T10:00:01.5Z", "05/Mar/2024:10:00:02 +0000", "10:00:03"]
 FIELDS: dict[str, list[Any]] = {
@@ -52,12 +55,16 @@ OPTIONS = (
 )
 
 
-def read(lines: list[str], size: int, options: Options) -> tuple[list[Event], InputReport, Any]:
-    """Read lines in blocks of this size."""
+def read(
+    lines: list[str], size: int, options: Options, header: Header | None = None
+) -> tuple[list[Event], InputReport, Any]:
+    """Read lines in blocks of this size: rows of a table if it has a header, else JSON."""
     report = InputReport("name")
     maker = Maker("/log", "0" * 16, ["own"], Setting(1.7e9), options, report)
     refused: list[tuple[int, str]] = []
-    reader = JsonReader(maker, lambda *one: refused.append(one), strict=False, hold=True)
+    reader: Reader = JsonReader(maker, lambda *one: refused.append(one), strict=False, hold=True)
+    if header is not None:
+        reader = TableReader(maker, header)
     events = []
     for first in range(0, len(lines), size):
         events += reader.read(Block(first + 1, lines[first : first + size])).events
@@ -117,3 +124,42 @@ def test_lines_that_differ_from_those_before(options: Options, lines: list[str])
     assert report.own == len(lines)
     if "date" in lines[-1]:
         assert last.timestamp == datetime(2024, 3, 7, 10, 0, 3, tzinfo=UTC).timestamp()
+
+
+CSV = ["time,level,flag,text", "1,a,b,c"]
+W3C = ["#Fields: date time level flag", "x"]
+ROWS = [
+    "time,level,flag,text",
+    "#Fields: time flag level",
+    "#Date: 2024-03-07",
+    "",
+    "a",
+    '2024-03-05 10:00:00,info,"a',
+    'b",c',
+    "2024-03-05 10:00:00,info,a\rb,c",
+    "05/Mar/2024:10:00:02 +0000,error,a\0b",
+    "2024-02-30T10:00:00Z,error,,",
+    f"1709632800,3,{'x' * 200_000}",
+    '2024-03-05 10:00:00 INFO "a b"',
+    "2024-03-05 10:00:01 - a",
+    "10:00:03 a error",
+    *["2024-03-05T10:00:00Z,WARN,a,b", "2024-03-05T10:00:01Z,,,"] * 2,
+]
+OF_TABLES = (
+    Options(),
+    Options(levels=False, time_field="time"),
+    Options(tags_field="flag", message_field="text", source_field="level"),
+    Options(time_field="time", time_format=format_named("common")),
+)
+
+
+@pytest.mark.parametrize("first", [CSV, W3C], ids=["csv", "w3c"])
+@given(st.sampled_from(OF_TABLES), st.lists(st.sampled_from(ROWS), max_size=9))
+@examples(150)
+def test_rows_at_once_and_one_by_one_are_the_same_events(
+    first: list[str], options: Options, lines: list[str]
+) -> None:
+    header = header_of(first, options)
+    assert header is not None
+    at_once, each = (read(lines, size, options, header) for size in (len(lines) or 1, 1))
+    assert repr(at_once) == repr(each)
