@@ -54,11 +54,14 @@ def pairs_of(line: str) -> dict[str, str]:
     if not _begins(line):
         return {}
     pairs = _pairs(line)
-    return {name: _unquoted(value) for name, value in reversed(pairs)}
+    return {
+        name: _unquoted(value) if value[:1] == '"' else value for name, value in reversed(pairs)
+    }
 
 
 def _unquoted(value: str) -> str:
-    if value[:1] != '"' or len(value) < 2 or value[-1] != '"':  # noqa: PLR2004  two marks
+    """Return the text of a value that begins with a quotation mark."""
+    if len(value) < 2 or value[-1] != '"':  # noqa: PLR2004  two marks
         return value
     value = value[1:-1]
     return _escape.sub(_unescaped, value) if "\\" in value else value
@@ -80,27 +83,32 @@ class FieldLines:
 
     def rows(self, lines: Sequence[str]) -> dict[int, Row]:
         """Return what these lines have, by their places; nothing for those without fields."""
-        found: dict[int, Row] = {}
         self._objects.begin()
-        for n in self._candidates(lines):
-            row = self._of_json(lines[n]) if lines[n][:1] == "{" else self._of_logfmt(lines[n])
-            if row is not None:
-                found[n] = row if row.content.strip() else row._replace(content=lines[n])
+        found = self._of_logfmt(lines) if self._logfmt else {}
+        for n in self._objects_in(lines):
+            if (row := self._of_json(lines[n])) is not None:
+                found[n] = row
+        for n, row in found.items():
+            if not row.content.strip():
+                found[n] = row._replace(content=lines[n])
         if found and not self.found:
             self.found = True
             self._report.formats = ["JSON lines"]
         return found
 
-    def _candidates(self, lines: Sequence[str]) -> Sequence[int]:
-        if self._logfmt:
-            return range(len(lines))
+    def _objects_in(self, lines: Sequence[str]) -> Sequence[int]:
         if "{" not in "".join(lines):  # this is faster than to look at each line
             return []
         return [n for n, line in enumerate(lines) if line[:1] == "{"]
 
-    def _of_logfmt(self, line: str) -> Row | None:
-        pairs = pairs_of(line)
-        return self._objects.row(pairs, line) if pairs else None
+    def _of_logfmt(self, lines: Sequence[str]) -> dict[int, Row]:
+        objects = self._objects
+        pairs = {n: some for n, line in enumerate(lines) if (some := pairs_of(line))}
+        times = objects.times(list(pairs.values()))
+        return {
+            n: objects.dated_row(some, lines[n], time, objects.shape(some))
+            for (n, some), time in zip(pairs.items(), times, strict=True)
+        }
 
     def _of_json(self, line: str) -> Row | None:
         found = loaded(line)

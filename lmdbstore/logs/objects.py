@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from itertools import islice
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from .common import Maker
 
-__all__ = ["Objects", "Row", "UnreadableLine", "known", "loaded"]
+__all__ = ["Objects", "Row", "Shape", "UnreadableLine", "known", "loaded", "logged"]
 
 _EVENT = frozenset(Event._fields)
 _OWN_FIELDS = {
@@ -135,7 +134,7 @@ class Objects:
             texts = [orjson.dumps(one).decode() for one in found["Records"]]
             rows = zip(texts, found["Records"], strict=True)
             return [(text, self.row(one, text)) for text, one in rows]
-        return [(text, self.row(found, _logged(found, text)))]
+        return [(text, self.row(found, logged(found, text)))]
 
     def text_time(self, text: str) -> float | None:
         """Return the time of a line that is no object."""
@@ -147,14 +146,14 @@ class Objects:
     def row(self, found: dict[str, Any], content: str) -> Row:
         """Return what the line of a logger has; `content` is it unless an option names a field."""
         shape = self.shape(found)
-        return self._row(found, content, self._time_of(found, shape), self._tags_of(found, shape))
+        return self.dated_row(found, content, self._time_of(found, shape), shape)
 
-    def dated_row(self, found: dict[str, Any], text: str, time: float | None, shape: Shape) -> Row:
-        """Return what a plain object has, of which `times` gave the time."""
-        return self._row(found, _logged(found, text), time, self._tags_of(found, shape))
-
-    def _row(self, found: dict[str, Any], content: str, time: float | None, tags: list[str]) -> Row:
+    def dated_row(
+        self, found: dict[str, Any], content: str, time: float | None, shape: Shape
+    ) -> Row:
+        """Return what `row` does, for an object of this shape of which `times` gave the time."""
         options, source = self._options, None
+        tags = self._tags_of(found, shape)
         if options.tags_field and (value := at_path(found, options.tags_field)) is not None:
             self._found("--tags-field")
             tags = list(dict.fromkeys([*tags, *_texts(value)]))
@@ -230,7 +229,7 @@ class Objects:
     # -- times ----------------------------------------------------------------------------------
 
     def times(self, found: Sequence[dict[str, Any]]) -> list[float | None]:
-        """Return the times of plain objects, in their order."""
+        """Return the times of lines of loggers, in their order."""
         times: list[float | None] = []
         while len(times) < len(found):
             times += self._times_alike(found, len(times))
@@ -242,12 +241,13 @@ class Objects:
     def _times_alike(self, found: Sequence[dict[str, Any]], start: int) -> list[float | None]:
         """Return the times of some objects that have it where the one before had it."""
         name = self._path
-        if self._options.time_field or self._given is not None or name is None or name == "time":
+        if self._options.time_field or self._given is not None or name is None:
             return []
         texts = []
-        for one in islice(found, start, None):
+        for n in range(start, len(found)):
+            one = found[n]
             value = one.get(name) or at_path(one, name)
-            if type(value) is not str:
+            if type(value) is not str or (name == "time" and "date" in one):
                 break
             texts.append(value)
         return self._clock.read_alike(texts)
@@ -305,7 +305,7 @@ def _are_objects(value: Any) -> bool:
     return isinstance(value, list) and all(type(one) is dict for one in value)
 
 
-def _logged(found: dict[str, Any], text: str) -> str:
+def logged(found: dict[str, Any], text: str) -> str:
     """Return what was logged: of Docker and journald it is in a field."""
     if "log" in found and found.keys() <= _DOCKER and isinstance(found["log"], str):
         return _storable(found["log"].removesuffix("\n"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from .common import Batch, UncutReader
-from .objects import Objects, Row, UnreadableLine, known, loaded
+from .objects import Objects, Row, UnreadableLine, known, loaded, logged
 from .records import bare, few
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class JsonReader(UncutReader):
         rows = self._held
         for (number, line, value), shape in zip(parsed, shapes, strict=True):
             if shape is not None and shape.plain:
-                rows.append((number, line, objects.dated_row(value, line, next(times), shape)))
+                row = objects.dated_row(value, logged(value, line), next(times), shape)
+                rows.append((number, line, row))
                 continue
             try:
                 rows += [(number, text, row) for text, row in self._rows(line, value)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from .clock import Clock
@@ -13,7 +13,7 @@ from .moment import SIZES, epoch_seconds
 from .template import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from .clock import Setting
     from .template import Compiled
@@ -62,19 +62,20 @@ class TextClock:
         """Return the times of texts, as `read` does for each of them in their order."""
         times: list[float | None] = []
         while len(times) < len(texts):
-            times += self.read_alike(islice(texts, len(times), None))
+            times += self.read_alike(texts, len(times))
             if len(times) < len(texts):
                 times.append(self.read(texts[len(times)]))
         return times
 
-    def read_alike(self, texts: Iterable[str]) -> list[float | None]:
-        """Return the times of the first of these texts, as `read` does for each of them.
+    def read_alike(self, texts: Sequence[str], start: int = 0) -> list[float | None]:
+        """Return the times of some of these texts, from a place on, as `read` does for each.
 
         They are those that have the format of the text that was read last, up to another one.
         """
         if self._last is None:
             return []
-        matches = list(takewhile(bool, map(self._last.match, texts)))
+        rest = map(texts.__getitem__, range(start, len(texts)))
+        matches = list(takewhile(bool, map(self._last.match, rest)))
         times = self._last.times(matches)
         return times[: times.index(None)] if None in times else times
 
