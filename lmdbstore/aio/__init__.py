@@ -8,6 +8,10 @@
         async for event in store.search(match="force", limit=10):
             print(event.content)
 
+    async with store.follow() as events:
+        async for event in events:  # as they are saved, by any process
+            print(event.content)
+
 The store works in threads, so the event loop never waits for a disk, a lock or another process.
 
 A call that is cancelled has happened or not, and says which. Until a thread begins with it, it is
@@ -34,8 +38,8 @@ a call that raises Cancelled has not happened.
 from __future__ import annotations
 
 from .cancelling import happened
-from .search import AsyncSearch
+from .paged import AsyncChanges, AsyncSearch
 from .store import AsyncEventStore
 from .view import AsyncEventView
 
-__all__ = ["AsyncEventStore", "AsyncEventView", "AsyncSearch", "happened"]
+__all__ = ["AsyncChanges", "AsyncEventStore", "AsyncEventView", "AsyncSearch", "happened"]

@@ -57,10 +57,15 @@ class Work(Enum):
 
     READ = 1
     """Give it up: it changes nothing."""
-    CHANGE = 2
+    SHARED = 2
+    """Give it up, and leave it to others that wait for it."""
+    CHANGE = 3
     """Withdraw it, or if a thread has begun with it, wait for its end."""
-    MUST = 3
+    MUST = 4
     """Wait for its end: it may not be left out."""
+
+
+GIVEN_UP = frozenset({Work.READ, Work.SHARED})
 
 
 def happened(error: BaseException) -> bool | None:
@@ -119,8 +124,8 @@ async def _asyncio_done(future: Future[Any], work: Work) -> None:
     try:
         await _wait(future)
     except asyncio.CancelledError as error:
-        withdrawn = work is not Work.MUST and future.cancel()
-        if work is Work.READ:
+        withdrawn = work in {Work.READ, Work.CHANGE} and future.cancel()
+        if work in GIVEN_UP:
             raise
         if withdrawn:
             _say(error, known=False)
@@ -187,9 +192,9 @@ async def _trio_done(trio: Any, future: Future[Any], work: Work) -> None:
             token.run_sync_soon(wake)
 
     def abort(_: object) -> Any:
-        if work is Work.READ or (work is Work.CHANGE and future.cancel()):
+        withdrawn = work in {Work.READ, Work.CHANGE} and future.cancel()
+        if work in GIVEN_UP or withdrawn:
             waiting.clear()
-            future.cancel()
             return lowlevel.Abort.SUCCEEDED
         return lowlevel.Abort.FAILED
 
@@ -197,6 +202,6 @@ async def _trio_done(trio: Any, future: Future[Any], work: Work) -> None:
     try:
         await lowlevel.wait_task_rescheduled(abort)
     except trio.Cancelled as error:
-        if work is not Work.READ:
+        if work not in GIVEN_UP:
             _say(error, known=False)
         raise

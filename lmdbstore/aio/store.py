@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, Self
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from lmdbstore.contract.api import EventStore
 from lmdbstore.errors import InvalidOption, shown
 
 from .cancelling import Work, result_of
+from .paged import AsyncChanges
 from .saving import Saves
 from .view import AsyncEventView, in_thread
 from .workers import Workers
@@ -21,12 +22,28 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from lmdbstore.contract.event import Event
+    from lmdbstore.contract.search import Changes
     from lmdbstore.contract.types import Checkpoint, OnDuplicate, SaveResult, Timeout
 
 __all__ = ["AsyncEventStore"]
 
 P = ParamSpec("P")
+V = TypeVar("V")
 THREADS = 8
+
+
+def _changes(
+    method: Callable[Concatenate[V, P], Changes], *, waits: bool
+) -> Callable[Concatenate[AsyncEventStore, P], AsyncChanges]:
+    """Return a method that makes changes, which begin later in a thread."""
+    name = getattr(method, "__name__", "")
+
+    @wraps(method)
+    def changes(self: AsyncEventStore, /, *arguments: P.args, **named: P.kwargs) -> AsyncChanges:
+        begin = partial(getattr(self._store, name), *arguments, **named)
+        return AsyncChanges(begin, self._workers.run_apart if waits else self._workers.run)
+
+    return changes
 
 
 class AsyncEventStore(AsyncEventView):
@@ -116,6 +133,9 @@ class AsyncEventStore(AsyncEventView):
         )
         return await result_of(self._workers.run(save), Work.CHANGE)
 
+    position = in_thread(EventStore.position, Work.READ)
+    changes = _changes(EventStore.changes, waits=False)
+    follow = _changes(EventStore.follow, waits=True)
     delete = in_thread(EventStore.delete, Work.CHANGE)
     delete_many = in_thread(EventStore.delete_many, Work.CHANGE)
 

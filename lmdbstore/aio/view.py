@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 from lmdbstore.contract.api import EventView
 
 from .cancelling import Work, result_of
-from .search import AsyncSearch
+from .paged import AsyncSearch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -53,7 +53,8 @@ def _search(
 
     @wraps(method)
     def search(self: AsyncEventView, /, *arguments: P.args, **named: P.kwargs) -> AsyncSearch:
-        return AsyncSearch(partial(getattr(self._view, name), *arguments, **named), self._workers)
+        begin = partial(getattr(self._view, name), *arguments, **named)
+        return AsyncSearch(begin, self._workers.run)
 
     return search
 

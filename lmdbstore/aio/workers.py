@@ -7,7 +7,9 @@ once. Threads begin with the first call of a process: a forked child has those t
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.errors import InvalidOption, shown
@@ -47,12 +49,14 @@ class Workers:
         return self._submit("_one", work)
 
     def run_apart(self, work: Callable[[], T]) -> Future[T]:
-        """Run a function in a thread of its own, whatever the others wait for."""
-        pool = ThreadPoolExecutor(1, "lmdbstore.aio.close")
-        try:
-            return pool.submit(work)
-        finally:
-            pool.shutdown(wait=False)
+        """Run a function in a thread of its own, whatever the others wait for.
+
+        It may wait for ever: the end of the program does not wait for it.
+        """
+        future = Future[T]()
+        run = partial(_fulfil, future, work)
+        threading.Thread(target=run, name="lmdbstore.aio.apart", daemon=True).start()
+        return future
 
     def _submit(self, name: str, work: Callable[[], T]) -> Future[T]:
         if self._closed:
@@ -75,8 +79,15 @@ class Workers:
 
 def _run_here(work: Callable[[], T]) -> Future[T]:
     future = Future[T]()
-    try:
-        future.set_result(work())
-    except Exception as error:  # noqa: BLE001  as the pool does
-        future.set_exception(error)
+    _fulfil(future, work)
     return future
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001  as a pool does
+            future.set_exception(error)
+        else:
+            future.set_result(result)

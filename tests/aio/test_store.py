@@ -25,7 +25,7 @@ from lmdbstore import (
     StoreClosed,
     StoreOpenError,
 )
-from lmdbstore.aio import AsyncEventStore, AsyncEventView, AsyncSearch
+from lmdbstore.aio import AsyncChanges, AsyncEventStore, AsyncEventView, AsyncSearch
 from tests.tools.children import in_child
 from tests.tools.loops import KINDS, run_in
 
@@ -92,6 +92,9 @@ async def use_store(make: Make) -> None:
         await store.save(Event("e"))
         assert_type(await store.delete_many(["e", "x"]), int)
         assert await store.count() == 2
+        assert_type(store.follow(), AsyncChanges)
+        assert_type(store.changes("start"), AsyncChanges)
+        assert_type(await store.position(), str)
         with pytest.raises(InvalidEvent):
             await store.save(7)  # type: ignore[arg-type]
         with pytest.raises(EventNotFound):
