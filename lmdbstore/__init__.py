@@ -19,6 +19,7 @@ from .check.findings import Finding, FindingKind
 from .check.repair import Repaired, repair
 from .check.verify import verify
 from .contract.api import EventStore, EventView
+from .contract.commits.cursor import Cursor, CursorInfo, Lag
 from .contract.counting.facets import Facet
 from .contract.event import Event
 from .contract.left_out import Count, LeftOut
@@ -27,6 +28,7 @@ from .contract.search import Changes, Search
 from .contract.types import SaveResult
 from .errors import (
     CompressionMissing,
+    CursorLost,
     DuplicateEvent,
     EventNotFound,
     EventReadException,
@@ -58,6 +60,9 @@ __all__ = [
     "Compacted",
     "CompressionMissing",
     "Count",
+    "Cursor",
+    "CursorInfo",
+    "CursorLost",
     "DuplicateEvent",
     "Event",
     "EventNotFound",
@@ -73,6 +78,7 @@ __all__ = [
     "InvalidOption",
     "InvalidQuery",
     "LMDBEventStore",
+    "Lag",
     "LeftOut",
     "LoggingHandler",
     "MemoryEventStore",

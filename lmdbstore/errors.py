@@ -22,6 +22,7 @@ and `re2` are turned into these, with the original kept as `__cause__`. A wrong 
     │   ├── ReadBusy                 (also a read exception)
     │   └── OpenBusy                 (also a StoreOpenError)
     ├── StoreClosed                  open the store again   (both a write and a read exception)
+    ├── CursorLost                   make the cursor again      (both of them, too)
     ├── StoreMoved                   open what is at the path now      (both of them, too)
     ├── CompressionMissing           install zstd           (both of them, too)
     └── StoreDamaged                 check the file         (both a write and a read exception)
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 __all__ = [
     "CompressionMissing",
+    "CursorLost",
     "DuplicateEvent",
     "EventNotFound",
     "EventReadException",
@@ -120,6 +122,10 @@ class OpenBusy(StoreBusy, StoreOpenError):
 
 class StoreClosed(EventReadException, EventWriteException):
     """The store, or the snapshot, was closed; open it again."""
+
+
+class CursorLost(EventReadException, EventWriteException):
+    """A worker has lost events of a named cursor that it was given; the message says why."""
 
 
 class StoreMoved(EventReadException, EventWriteException):

@@ -17,12 +17,11 @@ from .contract.checking import (
     checked_ids,
     checked_on_duplicate,
 )
-from .contract.commits.following import Following, Present
 from .disk.folder import FILE_MODE
 from .engine.session import Session
 from .engine.snapshot import Snapshot
 from .errors import DuplicateEvent
-from .feed.commits import CommitFeed, NextCommit, feed_of, present
+from .feed.calls import FeedCalls
 from .opening.options import (
     checked_limit,
     checked_mode,
@@ -40,12 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from .contract.commits.follower import Feed
-    from .contract.commits.position import Lineage
     from .contract.event import Event
-    from .contract.query import Query
     from .contract.types import Checkpoint, OnDuplicate, SaveResult, Timeout
-    from .threads.deadline import Deadline
 
 __all__ = ["LMDBEventStore"]
 
@@ -54,7 +49,7 @@ Consistency = Literal["strict", "snapshot"]
 Compression = Literal["zstd"]
 
 
-class LMDBEventStore(LMDBView, MaintenanceCalls, Following, EventStore):
+class LMDBEventStore(LMDBView, MaintenanceCalls, FeedCalls, EventStore):
     """An event store in a folder, on LMDB.
 
     Any number of threads may use one store object, and any number of processes on the same machine
@@ -305,17 +300,6 @@ class LMDBEventStore(LMDBView, MaintenanceCalls, Following, EventStore):
         """
         deadline = self._session.deadline(timeout)
         return self._track(Snapshot(self._session, deadline=deadline))
-
-    def _present(self) -> Present:
-        return self._read_on(present, views=True)
-
-    def _present_after_writes(self, wait: Deadline | None) -> Present:
-        return self._begin(present, wait)
-
-    def _feed(self, lineage: Lineage, after: int, until: int | None, query: Query) -> Feed[Event]:
-        return CommitFeed(
-            feed_of(self._read_on, after, until, query), lineage, NextCommit(self._path)
-        )
 
     def stats(self, *, timeout: Timeout = ...) -> StoreStatistics:
         """Return how much the store holds, and how much space it takes; no record is read.

@@ -15,6 +15,8 @@ import lmdbstore
 from lmdbstore import (
     Changes,
     Count,
+    Cursor,
+    CursorInfo,
     Event,
     EventNotFound,
     EventReadException,
@@ -24,6 +26,7 @@ from lmdbstore import (
     EventWriteException,
     InvalidEvent,
     InvalidQuery,
+    Lag,
     LeftOut,
     LMDBEventStore,
     MemoryEventStore,
@@ -95,6 +98,17 @@ def use_feed(store: EventStore) -> None:
         assert_type(list(found), list[Event])
 
 
+def use_cursors(store: EventStore) -> None:
+    with store.cursor("a", None, ["x"], source="door", hold=True, timeout=0) as cursor:
+        assert_type(cursor, Cursor)
+        assert_type(list(cursor), list[Event])
+        assert_type(cursor.lag, Lag)
+        assert_type(cursor.lag.events, int)
+        cursor.ack()
+    assert_type(store.cursors(), dict[str, CursorInfo])
+    store.delete_cursor("a")
+
+
 def use_store(store: EventStore) -> None:
     assert_type(store.save_many(events()), SaveResult)
     saved = store.save_many([Event()], on_duplicate="ignore", checkpoint=("log", "1"))
@@ -104,6 +118,7 @@ def use_store(store: EventStore) -> None:
     use_view(store)
     use_search(store)
     use_feed(store)
+    use_cursors(store)
     with store.snapshot() as view:
         assert_type(view, EventView)
         use_view(view)

@@ -75,8 +75,9 @@ class MaintenanceCalls:
         events, down to one, where the map, the disk or the file is full. Each is atomic and, with
         `durability="full"`, flushed; other writes may come between them. If it is interrupted,
         killed or fails, deleted events are gone for good, the rest is unchanged, and the next call
-        continues. Events saved while it runs are left for the next call. The file does not shrink:
-        its space is used again.
+        continues. Events saved while it runs are left for the next call, and so are those that a
+        named cursor holds (see `cursor`): `Purged.held` says how many it came upon. The file does
+        not shrink: its space is used again.
 
         Args:
             before: Seconds since 1970, or a datetime with a zone, exclusive; infinity is after or
@@ -104,7 +105,8 @@ class MaintenanceCalls:
                 written; the events before it are deleted, except for a last piece of them.
             StoreFull: the store is so full that not even one event can be deleted; the message says
                 how many were deleted before (so does the EventWriteException of a full disk).
-            StoreClosed, ReadOnlyStore, EventWriteException, EventReadException: as usual.
+            EventWriteException: as `save` does; or a cursor began to hold events in the meantime.
+            StoreClosed, ReadOnlyStore, EventReadException: as usual.
         """
         retention = checked_retention(
             before,

@@ -22,6 +22,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id, number_of_events
 from lmdbstore.disk.keys import local_ids_of
 from lmdbstore.errors import EventWriteException, StoreDamaged
+from lmdbstore.feed.cursors import held_after
 from lmdbstore.read.totals import total_of
 from lmdbstore.write.change import Change, EmptyCommit
 from lmdbstore.write.delete import SHARE, erase
@@ -58,12 +59,14 @@ class Purged(NamedTuple):
     newest: float | None
     left: int  # remaining events that `max_events` counts, whether they may be deleted or not
     bytes_left: int  # in the pages of all databases
+    held: int = 0  # events passed over because a named cursor holds them: see `EventStore.cursor`
 
 
 class _Reach(NamedTuple):
     """The reach of a purge, in one state of the store."""
 
-    watermark: int  # the next local id
+    following: int  # the next local id
+    watermark: int  # no event from this local id on is deleted: it came later, or a cursor holds it
     end: bytes  # events before this key are deleted, regardless of `max_bytes`
     events: int  # their number
     guess: int  # events that `max_bytes` will probably delete, including these; 0 for none
@@ -74,7 +77,9 @@ class _Reach(NamedTuple):
 
 
 def _measure(txn: Transaction[Any], databases: Databases, retention: Retention) -> _Reach:
-    watermark = fmt.decode_number(next_local_id(txn, databases))
+    following = fmt.decode_number(next_local_id(txn, databases))
+    held = held_after(txn.cursor(db=databases.cursors))
+    watermark = following if held is None else min(held + 1, following)
     surplus = 0
     if retention.max_events is not None:
         surplus = _counted(txn, databases, retention) - retention.max_events
@@ -97,7 +102,7 @@ def _measure(txn: Transaction[Any], databases: Databases, retention: Retention) 
     guess = 0
     if retention.max_bytes is not None and in_use > retention.max_bytes:
         guess = min(stored, int((in_use - retention.max_bytes) / mean) + 1)
-    return _Reach(watermark, end, events, guess, mean)
+    return _Reach(following, watermark, end, events, guess, mean)
 
 
 def _counted(txn: Transaction[Any], databases: Databases, retention: Retention) -> int:
@@ -122,12 +127,12 @@ class _Erase(Change):
     frees = True
 
     def __init__(
-        self, keys: list[bytes], end: bytes, max_bytes: int, *, rewrite: bool = True
+        self, keys: list[bytes], reach: _Reach, max_bytes: int, *, rewrite: bool = True
     ) -> None:
-        """Delete the events before `end`, and more while the pages take over `max_bytes`."""
+        """Delete the events before the end, and more while the pages take over `max_bytes`."""
         self._rewrite = rewrite  # see `erase`
         self._keys = keys
-        self._end = end
+        self._end, self._watermark = reach.end, reach.watermark
         self._max_bytes = max_bytes
         self.handled = 0  # number of keys
         self.enough = False  # whether the other events stay
@@ -138,6 +143,12 @@ class _Erase(Change):
         """See `Change.apply`."""
         self.handled = self.bytes = 0
         self.erased, self.enough = [], False
+        held = held_after(txn.first_items(txn.databases.cursors, b""))
+        if held is not None and held + 1 < self._watermark:
+            return EventWriteException(
+                "a named cursor began to hold events while this purge ran, so it has stopped; "
+                "purge again, for what that cursor does not hold"
+            )
         sure = bisect_left(self._keys, self._end)
         groups = list(_groups(txn, self._keys[:sure], PURGE_BYTES))
         if groups:
@@ -235,7 +246,7 @@ class _Purge:
         self._progress = progress
         self._first: bytes | None = None  # keys of deleted events
         self._last: bytes | None = None
-        self._events = self._bytes = 0
+        self._events = self._bytes = self._held = 0
         self._sizes = Pieces(path, PURGE_EVENTS)
 
     def run(self) -> Purged:
@@ -266,7 +277,10 @@ class _Purge:
             keys, low = self._span(low)
             if not reach.guess:
                 keys = keys[: bisect_left(keys, reach.end)]
-            if max(local_ids_of(keys), default=0) >= reach.watermark:
+            local_ids = local_ids_of(keys)
+            if max(local_ids, default=0) >= reach.watermark:
+                held = range(reach.watermark, reach.following)
+                self._held += sum(local_id in held for local_id in local_ids)
                 keys = [key for key in keys if _local_id(key) < reach.watermark]
             if piece and len(piece) + len(keys) > PURGE_EVENTS:
                 yield piece
@@ -291,7 +305,7 @@ class _Purge:
         while keys:
             change = _Erase(
                 keys[: size.size],
-                reach.end,
+                reach,
                 self._retention.max_bytes or 0,
                 rewrite=size.size >= PURGE_EVENTS,
             )
@@ -321,7 +335,7 @@ class _Purge:
 
     def _purged(self, left: int, bytes_left: int) -> Purged:
         oldest, newest = _time(self._first), _time(self._last)
-        return Purged(self._events, self._bytes, oldest, newest, left, bytes_left)
+        return Purged(self._events, self._bytes, oldest, newest, left, bytes_left, self._held)
 
 
 def _local_id(key: bytes) -> int:

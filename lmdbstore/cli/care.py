@@ -198,6 +198,8 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
         text += " of those chosen"
     elif conditions["flags"]:
         text += " with these flags"
+    if purged.held:
+        text += f", {purged.held:,} that cursors hold"
     text += f", about {purged.bytes_left:,} bytes" if dry_run else f", {purged.bytes_left:,} bytes"
     _print(text)
 

@@ -26,10 +26,10 @@ from .checking import (
     checked_on_duplicate,
     checked_prefix,
 )
+from .commits.cursor_calls import CursorCalls
 from .commits.follower import LOOK, Feed
-from .commits.following import Following, Present
 from .commits.paged import Page as AnyPage
-from .commits.position import Lineage, new_identity
+from .commits.position import Lineage, Present, new_identity
 from .query import Position, Query
 from .query_view import QueryView
 from .search import Page, Search
@@ -59,6 +59,7 @@ class _State(NamedTuple):
     entries: tuple[_Entry, ...] = ()  # sorted by position
     checkpoints: dict[str, str] = {}  # noqa: RUF012  never changed
     last: int = 0  # the local id that was given out last
+    cursors: dict[str, str] = {}  # noqa: RUF012  never changed
 
 
 class _MemoryView(QueryView):
@@ -142,7 +143,7 @@ class _MemoryView(QueryView):
         return f"<a snapshot of a MemoryEventStore{', closed' if self._closed else ''}>"
 
 
-class MemoryEventStore(_MemoryView, Following, EventStore):
+class MemoryEventStore(_MemoryView, CursorCalls, EventStore):
     """An event store that lasts as long as the object: nothing is written to disk.
 
     It keeps the whole contract of `EventStore` except durability. Reading and writing are linear in
@@ -197,7 +198,7 @@ class MemoryEventStore(_MemoryView, Following, EventStore):
             last += len(new)
         in_order = tuple(sorted(entries.values(), key=attrgetter("position")))
         checkpoints = self._state.checkpoints | noted
-        self._state = _State(in_order, checkpoints, last)
+        self._state = self._state._replace(entries=in_order, checkpoints=checkpoints, last=last)
         return SaveResult(**numbers)
 
     def delete(self, event_id: str | UUID, *, timeout: Timeout = ...) -> None:
@@ -230,6 +231,32 @@ class MemoryEventStore(_MemoryView, Following, EventStore):
     def _present_state(self) -> _State:
         self._check_open()
         return self._state
+
+    def _cursor_text(self, name: str) -> str | None:
+        return self._present_state().cursors.get(name)
+
+    def _cursor_texts(self, wait: Deadline | None) -> dict[str, str]:  # noqa: ARG002
+        return dict(sorted(self._present_state().cursors.items()))
+
+    def _change_cursor(
+        self,
+        name: str,
+        change: Callable[[str | None], str | None],
+        wait: Deadline | None = None,  # noqa: ARG002
+    ) -> None:
+        run_locked(self._writing, self._put_cursor, name, change)
+
+    def _put_cursor(self, name: str, change: Callable[[str | None], str | None]) -> None:
+        cursors = dict(self._present_state().cursors)
+        text = change(cursors.pop(name, None))
+        put = {} if text is None else {name: text}
+        self._state = self._state._replace(cursors=cursors | put)
+
+    def _process(self) -> str:
+        return "memory"  # no other process has it
+
+    def _has_ended(self, process: str) -> bool:  # noqa: ARG002
+        return True
 
     def snapshot(self, *, timeout: Timeout = ...) -> QueryView:
         self._deadline(timeout)

@@ -18,18 +18,19 @@ from lmdbstore.threads.fork_lock import ForkLock
 
 from .api import EventView
 from .closing import Closable
+from .commits.paged import Paged
 from .left_out import Count
 from .public_methods import own_public_methods
 from .query import Position, Query, checked_query, checked_timeout
-from .search import Changes, Search
 
 if TYPE_CHECKING:
     from .event import Event
+    from .search import Search
     from .types import Damaged, Order, Strings, Time, Timeout
 
 __all__ = ["QueryView"]
 
-Opened = TypeVar("Opened", bound="Search | Changes | QueryView")
+Opened = TypeVar("Opened", bound="Paged[Any, Any] | QueryView")
 
 
 class QueryView(EventView, Closable):
@@ -50,7 +51,7 @@ class QueryView(EventView, Closable):
         self._closed = False
         self._opening = ForkLock()
         # Changed and listed in built-in calls: what is garbage leaves by itself.
-        self._opened: set[ref[Search | Changes | QueryView]] = set()
+        self._opened: set[ref[Paged[Any, Any] | QueryView]] = set()
 
     def _track(self, opened: Opened) -> Opened:
         """Register what must end with this view."""
@@ -64,12 +65,12 @@ class QueryView(EventView, Closable):
     def _end(self) -> None:
         """Close the view and what was opened on it; waits for no thread that uses it."""
         for item in self._opening.run(self._close_to_new):
-            if isinstance(item, Search | Changes):
+            if isinstance(item, Paged):
                 item.stop(self._no_page)
             else:
                 item._end()  # noqa: SLF001  a view of this class
 
-    def _close_to_new(self) -> list[Search | Changes | QueryView]:
+    def _close_to_new(self) -> list[Paged[Any, Any] | QueryView]:
         """Refuse to open more on this view; return what is open."""
         self._closed = True
         return [item for found in list(self._opened) if (item := found()) is not None]

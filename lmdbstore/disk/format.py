@@ -117,7 +117,11 @@ commits: they are in the runs from the first one on whose highest local id is no
 **Named text**: a checksum over the rest, as for a live record; how many bytes the name takes, a
 number; the name and the text, in UTF-8. A name is not empty. A checkpoint is what a program notes
 in the transaction of a change, such as how far it has read its input. The text of a cursor is its
-state. Neither can be rebuilt from records. The checkpoint "log" with the text "line 7":
+state, a JSON object: `flags`, `match` and `source` are the events that it is for; `hold` is whether
+it holds events; those up to the local id `after` are done, and so are the parts in `done`; `leases`
+are the parts that a worker has. A part is a low local id, exclusive, and a high one, and in a lease
+the worker and the end in seconds. Neither text can be rebuilt from records. The checkpoint
+"log" with the text "line 7":
 
     cbf77f1b00000000000000036c6f676c696e652037
 

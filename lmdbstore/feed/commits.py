@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.contract.commits.follower import LOOK, Feed
-from lmdbstore.contract.commits.following import Present
 from lmdbstore.contract.commits.paged import Page
+from lmdbstore.contract.commits.position import Present
 from lmdbstore.contract.query import Query
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import lineage_of, next_local_id

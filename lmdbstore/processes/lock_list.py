@@ -29,6 +29,7 @@ __all__ = [
 
 LOCKS = "/proc/locks"  # Linux; see proc(5)
 STOPPED = "Tt"  # states of a process: by a signal, and by a debugger
+ENDED = {"Z", "X"}  # it is still listed
 
 
 class _Lock(NamedTuple):
@@ -148,10 +149,22 @@ def command(process: int) -> str | None:
         return None
 
 
+def started(process: int) -> str | None:
+    """Return when a process was started, as the system counts; None: it has ended, or unknown."""
+    found = _status(process)
+    return found[19] if len(found) > 19 and found[0] not in ENDED else None  # noqa: PLR2004
+
+
 def _is_stopped(process: int) -> bool:
+    found = _status(process)
+    return bool(found) and found[0] in STOPPED
+
+
+def _status(process: int) -> list[str]:
+    """Return what the system says of a process, from its state on; see proc_pid_stat(5)."""
     try:
         with open(f"/proc/{process}/stat", "rb") as file:
             # The name of the program, in brackets, may have brackets and blanks itself.
-            return file.read().rpartition(b")")[2].split()[0].decode() in STOPPED
-    except (OSError, IndexError):
-        return False
+            return file.read().rpartition(b")")[2].decode().split()
+    except OSError:
+        return []

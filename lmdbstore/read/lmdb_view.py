@@ -15,8 +15,8 @@ from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import number_of_events
-from lmdbstore.errors import EventNotFound, StoreDamaged, shown
-from lmdbstore.records.named import decode_named, name_of
+from lmdbstore.errors import EventNotFound, shown
+from lmdbstore.records.named import named_in, text_in
 
 from .counts.times import count_times
 from .counts.values import count_values
@@ -159,11 +159,7 @@ class LMDBView(QueryView):
 
 def _checkpoint(txn: Transaction[Any], databases: Databases, name: str) -> str | None:
     """Return the text of a checkpoint, checked; None if there is none with this name."""
-    value = txn.get(fmt.text_key(name), db=databases.checkpoints)
-    found = None if value is None else decode_named(bytes(value))
-    if value is not None and (found is None or found.name != name):
-        raise StoreDamaged(f"the checkpoint {shown(name)} is not what was written")
-    return None if found is None else found.text
+    return text_in("checkpoint", name, txn.get(fmt.text_key(name), db=databases.checkpoints))
 
 
 def _checkpoints(txn: Transaction[Any], databases: Databases, prefix: str) -> dict[str, str]:
@@ -175,11 +171,7 @@ def _checkpoints(txn: Transaction[Any], databases: Databases, prefix: str) -> di
         key, value = map(bytes, item)
         if not key.startswith(begin):
             break
-        named = decode_named(value)
-        if named is None or named.key != key:
-            raise StoreDamaged(
-                f"the checkpoint {shown(name_of(key, value))} is not what was written"
-            )
+        named = named_in("checkpoint", key, value)
         if named.name.startswith(prefix):
             found[named.name] = named.text
     return dict(sorted(found.items()))

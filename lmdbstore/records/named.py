@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.keys import CHECKSUM, is_whole, text_key
+from lmdbstore.errors import StoreDamaged, shown
 
 from .layout import record_checksum
 
-__all__ = ["NamedText", "decode_named", "encode_named", "name_of"]
+__all__ = ["NamedText", "decode_named", "encode_named", "name_of", "named_in", "text_in"]
 
 SIZE = len(fmt.NO_LOCAL_ID)  # bytes of a number
 AT = CHECKSUM + SIZE  # where the name begins
@@ -55,6 +56,28 @@ def name_of(key: bytes, value: bytes) -> str:
     end = AT + int.from_bytes(value[CHECKSUM:AT])
     name = key if is_whole(key) or not AT < end <= len(value) else value[AT:end]
     return name.decode("utf-8", "backslashreplace")
+
+
+def text_in(kind: str, name: str, value: bytes | None) -> str | None:
+    """Return the text in the value found for a name; None: none was found. `kind` is what it is.
+
+    Raises:
+        StoreDamaged: it is not what was written for this name.
+    """
+    if value is None:
+        return None
+    found = decode_named(bytes(value))
+    if found is None or found.name != name:
+        raise StoreDamaged(f"the {kind} {shown(name)} is not what was written")
+    return found.text
+
+
+def named_in(kind: str, key: bytes, value: bytes) -> NamedText:
+    """Return the name and the text in an entry; raises StoreDamaged as `text_in` does."""
+    named = decode_named(value)
+    if named is None or named.key != key:
+        raise StoreDamaged(f"the {kind} {shown(name_of(key, value))} is not what was written")
+    return named
 
 
 def _checksum(rest: bytes) -> bytes:

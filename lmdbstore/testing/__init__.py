@@ -28,9 +28,10 @@ _TOPICS = (
     "changing",
     "checkpoints",
     "closing",
+    "commits.cursors",
+    "commits.following",
     "duplicates",
     "events",
-    "following",
     "helpers",
     "paging",
     "queries",
@@ -45,9 +46,10 @@ from .asking.times import TimesContract  # noqa: E402
 from .changing import ChangingContract  # noqa: E402
 from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
+from .commits.cursors import CursorContract  # noqa: E402
+from .commits.following import FollowingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
 from .events import EventContract  # noqa: E402
-from .following import FollowingContract  # noqa: E402
 from .paging import PagingContract  # noqa: E402
 from .queries import QueryContract  # noqa: E402
 from .saving import SavingContract  # noqa: E402
@@ -67,6 +69,7 @@ class EventStoreContract(
     CountingContract,
     PagingContract,
     FollowingContract,
+    CursorContract,
     SharingContract,
     ClosingContract,
 ):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, FindingKind, LMDBEventStore, StoreDamaged, repair, verify
+from lmdbstore.contract.commits.cursor_state import CursorState
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.folder import DATA_FILE
 from lmdbstore.records.named import NamedText, encode_named
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 EVENTS = [Event(f"e{n}", timestamp=float(n)) for n in range(700)]  # some of them in a run
 LONG = "ü" * 300  # its key does not tell it
 CHECKPOINTS = {"log": "line 7", LONG: "here", "big": "x" * 9000}
-CURSORS = {"shipper": "at 9", LONG: "there"}
+CURSORS = {"shipper": CursorState(after=9).encode(), LONG: CursorState(("ü",)).encode()}
 BY_NAME = {fmt.CHECKPOINTS: CHECKPOINTS, fmt.CURSORS: CURSORS}
 KINDS = {
     fmt.CHECKPOINTS: FindingKind.CHECKPOINT_DAMAGED,

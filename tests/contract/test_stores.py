@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lmdbstore import Changes, Event, SaveResult, Search
+    from lmdbstore import Changes, Cursor, CursorInfo, Event, SaveResult, Search
     from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout
 
 
@@ -108,6 +108,15 @@ class MinimalStore(MinimalView, EventStore):
 
     def position(self, *, timeout: Timeout = ...) -> str:
         return self._view.position(timeout=timeout)
+
+    def cursor(self, name: str, *rest: Any, **named: Any) -> Cursor:
+        return self._view.cursor(name, *rest, **named)
+
+    def cursors(self, *, timeout: Timeout = ...) -> dict[str, CursorInfo]:
+        return self._view.cursors(timeout=timeout)
+
+    def delete_cursor(self, name: str, *, timeout: Timeout = ...) -> None:
+        self._view.delete_cursor(name, timeout=timeout)
 
     def changes(self, after: str, until: str | None = None, *rest: Any, **named: Any) -> Changes:
         return self._view.changes(after, until, *rest, **named)

@@ -33,6 +33,13 @@ PRINTED = {
         "['level:info'] {'message': 'order came', 'customer': 'x', 'items': 3}",
         "['level:warning'] {'message': 'order is late', 'customer': 'x', 'days': 2}",
     ],
+    "ship.py": [
+        "behind: 40",
+        "purged: 20 held: 80",
+        "behind: 0",
+        "purged: 80 held: 0",
+        "shipped: 50 twice: 3",
+    ],
 }
 NEEDS = {
     "log_with_loguru.py": "loguru",

@@ -13,6 +13,8 @@ from .follower import Follower, Polled
 if TYPE_CHECKING:
     from lmdbstore.contract.types import Strings, Timeout
 
+    from .cursor import Cursor, CursorInfo
+
 __all__ = ["EventFeed"]
 
 
@@ -114,3 +116,74 @@ class EventFeed(ABC):
 
         polled = Polled(changes, start)
         return Changes(Follower(polled, limit), polled.position)
+
+    @abstractmethod
+    def cursor(  # noqa: PLR0913
+        self,
+        name: str,
+        after: str | None = "start",
+        flags: Strings | None = None,
+        match: str | None = None,
+        *,
+        source: str | None = None,
+        hold: bool | None = None,
+        lease: float = 60.0,
+        batch: int = 100,
+        timeout: float | None = None,
+    ) -> Cursor:
+        """Return a worker of the named cursor, which is made if there is none.
+
+        It is an iterator like that of `follow`, except that the store remembers what was
+        acknowledged: `ack()` of the cursor acknowledges what it gave. Who calls this again, after a
+        crash too, goes on after the last event acknowledged. Several workers, in any threads and
+        processes of the machine, may share a name: each event is given to one of them, in the order
+        of saving, and to another one if it was not acknowledged before that worker closed the
+        cursor, or ended, or its lease ended. So every event is acknowledged at least once. An event
+        that is deleted before it is given does not come.
+
+        The state of a cursor is written as events are, and is kept by `backup`, `compact` and
+        `repair`.
+
+        Args:
+            name: The name, which is not empty.
+            after: Where a new cursor begins: a position, `"start"`, or None for the present one.
+            flags: The events that it is for, as in `search`. A cursor that is there has its own
+                conditions; those given must be the same, or none.
+            match: The same.
+            source: The same.
+            hold: Whether `purge` leaves every event that the cursor has not come past, whether it
+                matches or not. None: as it is; for a new one, False.
+            lease: Seconds that a worker has for a batch, from its taking or the last `ack`. While
+                it waits for an event, it renews the lease. The clock is that of the machine.
+            batch: At most so many events are taken at once. They come to no other worker.
+            timeout: Seconds. It ends when it has waited so long for one event; None: never; 0: when
+                there is none. Events that other workers have are not there.
+
+        Raises:
+            InvalidQuery: an argument is invalid, or the conditions are not those of the cursor.
+            StoreClosed: the store was closed; raised by the iterator too.
+            CursorLost: the cursor was deleted; raised by the iterator.
+            EventWriteException: as `save` does; raised by the iterator too, as it writes what it
+                takes.
+            EventReadException: as `changes` does; raised by the iterator too.
+        """
+
+    @abstractmethod
+    def cursors(self, *, timeout: Timeout = ...) -> dict[str, CursorInfo]:
+        """Return the named cursors by name, in order, each with its position and its lag.
+
+        The events that are counted for the lag are read. `timeout` is as in `get`.
+
+        Raises:
+            InvalidQuery: the timeout is invalid.
+            ReadBusy, StoreClosed, EventReadException: as `get` does.
+        """
+
+    @abstractmethod
+    def delete_cursor(self, name: str, *, timeout: Timeout = ...) -> None:
+        """Delete a named cursor; its workers then raise `CursorLost`. `timeout` is as in `save`.
+
+        Raises:
+            InvalidQuery: there is no cursor with this name, or the timeout is invalid.
+            WriteBusy, StoreClosed, EventWriteException: as `save` does.
+        """

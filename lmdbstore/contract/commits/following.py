@@ -8,14 +8,13 @@ committed yet comes later.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lmdbstore.contract.query import checked_conditions, checked_timeout
 from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Changes
 
 from .follower import Follower
-from .position import START, Lineage
 
 if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
@@ -24,25 +23,9 @@ if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
 
     from .follower import Feed
+    from .position import Lineage, Present
 
-__all__ = ["Following", "Present"]
-
-
-class Present(NamedTuple):
-    """Where a store is."""
-
-    lineage: Lineage
-    last: int  # the number of the last event
-
-    def number(self, name: str, position: object) -> int:
-        """Return the number in an argument of this name; raises InvalidQuery."""
-        return self.lineage.number(name, position, self.last)
-
-    def after(self, position: object) -> int:
-        """Return the number after which to begin; raises InvalidQuery."""
-        if isinstance(position, str) and str.__str__(position) == START:
-            return 0
-        return self.number("after", position)
+__all__ = ["Following"]
 
 
 class Following(QueryView):

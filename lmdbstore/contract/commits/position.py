@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from lmdbstore.errors import InvalidQuery, shown
 
-__all__ = ["START", "Branch", "Lineage", "new_identity"]
+__all__ = ["START", "Branch", "Lineage", "Present", "new_identity", "number_in"]
 
 START = "start"  # instead of a position: before the first event
 OF_A_STORE = "pass a position that this store has given"
@@ -70,6 +70,28 @@ class Lineage(NamedTuple):
                 return number
         copied = "".join(f"; it is a copy of {_text(*each)!r}" for each in self.branches[-1:])
         return _refuse(name, position, f"another store has given it{copied}; {OF_A_STORE}")
+
+
+class Present(NamedTuple):
+    """Where a store is."""
+
+    lineage: Lineage
+    last: int  # the number of the last event
+
+    def number(self, name: str, position: object) -> int:
+        """Return the number in an argument of this name; raises InvalidQuery."""
+        return self.lineage.number(name, position, self.last)
+
+    def after(self, position: object) -> int:
+        """Return the number after which to begin; raises InvalidQuery."""
+        if isinstance(position, str) and str.__str__(position) == START:
+            return 0
+        return self.number("after", position)
+
+
+def number_in(position: str) -> int:
+    """Return the number in a position that a store of the package has just given."""
+    return int(position.partition(":")[0])
 
 
 def _text(identity: bytes, number: int) -> str:

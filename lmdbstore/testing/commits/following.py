@@ -10,8 +10,7 @@ import pytest
 
 from lmdbstore.contract.event import Event
 from lmdbstore.errors import InvalidQuery, StoreClosed
-
-from .helpers import HANG, ids, in_threads, save_all
+from lmdbstore.testing.helpers import HANG, ids, in_threads, save_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

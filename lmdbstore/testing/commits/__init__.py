@@ -1,0 +1,1 @@
+"""The contract of the order of commits: positions, following, named cursors."""

@@ -1,0 +1,378 @@
+"""Named cursors on disk: processes that die, what care does to them, purges, and damage."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmdbstore import (
+    CursorLost,
+    Event,
+    EventWriteException,
+    LMDBEventStore,
+    ReadOnlyStore,
+    StoreDamaged,
+    repair,
+)
+from lmdbstore.care import purge as purges
+from lmdbstore.contract.commits.cursor_state import CursorState, decode_state
+from lmdbstore.contract.commits.shelf import Shelf
+from lmdbstore.disk import format as fmt
+from lmdbstore.feed.cursors import has_ended, process_name
+from tests.tools.children import LONG, in_child
+from tests.tools.interrupts import interrupted_at_each_step
+from tests.tools.planting import writing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORKER = """
+import sys
+from lmdbstore import Event, LMDBEventStore
+path, out, die = sys.argv[1:]
+with LMDBEventStore(path) as store, store.cursor("a", batch=5, timeout=1) as cursor:
+    for n, event in enumerate(cursor):
+        with open(out, "a") as file:
+            file.write(event.id + "\\n")
+        if n % 3 == 0:
+            cursor.ack()
+        if n == int(die):
+            print("here", flush=True)
+            sys.stdin.read()
+    cursor.ack()
+"""
+
+
+def events(number: int) -> list[Event]:
+    return [Event(f"e{n}", timestamp=float(-n), tags=["x"] * (n % 2)) for n in range(number)]
+
+
+def ids(found: Any) -> list[str]:
+    return [event.id for event in found]
+
+
+def worker(path: Path, out: Path, die: int = -1) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(path), str(out), str(die)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_killed_worker_gives_its_events_back_at_once(path: Path, tmp_path: Path) -> None:
+    """Its process is seen to be gone, whatever its lease."""
+    with LMDBEventStore(path) as store:
+        store.save_many(events(20))
+        with worker(path, tmp_path / "out", die=7) as child:
+            assert child.stdout
+            assert child.stdout.readline() == "here\n"
+            assert store.cursors()["a"].workers == 1
+            assert ids(store.cursor("a", timeout=0)) == ids(events(20))[10:]  # after its batches
+            child.send_signal(signal.SIGKILL)
+            child.wait(LONG)
+            assert store.cursors()["a"].workers == 0
+            began = time.monotonic()
+            with store.cursor("a", timeout=0) as cursor:
+                assert ids(cursor) == ids(events(20))[7:]  # e0 to e6 were acknowledged
+                cursor.ack()
+            assert time.monotonic() - began < LONG
+        assert store.cursors()["a"].lag.events == 0
+
+
+CLOSES = """
+import sys
+from lmdbstore import LMDBEventStore
+with LMDBEventStore(sys.argv[1]) as store:
+    with store.cursor("a") as cursor:
+        next(cursor)
+    print("closed", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_worker_that_closes_gives_its_events_back_to_other_processes(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(events(3))
+        with subprocess.Popen(
+            [sys.executable, "-c", CLOSES, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child:
+            assert child.stdout
+            assert child.stdout.readline() == "closed\n"
+            assert ids(store.cursor("a", timeout=0)) == ["e0", "e1", "e2"]
+            child.communicate()
+
+
+def test_workers_that_are_killed_lose_nothing(path: Path, tmp_path: Path) -> None:
+    """Every event is given, and those that were acknowledged are not given again later."""
+    with LMDBEventStore(path, durability="none") as store:
+        store.save_many(events(100))
+        store.cursor("a").close()
+        chance = random.Random(7)
+        out = tmp_path / "out"
+        for _ in range(6):
+            children = [worker(path, out, die=chance.randrange(12)) for _ in range(2)]
+            for child in children:
+                assert child.stdout
+                child.stdout.readline()
+                child.kill()
+                child.communicate()
+        with store.cursor("a", timeout=0) as cursor:
+            rest = ids(cursor)
+            cursor.ack()
+        given = out.read_text(encoding="utf-8").split()
+        assert {*given, *rest} == set(ids(events(100)))
+        assert store.cursors()["a"].lag.events == 0
+
+
+def test_processes_share_the_events(path: Path, tmp_path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(events(60))
+        children = [worker(path, tmp_path / "out") for _ in range(3)]
+        for child in children:
+            child.communicate(timeout=LONG)
+            assert child.returncode == 0
+        given = (tmp_path / "out").read_text(encoding="utf-8").split()
+        assert sorted(given) == sorted(ids(events(60)))
+        assert store.cursors()["a"].position == store.position()
+
+
+def test_a_process_that_runs_is_not_taken_for_an_ended_one() -> None:
+    own = process_name()
+    namespace, pid, start = own.split(".")
+    assert pid == str(os.getpid())
+    assert not has_ended(own)
+    assert has_ended(f"{namespace}.{pid}.{int(start) + 1}")  # another one had its id
+    assert not has_ended(f"{int(namespace) + 1}.{pid}.{start}")  # it cannot be seen
+    assert not has_ended("")
+
+    def child() -> None:
+        assert process_name() != own
+
+    in_child(child)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = f"{namespace}.{other.pid}.{_started(other.pid)}"
+    assert not has_ended(name)
+    other.communicate(b"\n")
+    assert has_ended(name)
+
+
+def _started(pid: int) -> str:
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rpartition(")")[2].split()[19]
+
+
+def test_a_child_is_another_worker(store: LMDBEventStore) -> None:
+    store.save_many(events(6))
+    with store.cursor("a", batch=3, timeout=0) as cursor:
+        next(cursor)
+
+        def child() -> None:
+            with store.cursor("a", timeout=0) as mine:
+                assert ids(mine) == ["e3", "e4", "e5"]
+                mine.ack()
+
+        in_child(child)
+        assert ids(cursor) == ["e1", "e2"]
+        cursor.ack()
+        assert store.cursors()["a"].lag.events == 0
+
+
+def test_an_interrupt_at_any_step_loses_no_event(path: Path) -> None:
+    """What was given and not acknowledged comes again, and what was not given comes."""
+
+    def child() -> None:
+        with LMDBEventStore(path, durability="none") as store:
+            store.save_many(events(4))
+            seen: list[str] = []
+
+            def work() -> None:
+                cursor = store.cursor("a", batch=2, timeout=0)
+                for _ in range(3):
+                    for event in cursor:
+                        seen.append(event.id)
+                        break
+                    cursor.ack()
+                seen.extend(ids(cursor))
+                cursor.ack()
+                cursor.close()
+
+            for number in interrupted_at_each_step(work):
+                if number % 7:
+                    continue
+                again = ids(store.cursor("a", timeout=0))
+                assert {*seen, *again} == {"e0", "e1", "e2", "e3"}
+                store.delete_cursor("a")
+                seen.clear()
+
+    in_child(child)
+
+
+@pytest.mark.parametrize("call", ["take", "ack"])
+def test_an_interrupt_right_after_a_write_loses_nothing(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The cursor does not know of it, and goes on all the same."""
+    store.save_many(events(6))
+    change = Shelf.change
+    with store.cursor("a", batch=2, timeout=0) as cursor:
+        given = [next(cursor).id] if call == "ack" else []
+
+        def interrupted(shelf: Shelf, work: Any) -> None:
+            monkeypatch.setattr(Shelf, "change", change)
+            change(shelf, work)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Shelf, "change", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(cursor) if call == "take" else cursor.ack()
+        assert [*given, *ids(cursor)] == ids(events(6))
+        cursor.ack()
+        assert cursor.lag.events == 0
+
+
+@pytest.mark.parametrize("kept", ["reopened", "backup", "compact", "repair", "seal"])
+def test_care_keeps_a_cursor(path: Path, kept: str) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(events(10))
+        with store.cursor("a", flags=["x"], hold=True, timeout=0) as cursor:
+            assert [next(cursor).id, next(cursor).id] == ["e1", "e3"]
+            cursor.ack()
+        before = store.cursors()["a"]
+        if kept == "backup":
+            store.backup(path.with_name("copy"))
+        if kept in ("compact", "seal"):
+            getattr(store, kept)()
+    if kept == "repair":
+        assert repair(path).left_out == []
+    with LMDBEventStore(path.with_name("copy") if kept == "backup" else path) as store:
+        assert store.verify(pages=True) == []
+        found = store.cursors()["a"]
+        assert found.position.partition(":")[0] == before.position.partition(":")[0]
+        assert found._replace(position="", lag=before.lag) == before._replace(position="")
+        assert ids(store.cursor("a", timeout=0)) == ["e5", "e7", "e9"]
+
+
+def test_a_damaged_cursor_is_named(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.cursor("a").close()
+        with writing(store) as (txn, databases):
+            txn.put(b"a", txn.get(b"a", db=databases.cursors)[:-1] + b"!", db=databases.cursors)
+        for call in (lambda: store.cursor("a"), store.cursors, lambda: store.purge(before=1.0)):
+            with pytest.raises(StoreDamaged, match="the cursor 'a' is not what was written"):
+                call()
+    repair(path)
+
+
+def test_a_store_that_only_reads_lists_cursors(path: Path) -> None:
+    with LMDBEventStore(path) as store:
+        store.save_many(events(3))
+        store.cursor("a").close()
+    with LMDBEventStore(path, readonly=True) as reader:
+        assert reader.cursors()["a"].lag.events == 3
+        with pytest.raises(ReadOnlyStore):
+            reader.cursor("b")
+        with reader.cursor("a", timeout=0) as cursor, pytest.raises(ReadOnlyStore):
+            next(cursor)
+
+
+# -- purges ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [{"before": 1.0}, {"max_events": 0}, {"max_bytes": 0}])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_purge_leaves_what_a_cursor_holds_and_says_so(
+    store: LMDBEventStore, limit: dict[str, Any], *, dry_run: bool
+) -> None:
+    saved = events(10)
+    store.save_many(saved)
+    with store.cursor("free", timeout=0), store.cursor("b", hold=True, timeout=0) as cursor:
+        for _ in range(4):
+            next(cursor)
+        assert store.purge(**limit, dry_run=True).events == 0
+        cursor.ack()
+        purged = store.purge(**limit, dry_run=dry_run)
+        assert (purged.events, purged.held) == (4, 6)
+        if dry_run:
+            return
+        assert list(store.changes("start")) == saved[4:]
+        assert ids(cursor) == ids(saved)[4:]
+        cursor.ack()
+    assert store.purge(**limit).events == 6
+    assert len(store) == 0
+
+
+def test_purge_of_what_no_cursor_holds_says_nothing(store: LMDBEventStore) -> None:
+    store.save_many(events(10))
+    store.cursor("a", hold=True).close()
+    store.cursor("a", hold=False).close()
+    assert store.purge(max_events=3)[:1] == (7,)
+    assert store.purge(max_events=3).held == 0
+
+
+def test_a_cursor_that_begins_to_hold_stops_a_purge(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees every event that was there when it was made."""
+    monkeypatch.setattr(purges, "PURGE_EVENTS", 4)
+    store.save_many(events(20))
+    there: list[int] = []
+
+    def progress(_: int, __: int) -> None:
+        if not there:
+            store.cursor("a", hold=True).close()
+            there.append(len(store))
+
+    with pytest.raises(EventWriteException, match="began to hold"):
+        store.purge(before=1.0, progress=progress)
+    assert len(store) == there[0] == 16
+    assert len(ids(store.cursor("a", timeout=0))) == 16
+    assert store.purge(before=1.0).held == 16
+
+
+def test_an_acknowledgement_works_in_a_full_store(path: Path) -> None:
+    with LMDBEventStore(path, map_size=1 << 20) as store:
+        with store.cursor("a", timeout=0, hold=True) as cursor:
+            for size in (1000, 1):  # until not even a small one fits
+                with pytest.raises(EventWriteException):
+                    store.save_many(Event(content="x" * size) for _ in range(1 << 14))
+                with pytest.raises(EventWriteException):  # noqa: PT012
+                    while True:
+                        store.save(Event(content="x" * size))
+            assert len(list(cursor)) == len(store)
+            cursor.ack()
+        assert store.purge(max_events=0).held == 0
+        store.save(Event())
+
+
+def test_a_state_that_is_no_state_is_refused() -> None:
+    state = CursorState(flags=("a",), after=7)
+    assert decode_state(state.encode()) == state
+    for text in ("", "{}", "[]", '{"after": 7}', "null"):
+        with pytest.raises(ValueError, match="not the state of a cursor"):
+            decode_state(text)
+
+
+def test_a_cursor_deleted_while_a_worker_waits_ends_it(store: LMDBEventStore) -> None:
+    cursor = store.cursor("a", timeout=LONG)
+    store.delete_cursor("a")
+    store.save(Event())
+    with pytest.raises(CursorLost):
+        next(cursor)
+    cursor.close()
+
+
+def test_the_key_of_a_cursor_is_that_of_its_name(store: LMDBEventStore) -> None:
+    store.cursor("shipper").close()
+    found = store._session.read(lambda txn, dbs: txn.get(fmt.text_key("shipper"), db=dbs.cursors))
+    assert found is not None
