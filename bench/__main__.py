@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .chart import svg
+from .follow.rows import run_follow
 from .imports.importers import left_out
 from .imports.rows import run_imports
 from .logs import run_logs
@@ -147,6 +148,7 @@ def _all(settings: Settings) -> Iterator[Figures]:
     yield from run_processes(settings)
     yield from run_startup(settings)
     yield from run_scaling(settings)
+    yield from run_follow(settings)
     yield from run_logs(settings)
     yield from run_imports(settings)
 

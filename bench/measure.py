@@ -43,6 +43,7 @@ UNITS = {
     "ms": 1e3,
     "bytes an event": 1.0,
     "MB": 1e-6,
+    "% of a core": 1e2,
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from statistics import median
 
+from .follow.rows import GROUP as FOLLOW
 from .goals import Verdict, judged
 from .imports.rows import GROUP as IMPORT
 from .imports.rows import about_importers
@@ -25,6 +26,7 @@ TITLES = {
     "processes": "Several processes",
     "startup": "Startup",
     "scaling": "Growth of the store",
+    FOLLOW: "Following a store",
     LOGS: "The log of a program",
     IMPORT: "Imports of files",
 }
