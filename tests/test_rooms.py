@@ -86,6 +86,7 @@ LIBRARIES = {
     "orjson": {
         "records.record",
         "records.decoding",
+        "contract.asking.where",
         "handler.records",
         "logs.objects",
         "logs.structured",

@@ -88,7 +88,14 @@ IDS = [*map(str, range(30)), "x" * 600 + "1", "x" * 600 + "2", ","]
 TIMES = [-1.0, 0.0, 1.0, math.nextafter(1.0, 2.0), 2.5]
 FLAGS = ["a", "b", "rare", "", "y" * 600]
 SOURCES = ["door", "roof", ""]
-CONTENTS = ["", "opened", "shut\nopen", "naïve 𝄞", "z" * 5_000]
+CONTENTS = [
+    *("", "opened", "shut\nopen", "naïve 𝄞", "z" * 5_000),
+    *('{"n": 1, "a": {"b": "open"}}', ' {"n": 2.5, "a.b": null}', '{"n": "1"', '[{"n": 1}]'),
+]
+WHERE: list[dict[str, Any]] = [
+    *({}, {"n": 1}, {"n": (">", 1)}, {"n": ("!=", "1"), "a.b": None}, {"a.b": ("<", "p")}),
+    {"n": [(">=", 1), ("<", 2.5)]},
+]
 PATTERNS = ["", "open", "^open", "shut$", "^$", "n|z{3}", "[^a-z]", "𝄞$", "(?i)OPEN", "e\\w+d"]
 EVENTS = st.builds(
     Event,
@@ -117,6 +124,9 @@ CONDITIONS = st.fixed_dictionaries(
         "order": st.sampled_from(["asc", "desc"]),
         "source": st.sampled_from(SOURCES),
         "limit": st.integers(0, 12),
+        "any_flags": st.lists(st.sampled_from([*FLAGS, "nobody"]), max_size=3),
+        "not_flags": st.lists(st.sampled_from([*FLAGS, "nobody"]), max_size=2),
+        "where": st.sampled_from(WHERE),
         "after": st.sampled_from(IDS) | st.integers(0, 1_000),  # an event, or one of the tokens
     },
 )
@@ -291,6 +301,11 @@ class Machine(RuleBasedStateMachine):
         facets = self.ask("facets", view, pick % 4, wanted)
         assert sum(events for _, events in pairs) == number
         assert facets.keys() == {"flags", "source"}
+
+    @rule(pick=PICK, event_id=st.sampled_from(IDS), number=st.integers(0, 7), same=st.booleans())
+    def around(self, pick: int, event_id: str, number: int, *, same: bool) -> None:
+        found = self.ask("around", self.a_view(pick), event_id, (number, pick % 5), same)
+        assert found == "EventNotFound" or event_id in [event.id for event in found]
 
     @rule(pick=PICK)
     def flags_and_length(self, pick: int) -> None:

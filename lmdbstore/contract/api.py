@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from lmdbstore.errors import EventNotFound
 
@@ -18,6 +18,7 @@ from .closing import Closable
 from .commits.api import EventFeed
 from .counting.api import EventCounts
 from .left_out import Count
+from .query import checked_around
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
 
     from .event import Event
     from .search import Search
-    from .types import Checkpoint, Damaged, OnDuplicate, Order, SaveResult, Strings, Time, Timeout
+    from .types import (
+        Checkpoint,
+        Damaged,
+        OnDuplicate,
+        Order,
+        SaveResult,
+        Strings,
+        Time,
+        Timeout,
+        Where,
+    )
 
 __all__ = ["EventStore", "EventView"]
 
@@ -70,6 +81,9 @@ class EventView(EventCounts):
         order: Order = "asc",
         *,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
@@ -78,8 +92,7 @@ class EventView(EventCounts):
         r"""Return an iterator over the events that meet every condition given.
 
         Args:
-            ts_start: Seconds since 1970, or a datetime with a zone, inclusive; None (or -inf) for
-                no bound.
+            ts_start: Seconds since 1970, or an aware datetime; inclusive; None (or -inf): no bound.
             ts_end: The same for the end. A reversed range holds no events.
             flags: Tags that an event must all carry, compared exactly.
             match: A regular expression found anywhere in the content; anchor it with `^` and `$`.
@@ -87,6 +100,11 @@ class EventView(EventCounts):
             order: `"asc"` or `"desc"`, by timestamp. Events with equal timestamps come in the
                 order they were saved, and exactly reversed in `"desc"`.
             source: The exact source of the events.
+            any_flags: Tags of which an event must carry at least one; none are no condition.
+            not_flags: Tags of which an event must carry none.
+            where: What fields of a content that is a JSON object must be, such as
+                `{"status": 500, "user.id": "x"}` or `{"status": (">=", 500)}`. Types are strict,
+                and other contents never match. `lmdbstore.contract.asking.where` has the details.
             limit: At most this many events.
             after: An event of this store, or the token of an earlier search: continue after it
                 in the given order, with no event lost or repeated among equal timestamps.
@@ -118,6 +136,9 @@ class EventView(EventCounts):
         order: Order = "asc",
         *,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
@@ -129,12 +150,11 @@ class EventView(EventCounts):
         then all are read, and `Count.left_out` says how many were left out.
         """
         found = self.search(
-            ts_start,
-            ts_end,
-            flags,
-            match,
-            order,
+            *(ts_start, ts_end, flags, match, order),
             source=source,
+            any_flags=any_flags,
+            not_flags=not_flags,
+            where=where,
             limit=limit,
             after=after,
             damaged=damaged,
@@ -151,6 +171,9 @@ class EventView(EventCounts):
         order: Order = "asc",
         *,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
@@ -158,18 +181,50 @@ class EventView(EventCounts):
     ) -> str:
         """Return the plan of a search for the same arguments, as text; raises the same."""
         self.search(
-            ts_start,
-            ts_end,
-            flags,
-            match,
-            order,
+            *(ts_start, ts_end, flags, match, order),
             source=source,
+            any_flags=any_flags,
+            not_flags=not_flags,
+            where=where,
             limit=limit,
             after=after,
             damaged=damaged,
             timeout=timeout,
         ).close()
         return f"{type(self).__name__} does not say how it searches"
+
+    def around(
+        self,
+        event: Event | str | UUID,
+        before: int | None = 5,
+        after: int | None = 5,
+        *,
+        same_source: bool = True,
+        timeout: Timeout = ...,
+    ) -> list[Event]:
+        """Return an event between its neighbours: what led to it, and what came of it.
+
+        The list is in the order of the timeline, and the event is in it, as it is stored. Sources
+        keep their names when logs are rotated, so neighbours come from all files of a log.
+
+        Args:
+            event: The event, or its id.
+            before: At most this many events before it; None: all of them.
+            after: The same for those after it.
+            same_source: Whether only events of its source are neighbours.
+            timeout: As in `get`, for each of the three reads that this makes. For neighbours of one
+                state of a store, ask a snapshot.
+
+        Raises:
+            EventNotFound: there is no such event.
+            InvalidQuery, ReadBusy, StoreClosed, EventReadException: as `get` does.
+        """
+        wanted, earlier, later = checked_around(event, before, after, same_source)
+        found = self.get(wanted, timeout=timeout)
+        source = found.source if same_source else None
+        named: Any = {"source": source, "after": found, "timeout": timeout}
+        previous = list(self.search(order="desc", limit=earlier, **named))
+        return [*reversed(previous), found, *self.search(limit=later, **named)]
 
     @abstractmethod
     def checkpoint(self, name: str, *, timeout: Timeout = ...) -> str | None:

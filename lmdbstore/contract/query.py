@@ -17,6 +17,7 @@ from lmdbstore.threads.deadline import limit_of
 from lmdbstore.threads.re2_gate import run_engine
 from lmdbstore.threads.reentry import half_imported
 
+from .asking.where import JSONConditions, checked_where
 from .checking import checked_id
 from .event import NAIVE, members, seconds_of
 
@@ -31,6 +32,7 @@ __all__ = [
     "LOCAL_IDS",
     "Position",
     "Query",
+    "checked_around",
     "checked_conditions",
     "checked_flags",
     "checked_number",
@@ -94,13 +96,20 @@ class Query(NamedTuple):
     limit: int | None = None
     after: Position | None = None
     skip_damaged: bool = False
+    any_flags: tuple[str, ...] = ()
+    not_flags: tuple[str, ...] = ()
+    where: JSONConditions | None = None
 
     def admits(self, event: Event) -> bool:
         """Whether the flags, the source and the content of an event are those asked for."""
+        tags = set(event.tags)
         return (
-            not set(self.flags).difference(event.tags)
+            tags.issuperset(self.flags)
+            and not (self.any_flags and tags.isdisjoint(self.any_flags))
+            and tags.isdisjoint(self.not_flags)
             and self.source in (None, event.source)
             and (self.pattern is None or self.pattern.found_in(event.content))
+            and (self.where is None or self.where.matches(event.content.encode()))
         )
 
     @property
@@ -117,6 +126,9 @@ class Query(NamedTuple):
             "match": self.pattern and self.pattern.text,
             "order": "desc" if self.descending else None,
             "source": self.source,
+            "any_flags": list(self.any_flags) or None,
+            "not_flags": list(self.not_flags) or None,
+            "where": self.where and str(self.where),
             "limit": self.limit,
             "damaged": "skip" if self.skip_damaged else None,
         }
@@ -135,6 +147,9 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
     limit: object,
     after: object,
     damaged: object = "raise",
+    any_flags: object = None,
+    not_flags: object = None,
+    where: object = None,
     locate: Callable[[str], Position],
 ) -> Query:
     """Check the arguments of a search and return them as a `Query`.
@@ -147,15 +162,23 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         EventNotFound: `after` is an event that is not in the store.
     """
     descending = _descending(order)
+    every, some = checked_flags("flags", flags), checked_flags("any_flags", any_flags)
+    if not set(some).isdisjoint(every):  # it says nothing more
+        some = ()
+    elif len(some) == 1:
+        every, some = (*every, *some), ()
     return Query(
         ts_start=-math.inf if ts_start is None else checked_seconds("ts_start", ts_start),
         ts_end=math.inf if ts_end is None else checked_seconds("ts_end", ts_end),
-        flags=checked_flags("flags", flags),
+        flags=every,
         pattern=None if match is None else checked_pattern(match),
         descending=descending,
         source=None if source is None else checked_text("source", source),
         limit=checked_number("limit", limit),
         skip_damaged=_skip_damaged(damaged),
+        any_flags=some,
+        not_flags=checked_flags("not_flags", not_flags),
+        where=checked_where(where),
         after=_after(after, locate),
     )
 
@@ -167,6 +190,16 @@ def checked_conditions(flags: object, match: object, source: object) -> Query:
         pattern=None if match is None else checked_pattern(match),
         source=None if source is None else checked_text("source", source),
     )
+
+
+def checked_around(
+    event: Any, before: object, after: object, same_source: object
+) -> tuple[str, int | None, int | None]:
+    """Check the arguments of `EventView.around`; return the id of the event, and two numbers."""
+    if type(same_source) is not bool:
+        refuse("same_source", same_source, "pass True or False")
+    numbers = checked_number("before", before), checked_number("after", after)
+    return checked_id(getattr(event, "id", event)), *numbers
 
 
 def refuse(name: str, value: object, remedy: str) -> NoReturn:

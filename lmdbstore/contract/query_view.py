@@ -26,7 +26,7 @@ from .query import Position, Query, checked_query, checked_timeout
 if TYPE_CHECKING:
     from .event import Event
     from .search import Search
-    from .types import Damaged, Order, Strings, Time, Timeout
+    from .types import Damaged, Order, Strings, Time, Timeout, Where
 
 __all__ = ["QueryView"]
 
@@ -109,14 +109,30 @@ class QueryView(EventView, Closable):
         order: Order = "asc",
         *,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> Search:
         wait = self._deadline(timeout, after)
-        query = self._query(
-            ts_start, ts_end, flags, match, order, source, limit, after, damaged, wait
+        self._check_open()
+        query = checked_query(
+            ts_start,
+            ts_end,
+            flags,
+            match,
+            order,
+            locate=partial(self._locate, wait),
+            source=source,
+            any_flags=any_flags,
+            not_flags=not_flags,
+            where=where,
+            limit=limit,
+            after=after,
+            damaged=damaged,
         )
         return self._search(query, wait)
 
@@ -129,14 +145,30 @@ class QueryView(EventView, Closable):
         order: Order = "asc",
         *,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> Count:
         wait = self._deadline(timeout, after)
-        query = self._query(
-            ts_start, ts_end, flags, match, order, source, limit, after, damaged, wait
+        self._check_open()
+        query = checked_query(
+            ts_start,
+            ts_end,
+            flags,
+            match,
+            order,
+            locate=partial(self._locate, wait),
+            source=source,
+            any_flags=any_flags,
+            not_flags=not_flags,
+            where=where,
+            limit=limit,
+            after=after,
+            damaged=damaged,
         )
         if query.skip_damaged:  # to know what is damaged, all has to be read
             found = self._search(query, wait)
@@ -152,14 +184,30 @@ class QueryView(EventView, Closable):
         order: Order = "asc",
         *,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> str:
         wait = self._deadline(timeout, after)
-        query = self._query(
-            ts_start, ts_end, flags, match, order, source, limit, after, damaged, wait
+        self._check_open()
+        query = checked_query(
+            ts_start,
+            ts_end,
+            flags,
+            match,
+            order,
+            locate=partial(self._locate, wait),
+            source=source,
+            any_flags=any_flags,
+            not_flags=not_flags,
+            where=where,
+            limit=limit,
+            after=after,
+            damaged=damaged,
         )
         return self._explain(query, wait)
 
@@ -174,31 +222,7 @@ class QueryView(EventView, Closable):
 
     def _conditions(self, given: dict[str, Any]) -> Query:
         """Return the query of a call that has only conditions on events."""
-        return self._query(**given)
-
-    def _query(  # noqa: PLR0913, PLR0917
-        self,
-        ts_start: object = None,
-        ts_end: object = None,
-        flags: object = None,
-        match: object = None,
-        order: object = "asc",
-        source: object = None,
-        limit: object = None,
-        after: object = None,
-        damaged: object = "raise",
-        wait: Deadline | None = None,
-    ) -> Query:
         self._check_open()
-        return checked_query(
-            ts_start,
-            ts_end,
-            flags,
-            match,
-            order,
-            source=source,
-            limit=limit,
-            after=after,
-            damaged=damaged,
-            locate=partial(self._locate, wait),
-        )
+        names = ("ts_start", "ts_end", "flags", "match", "source", "limit", "after")
+        arguments: Any = dict.fromkeys(names) | {"order": "asc"} | given
+        return checked_query(**arguments, locate=partial(self._locate, None))

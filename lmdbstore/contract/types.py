@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import EllipsisType
 from typing import Literal, Protocol, Self
@@ -13,9 +13,11 @@ __all__ = [
     "OnDuplicate",
     "Order",
     "SaveResult",
+    "Scalar",
     "Strings",
     "Time",
     "Timeout",
+    "Where",
 ]
 
 Checkpoint = tuple[str, str] | Mapping[str, str]
@@ -29,6 +31,12 @@ OnDuplicate = Literal["raise", "ignore", "replace"]
 
 Order = Literal["asc", "desc"]
 """By timestamp: the oldest event first, or the newest."""
+
+Scalar = str | float | bool | None
+"""A value of JSON without parts."""
+
+Where = Mapping[str, Scalar | tuple[str, Scalar] | Sequence[tuple[str, Scalar]]]
+"""What the fields of a content in JSON must be, by their paths; see `contract.asking.where`."""
 
 Time = float | datetime
 """A time: seconds since 1970-01-01 UTC, or a datetime that has a zone."""

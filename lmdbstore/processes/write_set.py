@@ -141,7 +141,8 @@ class WriteSet(NamedTuple):
         labels = 0 if query.source is None else _bit(source_key(query.source))
         for flag in query.flags:
             labels |= _bit(flag_key(flag))
-        return self.labels & labels == labels
+        some = [_bit(flag_key(flag)) & self.labels for flag in query.any_flags]
+        return self.labels & labels == labels and (not some or any(some))
 
 
 Fields = tuple[bool, float, float, int, int]  # those of a WriteSet; quicker to make

@@ -9,7 +9,9 @@ the caller cuts off the items beyond it.
 
 from __future__ import annotations
 
-from itertools import islice, takewhile
+from contextlib import ExitStack
+from heapq import merge
+from itertools import groupby, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.disk.keys import FIRST_KEY, LAST_KEY, after_key, posting_key
@@ -17,7 +19,8 @@ from lmdbstore.disk.keys import FIRST_KEY, LAST_KEY, after_key, posting_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from lmdb import Cursor
+    from lmdb import Cursor, Transaction
+    from lmdb import _Database as Database
 
 __all__ = [
     "duplicates",
@@ -28,6 +31,7 @@ __all__ = [
     "number",
     "seek",
     "seek_duplicate",
+    "side_by_side",
 ]
 
 
@@ -114,6 +118,29 @@ def meeting(
         if (low, high) == before:  # no set has a key before this one, and each has one there
             return high if descending else low
     return None
+
+
+def side_by_side(  # noqa: PLR0913  a range and a direction
+    txn: Transaction[Any],
+    database: Database,
+    terms: Iterable[bytes],
+    low: bytes,
+    high: bytes,
+    *,
+    descending: bool,
+) -> Iterator[bytes]:
+    """Yield the keys of a range that are in any of the sets, in the requested order."""
+    with ExitStack() as stack:
+        sets = []
+        for term in terms:
+            cursor = stack.enter_context(txn.cursor(db=database))
+            if seek_duplicate(cursor, term, low, high, descending=descending):
+                every = cursor.iterprev_dup() if descending else cursor.iternext_dup()
+                sets.append(map(posting_key, every))
+        for key, _ in groupby(merge(*sets, reverse=descending)):
+            if not low <= key <= high:
+                return
+            yield key
 
 
 def merged(

@@ -43,7 +43,7 @@ __all__ = ["Executor"]
 # Decoding should not trigger the garbage collector, which CPython runs after 700 new container
 # objects; an event has two.
 FIRST_PAGE, LONGEST_PAGE = 128, 256
-LONGEST_PATTERN = 1024  # live events in which a pattern is searched for at once
+LONGEST_PATTERN = 1024  # live events whose contents are looked through at once
 GROWTH = 4
 KEY_CHUNK = 16_384  # events that are only counted
 
@@ -75,6 +75,7 @@ class Executor:
         self._reads = reads
         self._query = plan.query
         self._only_range = plan.only_range
+        self._reads_contents = plan.reads_contents
         self._counting = False  # whether only the number of events is needed
         self._losses = Losses() if plan.query.skip_damaged else None
         self._sealed = SealedReader(plan, fmt.decode_number(watermark), self._losses)
@@ -159,8 +160,8 @@ class Executor:
         if counting:
             number = sealed.number + self._counted_live(txn, databases, low, high, left)
             return _Part([], _nowhere, number, reached)
-        # A pattern is searched for in a whole chunk, of which few events are decoded.
-        size = most if self._query.pattern is None else LONGEST_PATTERN
+        # Contents are looked through in a whole chunk, of which few events are decoded.
+        size = LONGEST_PATTERN if self._reads_contents else most
         live = self._live.read(txn, databases, low, high, size)
         part = _merged(sealed._replace(reached=reached), live, descending=descending)
         if left is None or part.number <= left:
@@ -183,7 +184,7 @@ class Executor:
         most: int | None,
     ) -> int:
         """Count the live events of a range that match, or at least `most` of them."""
-        size = KEY_CHUNK if self._query.pattern is None else LONGEST_PATTERN
+        size = LONGEST_PATTERN if self._reads_contents else KEY_CHUNK
         number = 0
         while low <= high and (most is None or number < most):
             live = self._live.read(txn, databases, low, high, size, counting=True)

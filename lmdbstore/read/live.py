@@ -64,7 +64,14 @@ class LiveReader:
         Damaged ones are noted in `losses`; without it, they raise StoreDamaged.
         """
         self._terms = [(term.key, plan.looked_up(term)) for term in plan.walk]
-        self._pattern = plan.query.pattern
+        query = plan.query
+        self._some = [term.key for term in plan.some] if plan.some else []
+        self._by_some = plan.by_some
+        self._without = [fmt.flag_key(flag) for flag in query.not_flags] if query.not_flags else []
+        self._pattern, self._where = query.pattern, query.where
+        self._reads_contents = plan.reads_contents
+        # Whether there may be other events between two that are read.
+        self._leaps = bool(self._terms or self._some or self._without)
         self._descending = plan.query.descending
         self._watermark = watermark
         self._losses = losses
@@ -73,6 +80,9 @@ class LiveReader:
         self, txn: Transaction[Any], databases: Databases, low: bytes, high: bytes
     ) -> bytes | None:
         """Return a key before which, in the requested order, no event matches; None: none does."""
+        if self._by_some:
+            keys, _ = self._gathered(txn, databases, low, high, 1)
+            return keys[0] if keys else None
         if self._terms:
             with txn.cursor(db=databases.postings) as postings:
                 terms = [term for term, _ in self._terms]
@@ -96,11 +106,15 @@ class LiveReader:
     ) -> Live:
         """Read up to `most` events of a range, and return those that match."""
         with txn.cursor(db=databases.live) as cursor:
-            if self._terms:
+            if self._by_some:
+                keys, reached = self._gathered(txn, databases, low, high, most)
+            elif self._terms:
                 keys, reached = self._walked(txn, databases, low, high, most)
             else:
                 keys, reached = self._scanned(cursor, low, high, most)
-            if counting and self._pattern is None:
+            if self._some or self._without:
+                keys = self._kept(txn, databases, keys)
+            if counting and not self._reads_contents:
                 return Live(self._before_watermark(txn, databases, keys), [], reached)
             values = self._values(txn, databases, cursor, low, high, keys)
         if len(values) < len(keys):
@@ -115,6 +129,10 @@ class LiveReader:
         if self._pattern is not None and old:
             # All are checked: a flipped bit could make one that matches seem not to.
             chosen = run_engine(matching_records, self._pattern, checked_records(values))
+            old, values = [old[n] for n in chosen], [values[n] for n in chosen]
+        if self._where is not None and old:
+            contents = contents_of(checked_records(values))
+            chosen = [n for n, content in enumerate(contents) if self._where.matches(content)]
             old, values = [old[n] for n in chosen], [values[n] for n in chosen]
         return Live(old, [] if counting else decode_live(values), reached)
 
@@ -151,7 +169,7 @@ class LiveReader:
         keys: list[bytes],
     ) -> list[bytes]:
         """Return the values of keys; if their bytes are too many, of the first ones."""
-        if not keys or self._terms or txn.stat(databases.live)["overflow_pages"]:
+        if not keys or self._leaps or txn.stat(databases.live)["overflow_pages"]:
             return _looked_up(cursor, keys, skip=self._losses is not None)
         # They are neighbours, and no value is large.
         found = entries(cursor, low, high, descending=self._descending, keys=False)
@@ -170,6 +188,29 @@ class LiveReader:
                 return [], None
             keys = duplicates(cursor, rarest, low, high, most, descending=descending)
             return merged(cursor, others, keys), keys[-1] if len(keys) == most else None
+
+    def _gathered(
+        self, txn: Transaction[Any], databases: Databases, low: bytes, high: bytes, most: int
+    ) -> tuple[list[bytes], bytes | None]:
+        """Return the first keys that are in any of the sets walked side by side."""
+        found: set[bytes] = set()
+        with txn.cursor(db=databases.postings) as cursor:
+            for term in self._some:
+                found.update(duplicates(cursor, term, low, high, most, descending=self._descending))
+        keys = sorted(found, reverse=self._descending)[:most]
+        return keys, keys[-1] if len(keys) == most else None
+
+    def _kept(self, txn: Transaction[Any], databases: Databases, keys: list[bytes]) -> list[bytes]:
+        """Return those of the keys whose events have one of some flags, and none of others."""
+        with txn.cursor(db=databases.postings) as cursor:
+            if self._by_some:
+                keys = merged(cursor, [(term, True) for term, _ in self._terms], keys)
+            elif self._some:
+                keys = [k for k in keys if any(cursor.set_key_dup(t, k) for t in self._some)]
+            for term in self._without:
+                gone = set(merged(cursor, [(term, True)], keys))
+                keys = [key for key in keys if key not in gone]
+        return keys
 
 
 def _looked_up(cursor: Cursor[Any], keys: list[bytes], *, skip: bool) -> list[bytes]:

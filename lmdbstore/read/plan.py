@@ -5,7 +5,10 @@ data, and `explain` shows the plan that runs.
 
 There are two ways to the events, both in timeline order: scanning the timeline, and walking posting
 sets: of live events, and of runs. A run has the slots of its terms, so a term is always walked,
-even a common one. A pattern is then searched for in what is left of each run.
+even a common one. Of flags of which an event must have any, the sets are walked side by side if
+together they have fewer events than what would be read otherwise; else the slots decide, as they do
+about flags that it must not have. A pattern, and conditions on fields, are then checked in what is
+left of each run.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk import format as fmt
+from lmdbstore.errors import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +30,7 @@ __all__ = ["Plan", "Term", "make_plan", "terms_of"]
 # A posting set of up to this many times the size of the rarest is read along with it; in a longer
 # one the keys of the rarest are looked up.
 MERGED = 4
+SHOWN = 10  # terms in a line of a plan
 
 
 class Term(NamedTuple):
@@ -51,19 +56,28 @@ class Plan(NamedTuple):
     events: int  # in the store
     runs: int  # of them, in which most events are
     postings: dict[Term, int]  # how many events have each term of the query
-    walk: tuple[Term, ...]  # the terms whose posting sets are walked together, the rarest first
+    walk: tuple[Term, ...]  # the terms that an event must have, the rarest first
+    some: tuple[Term, ...] = ()  # terms of which it must have one, unless there are none
+    by_some: bool = False  # whether their posting sets are walked, side by side, and not the others
     nothing: str = ""  # why no event can match
 
     @property
     def probes(self) -> bool:
         """Whether runs are left out by their signatures."""
         pattern = self.query.pattern
-        return bool(self.runs and not self.walk and pattern is not None and pattern.probe.helps)
+        led = self.walk or self.by_some
+        return bool(self.runs and not led and pattern is not None and pattern.probe.helps)
 
     @property
     def only_range(self) -> bool:
         """Whether all events of the range match."""
-        return not self.walk and self.query.pattern is None
+        query = self.query
+        return not (self.walk or self.some or query.not_flags or self.reads_contents)
+
+    @property
+    def reads_contents(self) -> bool:
+        """Whether contents decide what matches."""
+        return self.query.pattern is not None or self.query.where is not None
 
     @property
     def bounds(self) -> tuple[bytes, bytes]:
@@ -102,6 +116,9 @@ class Plan(NamedTuple):
     def _access(self) -> str:
         order = "newest first" if self.query.descending else "oldest first"
         runs = f"{self.runs:,} {'run' if self.runs == 1 else 'runs'}"
+        if self.by_some:
+            sets, inside = self._sets(self.some), f" and {runs}" if self.runs else ""
+            return f"walk the posting sets of {sets} of {self.events:,} events{inside}, {order}"
         if not self.walk:
             inside = f" in {runs}" if self.runs else ""
             return f"scan the timeline ({self.events:,} events{inside}), {order}"
@@ -114,6 +131,11 @@ class Plan(NamedTuple):
     def _set(self, term: Term) -> str:
         return f"{term} ({self.postings[term]:,})"
 
+    def _sets(self, terms: tuple[Term, ...]) -> str:
+        shown = [*map(self._set, terms[:SHOWN])]
+        more = [f"{len(terms) - SHOWN:,} more"] if len(terms) > SHOWN else []
+        return " or ".join([*shown, *more])
+
     def _steps(self) -> list[str]:
         query = self.query
         steps = []
@@ -123,22 +145,37 @@ class Plan(NamedTuple):
             steps.append(f"to {_time(query.ts_end)}")
         if query.after is not None:
             steps.append(f"after {query.after.token}")
-        sets = [self._set(term) for term in self.walk if self.looked_up(term)]
-        steps += [f"look each up in the posting set of {found}" for found in sets]
+        steps += self._of_terms()
         if self.probes:
             steps.append("leave out the runs whose signature excludes the pattern")
         if query.pattern is not None:
             how = "run by run" if query.pattern.by_page else "event by event"
             steps.append(f"match {query.pattern.text!r} {how}")
+        if query.where is not None:
+            steps.append(f"compare {query.where}")
         if query.limit is not None:
             steps.append(f"stop after {query.limit:,}")
         if query.skip_damaged:
             steps.append("leave out what is damaged")
         return steps
 
+    def _of_terms(self) -> list[str]:
+        walked = self.walk if self.by_some else filter(self.looked_up, self.walk)
+        steps = [f"look each up in the posting set of {self._set(term)}" for term in walked]
+        if self.some and not self.by_some:
+            steps.append(f"keep those with {self._sets(self.some)}")
+        if without := self.query.not_flags:
+            steps.append(f"leave out those with one of {_listed(without)}")
+        return steps
+
 
 def terms_of(query: Query) -> list[Term]:
-    """Return the terms that an event must have."""
+    """Return the terms that an event must have, and those of which it must have one."""
+    required = _required(query)
+    return [*required, *map(Term, query.any_flags)] if query.any_flags else required
+
+
+def _required(query: Query) -> list[Term]:
     source = [] if query.source is None else [Term(query.source, is_source=True)]
     return [*map(Term, query.flags), *source]
 
@@ -149,9 +186,17 @@ def make_plan(query: Query, events: int, postings: Mapping[Term, int], *, runs: 
     `events` is the number in the store, `postings` the number that have each term, and `runs` the
     number of runs.
     """
-    numbers = {term: postings[term] for term in terms_of(query)}
+    numbers = {term: postings[term] for term in _required(query)}
     walk = tuple(sorted(numbers, key=lambda term: (numbers[term], term)))
-    return Plan(query, events, runs, numbers, walk, _nothing(query, events, numbers))
+    nothing = _nothing(query, events, numbers)
+    if not query.any_flags:
+        return Plan(query, events, runs, numbers, walk, nothing=nothing)
+    more = {term: postings[term] for term in map(Term, query.any_flags) if postings[term]}
+    if not more:
+        nothing = nothing or f"no event carries one of {_listed(query.any_flags)}"
+    some = tuple(sorted(more, key=lambda term: (more[term], term)))
+    by_some = bool(more) and sum(more.values()) < (numbers[walk[0]] if walk else events)
+    return Plan(query, events, runs, numbers | more, walk, some, by_some=by_some, nothing=nothing)
 
 
 def _nothing(query: Query, events: int, postings: Mapping[Term, int]) -> str:
@@ -163,6 +208,11 @@ def _nothing(query: Query, events: int, postings: Mapping[Term, int]) -> str:
         if not number:
             return f"no event has {term}" if term.is_source else f"no event carries {term}"
     return "" if events else "the store is empty"
+
+
+def _listed(flags: tuple[str, ...]) -> str:
+    more = [f"{len(flags) - SHOWN:,} more"] if len(flags) > SHOWN else []
+    return ", ".join([*map(shown, flags[:SHOWN]), *more])
 
 
 def _time(seconds: float) -> str:

@@ -122,7 +122,10 @@ class PostedReader:
         self._flags = frozenset(query.flags)
         self._source = query.source
         self._pattern = query.pattern
-        self._alone = len(plan.walk) == 1 and query.pattern is None
+        self._some, self._without = frozenset(query.any_flags), frozenset(query.not_flags)
+        self._where = query.where
+        by_flags = self._some or self._without
+        self._alone = len(plan.walk) == 1 and not (by_flags or plan.reads_contents)
         self._descending = query.descending
         self._watermark = watermark
 
@@ -195,5 +198,8 @@ class PostedReader:
         return (
             self._flags.issubset(event.tags)
             and self._source in (None, event.source)
+            and (not self._some or not self._some.isdisjoint(event.tags))
+            and self._without.isdisjoint(event.tags)
+            and (self._where is None or self._where.matches(content_of(record)))
             and (self._pattern is None or run_engine(self._pattern.matches, content_of(record)))
         )

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import StoreDamaged
 from lmdbstore.records.decoding import decode_parts
-from lmdbstore.records.layout import digest
+from lmdbstore.records.layout import digest_of
 from lmdbstore.threads.re2_gate import run_engine
 
-from .cursor import meeting, seek, seek_duplicate
+from .cursor import meeting, seek, seek_duplicate, side_by_side
 from .found import Found
 from .run_match import RunMatcher
 from .run_range import PostedReader, RunRange
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Sealed", "SealedReader"]
 
 NOTED_AS_RUN = 8  # postings with slots that take as long as a run
-FEW, LONGEST_CHUNK = 8, 256  # postings
+FEW, LONGEST_CHUNK = 8, 256  # postings; and one event in so few is read alone
 IN_MOST = 2  # events a run, with a term: nine of ten runs have one, if chance decides
 ENTRIES = 16  # signatures that are looked at before it is checked whether the range has ended
 
@@ -63,7 +63,7 @@ class SealedReader:
         """
         # The runs of the rarest term are read, and of others that are not much more frequent, those
         # that all of these have in common; the directory of each run decides on the rest, and on
-        # terms that are in most runs.
+        # terms that are in most runs. Or the runs are read that have one of some terms.
         keys = [term.key for term in plan.walk]
         self._leading = [
             key
@@ -71,10 +71,16 @@ class SealedReader:
             if key is keys[0]
             or not (plan.looked_up(term) or plan.postings[term] > IN_MOST * plan.runs)
         ]
-        self._digests = [digest(key).to_bytes(8, "little") for key in keys]
-        self._posted = PostedReader(plan, watermark, self._digests[0]) if keys else None
+        self._side_by_side: list[bytes] = []
+        if plan.by_some:
+            self._leading, self._side_by_side = [], [term.key for term in plan.some]
+        self._digests = list(map(digest_of, keys))
+        self._some = [digest_of(term.key) for term in plan.some] if plan.some else []
+        without = plan.query.not_flags
+        self._without = [digest_of(fmt.flag_key(flag)) for flag in without] if without else []
+        self._posted = PostedReader(plan, watermark, self._digests[0]) if self._leading else None
         self._kept, self._asked = _expected(plan), 1.0  # events, of postings
-        self._pattern = plan.query.pattern
+        self._pattern, self._where = plan.query.pattern, plan.query.where
         self._matcher = None if self._pattern is None else RunMatcher(self._pattern)
         self._probe = None if not plan.probes or self._pattern is None else self._pattern.probe
         self._descending = plan.query.descending
@@ -212,9 +218,12 @@ class SealedReader:
 
     def _ends(self, part: RunRange) -> Iterator[bytes]:
         """Yield the ends of the runs that may have events in the range."""
-        if not self._leading and self._probe is None:
+        if not (self._leading or self._side_by_side) and self._probe is None:
             return self._all_ends(part)
         first, last = part.bounds()
+        if terms := self._side_by_side:
+            runs = part.txn, part.databases.run_postings
+            return side_by_side(*runs, terms, first, last, descending=self._descending)
         if self._probe is not None:
             return self._ends_by_signature(part, first, last)
         return self._ends_of_terms(part, first, last)
@@ -270,6 +279,11 @@ class SealedReader:
             numbers = list(map(run.find, self._digests))
             common = run.common(numbers) if min(numbers) >= 0 else []
             slots = common if inside else _both(common, slots)
+        if self._some:
+            some = run.any_of(self._some)
+            slots = [slot for slot in slots if slot in some]
+        if self._without and (gone := run.any_of(self._without)):
+            slots = [slot for slot in slots if slot not in gone]
         if part.has_dead:
             slots = part.left(run.end, slots)
         if run.highest >= self._watermark:
@@ -280,7 +294,13 @@ class SealedReader:
     def _matching(self, run: Run, slots: Slots) -> Slots:
         """Return those of the slots whose contents match."""
         if slots and self._matcher is not None:
-            return run_engine(self._matcher.matching, run, slots)
+            slots = run_engine(self._matcher.matching, run, slots)
+        if slots and (where := self._where) is not None:
+            if len(slots) * FEW < run.events:
+                return [slot for slot in slots if where.matches(bytes(run.part(slot)[1]))]
+            run.check_contents()
+            contents = run.each_content()
+            return [slot for slot in slots if where.matches(contents[slot])]
         return slots
 
     def _whole(self, run: Run, slots: Slots, losses: Losses) -> list[int]:
@@ -293,7 +313,8 @@ class SealedReader:
             except StoreDamaged:
                 losses.add_event(run.key(slot))
                 continue
-            if self._pattern is None or run_engine(self._pattern.matches, content):
+            matches = self._pattern is None or run_engine(self._pattern.matches, content)
+            if matches and (self._where is None or self._where.matches(bytes(content))):
                 whole.append(slot)
         return whole
 

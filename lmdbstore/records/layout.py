@@ -90,6 +90,7 @@ __all__ = [
     "ROW_SIZE",
     "bitmap_size",
     "digest",
+    "digest_of",
     "record_checksum",
 ]
 
@@ -111,6 +112,11 @@ PACKED = PACKED_HEADERS | PACKED_CONTENTS
 MOST_EVENTS = (1 << 16) - 1  # that fit the head
 LOCAL_ID_SPAN = 1 << 32  # between the lowest and the highest local id of a run
 LOW_HALF = (1 << 32) - 1
+
+
+def digest_of(term: bytes) -> bytes:
+    """Return the digest of the key of a term, as a run has it."""
+    return digest(term).to_bytes(8, "little")
 
 
 def record_checksum(record: bytes) -> int:

@@ -36,7 +36,7 @@ from .record import decode_headers, encode_times
 from .run_value import RunValue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lmdbstore.contract.event import Event
 
@@ -180,6 +180,11 @@ class Run(RunValue):
         if len(cell) * 8 >= self.events:
             return positions(bytes(cell))
         return _pairs(cell)
+
+    def any_of(self, terms: Iterable[bytes]) -> set[int]:
+        """Return the slots that have any of some terms, given by their digests."""
+        numbers = [number for number in map(self.find, terms) if number >= 0]
+        return set(chain.from_iterable(map(self.slots, numbers)))
 
     def common(self, numbers: Sequence[int]) -> list[int]:
         """Return the slots that have all of these terms."""

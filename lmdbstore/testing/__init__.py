@@ -23,8 +23,11 @@ from __future__ import annotations
 import pytest
 
 _TOPICS = (
+    "asking.around",
+    "asking.flags",
     "asking.counting",
     "asking.times",
+    "asking.where",
     "changing",
     "checkpoints",
     "closing",
@@ -41,8 +44,11 @@ _TOPICS = (
 # Failing asserts in these modules then show the compared values, as in a test file.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
+from .asking.around import AroundContract  # noqa: E402
 from .asking.counting import CountingContract  # noqa: E402
+from .asking.flags import FlagsContract  # noqa: E402
 from .asking.times import TimesContract  # noqa: E402
+from .asking.where import WhereContract  # noqa: E402
 from .changing import ChangingContract  # noqa: E402
 from .checkpoints import CheckpointContract  # noqa: E402
 from .closing import ClosingContract  # noqa: E402
@@ -65,6 +71,9 @@ class EventStoreContract(
     CheckpointContract,
     EventContract,
     TimesContract,
+    FlagsContract,
+    WhereContract,
+    AroundContract,
     QueryContract,
     CountingContract,
     PagingContract,

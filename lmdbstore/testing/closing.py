@@ -29,6 +29,7 @@ READS: dict[str, Callable[[Any], object]] = {
     "search-after": lambda view: view.search(after=EVENTS[0]),
     "count": lambda view: view.count(),
     "explain": lambda view: view.explain(),
+    "around": lambda view: view.around("1"),
     "flags": lambda view: view.flags(),
     "histogram": lambda view: view.histogram("day"),
     "facets": lambda view: view.facets(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmdbstore import Changes, Cursor, CursorInfo, Event, SaveResult, Search
-    from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout
+    from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout, Where
 
 
 class TestMemory(EventStoreContract):
@@ -76,14 +76,18 @@ class MinimalView(EventView):
         order: Order = "asc",
         *,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
         timeout: Timeout = ...,
     ) -> Search:
-        named = {"source": source, "limit": limit, "after": after, "timeout": timeout}
-        named["damaged"] = damaged
-        return self._view.search(ts_start, ts_end, flags, match, order, **cast("Any", named))
+        named: Any = {"source": source, "limit": limit, "after": after, "timeout": timeout}
+        named |= {"damaged": damaged, "where": where}
+        named |= {"any_flags": any_flags, "not_flags": not_flags}
+        return self._view.search(ts_start, ts_end, flags, match, order, **named)
 
 
 class MinimalStore(MinimalView, EventStore):

@@ -80,6 +80,8 @@ QUERIES = st.fixed_dictionaries(
         "ts_start": BOUNDS,
         "ts_end": BOUNDS,
         "flags": st.lists(st.sampled_from([*FLAGS, "nobody"]), max_size=2),
+        "any_flags": st.lists(st.sampled_from([*FLAGS, "nobody"]), max_size=3),
+        "not_flags": st.lists(st.sampled_from([*FLAGS, "nobody"]), max_size=2),
         "match": st.sampled_from(["w", "^$"]),
         "order": st.sampled_from(["asc", "desc"]),
         "source": st.sampled_from(SOURCES),
@@ -166,6 +168,7 @@ def test_unrelated_reads_are_excluded() -> None:
         {"ts_start": 5.1},
         {"flags": ["c"]},
         {"flags": ["a", "c"]},
+        {"any_flags": ["c", "d"]},
         {"source": "door"},
         {"after": "1@5.5"},
         {"after": "1@4.5", "order": "desc"},
@@ -175,6 +178,7 @@ def test_unrelated_reads_are_excluded() -> None:
     concerned: list[dict[str, Any]] = [
         {},
         {"ts_start": 5.0, "ts_end": 5.0, "flags": ["a", "b"], "source": "roof"},
+        {"any_flags": ["c", "a"], "not_flags": ["c"]},
         {"after": "1@5.0"},
         {"after": "1@5.0", "order": "desc"},
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lmdbstore.contract.asking.where import checked_where
 from lmdbstore.contract.query import Position, Query
 from lmdbstore.disk import format as fmt
 from lmdbstore.patterns.pattern import compile_pattern
@@ -18,6 +19,8 @@ POSTINGS = {
     Term("many"): 20_000,
     Term("half"): 50_000,
     Term("none"): 0,
+    Term("no"): 0,
+    Term("all"): 100_000,
     Term("s", is_source=True): 30_000,
     Term("none", is_source=True): 0,
 }
@@ -106,6 +109,49 @@ def plan(runs: int, **query: Any) -> str:
             """\
             walk the posting set of 'half' (50,000) of 100,000 events and 200 runs, oldest first
               match 'opened' run by run""",
+        ),
+        (
+            200,
+            {"any_flags": ("some", "none", "rare"), "pattern": compile_pattern("opened")},
+            """\
+            walk the posting sets of 'rare' (10) or 'some' (150) of 100,000 events and 200 runs, oldest first
+              match 'opened' run by run""",  # noqa: E501  a line of the plan
+        ),
+        (
+            200,
+            {"any_flags": ("some", "rare"), "flags": ("half",), "source": "s", "limit": 3},
+            """\
+            walk the posting sets of 'rare' (10) or 'some' (150) of 100,000 events and 200 runs, oldest first
+              look each up in the posting set of the source 's' (30,000)
+              look each up in the posting set of 'half' (50,000)
+              stop after 3""",  # noqa: E501  a line of the plan
+        ),
+        (
+            200,
+            {"any_flags": ("some", "many"), "flags": ("rare",), "not_flags": ("half", "x")},
+            """\
+            walk the posting set of 'rare' (10) of 100,000 events and 200 runs, oldest first
+              keep those with 'some' (150) or 'many' (20,000)
+              leave out those with one of 'half', 'x'""",
+        ),
+        (
+            200,
+            {
+                "any_flags": ("half", "all"),
+                "where": checked_where({"status": (">=", 500), "user.id": "x"}),
+                "pattern": compile_pattern("opened"),
+            },
+            """\
+            scan the timeline (100,000 events in 200 runs), oldest first
+              keep those with 'half' (50,000) or 'all' (100,000)
+              leave out the runs whose signature excludes the pattern
+              match 'opened' run by run
+              compare status >= 500 and user.id == 'x'""",
+        ),
+        (
+            200,
+            {"any_flags": ("none", "no")},
+            "nothing to read: no event carries one of 'none', 'no'",
         ),
         (200, {"flags": ("rare", "none")}, "nothing to read: no event carries 'none'"),
         (200, {"source": "none"}, "nothing to read: no event has the source 'none'"),

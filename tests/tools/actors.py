@@ -138,6 +138,11 @@ class Actor:
     def explain(self, view: int | None, conditions: dict[str, Any]) -> bool:
         return bool(self.views[view].explain(**conditions))
 
+    def around(
+        self, view: int | None, event_id: str, numbers: tuple[int, int], same: bool
+    ) -> list[Event]:
+        return self.views[view].around(event_id, *numbers, same_source=same)
+
     def search(self, view: int | None, conditions: dict[str, Any]) -> list[tuple[Event, str]]:
         """Return each event with the token after it."""
         search = self.views[view].search(**conditions)
