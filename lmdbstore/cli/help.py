@@ -111,6 +111,14 @@ SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
 PATTERN is a regular expression that may match anywhere in the content. Without it, every event
 matches. Put -- before a PATTERN that begins with a hyphen. An event must meet every condition.
 
+CONDITION is the path of a field, one of = != < <= > >=, and a value, such as 'status>=500' or
+'user.id=x'. A value that is a number, true, false, null or in double quotes is that value of JSON;
+another one is a text, and so is a number in double quotes. Contents that are not JSON objects do
+not match.
+
+-i, -F, -v, -A, -B and -C mean what they mean in grep. The neighbours of an event are those of its
+source in time, from all files of a log; with --desc too, which prints them the other way round.
+
 T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time of day
 (14:36), a weekday (monday), 'now', 'today' or 'yesterday', each also with a zone (2025-06-24 14:36
 Europe/Berlin); a time as logs have it, seconds since 1970 (or ms, us, ns), or a time ago with the
@@ -124,6 +132,8 @@ were left out, because of --damaged skip.
 Example:
   lmdbstore search --db events 'failed|refused' --since -1h --flag sshd
   lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
+  lmdbstore search --db events --where 'status>=500' --where 'user.id=x' --not-flag debug
+  lmdbstore search --db events -i -C 3 'out of memory'
 """
 
 TAIL_HELP = """Print the newest events, and with -f what is saved from then on.

@@ -1,26 +1,31 @@
 """The command `search`: passes the conditions to the store, and prints the events as lines.
 
 Rules: what is printed on standard output does not depend on what else is there. If nothing is
-found, a terminal gets the reasons on standard error.
+found, a terminal gets the reasons on standard error. Between events that do not follow each other,
+`-A`, `-B` and `-C` print `--`, as grep does, but not among lines of JSON.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from lmdbstore.errors import StoreDamaged
+from lmdbstore.patterns.pattern import compile_pattern
 
 from .opening import open_to_read
+from .searching.context import Neighbours
+from .searching.options import Context
 from .showing.lines import Look, line_maker
 from .terminal import complain, is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from lmdbstore import Event, EventView, LeftOut
-    from lmdbstore.contract.types import Damaged, Order
+    from lmdbstore import Event, EventStore, LeftOut, Search
+    from lmdbstore.contract.types import Damaged, Order, Where
 
 __all__ = ["FOUND", "NOTHING", "Sought", "run_search"]
 
@@ -38,25 +43,41 @@ class Sought(TypedDict):
     match: str | None
     order: Order
     source: str | None
+    any_flags: tuple[str, ...]
+    not_flags: tuple[str, ...]
+    where: Where | None
     limit: int | None
     damaged: Damaged
 
 
-def run_search(
-    db: Path, sought: Sought, mode: Mode, look: Look, timeout: float | None = None
+def run_search(  # noqa: PLR0913
+    db: Path,
+    sought: Sought,
+    mode: Mode,
+    look: Look,
+    timeout: float | None = None,
+    *,
+    unlike: str | None = None,
+    context: Context = Context(),  # noqa: B008  never changed
 ) -> int:
-    """Print the events, or their number, or the plan of the search; return the exit status."""
+    """Print the events, or their number, or the plan of the search; return the exit status.
+
+    What matches the pattern `unlike` is left out. The `context` is that of events.
+    """
     with open_to_read(db, timeout) as store:
         if mode == "explain":
             print(store.explain(**sought))  # noqa: T201
+            if unlike is not None:
+                print(f"  leave out what matches {unlike!r}")  # noqa: T201
             return FOUND
         try:
             if mode == "count":
-                number = store.count(**sought)
+                number, left_out = _count(store, sought, unlike)
                 print(number)  # noqa: T201
-                return _status(number.left_out, any_found=number > 0)
-            status = _print_events(store, sought, line_maker(store, sought, look))
-            if status == NOTHING and is_terminal(sys.stdout) and is_terminal(sys.stderr):
+                return _status(left_out, any_found=number > 0)
+            status = _print_events(store, sought, look, unlike, context)
+            on_terminal = is_terminal(sys.stdout) and is_terminal(sys.stderr)
+            if status == NOTHING and on_terminal and unlike is None:
                 from .showing.nothing_found import explained  # few searches need it
 
                 complain(f"nothing was found: {explained(store, sought)}")
@@ -69,19 +90,63 @@ def run_search(
             raise
 
 
-def _print_events(view: EventView, sought: Sought, line: Callable[[Event], bytes]) -> int:
+def _count(store: EventStore, sought: Sought, unlike: str | None) -> tuple[int, LeftOut]:
+    if unlike is None:
+        number = store.count(**sought)
+        return number, number.left_out
+    everything, matching, limit = _unlimited(sought), _unlimited(sought), sought["limit"]
+    matching["match"] = unlike
+    with store.snapshot() as view:  # both numbers are of one state
+        number = view.count(**everything)
+        like_it = view.count(**matching)
+    unlike_it = number - like_it
+    return unlike_it if limit is None else min(unlike_it, limit), number.left_out
+
+
+def _unlimited(sought: Sought) -> Sought:
+    unlimited = sought.copy()
+    unlimited["limit"] = None
+    return unlimited
+
+
+def _print_events(
+    store: EventStore, sought: Sought, look: Look, unlike: str | None, context: Context
+) -> int:
     any_found = False
-    write = sys.stdout.buffer.write
-    search = view.search(**sought)
-    for event in search:
+    write, line = sys.stdout.buffer.write, line_maker(store, sought, look)
+    if unlike is None:
+        search = store.search(**sought)
+        found: Iterator[Event] = search
+    else:
+        search = store.search(**_unlimited(sought))
+        found = islice(_unlike(search, unlike), sought["limit"])
+    if not any(context):
+        for event in found:
+            any_found = True
+            write(line(event))
+        return _status(search.left_out, any_found=any_found)
+    desc, skip = sought["order"] == "desc", sought["damaged"] == "skip"
+    neighbours = Neighbours(store, context, descending=desc, skip_damaged=skip)
+    for one in neighbours.of(found):
         any_found = True
-        write(line(event))
-    return _status(search.left_out, any_found=any_found)
+        if one is not None:
+            write(line(one))
+        elif look.form != "jsonl":
+            write(b"--\n")
+    return _status(search.left_out, any_found=any_found, alone=neighbours.damaged)
 
 
-def _status(left_out: LeftOut, *, any_found: bool) -> int:
+def _unlike(search: Search, match: str) -> Iterator[Event]:
+    pattern = compile_pattern(match)
+    return (event for event in search if not pattern.found_in(event.content))
+
+
+def _status(left_out: LeftOut, *, any_found: bool, alone: int = 0) -> int:
     """Report what is not in the result, and return the exit status."""
     if left_out:
         complain(f"left out {left_out}; 'lmdbstore verify' names the damage")
+    if alone:
+        complain(f"left out the neighbours of {alone:,} events, of which some are damaged")
+    if left_out or alone:
         return INCOMPLETE
     return FOUND if any_found else NOTHING

@@ -11,6 +11,7 @@ import click
 from lmdbstore.cli.help import SEARCH_HELP, TAIL_HELP
 from lmdbstore.cli.options import db_option, time_of, timeout_option
 from lmdbstore.cli.search import Mode, Sought, run_search
+from lmdbstore.cli.searching.options import asked, asking_options
 from lmdbstore.cli.showing.lines import Colour, Form, Look
 from lmdbstore.cli.tail import Chosen, run_tail
 
@@ -62,6 +63,7 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--until", metavar="T", help="Not after this time; a date: its last instant.")
 @flag_option
 @source_option
+@asking_options
 @click.option("--desc", is_flag=True, help="Newest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
 @look_options
@@ -79,6 +81,7 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.pass_context
 def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     ctx: click.Context,
+    /,
     db: Path,
     since: str | None,
     until: str | None,
@@ -93,8 +96,10 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     desc: bool,
     count: bool,
     explain: bool,
+    **more: Any,
 ) -> None:
     """Run `search`."""
+    ask = asked(pattern, **more)
     if (look.form == "jsonl") + count + explain > 1:
         raise click.UsageError("--json, --count and --explain exclude each other; give one")
     now = time.time()
@@ -102,14 +107,18 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         ts_start=time_of("--since", since, now),
         ts_end=time_of("--until", until, now, end=True),
         flags=flags,
-        match=pattern,
+        match=ask.match,
         order="desc" if desc else "asc",
         source=source,
+        any_flags=ask.any_flags,
+        not_flags=ask.not_flags,
+        where=ask.where,
         limit=limit,
         damaged=damaged,
     )
     mode: Mode = "count" if count else "explain" if explain else "events"
-    ctx.exit(run_search(db, sought, mode, look, timeout))
+    status = run_search(db, sought, mode, look, timeout, unlike=ask.unlike, context=ask.context)
+    ctx.exit(status)
 
 
 @click.command("tail", help=TAIL_HELP)
