@@ -14,6 +14,18 @@ ROOT = HERE.parent.parent
 LONG = 120  # seconds; ends a hang, decides nothing
 
 PRINTED = {
+    "asking.py": [
+        "trouble: 2025-06-24T12:01:00+00:00 disk is 90 % full",
+        "trouble: 2025-06-24T12:02:00+00:00 disk is full",
+        'failed for x: {"status": 404, "user": {"id": "x"}}',
+        'failed for x: {"status": 503, "user": {"id": "x"}}',
+        "around it: disk is 90 % full",
+        "around it: disk is full",
+        "around it: backup ends",
+        "created: 1",
+        "deleted: 2",
+        "would be purged: 2",
+    ],
     "follow.py": [*(f"reading {n}" for n in range(6)), "arrived since: 0"],
     "log_with_logging.py": [
         "level:info x order 7 came",
