@@ -19,9 +19,6 @@ __all__ = [
 # \b keeps click from joining the lines that follow it, up to the next empty one.
 CLI_HELP = """Keep events in an embedded store, and find them again.
 
-An event has an id, a source, a timestamp, tags and a text, the content. Queries, commands and
-statistics call the tags of an event its flags.
-
 \b
 Example:
   lmdbstore import --db events /var/log/dpkg.log --flag dpkg
@@ -32,6 +29,9 @@ Example:
   lmdbstore verify --db events
   lmdbstore backup --db events events-copy
   lmdbstore purge  --db events --before -90d
+
+An event has an id, a source, a timestamp, tags and a text, the content. Queries, commands and
+statistics call the tags of an event its flags.
 
 Without --db, the folder in the variable LMDBSTORE_DB is used, or else the only store in the current
 folder.
@@ -108,6 +108,13 @@ what an option asks for, 2 the import failed, or no file could be read.
 
 SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.
 
+\b
+Example:
+  lmdbstore search --db events 'failed|refused' --since -1h --flag sshd
+  lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
+  lmdbstore search --db events --where 'status>=500' --where 'user.id=x' --not-flag debug
+  lmdbstore search --db events -i -C 3 'out of memory'
+
 PATTERN is a regular expression that may match anywhere in the content. Without it, every event
 matches. Put -- before a PATTERN that begins with a hyphen. An event must meet every condition.
 
@@ -127,13 +134,6 @@ the latest that have begun.
 
 Exit status: 0 events were found, 1 no events were found, 2 the search failed, 3 damaged events
 were left out, because of --damaged skip.
-
-\b
-Example:
-  lmdbstore search --db events 'failed|refused' --since -1h --flag sshd
-  lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
-  lmdbstore search --db events --where 'status>=500' --where 'user.id=x' --not-flag debug
-  lmdbstore search --db events -i -C 3 'out of memory'
 """
 
 TAIL_HELP = """Print the newest events, and with -f what is saved from then on.
@@ -154,6 +154,10 @@ interrupted.
 
 SEAL_HELP = """Seal all events: pack neighbours together, to save space.
 
+\b
+Example:
+  lmdbstore seal --db events
+
 Complete runs of 512 neighbouring events are sealed as they are saved. This seals the others too:
 the latest events, and those that were saved later than their neighbours. It merges small runs,
 and removes the text of deleted events from runs. With --compression zstd it also compresses the
@@ -163,13 +167,15 @@ The command can be stopped at any time: what was sealed so far stays. Other proc
 the store in the meantime.
 
 Exit status: 0 all events are sealed, 2 the command failed.
-
-\b
-Example:
-  lmdbstore seal --db events
 """
 
 PURGE_HELP = """Delete the oldest events, by age, number or total size.
+
+\b
+Example:
+  lmdbstore purge --db events --before -90d --keep-flag audit
+  lmdbstore purge --db events --max-bytes 10GiB --dry-run
+  lmdbstore purge --db events --source old-host --match 'password=' --dry-run
 
 --flag, --any-flag, --source, --match and --keep-flag choose the events that may be deleted. Of
 these, the events before T are deleted. More are deleted, oldest first, while there are more than N
@@ -185,15 +191,13 @@ The command can be stopped at any time: the events deleted so far are gone, and 
 continues. Other processes may use the store while it runs.
 
 Exit status: 0 the events are deleted, 2 the command failed.
-
-\b
-Example:
-  lmdbstore purge --db events --before -90d --keep-flag audit
-  lmdbstore purge --db events --max-bytes 10GiB --dry-run
-  lmdbstore purge --db events --source old-host --match 'password=' --dry-run
 """
 
 STATS_HELP = """Print the numbers of events, flags and bytes of a store.
+
+\b
+Example:
+  lmdbstore stats --db events
 
 events, oldest and newest are about all events; flags is the number of different flags, and flag:F
 the number of events with F, for the ten most frequent. beyond_year_5000 is there if events are so
@@ -205,13 +209,13 @@ whose space cannot be used again until it ends.
 --all adds internal figures: live is the number of events that are not sealed, runs that of groups
 of sealed ones, bytes:NAME the bytes of each database. The file may grow to map_bytes; map_used is
 how far it has grown. readers of max_readers places for readers are taken.
-
-\b
-Example:
-  lmdbstore stats --db events
 """
 
 VERIFY_HELP = """Check a store: compare all records with all indexes.
+
+\b
+Example:
+  lmdbstore verify --db events --pages
 
 Every record is compared with every index, and every index with the records. The command also
 compares checksums, orders, counts, runs and the next local id. It prints one line for each
@@ -222,26 +226,27 @@ page is damaged, the file is not opened. Use --pages for a file that may be dama
 from another person.
 
 Exit status: 0 nothing is wrong, 1 something is wrong, 2 the check failed.
-
-\b
-Example:
-  lmdbstore verify --db events --pages
 """
 
 REPAIR_HELP = """Build all indexes of a store again, from its records.
+
+\b
+Example:
+  lmdbstore repair --db events
 
 No other process may have the store open. The new file replaces the old one only after it has been
 verified; until then the store is unchanged. A record is left out if it cannot be read, or agrees
 with none of its checksums. The old file then stays in the folder, under another name.
 
 Exit status: 0 everything was kept, 1 something was left out, 2 the repair failed.
-
-\b
-Example:
-  lmdbstore repair --db events
 """
 
 BACKUP_HELP = """Make a verified copy of a store in the new folder TARGET.
+
+\b
+Example:
+  lmdbstore backup --db events events-$(date +%F)
+  lmdbstore backup --db events --mode 640 events-for-the-group
 
 Other processes may use the store while the command runs. The copy is one state of the store,
 without its free pages. It is a store like any other. It is verified before it gets its name, and it
@@ -251,21 +256,16 @@ The files of the copy have the mode of the store. With --mode they have another 
 their owner alone, 660 also for the group. Who may read them may also enter the folder.
 
 Exit status: 0 the backup is made, 2 the backup failed.
-
-\b
-Example:
-  lmdbstore backup --db events events-$(date +%F)
-  lmdbstore backup --db events --mode 640 events-for-the-group
 """
 
 COMPACT_HELP = """Give the free pages of a store back to the disk.
+
+\b
+Example:
+  lmdbstore compact --db events
 
 Use it after many deletions. No other process may have the store open. The store is copied into a
 new file, which is verified before it replaces the old one. The copy needs free space on the disk.
 
 Exit status: 0 the store is compacted, 2 the command failed.
-
-\b
-Example:
-  lmdbstore compact --db events
 """

@@ -12,6 +12,7 @@ import pytest
 
 import lmdbstore
 from lmdbstore import LMDBEventStore
+from lmdbstore.cli.main import cli
 from tests.tools.commands import ENVIRONMENT, LOG, process, run
 
 pytestmark = pytest.mark.surroundings
@@ -24,6 +25,14 @@ def test_help_and_the_version_are_printed() -> None:
         result = run(*args, "--help")
         assert result.exit_code == 0
         assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+def test_the_help_of_each_command_begins_with_an_example() -> None:
+    for name in ("", *cli.commands):
+        text = run(*name.split(), "--help").stdout
+        paragraphs = [part.strip() for part in text.split("\n\n")]
+        assert any(part.startswith("Example:") for part in paragraphs[2:4]), name
+        assert f"lmdbstore {name}".strip() in text
 
 
 def test_the_list_of_commands_cuts_no_sentence() -> None:

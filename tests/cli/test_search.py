@@ -183,3 +183,13 @@ def test_damaged_events_are_left_out_on_demand_and_said_so(tmp_path: Path) -> No
     whole = run("search", "--db", path, "--damaged", "skip", "--until", "1970-01-01T00:00:02Z")
     assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "text 0\ntext 1\ntext 2\n", "")
     assert run("search", "--db", path, "--damaged", "ignore").exit_code == 2
+
+
+def test_only_the_parts_that_match_are_printed(filled: Path) -> None:
+    """As `grep -o` does: each in a line, and none for a match of nothing."""
+    result = run("search", "--db", filled, "-o", "o[a-z]*e|z*")
+    assert (result.exit_code, result.stdout) == (0, "opene\norce\nopene\n")
+    shown = on_terminal("search", "--db", filled, "-o", "ope.ed|\x1b")[1]
+    assert shown == "opened\r\nopened\r\n\\x1b\r\n"
+    for more in ((), ("x", "-v"), ("x", "--json"), ("x", "--count"), ("x", "-C", "1")):
+        assert run("search", "--db", filled, "-o", *more).exit_code == 2

@@ -148,6 +148,8 @@ def test_a_pipe_is_colourful_if_asked_and_json_has_one_name(filled: Path) -> Non
     [
         (["nothing"], "none of 3 events matches 'nothing'"),
         (["--flag", "alram"], "no event has the flag 'alram'; similar: 'alarm'"),
+        (["--any-flag", "nigth"], "no event has the flag 'nigth'; similar: 'night'"),
+        (["-i", "nothing"], "none of 3 events matches '(?i)nothing'"),
         (["--source", "roof"], "no event has the source 'roof'; there are 'door', 'gate'"),
         (["--flag", "alarm", "--flag", "night", "force"], "none of 1 event matches"),
         (["--flag", "night", "--source", "gate"], "none of 3 events meets all conditions"),

@@ -67,6 +67,7 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--desc", is_flag=True, help="Newest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
 @look_options
+@click.option("-o", "--only-matching", is_flag=True, help="Print only the parts that match.")
 @click.option("-c", "--count", is_flag=True, help="Print only the number of events.")
 @click.option("--explain", is_flag=True, help="Print only the plan of the search.")
 @click.option(
@@ -94,14 +95,22 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     *,
     look: Look,
     desc: bool,
+    only_matching: bool,
     count: bool,
     explain: bool,
     **more: Any,
 ) -> None:
     """Run `search`."""
     ask = asked(pattern, **more)
-    if (look.form == "jsonl") + count + explain > 1:
-        raise click.UsageError("--json, --count and --explain exclude each other; give one")
+    if (look.form == "jsonl") + only_matching + count + explain > 1:
+        raise click.UsageError(
+            "--json, --only-matching, --count and --explain exclude each other; give one"
+        )
+    if only_matching and (ask.match is None or any(ask.context)):
+        raise click.UsageError(
+            "--only-matching needs a PATTERN, and neither -v nor neighbours (-A, -B, -C)"
+        )
+    look = look._replace(only_matching=only_matching)
     now = time.time()
     sought = Sought(
         ts_start=time_of("--since", since, now),

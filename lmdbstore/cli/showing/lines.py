@@ -33,6 +33,7 @@ class Look(NamedTuple):
 
     form: Form = "default"
     colour: Colour = "auto"
+    only_matching: bool = False
 
     @property
     def is_colourful(self) -> bool:
@@ -46,6 +47,8 @@ def line_maker(view: EventView, sought: Mapping[str, Any], look: Look) -> Callab
     if look.form == "jsonl":
         return _safe_json_line if terminal else _json_line
     match = sought["match"]
+    if look.only_matching:
+        return _parts_maker(match or "", terminal=terminal)
     spans = compile_pattern(match).spans if match and look.is_colourful else None
     if look.form == "default" and terminal:
         from .on_terminal import TerminalLines  # it needs rich, which takes long to import
@@ -57,6 +60,20 @@ def line_maker(view: EventView, sought: Mapping[str, Any], look: Look) -> Callab
     if spans is not None:
         return lambda event: _encoded(coloured(event.content, spans))
     return _visible_line if terminal else _plain_line
+
+
+def _parts_maker(match: str, *, terminal: bool) -> Callable[[Event], bytes]:
+    """Return a function that makes a line of each part of an event that matches, as grep does."""
+    spans = compile_pattern(match).spans
+
+    def parts(event: Event) -> bytes:
+        text = event.content
+        found = [text[start:end] for start, end in spans(text) if start < end]
+        return b"".join(
+            _encoded(visible(one)) if terminal else one.encode() + b"\n" for one in found
+        )
+
+    return parts
 
 
 def _plain_line(event: Event) -> bytes:

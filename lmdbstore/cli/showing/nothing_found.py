@@ -29,10 +29,8 @@ def explained(view: EventView, sought: Mapping[str, Any]) -> str:
         return "the limit is 0"
     others = view.count(**{**sought, "match": None}) if sought["match"] is not None else 0
     if others:
-        return (
-            f"none of {_number(others)} matches {shown(sought['match'])}; (?i) at its start "
-            "ignores case"
-        )
+        case = "" if sought["match"].startswith("(?i)") else "; -i ignores case"
+        return f"none of {_number(others)} matches {shown(sought['match'])}{case}"
     return f"none of {_number(events)} meets all conditions"
 
 
@@ -57,22 +55,20 @@ def _when(event: Any) -> str:
 
 
 def _flags(view: EventView, sought: Mapping[str, Any]) -> str:
-    if not sought["flags"]:
+    all_of, one_of = sought["flags"], sought["any_flags"]
+    if not all_of and not one_of:
         return ""
     known = view.flags()
-    unknown = next((flag for flag in sought["flags"] if flag not in known), None)
-    return (
-        "" if unknown is None else f"no event has the flag {shown(unknown)}{_near(unknown, known)}"
-    )
+    unknown = [flag for flag in all_of if flag not in known]
+    if one_of and known.keys().isdisjoint(one_of):
+        unknown += one_of
+    return f"no event has the flag {shown(unknown[0])}{_near(unknown[0], known)}" if unknown else ""
 
 
 def _source(view: EventView, sought: Mapping[str, Any]) -> str:
-    if (source := sought["source"]) is None:
+    if (source := sought["source"]) is None or source in (known := view.sources()):
         return ""
-    known = view.sources()
-    return (
-        "" if source in known else f"no event has the source {shown(source)}{_near(source, known)}"
-    )
+    return f"no event has the source {shown(source)}{_near(source, known)}"
 
 
 def _near(name: str, known: Iterable[str]) -> str:
