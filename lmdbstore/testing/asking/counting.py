@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +16,12 @@ from lmdbstore.errors import EventReadException, InvalidQuery
 from lmdbstore.testing.helpers import LONE, save_all
 from lmdbstore.testing.queries import CHOICES, EVENTS, INVALID, INVALID_LIMITS
 
+from .times import NoZone
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lmdbstore.contract.api import EventStore, EventView
-
-
-class Nowhere(tzinfo):
-    """A zone that does not know its offset."""
-
-    def utcoffset(self, _: datetime | None) -> None:
-        """Return nothing."""
-
-    dst = utcoffset
-
-    def tzname(self, _: datetime | None) -> str:
-        """Return a name."""
-        return "nowhere"
-
 
 CONDITIONS = [name for name in CHOICES if name not in {"order", "limit", "after"}]
 REFUSED = {
@@ -57,7 +45,7 @@ BUCKETS: dict[str, dict[str, Any]] = {
     "tz-number": {"bucket": 60, "tz": 2},
     "tz-path": {"bucket": "day", "tz": "../Europe/Berlin"},
     "tz-surrogate": {"bucket": "day", "tz": LONE},
-    "tz-without-an-offset": {"bucket": "day", "tz": Nowhere()},
+    "tz-without-an-offset": {"bucket": "day", "tz": NoZone()},
 }
 FACETS: dict[str, dict[str, Any]] = {
     "of-text": {"of": "flags"},
