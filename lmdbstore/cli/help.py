@@ -6,6 +6,7 @@ __all__ = [
     "BACKUP_HELP",
     "CLI_HELP",
     "COMPACT_HELP",
+    "HISTOGRAM_HELP",
     "IMPORT_HELP",
     "PURGE_HELP",
     "REPAIR_HELP",
@@ -13,6 +14,7 @@ __all__ = [
     "SEARCH_HELP",
     "STATS_HELP",
     "TAIL_HELP",
+    "TOP_HELP",
     "VERIFY_HELP",
 ]
 
@@ -24,6 +26,8 @@ Example:
   lmdbstore import --db events /var/log/dpkg.log --flag dpkg
   lmdbstore search --db events 'status installed' --since -7d --desc --limit 20
   lmdbstore tail   --db events -f
+  lmdbstore histogram --db events --by hour --since today
+  lmdbstore top    --db events --since -7d
   lmdbstore stats  --db events
   lmdbstore seal   --db events
   lmdbstore verify --db events
@@ -150,6 +154,40 @@ interrupted. PATTERN, --flag and --source choose events as in 'lmdbstore search'
 
 Exit status: 0 events were found, 1 no events were found, 2 the command failed, 130 it was
 interrupted.
+"""
+
+HISTOGRAM_HELP = """Print how many events there are in each hour, day or other period.
+
+\b
+Example:
+  lmdbstore histogram --db events --by day --since -30d
+  lmdbstore histogram --db events 'failed|refused' --by 15m --since today --flag sshd
+  lmdbstore histogram --db events --by month --tz Europe/Berlin --json
+
+Without --by, the period is as short as it may be for about 48 lines. Hours, days and months are
+those of the local clock, or of --tz: a day may have 23 or 25 hours. Other periods are counted from
+1970 in UTC. The first and the last one have events; those between are printed too, with 0.
+
+PATTERN and the other conditions choose events as in 'lmdbstore search'. On a pipe, a line is the
+start of a period in ISO 8601, two spaces, and the number; with --json, all is one list of objects
+with "start", in seconds since 1970, and "events".
+
+Exit status: 0 events were found, 1 no events were found, 2 the command failed.
+"""
+
+TOP_HELP = """Print the most frequent flags and sources.
+
+\b
+Example:
+  lmdbstore top --db events
+  lmdbstore top --db events --of source -n 5 --since -1h
+  lmdbstore top --db events 'timed? out' --json
+
+PATTERN and the other conditions choose events as in 'lmdbstore search'; the numbers are of these
+events alone. On a pipe, a line is flag: or source: and the text as one word, and the number; at the
+end it is said how many others there are.
+
+Exit status: 0 events were found, 1 no events were found, 2 the command failed.
 """
 
 SEAL_HELP = """Seal all events: pack neighbours together, to save space.

@@ -28,6 +28,7 @@ from .commands.caring import (
     stats_command,
     verify_command,
 )
+from .commands.counting import histogram_command, top_command
 from .commands.importing import import_command
 from .commands.searching import search_command, tail_command
 from .help import CLI_HELP
@@ -141,6 +142,8 @@ for _command in (
     import_command,
     search_command,
     tail_command,
+    histogram_command,
+    top_command,
     stats_command,
     seal_command,
     purge_command,

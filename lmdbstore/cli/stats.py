@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from .opening import open_to_read
-from .terminal import complain, is_terminal, visible
+from .terminal import complain, is_terminal, one_line, one_word
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
         *([("beyond_year_5000", stats.beyond_year_5000)] if stats.beyond_year_5000 else []),
         ("flags", stats.flags),
     ]
-    rows += [(f"flag:{_one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
+    rows += [(f"flag:{one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
     rows += [("checkpoints", stats.checkpoints), ("cursors", stats.cursors)]
     rows += [("bytes", sum(stats.databases.values())), ("file_bytes", stats.file_bytes)]
     return rows
@@ -94,16 +94,7 @@ def _held(snapshot: SnapshotInfo) -> str:
     command = snapshot.command or "unknown"
     if snapshot.namespace is not None:
         command = f"in pid namespace {snapshot.namespace or 'unknown'}"
-    return f"{_one_line(command)}, {age}, {commits} behind"
-
-
-def _one_line(text: str) -> str:
-    return visible(text).replace("\n", "\\x0a")
-
-
-def _one_word(flag: str) -> str:
-    """Return a flag as one word, without control characters."""
-    return _one_line(flag).replace("\t", "\\x09").replace(" ", "\\x20")
+    return f"{one_line(command)}, {age}, {commits} behind"
 
 
 def moment(seconds: float | None) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from lmdbstore.contract.counting.buckets import SHORTER
 from lmdbstore.processes.waits import LONGER, NEVER_WAIT
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ __all__ = [
     "highlighted",
     "in_options",
     "is_terminal",
+    "one_line",
+    "one_word",
     "prepare_output",
     "visible",
 ]
@@ -50,6 +53,16 @@ MATCH_OFF = "\x1b[0m"
 def visible(text: str) -> str:
     r"""Return `text` with escapes, such as `\x1b` or `\u202e`, for what controls a terminal."""
     return _UNSAFE.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line, without control characters."""
+    return visible(text).replace("\n", "\\x0a").replace("\t", "\\x09")
+
+
+def one_word(text: str) -> str:
+    """Return a text as one word, without control characters."""
+    return one_line(text).replace(" ", "\\x20")
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -114,7 +127,8 @@ def discard_output() -> None:
 
 
 def in_options(message: str) -> str:
-    """Return the message of an error with the option of the commands as the remedy."""
+    """Return the message of an error with the options of the commands as the remedy."""
+    message = message.replace(SHORTER, "give a longer --by, or --since and --until")
     return message.replace(LONGER, "(--timeout)").replace(NEVER_WAIT, "")
 
 

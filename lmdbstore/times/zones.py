@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .names import ABBREVIATIONS
 
-__all__ = ["UnknownZone", "Zones", "zone_named"]
+__all__ = ["LocalZone", "UnknownZone", "Zones", "zone_named"]
 
 DISORDER = 300.0  # seconds by which lines may be out of order where local times come twice
 _is_offset = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d\d)?", re.ASCII).fullmatch
@@ -47,6 +47,34 @@ def _fixed(text: str) -> timezone | None:
     if (ahead := ABBREVIATIONS.get(text)) is not None:
         return timezone(timedelta(minutes=ahead))
     return None
+
+
+class LocalZone(tzinfo):
+    """The zone of this machine, with all of its changes; `astimezone` knows one offset only."""
+
+    def utcoffset(self, local: datetime | None) -> timedelta | None:
+        """Return by how much the local clock is ahead of UTC."""
+        if local is None:
+            return None
+        naive = local.replace(tzinfo=None)
+        return naive - datetime(1970, 1, 1) - timedelta(seconds=naive.timestamp())  # noqa: DTZ001
+
+    def dst(self, _: datetime | None) -> None:
+        """It is not known which part of the offset is for summer."""
+
+    def tzname(self, local: datetime | None) -> str | None:
+        """Return the abbreviation of the zone at a time."""
+        return None if local is None else local.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, moment: datetime) -> datetime:
+        """Return a time in UTC, that has this zone, as local time."""
+        since = moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        local = datetime.fromtimestamp(since.total_seconds())  # noqa: DTZ006
+        return local.replace(tzinfo=self)
+
+    def __repr__(self) -> str:
+        """The class alone: there is one such zone."""
+        return "LocalZone()"
 
 
 class Zones:

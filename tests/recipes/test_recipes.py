@@ -26,6 +26,14 @@ PRINTED = {
         "deleted: 2",
         "would be purged: 2",
     ],
+    "counting.py": [
+        "2025-10-25T00:00:00+02:00 24",
+        "2025-10-26T00:00:00+02:00 25",
+        "2025-10-27T00:00:00+01:00 24",
+        "errors in each 12 hours: [1, 1, 2, 1, 2, 1, 2]",
+        "flags: {'info': 63, 'error': 10} and 1 more",
+        "sources of errors: {'host0': 4, 'host1': 3, 'host2': 3}",
+    ],
     "follow.py": [*(f"reading {n}" for n in range(6)), "arrived since: 0"],
     "log_with_logging.py": [
         "level:info x order 7 came",

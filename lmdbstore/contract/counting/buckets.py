@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import tzinfo
 
-__all__ = ["MOST_BUCKETS", "Buckets", "Tally", "checked_buckets"]
+__all__ = ["MOST_BUCKETS", "SHORTER", "Buckets", "Tally", "checked_buckets"]
 
 MOST_BUCKETS = 100_000
 MOST_STEPS = 1 << 52  # from 1970: a float tells the starts of two buckets apart
 HOUR = 3600  # seconds
-REMEDY = "give longer buckets, or a shorter range with ts_start and ts_end"
+SHORTER = "give longer buckets, or a shorter range with ts_start and ts_end"
 
 
 class Buckets(ABC):
@@ -45,11 +45,11 @@ class Buckets(ABC):
 
     def too_many(self) -> NoReturn:
         """Raise InvalidQuery, for more than `MOST_BUCKETS`."""
-        refuse("bucket", self._given, f"the events fill over {MOST_BUCKETS:,} buckets; {REMEDY}")
+        refuse("bucket", self._given, f"the events fill over {MOST_BUCKETS:,} buckets; {SHORTER}")
 
     def _out_of_reach(self, seconds: float) -> NoReturn:
         reason = f"no such bucket can be told for the event at {seconds!r}"
-        refuse("bucket", self._given, f"{reason}; {REMEDY}")
+        refuse("bucket", self._given, f"{reason}; {SHORTER}")
 
 
 class _Steps(Buckets):

@@ -1,0 +1,135 @@
+"""The commands that count events: `histogram` and `top`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lmdbstore.cli.counting.histogram import print_histogram
+from lmdbstore.cli.counting.periods import ACCEPTED, Period, period_of
+from lmdbstore.cli.counting.top import print_top
+from lmdbstore.cli.help import HISTOGRAM_HELP, TOP_HELP
+from lmdbstore.cli.options import db_option, time_of, timeout_option
+from lmdbstore.times.zones import LocalZone, UnknownZone, zone_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import tzinfo
+    from pathlib import Path
+
+__all__ = ["histogram_command", "top_command"]
+
+
+def _period(_: click.Context, __: click.Parameter, text: str | None) -> Period | None:
+    period = None if text is None else period_of(text)
+    if text is not None and period is None:
+        raise click.BadParameter(f"{text!r} is no period; {ACCEPTED}")
+    return period
+
+
+def _zone(_: click.Context, __: click.Parameter, text: str | None) -> tzinfo:
+    try:
+        return LocalZone() if text is None else zone_named(text)
+    except UnknownZone:
+        raise click.BadParameter(
+            f"{text!r} is no zone; give a name such as Europe/Berlin, UTC or +02:00"
+        ) from None
+
+
+_CONDITIONS = (
+    click.option("--since", metavar="T", help="Not before this time; a date: its midnight."),
+    click.option("--until", metavar="T", help="Not after this time; a date: its last instant."),
+    click.option(
+        "--flag",
+        "flags",
+        multiple=True,
+        metavar="F",
+        help="Only events with this flag; repeatable.",
+    ),
+    click.option("--source", metavar="S", help="Only events of exactly this source."),
+)
+
+
+def _conditions(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_CONDITIONS):
+        command = option(command)
+    return click.argument("pattern", required=False)(command)
+
+
+def _sought(
+    since: str | None, until: str | None, pattern: str | None, **others: Any
+) -> dict[str, Any]:
+    """Return the conditions, by the parameters of `EventView.histogram`."""
+    now = time.time()
+    return {
+        "ts_start": time_of("--since", since, now),
+        "ts_end": time_of("--until", until, now, end=True),
+        "match": pattern,
+        **others,
+    }
+
+
+@click.command("histogram", help=HISTOGRAM_HELP)
+@db_option("The store's folder.")
+@click.option(
+    "--by", callback=_period, metavar="PERIOD", help="Hour, day, month, or 30s, 15m, 6h, 2w."
+)
+@click.option(
+    "--tz", "zone", callback=_zone, metavar="ZONE", help="Zone of hours, days and months."
+)
+@_conditions
+@click.option("--json", "as_json", is_flag=True, help="Print all as one JSON list.")
+@timeout_option
+@click.pass_context
+def histogram_command(  # noqa: PLR0913  the arguments of the command
+    ctx: click.Context,
+    /,
+    db: Path,
+    by: Period | None,
+    zone: tzinfo,
+    timeout: float | None,
+    *,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Run `histogram`."""
+    ctx.exit(print_histogram(db, by, zone, _sought(**given), timeout, as_json=as_json))
+
+
+@click.command("top", help=TOP_HELP)
+@db_option("The store's folder.")
+@click.option(
+    "--of",
+    type=click.Choice(["flags", "source"]),
+    multiple=True,
+    default=["flags", "source"],
+    help="Only flags, or only sources.",
+)
+@click.option(
+    "-n",
+    "number",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="At most N of each.",
+)
+@_conditions
+@click.option("--json", "as_json", is_flag=True, help="Print all as one JSON object.")
+@timeout_option
+@click.pass_context
+def top_command(  # noqa: PLR0913  the arguments of the command
+    ctx: click.Context,
+    /,
+    db: Path,
+    of: tuple[str, ...],
+    number: int,
+    timeout: float | None,
+    *,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Run `top`."""
+    ctx.exit(print_top(db, of, number, _sought(**given), timeout, as_json=as_json))
