@@ -140,7 +140,7 @@ Exit status: 0 events were found, 1 no events were found, 2 the search failed, 3
 were left out, because of --damaged skip.
 """
 
-TAIL_HELP = """Print the newest events, and with -f what is saved from then on.
+TAIL_HELP = """Print the newest events, and with -f those that come.
 
 \b
 Example:
@@ -156,7 +156,7 @@ Exit status: 0 events were found, 1 no events were found, 2 the command failed, 
 interrupted.
 """
 
-HISTOGRAM_HELP = """Print how many events there are in each hour, day or other period.
+HISTOGRAM_HELP = """Print how many events each hour, day or month has.
 
 \b
 Example:

@@ -47,14 +47,14 @@ class Matches:
 
     def runs(self, part: RunRange) -> Iterator[tuple[Run, Slots]]:
         """Yield the runs in order of time, with the slots that match."""
-        return iter(()) if self.plan.nothing else self._sealed.found(part)
+        return self._sealed.found(part)
 
     def live(self, *, counting: bool) -> Iterator[Live]:
         """Yield live events in order of time, or with `counting` only their keys."""
         low, high = self.plan.bounds
         reader = LiveReader(self.plan, self._watermark, None)
         txn, databases = self._txn, self._databases
-        ended = bool(self.plan.nothing) or not txn.stat(databases.live)["entries"]
+        ended = not txn.stat(databases.live)["entries"]
         while not ended:
             live = reader.read(txn, databases, low, high, LIVE_CHUNK, counting=counting)
             yield live

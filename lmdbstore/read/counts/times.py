@@ -29,6 +29,8 @@ def count_times(
 ) -> Tally:
     """Count the events that a query finds, in buckets of time."""
     found, tally = Matches(txn, databases, query), Tally(buckets)
+    if found.plan.nothing:
+        return tally
     with txn.cursor(db=databases.runs) as cursor:
         part = found.part(cursor)
         if found.plan.only_range:
@@ -43,8 +45,6 @@ def count_times(
 
 def _count_runs(found: Matches, part: RunRange, tally: Tally) -> None:
     """Count the events of runs in a range of time: whole runs, where one bucket has them."""
-    if found.plan.nothing:
-        return
     with part.txn.cursor(db=part.databases.summaries) as index:
         there, before = index.set_range(part.low), None
         while there:

@@ -41,6 +41,8 @@ def count_values(
                 values.add(field, value, number)
         return values
     found, terms = Matches(txn, databases, query), _Terms(values)
+    if found.plan.nothing:
+        return values
     with txn.cursor(db=databases.runs) as cursor:
         for run, slots in found.runs(found.part(cursor)):
             terms.add(run, slots)
