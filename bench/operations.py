@@ -32,13 +32,14 @@ __all__ = [
 
 T = TypeVar("T")
 
-Answer = Iterable[Event | None] | int
+Answer = Iterable[Event | None] | Iterable[tuple[float | str, int]] | int
 
 SNAPSHOT = "lmdbstore, snapshot reads"
 STORES = (OURS, "SQLite", "DuckDB", "RocksDB", "py-lmdb")
 READS = (OURS, SNAPSHOT, *STORES[1:])
 FLAG_PEERS = STORES
 PATTERN_PEERS = (OURS, "SQLite", "DuckDB", "DuckDB, 1 thread")
+COUNTERS = (OURS, "SQLite", "DuckDB")
 RELAXED = ("lmdbstore, not durable", "SQLite, not durable", "RocksDB, not durable",
            "py-lmdb, not durable")  # fmt: skip  # one glance
 THEIA = (OURS, "Theia files", "Theia RDBS")
@@ -282,6 +283,13 @@ MADE = (
     asks("count, range of 100,000", "us a call", STORES,
          lambda p, s: p.count_between(*s.range(LONG_RANGE))),
     asks("count, common flag", "us a call", STORES, lambda p, _: p.count_flagged("flag1")),
+    asks("histogram by hour", "us a call", COUNTERS, lambda p, _: p.histogram(3600)),
+    asks("histogram by second, common flag", "ms a query", COUNTERS,
+         lambda p, _: p.histogram(1, "flag1")),
+    asks("facets: flags and sources", "us a call", COUNTERS, lambda p, _: p.top(),
+         note="the ten most frequent of each"),
+    asks("facets, range of 100,000", "ms a query", COUNTERS,
+         lambda p, s: p.top(*s.range(LONG_RANGE)), note="the same"),
     saves("save, 1 thread", STORES, 1, 100),
     saves("save, 4 threads", STORES, 4, 50),
     saves("save, 16 threads", STORES, 16, 20),

@@ -7,12 +7,15 @@ it cannot do, and no row uses them. A folder belongs to one peer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
 from lmdbstore import Event
 
-__all__ = ["Peer"]
+__all__ = ["TOP", "Peer"]
+
+TOP = 10  # values that `top` gives of each field
 
 
 class Peer:
@@ -67,6 +70,14 @@ class Peer:
 
     def count_matching(self, pattern: str) -> int:
         """Return how many events `matching` gives."""
+        raise NotImplementedError
+
+    def histogram(self, seconds: float, flag: str | None = None) -> Iterable[tuple[float, int]]:
+        """Give the start and the number of events of each bucket, of those that have the flag."""
+        raise NotImplementedError
+
+    def top(self, start: float = -math.inf, end: float = math.inf) -> Iterable[tuple[str, int]]:
+        """Give the `TOP` most frequent flags of a range of time, and then the sources."""
         raise NotImplementedError
 
     def delete(self, event_id: str) -> None:

@@ -7,6 +7,7 @@ DuckDB is durable. One process at a time may write.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from lmdbstore import Event
 
-from .base import Peer
+from .base import TOP, Peer
 
 __all__ = ["DuckDB", "DuckDBOneThread"]
 
@@ -82,6 +83,19 @@ class DuckDB(Peer):
 
     def count_matching(self, pattern: str) -> int:
         return self._one("SELECT count(*) FROM event WHERE regexp_matches(content, ?)", pattern)
+
+    def histogram(self, seconds: float, flag: str | None = None) -> Iterable[tuple[float, int]]:
+        where = "" if flag is None else "WHERE list_contains(tags, ?)"
+        query = f"SELECT floor(ts / ?) * ?, count(*) FROM event {where} GROUP BY 1 ORDER BY 1"
+        return self._rows(query, seconds, seconds, *([] if flag is None else [flag]))
+
+    def top(self, start: float = -math.inf, end: float = math.inf) -> Iterable[tuple[str, int]]:
+        whole = (start, end) == (-math.inf, math.inf)
+        where = "" if whole else "WHERE ts BETWEEN ? AND ?"
+        for field in ("unnest(tags)", "source"):
+            values = f"SELECT {field} AS value FROM event {where}"
+            query = f"SELECT value, count(*) FROM ({values}) GROUP BY 1 ORDER BY 2 DESC, 1"
+            yield from self._rows(f"{query} LIMIT {TOP}", *([] if whole else [start, end]))
 
     def delete(self, event_id: str) -> None:
         with self._lock:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from lmdbstore import Event, LMDBEventStore
 
-from .base import Peer
+from .base import TOP, Peer
 
 __all__ = ["Ours"]
 
@@ -68,6 +70,13 @@ class Ours(Peer):
 
     def count_matching(self, pattern: str) -> int:
         return self._store.count(match=pattern)
+
+    def histogram(self, seconds: float, flag: str | None = None) -> Iterable[tuple[float, int]]:
+        return self._store.histogram(seconds, flags=[flag] if flag else None)
+
+    def top(self, start: float = -math.inf, end: float = math.inf) -> Iterable[tuple[str, int]]:
+        facets = self._store.facets(limit=TOP, ts_start=start, ts_end=end).values()
+        return chain.from_iterable(facet.values.items() for facet in facets)
 
     def delete(self, event_id: str) -> None:
         self._store.delete(event_id)

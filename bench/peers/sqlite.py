@@ -14,6 +14,7 @@ allows one writer at a time in any case, and connections that wait for each othe
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 import threading
@@ -27,7 +28,7 @@ import orjson
 
 from lmdbstore import Event
 
-from .base import Peer
+from .base import TOP, Peer
 
 __all__ = ["SQLite", "SQLiteLike"]
 
@@ -120,6 +121,19 @@ class SQLite(Peer):
 
     def count_matching(self, pattern: str) -> int:
         return self._one("SELECT count(*) FROM event WHERE content REGEXP ?", pattern)
+
+    def histogram(self, seconds: float, flag: str | None = None) -> Iterable[tuple[float, int]]:
+        table = "event" if flag is None else "tag WHERE flag = ?"
+        query = f"SELECT CAST(ts / ? AS INTEGER) * ?, count(*) FROM {table} GROUP BY 1 ORDER BY 1"
+        values = (seconds, float(seconds), *([] if flag is None else [flag]))
+        return self._db.execute(query, values)
+
+    def top(self, start: float = -math.inf, end: float = math.inf) -> Iterable[tuple[str, int]]:
+        whole = (start, end) == (-math.inf, math.inf)
+        where = "" if whole else "WHERE ts BETWEEN ? AND ?"
+        for table, field in (("tag", "flag"), ("event", "source")):
+            query = f"SELECT {field}, count(*) FROM {table} {where} GROUP BY 1 ORDER BY 2 DESC, 1"
+            yield from self._db.execute(f"{query} LIMIT {TOP}", () if whole else (start, end))
 
     def delete(self, event_id: str) -> None:
         with self._lock, self._db:
