@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import chain, compress, count
+from itertools import accumulate, chain, compress, count, pairwise
 from operator import itemgetter, xor
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from .layout import (
     FIRST_TIME,
     HEAD_SIZE,
     LOCAL_ID_SPAN,
+    MOST_EVENTS,
     ONE_LINE,
     PACKED,
     PAIR_AT,
@@ -31,7 +32,6 @@ from .layout import (
     ROW_SIZE,
     record_checksum,
 )
-from .pack import bitmap
 from .record import decode_headers, encode_times
 from .run_value import RunValue
 
@@ -51,6 +51,7 @@ COLUMNS = ROW_SIZE // 4  # numbers of 4 bytes in a row
 FEW, FEW_NEIGHBOURS = 16, 64  # one of so many events is read alone, not with all of its section
 DENSE = 4  # if one of so many neighbours is read, what concerns all of them is read at once
 
+_DIGITS = bytes.maketrans(b"\0\1", b"01")
 _EXPANDED = [bytes(byte >> slot & 1 for slot in range(8)) for byte in range(256)]
 _NUMBERS = tuple(range(1024))  # made once
 
@@ -208,7 +209,6 @@ class Run(RunValue):
     def directory(self) -> Directory:
         """Return the slots of every term, by digest."""
         value = self._value
-        terms = _cast("Q", value[self._terms_at : self._ends_at])
         ends = _cast("I", value[self._ends_at : self._slots_at]).tolist()
         cells = value[self._slots_at : self._headers_at]
         pairs = _pairs(cells)
@@ -216,26 +216,32 @@ class Run(RunValue):
             term: positions(bytes(cells[2 * begin : 2 * end]))
             if (end - begin) * 16 >= self.events
             else pairs[begin:end]
-            for term, begin, end in zip(terms, ends, ends[1:], strict=False)
+            for term, begin, end in zip(self._digests(), ends, ends[1:], strict=False)
         }
 
     def numbers_of(self, slots: Slots) -> dict[int, int]:
         """Return how many of some events have each term, by digest; terms of none may be there."""
-        value, events, base = self._value, self.events, self._slots_at
-        digests = _cast("Q", value[self._terms_at : self._ends_at])
-        ends = [base + 2 * end for end in _cast("I", value[self._ends_at : base]).tolist()]
-        asked = int.from_bytes(bitmap(slots, events), "little")
-        has = bytearray(events)
+        value, events, slots_at = self._value, self.events, self._slots_at
+        has = bytearray(MOST_EVENTS + 1)
         for slot in slots:
             has[slot] = 1
+        asked = int(has[events - 1 :: -1].translate(_DIGITS), 2)
+        pairs = _cast("H", value[slots_at : self._headers_at])
+        # How many of the pairs before each are slots that are asked for; a bitmap has other pairs.
+        before = [0, *accumulate(map(has.__getitem__, pairs))]
+        ends = _cast("I", value[self._ends_at : slots_at]).tolist()
         numbers = {}
-        for term, begin, end in zip(digests, ends, ends[1:], strict=False):
-            cell = value[begin:end]
-            if len(cell) * 8 >= events:
-                numbers[term] = (int.from_bytes(cell, "little") & asked).bit_count()
+        for term, (begin, end) in zip(self._digests(), pairwise(ends), strict=True):
+            if (end - begin) * 16 < events:
+                numbers[term] = before[end] - before[begin]
             else:
-                numbers[term] = sum(map(has.__getitem__, _cast("H", cell)))
+                cell = value[slots_at + 2 * begin : slots_at + 2 * end]
+                numbers[term] = (int.from_bytes(cell, "little") & asked).bit_count()
         return numbers
+
+    def _digests(self) -> Any:
+        """Return the digests of the terms, as a sequence."""
+        return _cast("Q", self._value[self._terms_at : self._ends_at])
 
     # -- events -----------------------------------------------------------------------------------
 

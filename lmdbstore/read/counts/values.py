@@ -7,6 +7,7 @@ the first time. Where few events of a run count, their own headers are read inst
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ class _Terms:
 
     def __init__(self, values: Values) -> None:
         self._values = values
-        self._numbers: dict[int, int] = {}  # by the digest of the term
+        self._numbers: defaultdict[int, int] = defaultdict(int)  # by the digest of the term
         self._known: dict[int, tuple[str, str]] = {}  # the field and the value of a term
 
     def add(self, run: Run, slots: Slots) -> None:
@@ -68,12 +69,12 @@ class _Terms:
             for source, tags in zip(fields.sources, fields.tags, strict=True):
                 self._values.add_event(source, tags)
             return
-        numbers = self._numbers
+        numbers, before = self._numbers, len(self._numbers)
         for term, number in run.numbers_of(slots).items():
             if number:
-                numbers[term] = numbers.get(term, 0) + number
-                if term not in self._known:
-                    self._learn(run)
+                numbers[term] += number
+        if len(numbers) > before and not numbers.keys() <= self._known.keys():
+            self._learn(run)
 
     def _learn(self, run: Run) -> None:
         """Read which terms the digests of a run are of."""
