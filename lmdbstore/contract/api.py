@@ -87,6 +87,7 @@ class EventView(EventCounts):
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> Search:
         r"""Return an iterator over the events that meet every condition given.
@@ -110,6 +111,8 @@ class EventView(EventCounts):
                 in the given order, with no event lost or repeated among equal timestamps.
             damaged: What to do about events that are not what was written: `"raise"` StoreDamaged,
                 or `"skip"` them; `Search.left_out` then says how many were left out.
+            at: A position (see `EventStore.position`): what was saved after it does not show. What
+                was deleted or replaced since then is gone.
             timeout: As in `get`, for this call; reading the events later does not wait.
 
         The arguments are checked, and the pattern is compiled, before this returns. Events saved
@@ -142,6 +145,7 @@ class EventView(EventCounts):
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> Count:
         """Return how many events `search` would give for the same arguments; raises the same.
@@ -158,6 +162,7 @@ class EventView(EventCounts):
             limit=limit,
             after=after,
             damaged=damaged,
+            at=at,
             timeout=timeout,
         )
         return Count(sum(1 for _ in found), found.left_out)
@@ -177,6 +182,7 @@ class EventView(EventCounts):
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> str:
         """Return the plan of a search for the same arguments, as text; raises the same."""
@@ -189,6 +195,7 @@ class EventView(EventCounts):
             limit=limit,
             after=after,
             damaged=damaged,
+            at=at,
             timeout=timeout,
         ).close()
         return f"{type(self).__name__} does not say how it searches"
@@ -246,14 +253,6 @@ class EventView(EventCounts):
         All of them are of one state of the store; else it is as `checkpoint` for each of them, and
         raises the same.
         """
-
-    def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
-        """Return every flag with the number of events that carry it; `timeout` is as in `get`."""
-        numbers: dict[str, int] = {}
-        for event in self.search(timeout=timeout):
-            for flag in event.tags:
-                numbers[flag] = numbers.get(flag, 0) + 1
-        return numbers
 
     def _one_state(self, timeout: Timeout) -> AbstractContextManager[EventView]:  # noqa: ARG002
         return nullcontext(self)

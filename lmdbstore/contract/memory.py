@@ -60,6 +60,7 @@ class _State(NamedTuple):
     checkpoints: dict[str, str] = {}  # noqa: RUF012  never changed
     last: int = 0  # the local id that was given out last
     cursors: dict[str, str] = {}  # noqa: RUF012  never changed
+    lineage: Lineage = Lineage(b"")
 
 
 class _MemoryView(QueryView):
@@ -100,14 +101,15 @@ class _MemoryView(QueryView):
         noted = sorted(self._state.checkpoints.items())
         return {name: text for name, text in noted if name.startswith(wanted)}
 
-    def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
-        return dict(sorted(super().flags(timeout=timeout).items()))
-
     def _locate(self, _: Deadline | None, event_id: str) -> Position:
         entry = self._find(event_id)
         if entry is None:
             raise EventNotFound(f"after: there is no event with the id {shown(event_id)}")
         return entry.position
+
+    def _number_of(self, _: Deadline | None, position: object) -> int:
+        self._check_open()
+        return self._state.lineage.number("at", position, self._state.last)
 
     def _find(self, event_id: str) -> _Entry | None:
         return next((e for e in self._all() if e.event.id == event_id), None)
@@ -124,6 +126,8 @@ class _MemoryView(QueryView):
         if (after := query.after) is not None:
             follows = after.__gt__ if query.descending else after.__lt__
             found = [e for e in found if follows(e.position)]
+        if (at := query.at) is not None:
+            found = [e for e in found if e.position.local_id <= at]
         return [e for e in found if query.admits(e.event)][: query.limit]
 
     def _search(self, query: Query, _: Deadline | None) -> Search:
@@ -154,8 +158,7 @@ class MemoryEventStore(_MemoryView, CursorCalls, EventStore):
 
     def __init__(self) -> None:
         """Make an empty store."""
-        super().__init__()
-        self._lineage = Lineage(new_identity())
+        super().__init__(_State(lineage=Lineage(new_identity())))
         self._writing = threading.RLock()
 
     def save(
@@ -220,7 +223,7 @@ class MemoryEventStore(_MemoryView, CursorCalls, EventStore):
 
     def _present(self) -> Present:
         self._check_open()
-        return Present(self._lineage, self._state.last)
+        return Present(self._state.lineage, self._state.last)
 
     def _present_after_writes(self, wait: Deadline | None) -> Present:  # noqa: ARG002
         return self._present()

@@ -99,6 +99,7 @@ class Query(NamedTuple):
     any_flags: tuple[str, ...] = ()
     not_flags: tuple[str, ...] = ()
     where: JSONConditions | None = None
+    at: int | None = None  # the highest local id of an event that shows
 
     def admits(self, event: Event) -> bool:
         """Whether the flags, the source and the content of an event are those asked for."""
@@ -131,6 +132,7 @@ class Query(NamedTuple):
             "where": self.where and str(self.where),
             "limit": self.limit,
             "damaged": "skip" if self.skip_damaged else None,
+            "at": self.at,
         }
         words = [f"{name}={shown(value)}" for name, value in given.items() if value is not None]
         return f"events with {', '.join(words)}" if words else "all events"
@@ -150,12 +152,14 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
     any_flags: object = None,
     not_flags: object = None,
     where: object = None,
+    at: object = None,
     locate: Callable[[str], Position],
+    number_of: Callable[[object], int],
 ) -> Query:
     """Check the arguments of a search and return them as a `Query`.
 
     `locate` returns the position of an event of the store by its id; it is called only when
-    `after` is an event.
+    `after` is an event. `number_of` returns the number in `at`, if that is given.
 
     Raises:
         InvalidQuery: naming the argument, its value and the remedy.
@@ -179,6 +183,7 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         any_flags=some,
         not_flags=checked_flags("not_flags", not_flags),
         where=checked_where(where),
+        at=None if at is None else number_of(at),
         after=_after(after, locate),
     )
 

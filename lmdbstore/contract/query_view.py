@@ -92,6 +92,13 @@ class QueryView(EventView, Closable):
         """Return the position of an event; raises EventNotFound if there is none."""
 
     @abstractmethod
+    def _number_of(self, wait: Deadline | None, position: object) -> int:
+        """Return the number of the last event before a position, given as `at`.
+
+        Raises InvalidQuery if it is not a position of the view's past.
+        """
+
+    @abstractmethod
     def _search(self, query: Query, wait: Deadline | None) -> Search: ...
 
     @abstractmethod
@@ -115,9 +122,10 @@ class QueryView(EventView, Closable):
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> Search:
-        wait = self._deadline(timeout, after)
+        wait = self._deadline(timeout, after, at)
         self._check_open()
         query = checked_query(
             ts_start,
@@ -126,6 +134,7 @@ class QueryView(EventView, Closable):
             match,
             order,
             locate=partial(self._locate, wait),
+            number_of=partial(self._number_of, wait),
             source=source,
             any_flags=any_flags,
             not_flags=not_flags,
@@ -133,6 +142,7 @@ class QueryView(EventView, Closable):
             limit=limit,
             after=after,
             damaged=damaged,
+            at=at,
         )
         return self._search(query, wait)
 
@@ -151,9 +161,10 @@ class QueryView(EventView, Closable):
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> Count:
-        wait = self._deadline(timeout, after)
+        wait = self._deadline(timeout, after, at)
         self._check_open()
         query = checked_query(
             ts_start,
@@ -162,6 +173,7 @@ class QueryView(EventView, Closable):
             match,
             order,
             locate=partial(self._locate, wait),
+            number_of=partial(self._number_of, wait),
             source=source,
             any_flags=any_flags,
             not_flags=not_flags,
@@ -169,6 +181,7 @@ class QueryView(EventView, Closable):
             limit=limit,
             after=after,
             damaged=damaged,
+            at=at,
         )
         if query.skip_damaged:  # to know what is damaged, all has to be read
             found = self._search(query, wait)
@@ -190,9 +203,10 @@ class QueryView(EventView, Closable):
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> str:
-        wait = self._deadline(timeout, after)
+        wait = self._deadline(timeout, after, at)
         self._check_open()
         query = checked_query(
             ts_start,
@@ -201,6 +215,7 @@ class QueryView(EventView, Closable):
             match,
             order,
             locate=partial(self._locate, wait),
+            number_of=partial(self._number_of, wait),
             source=source,
             any_flags=any_flags,
             not_flags=not_flags,
@@ -208,21 +223,30 @@ class QueryView(EventView, Closable):
             limit=limit,
             after=after,
             damaged=damaged,
+            at=at,
         )
         return self._explain(query, wait)
 
-    def _deadline(self, timeout: object, after: object = None) -> Deadline | None:
+    def _deadline(
+        self, timeout: object, after: object = None, at: object = None
+    ) -> Deadline | None:
         """Return the deadline of the call that begins; None: that of the store, for its one read.
 
-        A call that continues after an event reads twice.
+        A call that continues after an event, or that is about a position, reads twice.
         """
         if timeout is not ...:
             return Deadline(checked_timeout(timeout))
-        return None if after is None or self._limit is None else Deadline(self._limit)
+        if (after is None and at is None) or self._limit is None:
+            return None
+        return Deadline(self._limit)
 
-    def _conditions(self, given: dict[str, Any]) -> Query:
+    def _conditions(self, given: dict[str, Any], wait: Deadline | None) -> Query:
         """Return the query of a call that has only conditions on events."""
         self._check_open()
         names = ("ts_start", "ts_end", "flags", "match", "source", "limit", "after")
         arguments: Any = dict.fromkeys(names) | {"order": "asc"} | given
-        return checked_query(**arguments, locate=partial(self._locate, None))
+        return checked_query(
+            **arguments,
+            locate=partial(self._locate, wait),
+            number_of=partial(self._number_of, wait),
+        )

@@ -14,7 +14,7 @@ from lmdbstore.contract.checking import checked_id, checked_name, checked_prefix
 from lmdbstore.contract.query_view import QueryView
 from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import number_of_events
+from lmdbstore.disk.databases import lineage_of, next_local_id, number_of_events
 from lmdbstore.errors import EventNotFound, shown
 from lmdbstore.records.named import named_in, text_in
 
@@ -108,16 +108,16 @@ class LMDBView(QueryView):
         return self._begin(partial(totals_of, sources=True), self._deadline(timeout))
 
     def _tally(self, buckets: Buckets, conditions: dict[str, Any], timeout: Timeout) -> Tally:
-        query = self._conditions(conditions)
-        work = partial(count_times, query=query, buckets=buckets)
-        return self._begin(work, self._deadline(timeout), query)
+        wait = self._deadline(timeout, conditions.get("at"))
+        query = self._conditions(conditions, wait)
+        return self._begin(partial(count_times, query=query, buckets=buckets), wait, query)
 
     def _values(
         self, fields: tuple[str, ...], conditions: dict[str, Any], timeout: Timeout
     ) -> Values:
-        query = self._conditions(conditions)
-        work = partial(count_values, query=query, fields=fields)
-        return self._begin(work, self._deadline(timeout), query)
+        wait = self._deadline(timeout, conditions.get("at"))
+        query = self._conditions(conditions, wait)
+        return self._begin(partial(count_values, query=query, fields=fields), wait, query)
 
     def _locate(self, wait: Deadline | None, event_id: str) -> Position:
         wanted = checked_id(event_id)
@@ -128,6 +128,12 @@ class LMDBView(QueryView):
                 "token of a search, which stays valid when its event is deleted"
             )
         return fmt.decode_key(key)
+
+    def _number_of(self, wait: Deadline | None, position: object) -> int:
+        lineage, watermark = self._begin(
+            lambda txn, databases: (lineage_of(txn, databases), next_local_id(txn, databases)), wait
+        )
+        return lineage.number("at", position, fmt.decode_number(watermark) - 1)
 
     def _search(self, query: Query, wait: Deadline | None) -> Search:
         plan, watermark = self._planned(query, wait, query)

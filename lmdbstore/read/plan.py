@@ -153,6 +153,8 @@ class Plan(NamedTuple):
             steps.append(f"match {query.pattern.text!r} {how}")
         if query.where is not None:
             steps.append(f"compare {query.where}")
+        if query.at is not None:
+            steps.append(f"leave out what was saved after the first {query.at:,}")
         if query.limit is not None:
             steps.append(f"stop after {query.limit:,}")
         if query.skip_damaged:

@@ -28,8 +28,10 @@ __all__ = ["planned", "total_of", "totals_of"]
 
 
 def planned(txn: Transaction[Any], databases: Databases, query: Query) -> tuple[Plan, bytes]:
-    """Return the plan of a query, and the next local id."""
+    """Return the plan of a query, and the local id, encoded, from which on no event shows."""
     watermark = next_local_id(txn, databases)
+    if query.at is not None:
+        watermark = min(watermark, fmt.encode_number(query.at + 1))
     events = number_of_events(txn, databases)
     runs = txn.stat(databases.runs)["entries"]
     postings = {term: total_of(txn, databases, term.key) for term in terms_of(query)}

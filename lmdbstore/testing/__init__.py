@@ -26,6 +26,7 @@ _TOPICS = (
     "asking.around",
     "asking.flags",
     "asking.counting",
+    "asking.past",
     "asking.times",
     "asking.where",
     "changing",
@@ -47,6 +48,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 from .asking.around import AroundContract  # noqa: E402
 from .asking.counting import CountingContract  # noqa: E402
 from .asking.flags import FlagsContract  # noqa: E402
+from .asking.past import PastContract  # noqa: E402
 from .asking.times import TimesContract  # noqa: E402
 from .asking.where import WhereContract  # noqa: E402
 from .changing import ChangingContract  # noqa: E402
@@ -76,6 +78,7 @@ class EventStoreContract(
     AroundContract,
     QueryContract,
     CountingContract,
+    PastContract,
     PagingContract,
     FollowingContract,
     CursorContract,

@@ -82,10 +82,11 @@ class MinimalView(EventView):
         limit: int | None = None,
         after: Event | str | None = None,
         damaged: Damaged = "raise",
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> Search:
         named: Any = {"source": source, "limit": limit, "after": after, "timeout": timeout}
-        named |= {"damaged": damaged, "where": where}
+        named |= {"damaged": damaged, "where": where, "at": at}
         named |= {"any_flags": any_flags, "not_flags": not_flags}
         return self._view.search(ts_start, ts_end, flags, match, order, **named)
 

@@ -121,9 +121,10 @@ def carry_out(store: MemoryEventStore, write: Write) -> None:
 
 def query(conditions: dict[str, Any]) -> Query:
     names = ["ts_start", "ts_end", "flags", "match", "order", "source", "limit", "after"]
-    given_ = dict.fromkeys(names) | {"order": "asc"} | conditions
+    given_: dict[str, Any] = dict.fromkeys(names) | {"order": "asc"} | conditions
     positional = [given_.pop(name) for name in names[:5]]
-    return checked_query(*positional, **given_, locate=lambda _: pytest.fail("not an id"))
+    given_["locate"] = given_["number_of"] = lambda _: pytest.fail("not an id")
+    return checked_query(*positional, **given_)
 
 
 @given(

@@ -121,22 +121,29 @@ class Actor:
     def flags(self, view: int | None) -> dict[str, int]:
         return self.views[view].flags()
 
+    def known(self, conditions: dict[str, Any]) -> dict[str, Any]:
+        """Return conditions with a position of this store for the number of one."""
+        if "at" not in conditions:
+            return conditions
+        identity = str(self.store.position()).partition(":")[2]
+        return {**conditions, "at": f"{conditions['at']}:{identity}"}
+
     def sources(self, view: int | None) -> dict[str, int]:
         return self.views[view].sources()
 
     def histogram(
         self, view: int | None, bucket: float | str, conditions: dict[str, Any]
     ) -> list[tuple[float, int]]:
-        return self.views[view].histogram(bucket, "Europe/Berlin", **conditions)
+        return self.views[view].histogram(bucket, "Europe/Berlin", **self.known(conditions))
 
     def facets(self, view: int | None, limit: int, conditions: dict[str, Any]) -> dict[str, Facet]:
-        return self.views[view].facets(limit=limit, **conditions)
+        return self.views[view].facets(limit=limit, **self.known(conditions))
 
     def count(self, view: int | None, conditions: dict[str, Any]) -> int:
-        return self.views[view].count(**conditions)
+        return self.views[view].count(**self.known(conditions))
 
     def explain(self, view: int | None, conditions: dict[str, Any]) -> bool:
-        return bool(self.views[view].explain(**conditions))
+        return bool(self.views[view].explain(**self.known(conditions)))
 
     def around(
         self, view: int | None, event_id: str, numbers: tuple[int, int], same: bool
@@ -145,11 +152,11 @@ class Actor:
 
     def search(self, view: int | None, conditions: dict[str, Any]) -> list[tuple[Event, str]]:
         """Return each event with the token after it."""
-        search = self.views[view].search(**conditions)
+        search = self.views[view].search(**self.known(conditions))
         return [(event, str(search.token)) for event in search]
 
     def begin(self, number: int, view: int | None, conditions: dict[str, Any]) -> str | None:
-        self.searches[number] = self.views[view].search(**conditions)
+        self.searches[number] = self.views[view].search(**self.known(conditions))
         return self.searches[number].token
 
     def read(self, number: int, most: int) -> tuple[list[tuple[Event, str]], bool]:

@@ -44,6 +44,7 @@ class EventCounts(ABC):
         flags: Strings | None = None,
         match: str | None = None,
         source: str | None = None,
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> list[tuple[float, int]]:
         """Return how many events there are in each bucket of time.
@@ -63,6 +64,7 @@ class EventCounts(ABC):
             flags: As in `search`.
             match: As in `search`.
             source: As in `search`.
+            at: As in `search`.
             timeout: As in `get`.
 
         Raises:
@@ -79,6 +81,7 @@ class EventCounts(ABC):
             "flags": flags,
             "match": match,
             "source": source,
+            "at": at,
         }
         return self._tally(checked_buckets(bucket, tz), conditions, timeout).pairs()
 
@@ -100,6 +103,7 @@ class EventCounts(ABC):
         flags: Strings | None = None,
         match: str | None = None,
         source: str | None = None,
+        at: str | None = None,
         timeout: Timeout = ...,
     ) -> dict[str, Facet]:
         """Return the most frequent values of some fields, in the events that a search finds.
@@ -117,6 +121,7 @@ class EventCounts(ABC):
             flags: As in `search`.
             match: As in `search`.
             source: As in `search`.
+            at: As in `search`.
             timeout: As in `get`.
 
         Raises:
@@ -129,6 +134,7 @@ class EventCounts(ABC):
             "flags": flags,
             "match": match,
             "source": source,
+            "at": at,
         }
         fields, most = checked_fields(of), checked_number("limit", limit)
         return self._values(fields, conditions, timeout).facets(most)
@@ -142,6 +148,10 @@ class EventCounts(ABC):
             for event in view.search(**conditions, timeout=timeout):
                 values.add_event(event.source, event.tags)
         return values
+
+    def flags(self, *, timeout: Timeout = ...) -> dict[str, int]:
+        """Return every flag with the number of events that carry it; `timeout` is as in `get`."""
+        return self._values((FLAGS,), {}, timeout).in_order(FLAGS)
 
     def sources(self, *, timeout: Timeout = ...) -> dict[str, int]:
         """Return every source with its number of events; `timeout` is as in `get`."""

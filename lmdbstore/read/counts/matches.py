@@ -35,7 +35,8 @@ class Matches:
     def __init__(self, txn: Transaction[Any], databases: Databases, query: Query) -> None:
         self._txn, self._databases = txn, databases
         self.plan, self._watermark = planned(txn, databases, query)
-        self._sealed = SealedReader(self.plan, fmt.decode_number(self._watermark), None)
+        self.watermark = fmt.decode_number(self._watermark)  # from which on no event shows
+        self._sealed = SealedReader(self.plan, self.watermark, None)
 
     def part(self, cursor: Cursor[Any]) -> RunRange:
         """Return the range of the query; the cursor is one of `runs`."""

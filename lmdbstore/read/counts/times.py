@@ -48,12 +48,13 @@ def _count_runs(found: Matches, part: RunRange, tally: Tally) -> None:
     with part.txn.cursor(db=part.databases.summaries) as index:
         there, before = index.set_range(part.low), None
         while there:
-            end = bytes(index.key())
+            end, summary = bytes(index.key()), fmt.decode_summary(index.value())
             last = fmt.decode_key(end).timestamp
             if (
                 before is None  # the events of a run are after the end of the run before it
                 or end > part.high
-                or not tally.add_within(before, last, fmt.decode_summary(index.value()).events)
+                or summary.highest >= found.watermark
+                or not tally.add_within(before, last, summary.events)
             ):
                 run, slots = found.of_run(part, end)
                 tally.add(run.seconds_at(slots))
