@@ -23,7 +23,7 @@ SET = {
     "Australia/Lord_Howe": ["2025-04-05T15:00Z", "2025-10-04T15:30Z"],
     "America/Sao_Paulo": ["2018-11-04T03:00Z", "2018-02-18T02:00Z"],
     "America/Toronto": ["1919-03-31T04:30Z"],
-    "America/St_Johns": ["2007-11-04T02:31Z"],
+    "America/St_Johns": ["2007-11-04T02:31Z", "2009-11-01T02:31Z"],
     "Pacific/Apia": ["2011-12-30T10:00Z"],
     "Africa/Monrovia": ["1972-01-07T00:44:30Z"],
     "America/Havana": ["2024-03-10T05:00Z", "2024-11-03T05:00Z"],
@@ -65,6 +65,19 @@ def test_local_buckets_follow_each_other(moment: tuple[float, str], kind: str) -
     assert buckets.around(math.nextafter(start, -math.inf))[1] == start
     low, high = LENGTHS[kind]
     assert low <= end - start <= high
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_time_beside_a_change_of_a_clock_is_in_one_bucket(kind: str) -> None:
+    for moment, zone in MOMENTS:
+        buckets = checked_buckets(kind, zone)
+        ends = []
+        for seconds in range(int(moment) - 5400, int(moment) + 5400, 30):
+            start, end = buckets.around(seconds)
+            assert start <= seconds < end, (zone, seconds)
+            ends += [start, end]
+        starts = ends[::2]
+        assert starts == sorted(starts), zone
 
 
 @examples(300)
