@@ -85,6 +85,7 @@ class AsyncEventView:
     search = _search(EventView.search)
     count = in_thread(EventView.count, Work.READ)
     explain = in_thread(EventView.explain, Work.READ)
+    around = in_thread(EventView.around, Work.READ)
     checkpoint = in_thread(EventView.checkpoint, Work.READ)
     checkpoints = in_thread(EventView.checkpoints, Work.READ)
     flags = in_thread(EventView.flags, Work.READ)

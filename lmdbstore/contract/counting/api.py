@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from lmdbstore.contract.search import Search
-    from lmdbstore.contract.types import Strings, Time, Timeout
+    from lmdbstore.contract.types import Strings, Time, Timeout, Where
 
 __all__ = ["EventCounts", "Searched"]
 
@@ -44,6 +44,9 @@ class EventCounts(ABC):
         flags: Strings | None = None,
         match: str | None = None,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         at: str | None = None,
         timeout: Timeout = ...,
     ) -> list[tuple[float, int]]:
@@ -64,6 +67,9 @@ class EventCounts(ABC):
             flags: As in `search`.
             match: As in `search`.
             source: As in `search`.
+            any_flags: As in `search`.
+            not_flags: As in `search`.
+            where: As in `search`.
             at: As in `search`.
             timeout: As in `get`.
 
@@ -81,6 +87,9 @@ class EventCounts(ABC):
             "flags": flags,
             "match": match,
             "source": source,
+            "any_flags": any_flags,
+            "not_flags": not_flags,
+            "where": where,
             "at": at,
         }
         return self._tally(checked_buckets(bucket, tz), conditions, timeout).pairs()
@@ -103,6 +112,9 @@ class EventCounts(ABC):
         flags: Strings | None = None,
         match: str | None = None,
         source: str | None = None,
+        any_flags: Strings | None = None,
+        not_flags: Strings | None = None,
+        where: Where | None = None,
         at: str | None = None,
         timeout: Timeout = ...,
     ) -> dict[str, Facet]:
@@ -121,6 +133,9 @@ class EventCounts(ABC):
             flags: As in `search`.
             match: As in `search`.
             source: As in `search`.
+            any_flags: As in `search`.
+            not_flags: As in `search`.
+            where: As in `search`.
             at: As in `search`.
             timeout: As in `get`.
 
@@ -134,6 +149,9 @@ class EventCounts(ABC):
             "flags": flags,
             "match": match,
             "source": source,
+            "any_flags": any_flags,
+            "not_flags": not_flags,
+            "where": where,
             "at": at,
         }
         fields, most = checked_fields(of), checked_number("limit", limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,13 @@ class FlagsContract:
             assert store.count(**named) == len(wanted), named
             assert ids(store.search(**named, limit=3)) == wanted[:3], named
             assert store.explain(**named).strip()
+            if order == "asc":
+                del named["order"]
+                times = Counter(float(int(id_) // 3) for id_ in wanted)
+                pairs = [(time, number) for time, number in store.histogram(1, **named) if number]
+                assert pairs == sorted(times.items()), named
+                facets = store.facets(["source"], **named)
+                assert sum(facets["source"].values.values()) == len(wanted), named
 
     def test_pages_go_on_where_they_ended(self, store: EventStore) -> None:
         store.save_many(EVENTS)
