@@ -25,6 +25,7 @@ and `re2` are turned into these, with the original kept as `__cause__`. A wrong 
     ├── CursorLost                   make the cursor again      (both of them, too)
     ├── StoreMoved                   open what is at the path now      (both of them, too)
     ├── CompressionMissing           install zstd           (both of them, too)
+    ├── ExtraMissing                 install the extra      (both of them, too)
     └── StoreDamaged                 check the file         (both a write and a read exception)
 """
 
@@ -38,6 +39,7 @@ __all__ = [
     "EventReadException",
     "EventStoreException",
     "EventWriteException",
+    "ExtraMissing",
     "InvalidEvent",
     "InvalidOption",
     "InvalidQuery",
@@ -142,6 +144,10 @@ class StoreMoved(EventReadException, EventWriteException):
 
 class CompressionMissing(EventReadException, EventWriteException):
     """Events are compressed, and the library for that is not installed; the message says how."""
+
+
+class ExtraMissing(EventReadException, EventWriteException):
+    """A call needs a library that is not installed; the message names the extra that has it."""
 
 
 class StoreDamaged(EventReadException, EventWriteException):

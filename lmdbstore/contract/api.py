@@ -19,6 +19,7 @@ from .commits.api import EventFeed
 from .counting.api import EventCounts
 from .left_out import Count
 from .query import checked_around
+from .tables.api import EventTables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +45,7 @@ __all__ = ["EventStore", "EventView"]
 T = TypeVar("T")
 
 
-class EventView(EventCounts):
+class EventView(EventCounts, EventTables):
     """The reading side of a store, and of one frozen state of it (`EventStore.snapshot`)."""
 
     @overload

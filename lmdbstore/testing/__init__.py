@@ -41,6 +41,7 @@ _TOPICS = (
     "queries",
     "saving",
     "sharing",
+    "moving.tables",
 )
 # Failing asserts in these modules then show the compared values, as in a test file.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
@@ -58,6 +59,7 @@ from .commits.cursors import CursorContract  # noqa: E402
 from .commits.following import FollowingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
 from .events import EventContract  # noqa: E402
+from .moving.tables import TableContract  # noqa: E402
 from .paging import PagingContract  # noqa: E402
 from .queries import QueryContract  # noqa: E402
 from .saving import SavingContract  # noqa: E402
@@ -84,5 +86,6 @@ class EventStoreContract(
     CursorContract,
     SharingContract,
     ClosingContract,
+    TableContract,
 ):
     """All tests of the contract; the docstring of the module says how to run them."""

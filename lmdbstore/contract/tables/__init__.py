@@ -1,0 +1,1 @@
+"""Events as the tables of other libraries: Arrow, pandas and polars."""
