@@ -34,11 +34,13 @@ FLOORS = [
     "check",
     "care",
     "store",
+    "rows",
     "inputs",
     "resume",
     "logs",
     "ingest",
     "watch",
+    "transfer",
     "handler",
     "aio",
     "otel",
@@ -50,11 +52,13 @@ FLOORS = [
 
 # Folders built on the contract: they work on any store, and import nothing of the LMDB store.
 ON_THE_CONTRACT = [
+    "rows",
     "inputs",
     "resume",
     "logs",
     "ingest",
     "watch",
+    "transfer",
     "handler",
     "aio",
     "otel",
@@ -91,6 +95,7 @@ LIBRARIES = {
         "logs.objects",
         "logs.structured",
         "cli.showing.lines",
+        "rows",
         "cli.stats",
     },
     "struct": {

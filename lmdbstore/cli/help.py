@@ -7,6 +7,7 @@ __all__ = [
     "CLI_HELP",
     "COMPACT_HELP",
     "HISTOGRAM_HELP",
+    "EXPORT_HELP",
     "IMPORT_HELP",
     "PURGE_HELP",
     "REPAIR_HELP",
@@ -28,6 +29,7 @@ Example:
   lmdbstore tail   --db events -f
   lmdbstore histogram --db events --by hour --since today
   lmdbstore top    --db events --since -7d
+  lmdbstore export --db events --output events.jsonl
   lmdbstore stats  --db events
   lmdbstore seal   --db events
   lmdbstore verify --db events
@@ -78,8 +80,8 @@ later than now. If day and month cannot be told apart, the file decides, and the
 Levels become flags: level:error, level:warning, and so on. Loggers of JSON and logfmt do, too:
 logger:NAME. Of JSON, logfmt and tables the whole record is the content, except that Docker's 'log'
 and journald's 'MESSAGE' are. --time-field, --message-field, --tags-field and --source-field name
-fields of JSON and logfmt, or columns of tables. Lines that 'search --json' prints come back as the
-same events.
+fields of JSON and logfmt, or columns of tables. What 'export' writes comes back as the same events,
+also from files of Parquet and Arrow, and so do the lines of 'search --json'.
 
 No line is stored twice, and none is lost, however often an import is stopped and run again: with
 the events the store keeps how far each file was read. A line is the same line if the file,
@@ -108,6 +110,29 @@ Ctrl-C and SIGTERM stop an import: what is saved stays, and the command says how
 
 Exit status: 0 all was read, 1 some lines or files could not be read, or no line of an input had
 what an option asks for, 2 the import failed, or no file could be read.
+"""
+
+EXPORT_HELP = """Write events to a file, or to a pipe.
+
+\b
+Example:
+  lmdbstore export --db events --since -7d --output week.jsonl
+  lmdbstore export --db events --output events.parquet
+  lmdbstore export --db events --flag sshd --format csv | gzip > sshd.csv.gz
+  lmdbstore import --db other week.jsonl events.parquet sshd.csv.gz
+
+The events are those of one state of the store, oldest first. PATTERN and the options choose them
+as in 'search'. The formats are jsonl (a JSON object on each line), csv, parquet and arrow; the last
+two need the extra 'arrow'. In each an event has its id, source, timestamp in seconds, tags and
+content, and 'import' gives the same events back: the timestamps exact to the bit, the contents to
+the byte. In csv the tags are a list in JSON, and a content may have newlines between its quotation
+marks. An event is refused if its row of jsonl or csv has more than 16 MiB.
+
+FILE is written under a temporary name, and appears when it is complete and on the disk; a file that
+was there is replaced then. If the export fails or is stopped, it stays as it was.
+
+Exit status: 0 the events are exported, 2 the export failed, 3 damaged events were left out, because
+of --damaged skip.
 """
 
 SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.

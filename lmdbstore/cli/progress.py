@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,14 +98,32 @@ def pulse(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def counted(text: str, things: str) -> Iterator[Callable[[int, int], None]]:
+def counted(
+    text: str, things: str, *, patience: float = 0.0
+) -> Iterator[Callable[[int, int | None], None]]:
     """Show during some work how many things are done, and of how many.
 
-    Gives a function to call with these two numbers.
+    Gives a function to call with these two numbers; None: of how many is not known. Nothing is
+    shown of work that takes less than `patience` seconds.
     """
     if not _can_draw():
         yield lambda _done, _total: None
         return
+    began = time.monotonic()
+    with ExitStack() as stack:
+        drawn: list[Callable[[int, int | None], None]] = []
+
+        def update(done: int, total: int | None) -> None:
+            if not drawn and time.monotonic() - began >= patience:
+                drawn.append(stack.enter_context(_counting(text, things)))
+            if drawn:
+                drawn[0](done, total)
+
+        yield update
+
+
+@contextmanager
+def _counting(text: str, things: str) -> Iterator[Callable[[int, int | None], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining

@@ -7,15 +7,16 @@ cannot be read is counted and reported; the rest is imported.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lmdbstore.contract.checking import checked
 from lmdbstore.contract.event import Event
-from lmdbstore.errors import shown
-from lmdbstore.inputs.unpacking import FailedRead
-from lmdbstore.logs.common import Options
+from lmdbstore.errors import InvalidEvent, shown
+from lmdbstore.inputs.unpacking import FailedRead, UnreadableInput
+from lmdbstore.logs.common import Batch, Options
 from lmdbstore.logs.input_report import InputReport
 from lmdbstore.logs.readers import ReaderChoice
 from lmdbstore.resume.checkpoint import Checkpoint, Registry
@@ -27,7 +28,7 @@ from .report import Report
 from .saving import Preview, Saver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.inputs.opened import Input
@@ -119,6 +120,55 @@ class Importer:
                 of_input.unsettled = True
         self.progress(opened.bytes_read, self.report.lines)
         return of_input
+
+    def read_events(self, name: str, kind: str, pieces: Iterable[list[Event]]) -> InputReport:
+        """Import events, which have ids of their own, from a file `name` that is a `kind`.
+
+        There is no checkpoint: events that are in the store are passed over, or with `redo`
+        replaced. UnreadableInput, which `pieces` may raise, is reported. Raises what `read` raises.
+        """
+        of_input = InputReport(name, [kind])
+        self.report.inputs.append(of_input)
+        with self._replacing():
+            number = 0
+            try:
+                for piece in pieces:
+                    batch = self._events(piece, name, number)
+                    number += len(piece)
+                    self.report.lines += len(piece)
+                    of_input.own += len(batch.events)
+                    self._sink.add(batch, name, sum(len(e.content) for e in batch.events), None)
+                    self.progress(0, self.report.lines)
+            except UnreadableInput as error:
+                self.report.unreadable(name, number, str(error))
+        return of_input
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """With `redo`, let events take the place of those with their ids."""
+        if self._into is None or not self._redo:
+            yield
+            return
+        saver = self._into.saver
+        saver.flush()
+        saver.on_duplicate = "replace"
+        yield
+        saver.flush()
+        saver.on_duplicate = "ignore"
+
+    def _events(self, piece: list[Event], name: str, number: int) -> Batch:
+        """Return those of some events that can be stored, with the tags of the import."""
+        batch = Batch([], [])
+        for place, event in enumerate(piece, number + 1):
+            try:
+                valid = checked(event)
+            except InvalidEvent as error:
+                self.report.unreadable(name, place, str(error))
+                continue
+            tags = list(dict.fromkeys([*valid.tags, *self._tags]))
+            batch.events.append(valid._replace(tags=tags))
+            batch.numbers.append(place)
+        return batch
 
     def flush(self) -> None:
         """Save what was read. Raises what `read` raises."""

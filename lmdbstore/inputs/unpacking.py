@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lmdbstore.rows import STARTS
+
 from .file_reader import ChangedFile
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ _REFUSED = (
     (b"%PDF-", "a PDF file"),
     (b"\x89PNG\r\n", "an image"),
     (b"\xff\xd8\xff", "an image"),
-    (b"PAR1", "a Parquet file"),
+    (b"PAR1", "a Parquet file; unpack it, and import the file by its name"),
+    (b"ARROW1\0\0", "an Arrow file; unpack it, and import the file by its name"),
     (b"\xd4\xc3\xb2\xa1", "captured packets"),
     (b"\x0a\x0d\x0d\x0a", "captured packets"),
 )
@@ -207,6 +210,8 @@ def _plain(data: Iterator[bytes], raw: Raw | None) -> Iterator[bytes]:
 
 
 def _refusal(head: bytes) -> str | None:
+    if head.startswith(STARTS):  # our own rows, whatever their contents are
+        return None
     for mark, name in _REFUSED:
         if head.startswith(mark):
             return name

@@ -1,6 +1,7 @@
 """Which reader an input gets.
 
-Rules: the first lines of an input decide how it is read: as JSON, as a table, or as text.
+Rules: the first lines of an input decide how it is read: as events that `export` wrote, as JSON, as
+a table, or as text.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lmdbstore.times.zones import Zones
 from .common import Maker
 from .documents import Documents, is_document
 from .logfmt import FieldLines, is_logfmt
+from .own.event_rows import EventRows, is_event_table
 from .records import bare
 from .structured import JsonReader, is_json
 from .tables import TableReader, column_names, header_of
@@ -69,6 +71,9 @@ class ReaderChoice:
         options = self._options
         setting = Setting(self._opened.mtime, options.zones, options.year)
         is_file = self._opened.is_file
+        if line_format == "auto" and not self._keeps_lines and is_event_table(first, options):
+            self.report.formats = ["CSV of events"]
+            return EventRows(self._maker(setting), self.refuse)
         if line_format == "jsonl" or (line_format == "auto" and is_json(first)):
             self.report.formats = ["JSON"]
             return JsonReader(

@@ -22,6 +22,7 @@ from lmdbstore.ingest.importer import Importer
 from lmdbstore.inputs.opened import STDIN, open_input
 from lmdbstore.logs.common import Options
 from lmdbstore.store import LMDBEventStore
+from lmdbstore.transfer.arrow_files import arrow_file_kind, read_arrow_file
 
 from .follow import check_followed, follow_files
 from .named import named_files
@@ -133,6 +134,10 @@ def _read_all(
     for name in files:
         with ExitStack() as stack:
             try:
+                if name != STDIN and (kind := arrow_file_kind(name)):
+                    bar.begin(name)
+                    importer.read_events(name, kind, read_arrow_file(name, kind))
+                    continue
                 opened = stack.enter_context(open_input(name))
             except OSError as error:  # a file that was there when it was checked
                 unopened.append(error)

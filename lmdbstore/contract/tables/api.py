@@ -43,7 +43,7 @@ class EventTables(ABC):
         Takes the arguments of `search`, by keyword, and raises the same. All events are of one
         state of the store, that of this call: a store takes a snapshot, which ends when the reader
         has given all or is garbage, and holds what a snapshot holds until then. Batches are read
-        as they are asked for, with at most 16,384 events, or 8 Mi characters and one event more,
+        as they are asked for, with at most 16,384 events, or 4 Mi characters and one event more,
         so the memory used does not grow with the result. A reader gives its events once.
 
         `polars`, DuckDB and others take the reader, also without this library's extras.

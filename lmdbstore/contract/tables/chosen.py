@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
-    from lmdbstore.contract.types import Damaged, Order, Strings, Timeout
+    from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout
 
 __all__ = ["Chosen", "Filters"]
 
@@ -14,8 +14,8 @@ __all__ = ["Chosen", "Filters"]
 class Filters(TypedDict, total=False):
     """The conditions on events, as `EventView.search` has them."""
 
-    ts_start: float | None
-    ts_end: float | None
+    ts_start: Time | None
+    ts_end: Time | None
     flags: Strings | None
     match: str | None
     source: str | None

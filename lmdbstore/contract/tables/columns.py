@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["PIECE_CHARACTERS", "PIECE_EVENTS", "columns_of", "pieces"]
 
 PIECE_EVENTS = 1 << 14
-PIECE_CHARACTERS = 1 << 23  # of contents and tags: at most four bytes each, and one event more
+PIECE_CHARACTERS = 1 << 22  # of contents and tags: at most four bytes each, and one event more
 
 
 def pieces(events: Iterable[Event]) -> Iterator[list[Event]]:

@@ -15,14 +15,14 @@ from lmdbstore.errors import ExtraMissing
 from .columns import columns_of, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
 __all__ = [
-    "arrow_batches",
+    "arrow_batch",
     "arrow_reader",
     "arrow_schema",
     "library",
@@ -51,17 +51,16 @@ def arrow_schema() -> pa.Schema:
     return arrow.schema([arrow.field(name, kind, nullable=False) for name, kind in kinds.items()])
 
 
-def arrow_batches(events: Iterable[Event], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Give record batches of events, one for each piece."""
-    arrow = library("pyarrow", "arrow")
-    for piece in pieces(events):
-        yield arrow.RecordBatch.from_pydict(columns_of(piece), schema)
+def arrow_batch(piece: list[Event], schema: pa.Schema) -> pa.RecordBatch:
+    """Return some events as a record batch."""
+    return library("pyarrow", "arrow").RecordBatch.from_pydict(columns_of(piece), schema)
 
 
 def arrow_reader(events: Iterable[Event]) -> pa.RecordBatchReader:
     """Return a reader of events, which gives them batch by batch."""
     arrow, schema = library("pyarrow", "arrow"), arrow_schema()
-    return arrow.RecordBatchReader.from_batches(schema, arrow_batches(events, schema))
+    batches = (arrow_batch(piece, schema) for piece in pieces(events))
+    return arrow.RecordBatchReader.from_batches(schema, batches)
 
 
 def pandas_frame(events: Iterable[Event]) -> pd.DataFrame:

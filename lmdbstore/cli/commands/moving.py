@@ -1,0 +1,84 @@
+"""The command `export`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lmdbstore.cli.help import EXPORT_HELP
+from lmdbstore.cli.moving.export import run_export
+from lmdbstore.cli.options import db_option, time_of, timeout_option
+from lmdbstore.contract.tables.chosen import Chosen
+from lmdbstore.transfer.export import FORMATS
+
+if TYPE_CHECKING:
+    from lmdbstore.contract.types import Damaged
+    from lmdbstore.transfer.export import Format
+
+__all__ = ["export_command"]
+
+
+@click.command("export", help=EXPORT_HELP)
+@db_option("The store's folder.")
+@click.option("--since", metavar="T", help="Not before this time; a date: its midnight.")
+@click.option("--until", metavar="T", help="Not after this time; a date: its last instant.")
+@click.option(
+    "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
+)
+@click.option("--source", metavar="S", help="Only events of exactly this source.")
+@click.option("--desc", is_flag=True, help="Newest first.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    help="Without it, that of FILE's name, or else jsonl.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to FILE, which is replaced when the export is complete.",
+)
+@click.option(
+    "--damaged",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="Fail at an event that is damaged, or leave it out.",
+)
+@timeout_option
+@click.argument("pattern", required=False)
+@click.pass_context
+def export_command(  # noqa: PLR0913, PLR0917  the arguments of the command
+    ctx: click.Context,
+    db: Path,
+    since: str | None,
+    until: str | None,
+    flags: tuple[str, ...],
+    source: str | None,
+    limit: int | None,
+    kind: Format | None,
+    output: Path | None,
+    damaged: Damaged,
+    timeout: float | None,
+    pattern: str | None,
+    *,
+    desc: bool,
+) -> None:
+    """Run `export`."""
+    now = time.time()
+    chosen = Chosen(
+        ts_start=time_of("--since", since, now),
+        ts_end=time_of("--until", until, now, end=True),
+        flags=flags,
+        match=pattern,
+        order="desc" if desc else "asc",
+        source=source,
+        limit=limit,
+        damaged=damaged,
+    )
+    ctx.exit(run_export(db, chosen, kind, output, timeout))

@@ -1,0 +1,1 @@
+"""Moving events: to files and back, and from one store to another."""
