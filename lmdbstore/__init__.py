@@ -52,6 +52,7 @@ from .errors import (
 )
 from .processes.snapshot_notes import SnapshotInfo
 from .store import LMDBEventStore
+from .transfer.copying import Copied, copy_events
 
 if TYPE_CHECKING:
     from .handler.handler import LoggingHandler
@@ -60,6 +61,7 @@ __all__ = [
     "Changes",
     "Compacted",
     "CompressionMissing",
+    "Copied",
     "Count",
     "Cursor",
     "CursorInfo",
@@ -101,6 +103,7 @@ __all__ = [
     "StoreOpenError",
     "StoreStatistics",
     "WriteBusy",
+    "copy_events",
     "repair",
     "verify",
 ]

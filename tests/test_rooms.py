@@ -119,7 +119,7 @@ LIBRARIES = {
         "processes.snapshot_notes",
         "processes.waits",
     },
-    "xxhash": {"records.ids", "records.layout", "resume.tracked"},
+    "xxhash": {"records.ids", "records.layout", "resume.tracked", "transfer.copying"},
     "inotify_simple": {"threads.notices"},
     "opentelemetry": {"otel"},
     "mmap": {"disk.map_size", "processes.barrier", "processes.barrier_file"},

@@ -60,11 +60,16 @@ PRINTED = {
         "purged: 80 held: 0",
         "shipped: 50 twice: 3",
     ],
+    "move.py": [
+        *("500", "copied: 500 of 500", "again: 0", "alarms: 334"),
+        *(f"events.{kind} True" for kind in ("csv", "jsonl", "parquet")),
+    ],
 }
 NEEDS = {
     "log_with_loguru.py": "loguru",
     "log_with_opentelemetry.py": "opentelemetry.sdk",
     "log_with_structlog.py": "structlog",
+    "move.py": "pyarrow",
 }
 
 
