@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from heapq import merge
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk import format as fmt
-from lmdbstore.disk.databases import bytes_in_use, number_of_events
+from lmdbstore.disk.databases import bytes_in_use, next_local_id, number_of_events
 from lmdbstore.errors import EventReadException, StoreClosed
 from lmdbstore.processes.lock_list import processes_by_id
 from lmdbstore.processes.snapshot_notes import SnapshotInfo, readers_in, snapshots
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["YEAR_5000", "StoreStatistics", "statistics"]
 
+OTHER_PAGES = 3  # two of LMDB's own, and the one that names the databases
 YEAR_5000 = 95_617_584_000.0  # seconds; what is later is mostly in milliseconds
 
 
@@ -31,6 +33,10 @@ class StoreStatistics(NamedTuple):
     `databases` has the bytes in the pages of each named database; `file_bytes` is the size of the
     data file, with its free pages. The file may grow to `map_bytes`; `map_used` is how far it has
     grown, so `compact` can make it smaller than that and a deletion cannot.
+
+    The rates are over the time since this process opened the file, and over all processes that
+    write to it. A fork, a compaction, and the first write after an opening for reading open it
+    again. Of two results, the differences of `ever_saved` and `commits` are those of any span.
     """
 
     events: int
@@ -49,6 +55,13 @@ class StoreStatistics(NamedTuple):
     max_readers: int = 0
     snapshots: tuple[SnapshotInfo, ...] = ()  # the open ones, over all processes
     beyond_year_5000: int = 0  # events that are so late; their times are mostly milliseconds
+    used_bytes: int = 0  # in pages of the databases: events, and indexes
+    free_bytes: int = 0  # in pages of the file that hold nothing, with the list of them
+    ever_saved: int = 0  # events, deleted ones included, and those ignored as duplicates
+    commits: int = 0  # since the file was made; compact, backup and repair make one
+    open_seconds: float = 0.0  # since this process opened the file
+    saved_rate: float = 0.0  # events a second since then, as `ever_saved` counts them
+    commit_rate: float = 0.0  # commits a second since then
 
 
 def statistics(environment: Environment) -> StoreStatistics:
@@ -65,10 +78,19 @@ def statistics(environment: Environment) -> StoreStatistics:
         if environment.gate.closed:  # in the meantime, and so was the descriptor of the folder
             raise StoreClosed("the store is closed; open it again") from error
         raise EventReadException(f"the size of the store's file cannot be read: {error}") from error
+    map_used = (info["last_pgno"] + 1) * page
+    opened = environment.databases.opened
+    following = fmt.decode_number(opened.following)
+    seconds = time.monotonic() - opened.time
     return figures._replace(
         file_bytes=size,
         map_bytes=info["map_size"],
-        map_used=(info["last_pgno"] + 1) * page,
+        map_used=map_used,
+        free_bytes=max(0, map_used - figures.used_bytes - OTHER_PAGES * page),
+        commits=info["last_txnid"],
+        open_seconds=seconds,
+        saved_rate=max(0, figures.ever_saved + 1 - following) / (seconds or 1.0),
+        commit_rate=max(0, info["last_txnid"] - opened.commits) / (seconds or 1.0),
         readers=after.total(),
         max_readers=info["max_readers"],
         snapshots=snapshots(
@@ -90,6 +112,7 @@ def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:
             oldest.append(_keys(txn, databases, *cursor.item())[0])
         if cursor.last():
             newest.append(_keys(txn, databases, *cursor.item())[-1])
+    used = bytes_in_use(txn, databases)
     return StoreStatistics(
         number_of_events(txn, databases),
         fmt.decode_key(min(oldest)).timestamp if oldest else None,
@@ -97,9 +120,11 @@ def _figures(txn: Transaction[bytes], databases: Databases) -> StoreStatistics:
         _flags(txn, databases),
         txn.stat(databases.live)["entries"],
         txn.stat(databases.runs)["entries"],
-        bytes_in_use(txn, databases),
+        used,
         txn.stat(databases.checkpoints)["entries"],
         txn.stat(databases.cursors)["entries"],
+        used_bytes=sum(used.values()),
+        ever_saved=fmt.decode_number(next_local_id(txn, databases)) - 1,
     )
 
 

@@ -261,17 +261,23 @@ STATS_HELP = """Print the numbers of events, flags and bytes of a store.
 \b
 Example:
   lmdbstore stats --db events
+  lmdbstore stats --db events --prometheus > /var/lib/node_exporter/events.prom
 
 events, oldest and newest are about all events; flags is the number of different flags, and flag:F
 the number of events with F, for the ten most frequent. beyond_year_5000 is there if events are so
 late: their times are mostly milliseconds. checkpoints and cursors are the places that programs
-noted to continue from. bytes is what the events and their indexes take, file_bytes the size of the
-file, with the space that new events will use. snapshot:PID is a process that reads an older state,
-whose space cannot be used again until it ends.
+noted to continue from. bytes is what the events and their indexes take, free_bytes the space in the
+file that new events will use, file_bytes the size of the file. snapshot:PID is a process that reads
+an older state, whose space cannot be used again until it ends.
 
 --all adds internal figures: live is the number of events that are not sealed, runs that of groups
 of sealed ones, bytes:NAME the bytes of each database. The file may grow to map_bytes; map_used is
-how far it has grown. readers of max_readers places for readers are taken.
+how far it has grown. readers of max_readers places for readers are taken. ever_saved counts events,
+deleted ones included, and those ignored as duplicates; commits, what was committed to the file.
+--json has the rates since the command opened the store, too, which say little.
+
+--prometheus prints the figures for Prometheus, with the 100 most frequent flags, and counters of
+which it makes rates: write them to a file for node_exporter's textfile collector, say.
 """
 
 VERIFY_HELP = """Check a store: compare all records with all indexes.

@@ -1,17 +1,22 @@
 """The command `stats`: the figures of a store as a table, as plain lines, or as JSON.
 
 Rules: a table and plain lines have the same figures in the same order: those of the events and of
-the space they take, and if asked the internal ones. JSON has all. On a pipe, each line begins with
+the space they take, and if asked the internal ones. JSON has all, and so has the
+text format of Prometheus. On a pipe, each line begins with
 a key without spaces and has plain numbers. On a terminal, rich draws a table with grouped digits.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
+
+from lmdbstore.care.prometheus import prometheus_text
+from lmdbstore.inputs.opened import as_text
 
 from .opening import open_to_read
 from .terminal import complain, is_terminal, one_line, one_word
@@ -28,7 +33,12 @@ _Rows = list[tuple[str, int | str]]
 
 
 def print_stats(
-    db: Path, timeout: float | None = None, *, everything: bool = False, as_json: bool = False
+    db: Path,
+    timeout: float | None = None,
+    *,
+    everything: bool = False,
+    as_json: bool = False,
+    as_prometheus: bool = False,
 ) -> None:
     """Print the figures of the store in the folder `db`. Raises what `open_to_read` raises."""
     store = open_to_read(db, timeout)
@@ -41,6 +51,9 @@ def print_stats(
             f"{many} beyond the year 5000; a time is in seconds, and these are probably "
             "milliseconds"
         )
+    if as_prometheus:
+        _print_prometheus(prometheus_text(stats, flags, as_text(os.path.realpath(db))))
+        return
     # The most frequent first; flags with equal numbers by name.
     flags = dict(sorted(flags.items(), key=lambda item: (-item[1], item[0])))
     if as_json:
@@ -59,6 +72,10 @@ def print_stats(
         sys.stdout.writelines(f"{key:{width}}  {value}\n" for key, value in rows)
 
 
+def _print_prometheus(text: str) -> None:
+    sys.stdout.write(visible(text) if is_terminal(sys.stdout) else text)
+
+
 def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
     rows: _Rows = [
         ("events", stats.events),
@@ -69,7 +86,8 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
     ]
     rows += [(f"flag:{one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
     rows += [("checkpoints", stats.checkpoints), ("cursors", stats.cursors)]
-    rows += [("bytes", sum(stats.databases.values())), ("file_bytes", stats.file_bytes)]
+    rows += [("bytes", stats.used_bytes), ("free_bytes", stats.free_bytes)]
+    rows += [("file_bytes", stats.file_bytes)]
     return rows
 
 
@@ -82,6 +100,8 @@ def _internal(stats: StoreStatistics) -> _Rows:
         ("map_used", stats.map_used),
         ("readers", stats.readers),
         ("max_readers", stats.max_readers),
+        ("ever_saved", stats.ever_saved),
+        ("commits", stats.commits),
     ]
 
 

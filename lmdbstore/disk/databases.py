@@ -8,6 +8,7 @@ under the barrier's lock: one that py-lmdb begins would wait with the interprete
 from __future__ import annotations
 
 import os
+import time
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -35,6 +36,7 @@ __all__ = [
     "NAMES",
     "Begins",
     "Databases",
+    "Opened",
     "Reads",
     "bytes_in_use",
     "check_is_store",
@@ -65,10 +67,22 @@ class _Handles(NamedTuple):
     meta: Database
 
 
+class Opened(NamedTuple):
+    """What a store had when its file was opened, for rates since then."""
+
+    time: float  # of the monotonic clock, in seconds
+    following: bytes  # the next local id, as it was found
+    commits: int
+
+
 class Databases(_Handles):
-    """The handles of the named databases, and the seed of id keys; see `disk.format`."""
+    """The handles of the named databases, the seed of id keys, and what there was at the opening.
+
+    See `disk.format`.
+    """
 
     seed = 0
+    opened: Opened
 
 
 NAMES = frozenset(name.encode() for name in Databases._fields)
@@ -204,6 +218,8 @@ def open_databases(
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
             _check_state(txn, path)
             handles.seed = _seed(txn.get(fmt.SEED, db=handles.meta), path)
+            following = txn.get(fmt.NEXT, db=handles.meta) or b""
+            handles.opened = Opened(time.monotonic(), following, txn.id())
             identity = fmt.decode_identity(txn.get(fmt.IDENTITY, db=handles.meta) or b"")
         return handles, identity
 

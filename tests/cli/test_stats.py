@@ -10,6 +10,7 @@ import pytest
 
 from lmdbstore import Event, LMDBEventStore
 from tests.tools.commands import on_terminal, run
+from tests.tools.exposition import families
 
 pytestmark = pytest.mark.surroundings
 
@@ -25,7 +26,7 @@ def test_stats_prints_the_figures_of_a_store(filled: Path) -> None:
     assert plain["bytes"] == str(sum(figures["databases"].values()))
     assert [*plain] == [
         *("events", "oldest", "newest", "flags", "flag:alarm", "flag:night"),
-        *("checkpoints", "cursors", "bytes", "file_bytes"),
+        *("checkpoints", "cursors", "bytes", "free_bytes", "file_bytes"),
     ]
     assert [*everything][: len(plain)] == [*plain]
     assert everything["map_bytes"] == str(figures["map_bytes"])
@@ -68,3 +69,21 @@ def test_stats_points_out_times_that_are_probably_milliseconds(path: Path) -> No
     assert "1 event has a time beyond the year 5000" in done.stderr
     assert "milliseconds" in done.stderr
     assert json.loads(run("stats", "--db", path, "--json").stdout)["beyond_year_5000"] == 1
+
+
+def test_prometheus_gets_the_same_figures(filled: Path) -> None:
+    figures = json.loads(run("stats", "--db", filled, "--json").stdout)
+    found = families(run("stats", "--db", filled, "--prometheus").stdout)
+    store = ("store", str(filled))
+    assert found["lmdbstore_events"].samples == {(store,): 3}
+    assert found["lmdbstore_flag_events"].samples == {
+        (store, ("flag", flag)): number for flag, number in figures["events_by_flag"].items()
+    }
+    for name in ("used_bytes", "free_bytes", "file_bytes"):
+        assert found[f"lmdbstore_{name}"].samples == {(store,): figures[name]}
+    assert figures["saved_rate"] == 0.0 < figures["open_seconds"]
+    result = run("stats", "--db", filled, "--prometheus", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    with LMDBEventStore(filled) as opened:
+        opened.save(Event("evil", tags=["\x1b[2J\n"]))
+    assert "\x1b" not in on_terminal("stats", "--db", filled, "--prometheus")[1]

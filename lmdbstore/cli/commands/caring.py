@@ -55,10 +55,15 @@ __all__ = [
 @db_option("The store's folder.")
 @click.option("--all", "everything", is_flag=True, help="Print the internal figures, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print all as one JSON object.")
+@click.option("--prometheus", is_flag=True, help="Print all in the text format of Prometheus.")
 @timeout_option
-def stats_command(db: Path, timeout: float | None, *, everything: bool, as_json: bool) -> None:
+def stats_command(
+    db: Path, timeout: float | None, *, everything: bool, as_json: bool, prometheus: bool
+) -> None:
     """Run `stats`."""
-    print_stats(db, timeout, everything=everything, as_json=as_json)
+    if as_json and prometheus:
+        raise click.UsageError("--json and --prometheus exclude each other; give one")
+    print_stats(db, timeout, everything=everything, as_json=as_json, as_prometheus=prometheus)
 
 
 @click.command("seal", help=SEAL_HELP)
