@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .care.calls import MaintenanceCalls
-from .care.statistics import YEAR_5000, StoreStatistics, statistics
+from .care.statistics import StoreStatistics, statistics
 from .contract.api import EventStore
 from .contract.checking import (
     checked_checkpoints,
@@ -17,6 +17,7 @@ from .contract.checking import (
     checked_ids,
     checked_on_duplicate,
 )
+from .contract.watching.api import YEAR_5000
 from .disk.folder import FILE_MODE
 from .engine.session import Session
 from .engine.snapshot import Snapshot

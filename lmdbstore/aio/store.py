@@ -133,6 +133,7 @@ class AsyncEventStore(AsyncEventView):
         )
         return await result_of(self._workers.run(save), Work.CHANGE)
 
+    stats = in_thread(EventStore.stats, Work.READ)
     position = in_thread(EventStore.position, Work.READ)
     changes = _changes(EventStore.changes, waits=False)
     follow = _changes(EventStore.follow, waits=True)

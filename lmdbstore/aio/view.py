@@ -92,3 +92,6 @@ class AsyncEventView:
     sources = in_thread(EventView.sources, Work.READ)
     histogram = in_thread(EventView.histogram, Work.READ)
     facets = in_thread(EventView.facets, Work.READ)
+    to_arrow = in_thread(EventView.to_arrow, Work.READ)  # the reader itself reads where it is used
+    to_pandas = in_thread(EventView.to_pandas, Work.READ)
+    to_polars = in_thread(EventView.to_polars, Work.READ)

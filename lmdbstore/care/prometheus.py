@@ -69,6 +69,11 @@ def _events(stats: StoreStatistics) -> list[_Family]:
         _gauge("flags", "Different flags of events.", stats.flags),
         _gauge("oldest_timestamp_seconds", "Time of the oldest event.", stats.oldest),
         _gauge("newest_timestamp_seconds", "Time of the newest event.", stats.newest),
+        _gauge(
+            "events_beyond_year_5000",
+            "Events that are so late: their times are mostly milliseconds.",
+            stats.beyond_year_5000,
+        ),
         _gauge("checkpoints", "Checkpoints in the store.", stats.checkpoints),
         _gauge("cursors", "Named cursors in the store.", stats.cursors),
         _counter(

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from lmdbstore.disk.databases import Databases
     from lmdbstore.engine.environment import Environment
 
-__all__ = ["YEAR_5000", "StoreStatistics", "statistics"]
+__all__ = ["StoreStatistics", "statistics"]
 
 OTHER_PAGES = 3  # two of LMDB's own, and the one that names the databases
-YEAR_5000 = 95_617_584_000.0  # seconds; what is later is mostly in milliseconds
 
 
 class StoreStatistics(NamedTuple):

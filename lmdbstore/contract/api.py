@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from lmdbstore.errors import EventNotFound
 
 from .closing import Closable
-from .commits.api import EventFeed
-from .counting.api import EventCounts
 from .left_out import Count
 from .query import checked_around
 from .tables.api import EventTables
+from .watching.api import EventFigures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +44,7 @@ __all__ = ["EventStore", "EventView"]
 T = TypeVar("T")
 
 
-class EventView(EventCounts, EventTables):
+class EventView(EventTables):
     """The reading side of a store, and of one frozen state of it (`EventStore.snapshot`)."""
 
     @overload
@@ -275,7 +274,7 @@ class EventView(EventCounts, EventTables):
         return True
 
 
-class EventStore(EventView, EventFeed, Closable):
+class EventStore(EventView, EventFigures, Closable):
     """A store of events: atomic, thread-safe, strictly consistent.
 
     Strict consistency: a `get` or a `search` that begins while a write of another thread or process

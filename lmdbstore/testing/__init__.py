@@ -41,6 +41,7 @@ _TOPICS = (
     "queries",
     "saving",
     "sharing",
+    "moving.figures",
     "moving.tables",
 )
 # Failing asserts in these modules then show the compared values, as in a test file.
@@ -59,6 +60,7 @@ from .commits.cursors import CursorContract  # noqa: E402
 from .commits.following import FollowingContract  # noqa: E402
 from .duplicates import DuplicateContract  # noqa: E402
 from .events import EventContract  # noqa: E402
+from .moving.figures import FigureContract  # noqa: E402
 from .moving.tables import TableContract  # noqa: E402
 from .paging import PagingContract  # noqa: E402
 from .queries import QueryContract  # noqa: E402
@@ -87,5 +89,6 @@ class EventStoreContract(
     SharingContract,
     ClosingContract,
     TableContract,
+    FigureContract,
 ):
     """All tests of the contract; the docstring of the module says how to run them."""

@@ -59,6 +59,9 @@ def test_events_are_chosen_as_in_search(filled: Path) -> None:
         ("--limit", "1"),
         ("opened", "--limit", "1", "--desc"),
         ("nothing has this",),
+        ("OPENED", "-i", "--any-flag", "night", "--any-flag", "x"),
+        (".", "-F", "--not-flag", "alarm"),
+        ("--where", "status>=500"),
     ):
         found = run("search", "--db", filled, "--json", *options).stdout
         result = run("export", "--db", filled, *options)

@@ -11,11 +11,14 @@ import click
 from lmdbstore.cli.help import EXPORT_HELP
 from lmdbstore.cli.moving.export import run_export
 from lmdbstore.cli.options import db_option, time_of, timeout_option
+from lmdbstore.cli.searching.options import filter_options, match_of
 from lmdbstore.contract.tables.chosen import Chosen
 from lmdbstore.transfer.export import FORMATS
 
+from .searching import flag_option, source_option
+
 if TYPE_CHECKING:
-    from lmdbstore.contract.types import Damaged
+    from lmdbstore.contract.types import Damaged, Where
     from lmdbstore.transfer.export import Format
 
 __all__ = ["export_command"]
@@ -25,10 +28,9 @@ __all__ = ["export_command"]
 @db_option("The store's folder.")
 @click.option("--since", metavar="T", help="Not before this time; a date: its midnight.")
 @click.option("--until", metavar="T", help="Not after this time; a date: its last instant.")
-@click.option(
-    "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
-)
-@click.option("--source", metavar="S", help="Only events of exactly this source.")
+@flag_option
+@source_option
+@filter_options
 @click.option("--desc", is_flag=True, help="Newest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
 @click.option(
@@ -60,6 +62,9 @@ def export_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     until: str | None,
     flags: tuple[str, ...],
     source: str | None,
+    any_flags: tuple[str, ...],
+    not_flags: tuple[str, ...],
+    where: Where | None,
     limit: int | None,
     kind: Format | None,
     output: Path | None,
@@ -67,6 +72,8 @@ def export_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     timeout: float | None,
     pattern: str | None,
     *,
+    fixed: bool,
+    ignore_case: bool,
     desc: bool,
 ) -> None:
     """Run `export`."""
@@ -75,9 +82,12 @@ def export_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         ts_start=time_of("--since", since, now),
         ts_end=time_of("--until", until, now, end=True),
         flags=flags,
-        match=pattern,
+        match=match_of(pattern, fixed=fixed, ignore_case=ignore_case),
         order="desc" if desc else "asc",
         source=source,
+        any_flags=any_flags,
+        not_flags=not_flags,
+        where=where,
         limit=limit,
         damaged=damaged,
     )

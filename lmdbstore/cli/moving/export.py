@@ -76,7 +76,7 @@ def run_export(
 @contextmanager
 def _progress(view: EventView, chosen: Chosen) -> Iterator[Callable[[int], None]]:
     """Show how many events are done, and of how many if that is known without reading them."""
-    reads = chosen.get("match") is not None or chosen.get("damaged") == "skip"
+    reads = any(chosen.get(name) for name in ("match", "where")) or chosen["damaged"] == "skip"
     total = None if reads else view.count(**chosen)
     with counted("exporting", "events", patience=PATIENCE) as update:
         yield lambda done: update(done, total)

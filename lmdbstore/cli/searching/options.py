@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.types import Scalar, Where
 
-__all__ = ["Context", "asked", "asking_options", "match_of"]
+__all__ = ["Context", "asked", "asking_options", "filter_options", "match_of"]
 
 _condition = re.compile(r"\s*([^=!<>]+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*)", re.DOTALL).fullmatch
 _special = re.compile(r"[\\.^$|?*+()\[\]{}]")
@@ -139,10 +139,18 @@ _OPTIONS = (
     _number("-B", "--before-context", "earlier", text="Print N events before each one, too."),
     _number("-C", "--context", "both", text="Print N events before and after each one, too."),
 )
+FILTERS = 5  # so many of them are conditions of the store
 
 
 def asking_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for flags and fields, and those of grep; `asked` reads them."""
     for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add those of these options that are conditions of the store."""
+    for option in reversed(_OPTIONS[:FILTERS]):
         command = option(command)
     return command

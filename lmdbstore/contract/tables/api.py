@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
+
+from lmdbstore.contract.counting.api import EventCounts
 
 from .chosen import Chosen
 from .libraries import arrow_reader, library, pandas_frame, polars_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from typing import Unpack
 
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    from lmdbstore.contract.counting.api import Searched
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.search import Search
-    from lmdbstore.contract.types import Timeout
 
 __all__ = ["EventTables"]
 
 
-class EventTables(ABC):
+class EventTables(EventCounts):
     """The calls of a view that give events as a table.
 
     The columns are the fields of an event: `id`, `source` and `content` are strings, `timestamp` is
     a float of seconds, exactly that of the event, and `tags` is a list of strings.
     """
-
-    @abstractmethod
-    def _one_state(self, timeout: Timeout) -> AbstractContextManager[Searched]:
-        """Return a view of one state."""
 
     def to_arrow(self, **chosen: Unpack[Chosen]) -> pa.RecordBatchReader:
         """Return a `pyarrow.RecordBatchReader` over the events that `search` would find.

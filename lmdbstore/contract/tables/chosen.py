@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
-    from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout
+    from lmdbstore.contract.types import Damaged, Order, Strings, Time, Timeout, Where
 
 __all__ = ["Chosen", "Filters"]
 
@@ -19,6 +19,9 @@ class Filters(TypedDict, total=False):
     flags: Strings | None
     match: str | None
     source: str | None
+    any_flags: Strings | None
+    not_flags: Strings | None
+    where: Where | None
 
 
 class Chosen(Filters, total=False):
