@@ -195,6 +195,7 @@ class TableReader(UncutReader):
         self._directives: dict[str, str] = {}  # the latest of each kind
         self._row: list[str] = []  # the lines of a row that goes on
         self._row_number = 0
+        self._may_go_on = False
         self._held: list[_Row] = []
         self._begin(header)
 
@@ -206,8 +207,8 @@ class TableReader(UncutReader):
 
     @property
     def open_record(self) -> int | None:
-        """See `Reader.open_record`."""
-        return self._row_number if self._row else None
+        """See `Reader.open_record`: a last line without an end may go on, and its row with it."""
+        return self._row_number if self._row or self._may_go_on else None
 
     @property
     def directives(self) -> tuple[str, ...]:
@@ -228,7 +229,7 @@ class TableReader(UncutReader):
 
     def read(self, block: Block) -> Batch:
         """Return the events of the rows that end in this block."""
-        lines, start = bare(block.lines), 0
+        lines, start, stop = bare(block.lines), 0, 0
         while start < len(lines):
             stop = self._plain_until(lines, start)
             if stop > start:
@@ -236,6 +237,7 @@ class TableReader(UncutReader):
             if stop < len(lines):
                 self._add_line(block.first + stop, lines[stop])
             start = stop + 1
+        self._may_go_on = block.is_open and stop < len(lines)
         if self._time is None and few([row.text for row in self._held]):
             return Batch([], [])
         return self._events()

@@ -359,3 +359,15 @@ def test_a_file_that_is_truncated_after_it_was_recognised_loses_nothing(
     assert report.unreadables == (not growing)
     imported(store, copy, log)
     assert numbers(store) == sorted([*range(40), *[*range(40, 60)] * 3])
+
+
+def test_a_row_of_several_lines_is_read_again_if_its_last_line_had_no_end(tmp_path: Path) -> None:
+    """The import before ended at any place in a table."""
+    rows = [f'2024-03-05 10:00:0{n},"one\ntwo {n}"\n' for n in range(3)]
+    text = "time,message\n" + "".join(rows)
+    for cut in range(text.index(rows[1]), len(text)):
+        table, store = tmp_path / f"{cut}.csv", MemoryEventStore()
+        imported(store, written(table, text[:cut]))
+        append(table, text[cut:])
+        imported(store, table)
+        assert contents(store) == ["time,message", *map(str.strip, rows)], text[:cut]
