@@ -57,7 +57,8 @@ class Row(NamedTuple):
 
 
 _row = partial(tuple.__new__, Row)
-_TEXTS = {str, NoneType}
+_NUMBERS = {int, float}  # not bool
+_SIMPLE = {str, int, NoneType}
 
 
 def loaded(text: str) -> Any:
@@ -100,7 +101,7 @@ class Objects:
     def begin(self) -> None:
         """Begin another block: what is remembered to save time is of the objects of one block."""
         self._shapes: dict[tuple[str, ...], Shape] = {}
-        self._tags: dict[tuple[Any, Any], list[str]] = {}  # by the texts of level and logger
+        self._tags: dict[tuple[Any, Any], list[str]] = {}  # by what level and logger are
 
     def shape(self, found: dict[str, Any]) -> Shape:
         """Return the shape of an object; of objects with the same names it is the same."""
@@ -168,7 +169,7 @@ class Objects:
     def _tags_of(self, found: dict[str, Any], shape: Shape) -> list[str]:
         """Return the tags for the level and the logger of an object; equal ones share a list."""
         level, logger = found.get(shape.level), found.get(shape.logger)  # type: ignore[arg-type]  # no field is None
-        if not (shape.is_simple and type(level) in _TEXTS and type(logger) in _TEXTS):
+        if not (shape.is_simple and type(level) in _SIMPLE and type(logger) in _SIMPLE):
             return self._new_tags(found, shape)
         tags = self._tags.get((level, logger))
         if tags is None:
@@ -243,13 +244,19 @@ class Objects:
         name = self._path
         if self._options.time_field or self._given is not None or name is None:
             return []
-        texts = []
+        texts: list[str] = []
+        numbers: list[float | None] = []
         for n in range(start, len(found)):
             one = found[n]
             value = one.get(name) or at_path(one, name)
-            if type(value) is not str or (name == "time" and "date" in one):
+            if type(value) in _NUMBERS and EARLIEST <= value < 2**63 and not texts:
+                numbers.append(number_seconds(value))
+            elif type(value) is str and not (name == "time" and "date" in one) and not numbers:
+                texts.append(value)
+            else:
                 break
-            texts.append(value)
+        if numbers:
+            return numbers
         return self._clock.read_alike(texts)
 
     def _time_of(self, found: dict[str, Any], shape: Shape) -> float | None:

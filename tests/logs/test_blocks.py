@@ -163,3 +163,11 @@ def test_rows_at_once_and_one_by_one_are_the_same_events(
     assert header is not None
     at_once, each = (read(lines, size, options, header) for size in (len(lines) or 1, 1))
     assert repr(at_once) == repr(each)
+
+
+def test_of_numbers_in_a_row_each_is_a_time_by_its_size() -> None:
+    numbers = ["1709632800", "1709632801.5", "true", "7", "1709632802000", "9" * 30, "1709632803"]
+    events, report, _ = read([f'{{"ts":{number}}}' for number in numbers], 9, Options())
+    expected = [0, 1.5, 1.5, 1.5, 2, 2, 3]
+    assert [event.timestamp - 1709632800 for event in events] == expected
+    assert (report.own, report.undated) == (4, 3)
