@@ -19,7 +19,7 @@ from lmdbstore.care.prometheus import prometheus_text
 from lmdbstore.inputs.opened import as_text
 
 from .opening import open_to_read
-from .terminal import complain, is_terminal, one_line, one_word
+from .terminal import complain, is_terminal, one_line, one_word, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
