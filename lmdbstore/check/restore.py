@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmdbstore.contract.commits.cursor_state import decode_state
 from lmdbstore.contract.commits.position import new_identity
 from lmdbstore.disk import format as fmt
 from lmdbstore.records.layout import record_checksum
@@ -150,9 +151,6 @@ def restore(source: DamagedFile, session: Session, progress: Progress | None) ->
         for twice in change.twice:
             source.leave_out_twice(twice)
 
-    for name, kind in NAMED:
-        for some in pieces(source.named(name, kind), lambda named: len(named.text)):
-            session.write(_PutNamed(name, some))
     read = 0
     for piece in pieces(source.kept(), lambda kept: len(kept.record)):
         put(piece)
@@ -165,8 +163,24 @@ def restore(source: DamagedFile, session: Session, progress: Progress | None) ->
             for local_id, kept in enumerate(unplaced, following)
         ]
     )
+    _restore_named(source, session, following - 1)
     if source.lineage is not None:
-        lineage = source.lineage
-        if not source.has_next:
-            lineage = lineage.copied(new_identity(), following - 1)
-        session.write(Identify(lineage))
+        copied = source.lineage.copied(new_identity(), following - 1)
+        session.write(Identify(source.lineage if source.has_next else copied))
+
+
+def _restore_named(source: DamagedFile, session: Session, last: int) -> None:
+    """Write checkpoints and cursors; `last` is the last local id of the new store."""
+    for name, kind in NAMED:
+        lost = name == fmt.CURSORS and not source.has_next
+        for some in pieces(source.named(name, kind), lambda named: len(named.text)):
+            kept = [_within(named, last) for named in some] if lost else some
+            session.write(_PutNamed(name, kept))
+
+
+def _within(named: NamedText, last: int) -> NamedText:
+    """Return a cursor that has come no further than to the last local id, as others come again."""
+    try:
+        return named._replace(text=decode_state(named.text).within(last).encode())
+    except ValueError:  # it is kept as it is, and reported when it is used
+        return named

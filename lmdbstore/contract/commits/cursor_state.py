@@ -118,6 +118,12 @@ class CursorState(NamedTuple):
         leases = [x._replace(until=until) if x.worker == worker else x for x in self.leases]
         return self._replace(leases=_joined(leases))
 
+    def within(self, last: int) -> CursorState:
+        """Return the state if no number above `last` was ever given."""
+        if self.frontier <= last:
+            return self
+        return self._replace(after=min(self.after, last), done=(), leases=())
+
     def encode(self) -> str:
         """Return the state as a text."""
         return json.dumps(self._asdict(), ensure_ascii=False, separators=(",", ":"))
