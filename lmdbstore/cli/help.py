@@ -143,6 +143,7 @@ Example:
   lmdbstore search --db events --since 2025-06-24 --until 2025-06-24 --count
   lmdbstore search --db events --where 'status>=500' --where 'user.id=x' --not-flag debug
   lmdbstore search --db events -i -C 3 'out of memory'
+  lmdbstore search --db events --since today --count-by 'status=(\\d+)'
 
 PATTERN is a regular expression that may match anywhere in the content. Without it, every event
 matches. Put -- before a PATTERN that begins with a hyphen. An event must meet every condition.
@@ -152,8 +153,9 @@ CONDITION is the path of a field, one of = != < <= > >=, and a value, such as 's
 another one is a text, and so is a number in double quotes. Contents that are not JSON objects do
 not match.
 
--i, -F, -v, -A, -B and -C mean what they mean in grep. The neighbours of an event are those of its
-source in time, from all files of a log; with --desc too, which prints them the other way round.
+-i, -F, -v, -o, -c, -A, -B and -C mean what they mean in grep. The neighbours of an event are those
+of its source in time, from all files of a log; with --desc too, which prints them the other way
+round.
 
 T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time of day
 (14:36), a weekday (monday), 'now', 'today' or 'yesterday', each also with a zone (2025-06-24 14:36

@@ -176,3 +176,29 @@ def test_wide_and_long_texts_keep_their_columns(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "5")
     assert "█" not in "".join(draw([("label", 7)]))
     assert list(draw([])) == []
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("opened by (\\w+)", "force  1\nkey  1\n"),
+        ("[aeiou]pen", "open  2\n"),
+        ("flag", "flag:alarm    2\nflag:night    1\nothers:flags  0\n"),
+        ("source", "source:door     2\nsource:gate     1\nothers:sources  0\n"),
+        ("day", "1970-01-01T00:00:00+00:00  3\n"),
+        ("zzz", ""),
+    ],
+)
+def test_a_search_counts_by_what_is_asked_for(filled: Path, by: str, expected: str) -> None:
+    status, out, err = process("search", "--db", filled, "--count-by", by)
+    assert (out, err) == (expected, "")
+    assert status == (0 if expected else 1)
+
+
+def test_counts_have_the_conditions_of_the_search(filled: Path) -> None:
+    args = ["search", "--db", filled, "force|key", "--not-flag", "night", "--count-by"]
+    assert process(*args, "source")[1] == "source:door     1\nothers:sources  0\n"
+    assert json.loads(process(*args, "by (.*)", "--json")[1]) == {"force": 1}
+    assert process(*args, "[")[0] == 2
+    for more in (["--limit", "1"], ["--count"], ["-o"], ["-v"], ["-C", "1"], ["--desc"]):
+        assert process(*args, "flag", *more)[0] == 2

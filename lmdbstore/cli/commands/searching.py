@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from lmdbstore.cli.counting.by import print_counts
 from lmdbstore.cli.help import SEARCH_HELP, TAIL_HELP
 from lmdbstore.cli.options import db_option, time_of, timeout_option
 from lmdbstore.cli.search import Mode, Sought, run_search
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["search_command", "tail_command"]
 
+# The conditions that all ways of counting have.
+COUNTED: Final = (
+    "ts_start",
+    "ts_end",
+    "flags",
+    "match",
+    "source",
+    "any_flags",
+    "not_flags",
+    "where",
+)
 flag_option = click.option(
     "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
 )
@@ -69,6 +81,13 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 @look_options
 @click.option("-o", "--only-matching", is_flag=True, help="Print only the parts that match.")
 @click.option("-c", "--count", is_flag=True, help="Print only the number of events.")
+@click.option(
+    "--count-by",
+    "count_by",
+    metavar="WHAT",
+    help="Print numbers of events: by 1h, 15m, hour, day or month, by flag, by source, or by what "
+    "a regular expression catches.",
+)
 @click.option("--explain", is_flag=True, help="Print only the plan of the search.")
 @click.option(
     "--damaged",
@@ -89,6 +108,7 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     flags: tuple[str, ...],
     source: str | None,
     limit: int | None,
+    count_by: str | None,
     damaged: Damaged,
     timeout: float | None,
     pattern: str | None,
@@ -125,6 +145,15 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         limit=limit,
         damaged=damaged,
     )
+    if count_by is not None:
+        others = limit is not None, damaged != "raise", ask.unlike is not None, *ask.context
+        if desc or count or explain or only_matching or any(others):
+            raise click.UsageError(
+                "--count-by counts all events that are found: give it without --desc, --limit, "
+                "--damaged, --count, --explain, -o, -v, -A, -B and -C"
+            )
+        conditions = {name: sought[name] for name in COUNTED}
+        ctx.exit(print_counts(db, count_by, conditions, timeout, as_json=look.form == "jsonl"))
     mode: Mode = "count" if count else "explain" if explain else "events"
     status = run_search(db, sought, mode, look, timeout, unlike=ask.unlike, context=ask.context)
     ctx.exit(status)

@@ -32,13 +32,13 @@ _MANY = {"flags": "flags", "source": "sources"}
 def print_top(  # noqa: PLR0913
     db: Path,
     of: tuple[str, ...],
-    number: int,
+    number: int | None,
     conditions: dict[str, Any],
     timeout: float | None,
     *,
     as_json: bool,
 ) -> int:
-    """Print the most frequent values of some fields; return the exit status."""
+    """Print the most frequent values of some fields, or all of them; return the exit status."""
     with open_to_read(db, timeout) as store:
         facets = store.facets(of, number, **conditions)
     if as_json:
