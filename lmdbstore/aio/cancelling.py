@@ -1,10 +1,10 @@
 """Waiting for a thread's work in an event loop, and what a cancelled call says.
 
-Rules: the work is a `concurrent.futures.Future`. Its `cancel` succeeds only while no thread has
-begun, so it decides exactly whether a cancelled call happened. asyncio raises CancelledError once
-for each cancellation, so a call that must wait on catches it, and raises the same object when the
-work is done: then `asyncio.timeout`, task groups and anyio know it again. trio asks whether a wait
-may be given up, and asks again at the next checkpoint.
+Rules: the work is an `Outcome`. Its `cancel` succeeds only while no thread has begun, so it decides
+exactly whether a cancelled call happened. asyncio raises CancelledError once for each cancellation,
+so a call that must wait on catches it, and raises the same object when the work is done: then
+`asyncio.timeout`, task groups and anyio know it again. trio asks whether a wait may be
+given up, and asks again at the next checkpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from lmdbstore.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
+
+    from .outcome import Outcome
 
 __all__ = ["Work", "happened", "result_of", "soon"]
 
@@ -88,7 +89,7 @@ def _say(error: BaseException, known: bool | None) -> None:
     error.add_note(f"lmdbstore.aio: {NOTES[known]}")
 
 
-async def result_of(future: Future[T], work: Work) -> T:
+async def result_of(future: Outcome[T], work: Work) -> T:
     """Wait for the work, without blocking the event loop; return its result, or raise its error."""
     if (trio := _trio()) is not None:
         await _trio_done(trio, future, work)
@@ -120,7 +121,7 @@ def _trio() -> Any:
 # -- asyncio --------------------------------------------------------------------------------------
 
 
-async def _asyncio_done(future: Future[Any], work: Work) -> None:
+async def _asyncio_done(future: Outcome[Any], work: Work) -> None:
     try:
         await _wait(future)
     except asyncio.CancelledError as error:
@@ -136,7 +137,7 @@ async def _asyncio_done(future: Future[Any], work: Work) -> None:
         raise error from failure
 
 
-async def _wait(future: Future[Any]) -> None:
+async def _wait(future: Outcome[Any]) -> None:
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
 
@@ -144,15 +145,18 @@ async def _wait(future: Future[Any]) -> None:
         if not waiter.done():
             waiter.set_result(None)
 
-    def done(_: object) -> None:
+    def done() -> None:
         with suppress(RuntimeError):  # the loop was closed
             loop.call_soon_threadsafe(wake)
 
-    future.add_done_callback(done)
-    await waiter
+    try:
+        future.join(done)
+        await waiter
+    finally:
+        future.leave(done)
 
 
-async def _wait_on(future: Future[Any]) -> None:
+async def _wait_on(future: Outcome[Any]) -> None:
     """Wait for the end, whatever else is cancelled."""
     with _shield():
         while not future.done():
@@ -177,7 +181,7 @@ def _known(failure: BaseException | None) -> bool | None:
 # -- trio -----------------------------------------------------------------------------------------
 
 
-async def _trio_done(trio: Any, future: Future[Any], work: Work) -> None:
+async def _trio_done(trio: Any, future: Outcome[Any], work: Work) -> None:
     lowlevel = trio.lowlevel
     task, token = lowlevel.current_task(), lowlevel.current_trio_token()
     waiting = [True]
@@ -187,7 +191,7 @@ async def _trio_done(trio: Any, future: Future[Any], work: Work) -> None:
             waiting.clear()
             lowlevel.reschedule(task)
 
-    def done(_: object) -> None:
+    def done() -> None:
         with suppress(trio.RunFinishedError):
             token.run_sync_soon(wake)
 
@@ -198,10 +202,12 @@ async def _trio_done(trio: Any, future: Future[Any], work: Work) -> None:
             return lowlevel.Abort.SUCCEEDED
         return lowlevel.Abort.FAILED
 
-    future.add_done_callback(done)
     try:
+        future.join(done)
         await lowlevel.wait_task_rescheduled(abort)
     except trio.Cancelled as error:
         if work not in GIVEN_UP:
             _say(error, known=False)
         raise
+    finally:
+        future.leave(done)

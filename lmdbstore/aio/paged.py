@@ -19,13 +19,14 @@ from .cancelling import Work, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
     from types import TracebackType
 
     from lmdbstore.contract.commits.paged import Paged
     from lmdbstore.contract.event import Event
 
-    Run = Callable[[Callable[[], bool]], Future[bool]]
+    from .outcome import Outcome
+
+    Run = Callable[[Callable[[], bool]], Outcome[bool]]
 
 __all__ = ["AsyncChanges", "AsyncSearch"]
 
@@ -73,7 +74,7 @@ class _AsyncPaged(AsyncIterator["Event"], Generic[R]):
         """Begin with `begin`, in a thread of `run`."""
         self._reading = _Reading(begin)
         self._run = run
-        self._under_way: Future[bool] | None = None
+        self._under_way: Outcome[bool] | None = None
 
     def __aiter__(self) -> Self:
         """Give the events that were not given yet."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.errors import DuplicateEvent, InvalidEvent, StoreDamaged, StoreFull
 
 from .cancelling import soon
+from .outcome import Outcome
 
 if TYPE_CHECKING:
     from lmdbstore.contract.api import EventStore
@@ -35,7 +35,7 @@ OF_ONE = DuplicateEvent, InvalidEvent, StoreDamaged, StoreFull
 
 class _Save(NamedTuple):
     event: Event
-    future: Future[None]
+    future: Outcome[None]
 
 
 class Saves:
@@ -53,11 +53,11 @@ class Saves:
         self._waiting: list[_Save] = []
         self._thread_comes = False
 
-    def add(self, event: Event) -> Future[None]:
+    def add(self, event: Event) -> Outcome[None]:
         """Have an event saved."""
         if self._pid != os.getpid():  # the thread that was to come is the parent's
             self._renew()
-        future = Future[None]()
+        future = Outcome[None]()
         with self._lock:
             self._waiting.append(_Save(event, future))
             begin, self._thread_comes = not self._thread_comes, True

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.errors import InvalidOption, shown
+
+from .outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,31 +42,34 @@ class Workers:
         self._pool = ThreadPoolExecutor(self._threads, "lmdbstore.aio")
         self._one = ThreadPoolExecutor(1, "lmdbstore.aio.save")
 
-    def run(self, work: Callable[[], T]) -> Future[T]:
+    def run(self, work: Callable[[], T]) -> Outcome[T]:
         """Run a function in one of the threads."""
         return self._submit("_pool", work)
 
-    def take_turns(self, work: Callable[[], T]) -> Future[T]:
+    def take_turns(self, work: Callable[[], T]) -> Outcome[T]:
         """Run a function in the one thread, after those that were given before."""
         return self._submit("_one", work)
 
-    def run_apart(self, work: Callable[[], T]) -> Future[T]:
+    def run_apart(self, work: Callable[[], T]) -> Outcome[T]:
         """Run a function in a thread of its own, whatever the others wait for.
 
         It may wait for ever: the end of the program does not wait for it.
         """
-        future = Future[T]()
-        run = partial(_fulfil, future, work)
+        outcome = Outcome[T]()
+        run = partial(outcome.fulfil, work)
         threading.Thread(target=run, name="lmdbstore.aio.apart", daemon=True).start()
-        return future
+        return outcome
 
-    def _submit(self, name: str, work: Callable[[], T]) -> Future[T]:
+    def _submit(self, name: str, work: Callable[[], T]) -> Outcome[T]:
+        outcome = Outcome[T]()
         if self._closed:
-            return _run_here(work)
+            outcome.fulfil(work)
+            return outcome
         if self._pid != os.getpid():
             self._begin()
         pool: ThreadPoolExecutor = getattr(self, name)
-        return pool.submit(work)
+        pool.submit(outcome.fulfil, work)
+        return outcome
 
     def close(self) -> None:
         """End the threads when they have done what was given; later calls run in their caller.
@@ -75,19 +80,3 @@ class Workers:
         if self._pid == os.getpid():
             self._pool.shutdown(wait=False)
             self._one.shutdown(wait=False)
-
-
-def _run_here(work: Callable[[], T]) -> Future[T]:
-    future = Future[T]()
-    _fulfil(future, work)
-    return future
-
-
-def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
-    if future.set_running_or_notify_cancel():
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001  as a pool does
-            future.set_exception(error)
-        else:
-            future.set_result(result)

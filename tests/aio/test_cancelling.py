@@ -23,7 +23,7 @@ from lmdbstore.aio.cancelling import NOTES
 from tests.tools.loops import HeldStore, run_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from pathlib import Path
 
 LOOPS = ["asyncio", "uvloop", "anyio on asyncio"]
@@ -392,26 +392,34 @@ def test_a_read_is_given_up_at_once(kind: str) -> None:
     run_in(kind, main)
 
 
-def cancels(call: Callable[[AsyncEventStore], Coroutine[Any, Any, None]], path: Path) -> None:
-    """Cancel a call at the first moment at which it waits."""
+def test_a_snapshot_that_is_cancelled_is_closed() -> None:
+    go, entered, opened = threading.Event(), threading.Event(), list[Any]()
 
-    async def main() -> None:
-        async with await AsyncEventStore.open(LMDBEventStore, path) as store:
-            task = asyncio.ensure_future(call(store))
-            await rounds(1)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+    class Slow(MemoryEventStore):
+        def snapshot(self, **named: Any) -> Any:
+            entered.set()
+            go.wait()
+            opened.append(super().snapshot(**named))
+            return opened[0]
 
-    asyncio.run(main())
-
-
-def test_a_snapshot_that_is_cancelled_is_closed(path: Path) -> None:
     async def snapshot(store: AsyncEventStore) -> None:
         async with store.snapshot():
             raise AssertionError("not reached")
 
-    cancels(snapshot, path)
+    async def main() -> None:
+        async with AsyncEventStore(Slow()) as store:
+            task = asyncio.ensure_future(snapshot(store))
+            while not entered.is_set():
+                await asyncio.sleep(0)
+            task.cancel()
+            await rounds(3)
+            assert not task.done()
+            go.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert opened[0]._closed
+
+    asyncio.run(main())
 
 
 def test_an_opening_that_is_cancelled_closes_the_store(path: Path) -> None:

@@ -199,6 +199,7 @@ def test_a_cancelled_wait_of_a_follower_loses_no_event(path: Path) -> None:
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(anext(events), 0.001)
             assert len(waiting_threads()) == 1
+            assert not events._under_way._wakes  # type: ignore[union-attr]  # a thread waits
             await store.save_many(Event(str(n), timestamp=float(n)) for n in range(1000))
             found = list[str]()
             while len(found) < 1000:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,9 @@ def log_late(path: Path | None, number: int) -> None:
     sender = the_handler()._own_sender()
 
     def late() -> None:
-        until(lambda: sender.waits, "the end of the process")
+        # From 3.13 on, threads end before what multiprocessing ends, and so before the handler.
+        late = sys.version_info >= (3, 13)
+        until(lambda: late or sender.waits, "the end of the process")
         logging.getLogger("app").info("%d late", number)
 
     threading.Thread(target=late).start()
