@@ -53,6 +53,8 @@ class AsyncEventStore(AsyncEventView):
     same time, in any number of tasks, share a transaction and a flush; each gets its own error. A
     call that is cancelled has happened or not, and says which: see `lmdbstore.aio`.
 
+    A worker of a named cursor is for one thread: let that use `cursor` of the store itself.
+
     Any number of event loops may use one, and a forked child. Close it, or use it in an `async
     with` block: that closes the store that it works on, too.
     """
@@ -137,6 +139,8 @@ class AsyncEventStore(AsyncEventView):
     position = in_thread(EventStore.position, Work.READ)
     changes = _changes(EventStore.changes, waits=False)
     follow = _changes(EventStore.follow, waits=True)
+    cursors = in_thread(EventStore.cursors, Work.READ)
+    delete_cursor = in_thread(EventStore.delete_cursor, Work.CHANGE)
     delete = in_thread(EventStore.delete, Work.CHANGE)
     delete_many = in_thread(EventStore.delete_many, Work.CHANGE)
 

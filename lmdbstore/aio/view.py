@@ -83,6 +83,7 @@ class AsyncEventView:
         return await result_of(self._workers.run(work), Work.READ)
 
     search = _search(EventView.search)
+    around = in_thread(EventView.around, Work.READ)
     count = in_thread(EventView.count, Work.READ)
     explain = in_thread(EventView.explain, Work.READ)
     around = in_thread(EventView.around, Work.READ)

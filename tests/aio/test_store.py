@@ -95,6 +95,10 @@ async def use_store(make: Make) -> None:
         assert_type(store.follow(), AsyncChanges)
         assert_type(store.changes("start"), AsyncChanges)
         assert_type(await store.position(), str)
+        assert_type(await store.around("b", 1, 1), list[Event])
+        assert await store.cursors() == {}
+        with pytest.raises(InvalidQuery):
+            await store.delete_cursor("x")
         with pytest.raises(InvalidEvent):
             await store.save(7)  # type: ignore[arg-type]
         with pytest.raises(EventNotFound):
@@ -116,6 +120,7 @@ def test_a_store_works_in_each_loop(kind: str, make: Make) -> None:
 def test_the_methods_are_those_of_the_contract() -> None:
     """So are their arguments and docstrings: a program can be changed line by line."""
     names = {name for name in dir(EventStore) if not name.startswith("_")}
+    names.remove("cursor")  # a worker of it is for one thread
     assert names <= set(dir(AsyncEventStore)), names - set(dir(AsyncEventStore))
     for name in names - {"get"}:
         sync, own = getattr(EventStore, name), getattr(AsyncEventStore, name)
