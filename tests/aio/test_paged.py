@@ -219,6 +219,7 @@ def test_a_follower_that_is_dropped_ends_its_thread(path: Path) -> None:
         async with await AsyncEventStore.open(LMDBEventStore, path) as store:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(store.follow()), 0.01)
+            await asyncio.sleep(0)  # until then the loop has the wait at hand that it woke last
             gc.collect()
             for thread in waiting_threads():
                 thread.join(LONG)
