@@ -86,7 +86,6 @@ class AsyncEventView:
     around = in_thread(EventView.around, Work.READ)
     count = in_thread(EventView.count, Work.READ)
     explain = in_thread(EventView.explain, Work.READ)
-    around = in_thread(EventView.around, Work.READ)
     checkpoint = in_thread(EventView.checkpoint, Work.READ)
     checkpoints = in_thread(EventView.checkpoints, Work.READ)
     flags = in_thread(EventView.flags, Work.READ)
