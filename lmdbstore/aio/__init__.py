@@ -38,8 +38,16 @@ a call that raises Cancelled has not happened.
 from __future__ import annotations
 
 from .cancelling import happened
+from .cursor import AsyncCursor
 from .paged import AsyncChanges, AsyncSearch
 from .store import AsyncEventStore
 from .view import AsyncEventView
 
-__all__ = ["AsyncChanges", "AsyncEventStore", "AsyncEventView", "AsyncSearch", "happened"]
+__all__ = [
+    "AsyncChanges",
+    "AsyncCursor",
+    "AsyncEventStore",
+    "AsyncEventView",
+    "AsyncSearch",
+    "happened",
+]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[Callable[[], bool]], Outcome[bool]]
 
-__all__ = ["AsyncChanges", "AsyncSearch"]
+__all__ = ["AsyncChanges", "AsyncPaged", "AsyncSearch"]
 
 R = TypeVar("R", bound="Paged[Event, Any]")
 
@@ -60,14 +60,21 @@ class _Reading(Generic[R]):
         return self.begin() and self.found is not None and self.found.read_ahead()
 
     def close(self) -> None:
+        if (found := self._ended()) is not None:
+            found.close()
+
+    def drop(self) -> None:
+        """Give no more, and write nothing."""
+        if (found := self._ended()) is not None:
+            found.stop(None)
+
+    def _ended(self) -> R | None:
         with self._lock:
             self._closed = True
-            found = self.found
-        if found is not None:
-            found.close()  # waits for nothing
+            return self.found
 
 
-class _AsyncPaged(AsyncIterator["Event"], Generic[R]):
+class AsyncPaged(AsyncIterator["Event"], Generic[R]):
     """Events, one after the other: `async for` gives them."""
 
     def __init__(self, begin: Callable[[], R], run: Run) -> None:
@@ -87,6 +94,13 @@ class _AsyncPaged(AsyncIterator["Event"], Generic[R]):
             if not await self._in_thread(reading.read_ahead):
                 raise StopAsyncIteration
         return next(found)
+
+    async def _begun(self) -> R:
+        """Begin it, unless it has begun; raises StopAsyncIteration if it was closed before."""
+        while (found := self._reading.found) is None:
+            if not await self._in_thread(self._reading.begin):
+                raise StopAsyncIteration
+        return found
 
     async def _in_thread(self, work: Callable[[], bool]) -> bool:
         """Wait for what a thread is doing already, or let one do this."""
@@ -118,7 +132,7 @@ class _AsyncPaged(AsyncIterator["Event"], Generic[R]):
         self._reading.close()
 
 
-class AsyncSearch(_AsyncPaged[Search]):
+class AsyncSearch(AsyncPaged[Search]):
     """The events that a search finds: `async for` gives them.
 
     The search begins at the start of an `async with` block, or when the first event is asked for:
@@ -143,7 +157,7 @@ class AsyncSearch(_AsyncPaged[Search]):
         return LeftOut() if found is None else found.left_out
 
 
-class AsyncChanges(_AsyncPaged[Changes]):
+class AsyncChanges(AsyncPaged[Changes]):
     """Events in the order in which they were saved: `async for` gives them.
 
     It begins at the start of an `async with` block, or when the first event is asked for. So `async

@@ -12,6 +12,7 @@ from lmdbstore.contract.api import EventStore
 from lmdbstore.errors import InvalidOption, shown
 
 from .cancelling import Work, result_of
+from .cursor import AsyncCursor
 from .paged import AsyncChanges
 from .saving import Saves
 from .view import AsyncEventView, in_thread
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
 
+    from lmdbstore.contract.commits.cursor import Cursor
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.search import Changes
     from lmdbstore.contract.types import Checkpoint, OnDuplicate, SaveResult, Timeout
@@ -46,14 +48,26 @@ def _changes(
     return changes
 
 
+def _cursor(
+    method: Callable[Concatenate[V, P], Cursor],
+) -> Callable[Concatenate[AsyncEventStore, P], AsyncCursor]:
+    """Return a method that makes a worker of a cursor, which begins later in a thread."""
+    name = getattr(method, "__name__", "")
+
+    @wraps(method)
+    def cursor(self: AsyncEventStore, /, *arguments: P.args, **named: P.kwargs) -> AsyncCursor:
+        begin = partial(getattr(self._store, name), *arguments, **named)
+        return AsyncCursor(begin, self._workers.run_apart)
+
+    return cursor
+
+
 class AsyncEventStore(AsyncEventView):
     """A store for asyncio, trio and anyio: the methods of `EventStore`, to be awaited.
 
     It has the guarantees of the store that it works on, and raises the same. Saves that run at the
     same time, in any number of tasks, share a transaction and a flush; each gets its own error. A
     call that is cancelled has happened or not, and says which: see `lmdbstore.aio`.
-
-    A worker of a named cursor is for one thread: let that use `cursor` of the store itself.
 
     Any number of event loops may use one, and a forked child. Close it, or use it in an `async
     with` block: that closes the store that it works on, too.
@@ -139,6 +153,7 @@ class AsyncEventStore(AsyncEventView):
     position = in_thread(EventStore.position, Work.READ)
     changes = _changes(EventStore.changes, waits=False)
     follow = _changes(EventStore.follow, waits=True)
+    cursor = _cursor(EventStore.cursor)
     cursors = in_thread(EventStore.cursors, Work.READ)
     delete_cursor = in_thread(EventStore.delete_cursor, Work.CHANGE)
     delete = in_thread(EventStore.delete, Work.CHANGE)

@@ -120,7 +120,6 @@ def test_a_store_works_in_each_loop(kind: str, make: Make) -> None:
 def test_the_methods_are_those_of_the_contract() -> None:
     """So are their arguments and docstrings: a program can be changed line by line."""
     names = {name for name in dir(EventStore) if not name.startswith("_")}
-    names.remove("cursor")  # a worker of it is for one thread
     assert names <= set(dir(AsyncEventStore)), names - set(dir(AsyncEventStore))
     for name in names - {"get"}:
         sync, own = getattr(EventStore, name), getattr(AsyncEventStore, name)

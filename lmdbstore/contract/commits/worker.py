@@ -9,6 +9,7 @@ comes again, and none is lost.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from contextlib import suppress
 from operator import length_hint
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.contract.event import Event
 from lmdbstore.errors import CursorLost, StoreClosed, shown
+from lmdbstore.threads.run_locked import run_locked
 
 from .cursor_state import Part
 from .follower import Source
@@ -62,6 +64,7 @@ class Worker(Source[Event]):
         self._limit = math.inf if limit is None else limit
         self._since: float | None = None  # when waiting for the next event began
         self._taken: list[_Taken] = []
+        self._taking = threading.RLock()  # while that or the state changes; not during a wait
         self._ended = False
         self._waiting = shelf.waiting()
         self.name = shelf.new_worker()
@@ -79,7 +82,7 @@ class Worker(Source[Event]):
                 return taken.page
         while not self._ended:
             left = self._left()
-            wait = self._take()
+            wait = run_locked(self._taking, self._take)
             if wait is None:
                 self._since = None
                 return self._taken[-1].page
@@ -96,7 +99,10 @@ class Worker(Source[Event]):
         self._waiting.end()
 
     def ack(self) -> None:
-        """Acknowledge what was given; see `Cursor.ack`."""
+        """Acknowledge what was given; see `Cursor.ack`. Another thread may wait for more."""
+        run_locked(self._taking, self._ack)
+
+    def _ack(self) -> None:
         parts = [taken.parts() for taken in self._taken]
         given = [part for part, _ in parts if part.low < part.high]
         if not given:
@@ -128,6 +134,9 @@ class Worker(Source[Event]):
 
     def leave(self) -> None:
         """Give back what was not acknowledged; see `Cursor.close`."""
+        run_locked(self._taking, self._leave)
+
+    def _leave(self) -> None:
         taken, self._taken = self._taken, []
         self._shelf.leave(self.name)
         if taken:
