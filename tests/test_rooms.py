@@ -94,7 +94,6 @@ LIBRARIES = {
         "handler.records",
         "logs.objects",
         "logs.structured",
-        "cli.showing.lines",
         "rows",
         "cli.stats",
     },

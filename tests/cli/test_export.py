@@ -7,7 +7,9 @@ import os
 import signal
 import stat
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +18,9 @@ from lmdbstore.cli import progress
 from lmdbstore.cli.moving import export as exporting
 from tests.tools.commands import on_terminal, process, run, start
 from tests.tools.planting import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.surroundings
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
@@ -211,17 +216,24 @@ def test_a_terminal_gets_text_without_control_characters(filled: Path) -> None:
 
 
 @pytest.mark.parametrize(("patience", "is_shown"), [(0.0, True), (60.0, False)])
-def test_progress_of_what_takes_long_is_shown_on_standard_error(
+def test_progress_of_what_takes_long_is_shown(
     filled: Path, monkeypatch: pytest.MonkeyPatch, patience: float, *, is_shown: bool
 ) -> None:
     """After a second; standard output has the events alone."""
+    drawn: list[tuple[str, str, int, int | None]] = []
+
+    @contextmanager
+    def counting(text: str, things: str) -> Iterator[Any]:
+        yield lambda done, total: drawn.append((text, things, done, total))
+
     assert exporting.PATIENCE == 1.0
     monkeypatch.setattr(exporting, "PATIENCE", patience)
     monkeypatch.setattr(progress, "_can_draw", lambda: True)
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    result = run("export", "--db", filled)
-    assert ("exporting" in result.stderr) == is_shown
-    assert len(result.stdout.splitlines()) == 3
+    monkeypatch.setattr(progress, "_counting", counting)
+    assert len(run("export", "--db", filled).stdout.splitlines()) == 3
+    run("export", "--db", filled, ".")  # of how many is not known before all are read
+    shown = [("exporting", "events", 3, 3), ("exporting", "events", 3, None)]
+    assert drawn == (shown if is_shown else [])
 
 
 def test_damaged_events_are_left_out_on_demand_and_counted(tmp_path: Path) -> None:

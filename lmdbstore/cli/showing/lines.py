@@ -11,10 +11,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import orjson
-
 from lmdbstore.cli.terminal import coloured, colourful, is_terminal, visible
 from lmdbstore.patterns.pattern import compile_pattern
+from lmdbstore.rows import json_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +44,7 @@ def line_maker(view: EventView, sought: Mapping[str, Any], look: Look) -> Callab
     """Return a function that makes the lines of events that are sought in `view`, in bytes."""
     terminal = is_terminal(sys.stdout)
     if look.form == "jsonl":
-        return _safe_json_line if terminal else _json_line
+        return _safe_json_line if terminal else json_row
     match = sought["match"]
     if look.only_matching:
         return _parts_maker(match or "", terminal=terminal)
@@ -89,10 +88,6 @@ def _encoded(text: str) -> bytes:
     return text.encode(sys.stdout.encoding or "utf-8", "backslashreplace") + b"\n"
 
 
-def _json_line(event: Event) -> bytes:
-    return orjson.dumps(event._asdict(), option=orjson.OPT_APPEND_NEWLINE)
-
-
 def _safe_json_line(event: Event) -> bytes:
-    text = _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", _json_line(event).decode())
+    text = _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", json_row(event).decode())
     return _encoded(text[:-1])
