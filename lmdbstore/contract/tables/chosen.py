@@ -30,5 +30,6 @@ class Chosen(Filters, total=False):
     order: Order
     limit: int | None
     after: Event | str | None
+    at: str | None
     damaged: Damaged
     timeout: Timeout
