@@ -363,6 +363,18 @@ def test_a_state_that_is_no_state_is_refused() -> None:
             decode_state(text)
 
 
+def test_a_worker_renews_its_lease_while_it_waits(store: LMDBEventStore) -> None:
+    """At the last look too, however late that is."""
+    store.save_many(events(2))
+    with store.cursor("a", lease=1.0, timeout=0.7) as cursor:
+        next(cursor)
+        (before,) = decode_state(store._cursor_text("a") or "").leases
+        assert ids(cursor) == ["e1"]
+        (after,) = decode_state(store._cursor_text("a") or "").leases
+        assert after.until > before.until
+        assert after[:3] == before[:3]
+
+
 def test_a_cursor_deleted_while_a_worker_waits_ends_it(store: LMDBEventStore) -> None:
     cursor = store.cursor("a", timeout=LONG)
     store.delete_cursor("a")

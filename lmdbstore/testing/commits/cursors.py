@@ -157,14 +157,6 @@ class CursorContract:
             slow.ack()
             assert slow.lag.events == 3
 
-    def test_a_worker_keeps_its_events_while_it_waits(self, store: EventStore) -> None:
-        save_all(store, _events(2))
-        with store.cursor("a", lease=0.2, timeout=1.0) as cursor:
-            assert len(list(cursor)) == 2
-            with store.cursor("a", timeout=0) as other:
-                assert list(other) == []
-            cursor.ack()
-
     def test_a_worker_takes_no_more_than_its_batch(self, store: EventStore) -> None:
         events = save_all(store, _events(6))
         with store.cursor("a", batch=2, timeout=0) as one, store.cursor("a", timeout=0) as two:
