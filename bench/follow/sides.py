@@ -81,23 +81,23 @@ def _asked(db: sqlite3.Connection, timeout: float | None) -> Iterator[str]:
             time.sleep(INTERVAL)
 
 
-def _write(peer: str, folder: Path, number: int, _: float) -> list[float]:
-    """Save events; return the seconds that each save took."""
+def _write(peer: str, folder: Path, number: int, _: float) -> dict[str, float]:
+    """Save events; return the seconds that each save took, by what is in the event."""
     save, chance = _saver(peer, folder), random.Random()
-    taken = []
+    taken = {}
     for _n in range(number):
         time.sleep(chance.uniform(0, 2 * PAUSE))
         begin = time.monotonic()
         save(repr(begin))
-        taken.append(time.monotonic() - begin)
+        taken[repr(begin)] = time.monotonic() - begin
     return taken
 
 
-def _follow(peer: str, folder: Path, number: int, _: float) -> list[float]:
+def _follow(peer: str, folder: Path, number: int, _: float) -> dict[str, float]:
     """Follow so many events; return the seconds from before each save until it came."""
     print("ready", flush=True)
     found = islice(_followed(peer, folder), number)
-    return [time.monotonic() - float(content) for content in found]
+    return {content: time.monotonic() - float(content) for content in found}
 
 
 def _wait(peer: str, folder: Path, _: int, seconds: float) -> list[float]:
