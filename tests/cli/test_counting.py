@@ -62,7 +62,8 @@ def test_on_a_pipe_a_line_is_a_start_and_a_number(autumn: Path) -> None:
 
 def test_the_conditions_are_those_of_a_search(autumn: Path) -> None:
     until = ["--until", str(AUTUMN + DAY)]
-    chosen = ["--flag", "f2", "--source", "door", *until, "shut"]
+    chosen = ["--flag", "f2", "--source", "door", *until, "--not-flag", "f5", "-i", "SHUT"]
+    assert int(run("search", "--db", autumn, "--count", *chosen[:-2]).stdout) > 0
     counted = int(run("search", "--db", autumn, "--count", *chosen).stdout)
     for command in (["histogram", "--by", "1h"], ["histogram"]):
         found = lines(autumn, *command, *chosen)

@@ -12,7 +12,10 @@ from lmdbstore.cli.counting.periods import ACCEPTED, Period, period_of
 from lmdbstore.cli.counting.top import print_top
 from lmdbstore.cli.help import HISTOGRAM_HELP, TOP_HELP
 from lmdbstore.cli.options import db_option, time_of, timeout_option
+from lmdbstore.cli.searching.options import filter_options, match_of
 from lmdbstore.times.zones import LocalZone, UnknownZone, zone_named
+
+from .searching import flag_option, since_option, source_option, until_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,35 +41,29 @@ def _zone(_: click.Context, __: click.Parameter, text: str | None) -> tzinfo:
         ) from None
 
 
-_CONDITIONS = (
-    click.option("--since", metavar="T", help="Not before this time; a date: its midnight."),
-    click.option("--until", metavar="T", help="Not after this time; a date: its last instant."),
-    click.option(
-        "--flag",
-        "flags",
-        multiple=True,
-        metavar="F",
-        help="Only events with this flag; repeatable.",
-    ),
-    click.option("--source", metavar="S", help="Only events of exactly this source."),
-)
-
-
 def _conditions(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_CONDITIONS):
+    """Add the options that choose events, as `search` has them."""
+    command = click.argument("pattern", required=False)(filter_options(command))
+    for option in (source_option, flag_option, until_option, since_option):
         command = option(command)
-    return click.argument("pattern", required=False)(command)
+    return command
 
 
 def _sought(
-    since: str | None, until: str | None, pattern: str | None, **others: Any
+    since: str | None,
+    until: str | None,
+    pattern: str | None,
+    *,
+    fixed: bool,
+    ignore_case: bool,
+    **others: Any,
 ) -> dict[str, Any]:
     """Return the conditions, by the parameters of `EventView.histogram`."""
     now = time.time()
     return {
         "ts_start": time_of("--since", since, now),
         "ts_end": time_of("--until", until, now, end=True),
-        "match": pattern,
+        "match": match_of(pattern, fixed=fixed, ignore_case=ignore_case),
         **others,
     }
 

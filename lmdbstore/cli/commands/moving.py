@@ -15,7 +15,7 @@ from lmdbstore.cli.searching.options import filter_options, match_of
 from lmdbstore.contract.tables.chosen import Chosen
 from lmdbstore.transfer.export import FORMATS
 
-from .searching import flag_option, source_option
+from .searching import flag_option, since_option, source_option, until_option
 
 if TYPE_CHECKING:
     from lmdbstore.contract.types import Damaged, Where
@@ -26,8 +26,8 @@ __all__ = ["export_command"]
 
 @click.command("export", help=EXPORT_HELP)
 @db_option("The store's folder.")
-@click.option("--since", metavar="T", help="Not before this time; a date: its midnight.")
-@click.option("--until", metavar="T", help="Not after this time; a date: its last instant.")
+@since_option
+@until_option
 @flag_option
 @source_option
 @filter_options

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.types import Damaged
 
-__all__ = ["search_command", "tail_command"]
+__all__ = [
+    "flag_option",
+    "search_command",
+    "since_option",
+    "source_option",
+    "tail_command",
+    "until_option",
+]
 
 # The conditions that all ways of counting have.
 COUNTED: Final = (
@@ -34,6 +41,12 @@ COUNTED: Final = (
     "any_flags",
     "not_flags",
     "where",
+)
+since_option = click.option(
+    "--since", metavar="T", help="Not before this time; a date: its midnight."
+)
+until_option = click.option(
+    "--until", metavar="T", help="Not after this time; a date: its last instant."
 )
 flag_option = click.option(
     "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
@@ -71,8 +84,8 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command("search", help=SEARCH_HELP)
 @db_option("The store's folder.")
-@click.option("--since", metavar="T", help="Not before this time; a date: its midnight.")
-@click.option("--until", metavar="T", help="Not after this time; a date: its last instant.")
+@since_option
+@until_option
 @flag_option
 @source_option
 @asking_options
