@@ -228,7 +228,9 @@ class Run(RunValue):
         asked = int(has[events - 1 :: -1].translate(_DIGITS), 2)
         pairs = _cast("H", value[slots_at : self._headers_at])
         # How many of the pairs before each are slots that are asked for; a bitmap has other pairs.
-        before = [0, *accumulate(map(has.__getitem__, pairs))]
+        before: Sequence[int] = range(len(pairs) + 1)
+        if len(slots) < events:
+            before = [0, *accumulate(map(has.__getitem__, pairs))]
         ends = _cast("I", value[self._ends_at : slots_at]).tolist()
         numbers = {}
         for term, (begin, end) in zip(self._digests(), pairwise(ends), strict=True):
