@@ -280,8 +280,7 @@ class SealedReader:
             common = run.common(numbers) if min(numbers) >= 0 else []
             slots = common if inside else _both(common, slots)
         if self._some:
-            some = run.any_of(self._some)
-            slots = [slot for slot in slots if slot in some]
+            slots = _among(run.any_of(self._some), slots)
         if self._without and (gone := run.any_of(self._without)):
             slots = [slot for slot in slots if slot not in gone]
         if part.has_dead:
@@ -366,6 +365,13 @@ def _expected(plan: Plan) -> float:
     each = rarest / plan.runs
     share = prod([number / max(plan.events, 1) for number in others])
     return max(share * each / -expm1(-each), 1 / LONGEST_CHUNK)
+
+
+def _among(some: set[int], slots: Slots) -> list[int]:
+    """Return those of the slots that are some of these."""
+    if isinstance(slots, range):  # there are more of them
+        return sorted(filter(slots.__contains__, some))
+    return [slot for slot in slots if slot in some]
 
 
 def _both(slots: list[int], span: Slots) -> list[int]:
