@@ -167,7 +167,7 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
     """
     descending = _descending(order)
     every, some = checked_flags("flags", flags), checked_flags("any_flags", any_flags)
-    if not set(some).isdisjoint(every):  # it says nothing more
+    if some and not set(some).isdisjoint(every):  # it says nothing more
         some = ()
     elif len(some) == 1:
         every, some = (*every, *some), ()

@@ -74,8 +74,7 @@ class Executor:
         """Run `plan`; `watermark` is the next local id at the time of the call, encoded."""
         self._reads = reads
         self._query = plan.query
-        self._only_range = plan.only_range
-        self._reads_contents = plan.reads_contents
+        self._plan = plan
         self._counting = False  # whether only the number of events is needed
         self._losses = Losses() if plan.query.skip_damaged else None
         self._sealed = SealedReader(plan, fmt.decode_number(watermark), self._losses)
@@ -112,7 +111,7 @@ class Executor:
         self._counting = True
         total = 0
         while not self._place.ended:
-            if self._only_range and self._place.left is None:
+            if self._plan.only_range and self._place.left is None:
                 part = self._reads(self._counted_runs, views=True)
             else:
                 self._place = self._place._replace(size=self._place.left or KEY_CHUNK)
@@ -161,7 +160,7 @@ class Executor:
             number = sealed.number + self._counted_live(txn, databases, low, high, left)
             return _Part([], _nowhere, number, reached)
         # Contents are looked through in a whole chunk, of which few events are decoded.
-        size = LONGEST_PATTERN if self._reads_contents else most
+        size = LONGEST_PATTERN if self._live.reads_contents else most
         live = self._live.read(txn, databases, low, high, size)
         part = _merged(sealed._replace(reached=reached), live, descending=descending)
         if left is None or part.number <= left:
@@ -184,7 +183,7 @@ class Executor:
         most: int | None,
     ) -> int:
         """Count the live events of a range that match, or at least `most` of them."""
-        size = LONGEST_PATTERN if self._reads_contents else KEY_CHUNK
+        size = LONGEST_PATTERN if self._live.reads_contents else KEY_CHUNK
         number = 0
         while low <= high and (most is None or number < most):
             live = self._live.read(txn, databases, low, high, size, counting=True)

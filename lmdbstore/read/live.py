@@ -69,7 +69,7 @@ class LiveReader:
         self._by_some = plan.by_some
         self._without = [fmt.flag_key(flag) for flag in query.not_flags] if query.not_flags else []
         self._pattern, self._where = query.pattern, query.where
-        self._reads_contents = plan.reads_contents
+        self.reads_contents = plan.reads_contents
         # Whether there may be other events between two that are read.
         self._leaps = bool(self._terms or self._some or self._without)
         self._descending = plan.query.descending
@@ -114,7 +114,7 @@ class LiveReader:
                 keys, reached = self._scanned(cursor, low, high, most)
             if self._some or self._without:
                 keys = self._kept(txn, databases, keys)
-            if counting and not self._reads_contents:
+            if counting and not self.reads_contents:
                 return Live(self._before_watermark(txn, databases, keys), [], reached)
             values = self._values(txn, databases, cursor, low, high, keys)
         if len(values) < len(keys):
