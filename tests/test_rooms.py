@@ -317,3 +317,16 @@ def imported(file: Path) -> set[str]:
             modules.add(package)
             modules.update(f"{package}.{alias.name}" for alias in node.names)
     return modules
+
+
+def _decorators(function: ast.FunctionDef) -> set[str]:
+    calls = (one.func if isinstance(one, ast.Call) else one for one in function.decorator_list)
+    return {one.id for one in calls if isinstance(one, ast.Name)}
+
+
+def test_no_property_depends_on_the_speed_of_the_machine() -> None:
+    """Hypothesis fails an example that takes 0.2 seconds, unless it is told not to."""
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and "given" in _decorators(node):
+                assert {"examples", "settings"} & _decorators(node), f"{path.name}: {node.name}"

@@ -16,6 +16,7 @@ from lmdbstore.patterns.pattern import compile_pattern
 from tests.tools.commands import on_terminal, run
 from tests.tools.damages import change_content, fill, make_small
 from tests.tools.planting import writing
+from tests.tools.properties import examples
 
 pytestmark = pytest.mark.surroundings
 
@@ -162,6 +163,7 @@ def test_damaged_neighbours_are_left_out_and_reported(
     assert "left out the neighbours of 1 event" in skipping.stderr
 
 
+@examples(100)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text("aA.\\[*", max_size=6))
 def test_a_plain_text_matches_what_has_it(text: str, more: str) -> None:
     for plain in (more, text[1:4]):

@@ -17,6 +17,7 @@ from lmdbstore.cli.showing.own_time import OwnTime
 from lmdbstore.cli.terminal import MATCH_OFF, MATCH_ON
 from lmdbstore.cli.times import local_time
 from tests.tools.commands import on_terminal, process, run
+from tests.tools.properties import examples
 from tests.tools.zone import local_zone
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def test_times_are_never_shown_later_than_they_are() -> None:
         assert local_time(1e300) == "1e+300"
 
 
+@examples(100)
 @given(
     st.text("ab \t\n\x1bäあ\u0301", max_size=40),
     st.integers(1, 12),

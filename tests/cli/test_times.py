@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore.cli.times import TimeError, instant
+from tests.tools.properties import examples
 from tests.tools.zone import local_zone as zone_of_tests
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def test_the_last_day_has_no_next_one() -> None:
         instant("9999-12-31", now=NOW, end=True)
 
 
+@examples(100)
 @given(st.text(max_size=30) | st.from_regex(r"[-+0-9.:TZsmhdw ]{0,30}", fullmatch=True))
 def test_any_argument_is_a_time_or_a_time_error(text: str) -> None:
     try:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmdbstore.contract.commits.cursor_state import CursorState, Part, decode_state
+from tests.tools.properties import examples
 
 MOST = 12
 LEASE = 10.0
@@ -61,6 +62,7 @@ class Model:
         ]
 
 
+@examples(100)
 @given(commands)
 def test_a_state_is_as_a_list_of_who_has_each_number(  # noqa: C901, PLR0912  one branch a command
     steps: list[tuple[Any, ...]],

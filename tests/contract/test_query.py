@@ -14,6 +14,7 @@ from lmdbstore import Event, EventNotFound, InvalidQuery, LMDBEventStore, Memory
 from lmdbstore.contract.query import Position, Query, checked_query
 from lmdbstore.patterns.pattern import compile_pattern
 from lmdbstore.testing.queries import INVALID
+from tests.tools.properties import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +94,7 @@ def query(**arguments: Any) -> Query:
     return checked_query(**{**usual, **arguments})
 
 
+@examples(100)
 @given(TIMESTAMPS, LOCAL_IDS)
 def test_a_token_reads_back_as_the_same_position(timestamp: float, local_id: int) -> None:
     position = Position(timestamp, local_id)
@@ -103,6 +105,7 @@ def test_a_token_reads_back_as_the_same_position(timestamp: float, local_id: int
     assert position.token.isprintable()
 
 
+@examples(100)
 @given(TIMESTAMPS, LOCAL_IDS, TIMESTAMPS, LOCAL_IDS)
 def test_positions_sort_by_time_and_then_by_local_id(
     time: float, local_id: int, other_time: float, other_id: int
@@ -119,6 +122,7 @@ def test_a_text_that_no_search_returned_is_refused_as_a_token(token: str) -> Non
     str(info.value).encode("utf-8")
 
 
+@examples(100)
 @given(st.text())
 def test_any_text_is_a_token_or_is_refused(text: str) -> None:
     try:

@@ -25,6 +25,7 @@ from lmdbstore.records.record import (
     encode,
     term_name,
 )
+from tests.tools.properties import examples
 
 DOC = fmt.__doc__ or ""
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -114,6 +115,7 @@ def test_the_documented_version_is_written() -> None:
     assert f"**Versions**: {fmt.VERSION}," in DOC
 
 
+@examples(100)
 @given(finite, finite)
 def test_timestamps_are_ordered_by_their_bytes(one: float, other: float) -> None:
     one, other = one + 0.0, other + 0.0
@@ -121,12 +123,14 @@ def test_timestamps_are_ordered_by_their_bytes(one: float, other: float) -> None
     assert fmt.decode_time(fmt.encode_time(one)) == one
 
 
+@examples(100)
 @given(finite)
 def test_infinite_bounds_are_outside_every_timestamp(seconds: float) -> None:
     assert fmt.encode_time(-math.inf) < fmt.encode_time(seconds) < fmt.encode_time(math.inf)
     assert len(fmt.encode_time(seconds)) == 8
 
 
+@examples(100)
 @given(st.integers(0, (1 << 128) - 2))
 def test_neighbouring_keys_differ_by_one(number: int) -> None:
     key = number.to_bytes(16, "big")
@@ -142,6 +146,7 @@ def test_the_outermost_keys_have_no_neighbour() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
+@examples(100)
 @given(texts, texts, finite, st.lists(texts, unique=True), texts)
 def test_every_event_is_decoded_as_it_was_encoded(
     event_id: str, source: str, timestamp: float, tags: list[str], content: str

@@ -102,6 +102,7 @@ def test_any_text_is_read_as_objects_over_lines(text: str, size: int) -> None:
     assert kept == given
 
 
+@examples(100)
 @given(st.lists(st.binary(max_size=30), max_size=5))
 def test_any_bytes_are_lines(chunks: list[bytes]) -> None:
     numbers: list[int] = []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lmdbstore import LMDBEventStore
 from lmdbstore.disk import format as fmt
 from lmdbstore.read.cursor import duplicates, leap, meeting, merged, number
+from tests.tools.properties import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,7 @@ def cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor[bytes]]:
         del cursor, txn
 
 
+@examples(100)
 @given(
     name=st.sampled_from(sorted(SETS)),
     low=numbers,
@@ -69,6 +71,7 @@ def test_a_range_of_a_set_is_read_in_both_orders(
     assert number(cursor, name) == len(SETS[name])
 
 
+@examples(100)
 @given(
     others=names,
     looked_up=st.lists(st.booleans(), min_size=len(SETS), max_size=len(SETS)),
@@ -91,6 +94,7 @@ def test_the_intersection_has_the_keys_that_are_in_all_sets(
     assert merged(cursor, pairs, list(map(key, ordered))) == list(map(key, expected))
 
 
+@examples(100)
 @given(others=names, low=numbers, high=numbers, descending=st.booleans())
 def test_leaping_skips_no_key_that_is_in_all_sets(
     cursor: Cursor[bytes], others: list[bytes], low: int, high: int, *, descending: bool
@@ -109,6 +113,7 @@ def test_leaping_skips_no_key_that_is_in_all_sets(
         assert last == key(high)
 
 
+@examples(100)
 @given(others=names.filter(bool), low=numbers, high=numbers, descending=st.booleans())
 def test_sets_meet_at_the_first_key_that_is_in_all_of_them(
     cursor: Cursor[bytes], others: list[bytes], low: int, high: int, *, descending: bool
@@ -135,6 +140,7 @@ def run_cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor[byte
         del cursor, txn
 
 
+@examples(100)
 @given(others=names.filter(bool), low=numbers, high=numbers, descending=st.booleans())
 def test_runs_meet_whatever_their_slots_are(
     run_cursor: Cursor[bytes], others: list[bytes], low: int, high: int, *, descending: bool

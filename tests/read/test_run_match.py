@@ -17,6 +17,7 @@ from lmdbstore.read import run_match
 from lmdbstore.read.run_match import RunMatcher
 from lmdbstore.records.run import Run
 from tests.tools.drawn_patterns import compiled, patterns
+from tests.tools.properties import examples
 from tests.tools.runs import made_run
 
 if TYPE_CHECKING:
@@ -85,12 +86,14 @@ def runs_and_slots(draw: st.DrawFn) -> tuple[list[str], Slots]:
     return contents, sorted(slots)
 
 
+@examples(100)
 @given(runs_and_slots(), st.sampled_from(PATTERNS))
 def test_a_run_has_the_matches_of_its_events(drawn: tuple[list[str], Slots], text: str) -> None:
     check(compile_pattern(text), *drawn)
 
 
 @example(([""], [0]), "^^(^(?i:^^.*?|[^a-σ]*?){0,17}?){0,17}?")  # RE2 refuses it
+@examples(100)
 @given(runs_and_slots(), patterns())
 def test_any_pattern_has_the_matches_of_the_events(
     drawn: tuple[list[str], Slots], text: str
@@ -98,6 +101,7 @@ def test_any_pattern_has_the_matches_of_the_events(
     check(compiled(text), *drawn)
 
 
+@examples(100)
 @given(
     runs_and_slots(), st.tuples(patterns(FEW_LETTERS, 1, ("",)), patterns(FEW_LETTERS, 1, ("",)))
 )

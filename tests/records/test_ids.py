@@ -23,6 +23,7 @@ from lmdbstore.records.ids import (
     keys_in,
     place_in,
 )
+from tests.tools.properties import examples
 
 SEED = 7
 ENTRIES = st.lists(st.binary(min_size=ENTRY, max_size=ENTRY), unique=True, min_size=1)
@@ -36,6 +37,7 @@ def of_time(milliseconds: int, rest: int) -> str:
     return str(uuid.UUID(int=number))
 
 
+@examples(100)
 @given(st.text())
 def test_every_text_has_a_key(event_id: str) -> None:
     """That of text which is no UUID, or no UTF-8, too."""
@@ -82,6 +84,7 @@ OTHERS = st.sampled_from(
 )
 
 
+@examples(100)
 @given(LINES, st.lists(OTHERS, max_size=2))
 def test_many_ids_have_the_keys_that_each_has(lines: list[str], others: list[str]) -> None:
     """Whether all of them are of lines of one file, or only some."""
@@ -103,6 +106,7 @@ def test_uuids_of_one_millisecond_are_spread_by_the_seed() -> None:
     assert id_key(ids[0], 1) != id_key(ids[0], 2)
 
 
+@examples(100)
 @given(ENTRIES, st.sampled_from([LAST_GROUP, b"\xff" * (ID_KEY - 1) + b"\xfe"]))
 def test_groups_have_all_entries_in_order(entries: list[bytes], last: bytes) -> None:
     groups = groups_of(last, entries)
@@ -112,6 +116,7 @@ def test_groups_have_all_entries_in_order(entries: list[bytes], last: bytes) -> 
     assert all(len(group) <= GROUP for _, group in groups)
 
 
+@examples(100)
 @given(st.lists(NEAR, unique=True, min_size=1, max_size=80))
 def test_one_group_has_all_entries_of_an_id_key(pairs: list[tuple[bytes, bytes]]) -> None:
     groups = groups_of(LAST_GROUP, [key + place for key, place in pairs])
@@ -122,6 +127,7 @@ def test_one_group_has_all_entries_of_an_id_key(pairs: list[tuple[bytes, bytes]]
         assert having == [first], "a lookup would not find it"
 
 
+@examples(100)
 @given(st.lists(NEAR, max_size=9), st.binary(max_size=ENTRY))
 def test_entries_are_found_only_where_one_begins(
     pairs: list[tuple[bytes, bytes]], other: bytes

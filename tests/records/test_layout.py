@@ -18,6 +18,7 @@ from lmdbstore.disk import format as fmt
 from lmdbstore.records import layout
 from lmdbstore.records.record import TermKeys, encode
 from lmdbstore.records.run import Run
+from tests.tools.properties import examples
 from tests.tools.runs import made_run
 
 DOC = layout.__doc__ or ""
@@ -119,6 +120,7 @@ EVENT = st.builds(
 )
 
 
+@examples(100)
 @given(st.dictionaries(st.integers(1, 1 << 33), EVENT, min_size=1, max_size=40))
 def test_every_run_is_what_the_documentation_says(events: dict[int, Event]) -> None:
     lowest = min(events)

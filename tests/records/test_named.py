@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lmdbstore.disk import format as fmt
 from lmdbstore.records.layout import digest
 from lmdbstore.records.named import NamedText, decode_named, encode_named, name_of
+from tests.tools.properties import examples
 
 DOC = fmt.__doc__ or ""
 NAMED = NamedText("log", "line 7")
@@ -34,6 +35,7 @@ def test_the_documented_named_text_is_correct() -> None:
     assert (fmt.decode_number(size), name, value[15:]) == (3, b"log", b"line 7")
 
 
+@examples(100)
 @given(texts.filter(bool), texts)
 def test_every_named_text_is_decoded_as_it_was_encoded(name: str, text: str) -> None:
     named = NamedText(name, text)

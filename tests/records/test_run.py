@@ -18,6 +18,7 @@ from lmdbstore.records.decoding import event_in, records_at
 from lmdbstore.records.pack import bitmap
 from lmdbstore.records.record import TermKeys
 from lmdbstore.records.run import Run, positions
+from tests.tools.properties import examples
 from tests.tools.runs import Made, made_run, pack_events, term
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def runs(draw: st.DrawFn) -> Made:
     return made_run((first + number, event) for number, event in events.items())
 
 
+@examples(100)
 @given(runs())
 def test_every_run_is_read_as_it_was_packed(made: Made) -> None:
     run = made.run
@@ -65,6 +67,7 @@ def test_every_run_is_read_as_it_was_packed(made: Made) -> None:
     assert (run.lowest, run.highest) == (min(made.local_ids), max(made.local_ids))
 
 
+@examples(100)
 @given(runs(), st.sets(st.integers(0, 59)), st.integers(0, 59), st.integers(0, 59), st.integers(1))
 def test_events_are_selected_by_their_slots(
     made: Made, some: set[int], one: int, other: int, step: int
@@ -97,6 +100,7 @@ def test_events_that_are_near_or_far_are_selected(text: str, slots: Sequence[int
     assert made.run.select(list(slots)) == [made.events[slot] for slot in slots]
 
 
+@examples(100)
 @given(runs())
 def test_an_event_is_read_alone(made: Made) -> None:
     """By its slot, by its key, and by its local id where that is enough."""
@@ -116,6 +120,7 @@ def test_an_event_is_read_alone(made: Made) -> None:
         assert event_in(value, fmt.timeline_key(Position(0.0, local_id))) is None
 
 
+@examples(100)
 @given(runs(), TIMES, st.integers(0, (1 << 62) - 1))
 def test_a_key_that_no_event_has_has_no_slot(made: Made, time: float, local_id: int) -> None:
     run = made.run
@@ -131,6 +136,7 @@ def test_a_key_that_no_event_has_has_no_slot(made: Made, time: float, local_id: 
         assert run.slot_of(key) == slot
 
 
+@examples(100)
 @given(runs(), st.lists(TIMES, min_size=2, max_size=2))
 def test_a_range_of_keys_has_a_span_of_slots(made: Made, times: list[float]) -> None:
     run = made.run
@@ -150,6 +156,7 @@ def test_a_range_of_keys_has_a_span_of_slots(made: Made, times: list[float]) -> 
         assert run.begins_after(seconds) == (made.events[0].timestamp > seconds)
 
 
+@examples(100)
 @given(runs(), st.sets(st.sampled_from(FLAGS), min_size=1), st.sampled_from(["door", "roof", None]))
 def test_events_are_found_by_their_terms(made: Made, flags: set[str], source: str | None) -> None:
     run = made.run
@@ -198,6 +205,7 @@ def test_rare_and_common_terms_meet(events: int) -> None:
                 assert made.run.common(numbers) == expected
 
 
+@examples(100)
 @given(st.sets(st.integers(0, 700)))
 def test_a_bitmap_has_the_slots_that_were_put_in(slots: set[int]) -> None:
     assert positions(bitmap(slots, 701)) == sorted(slots)
@@ -210,6 +218,7 @@ def test_a_run_that_is_cut_off_is_reported(length: int) -> None:
         Run(made.end, made.value[:length])
 
 
+@examples(100)
 @given(runs())
 def test_nothing_that_was_read_refers_to_the_value(made: Made) -> None:
     """The map may change once the transaction has ended."""

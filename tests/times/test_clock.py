@@ -207,6 +207,7 @@ def test_a_format_as_strptime_has_it_is_read(template: str, line: str, expected:
     assert Dater(Setting(0.0), format_named(template)).date([line])[0] == [expected]
 
 
+@examples(100)
 @given(st.text(st.sampled_from("%YmdHMSfzZjGVuspa-_ .()[\\é"), max_size=12), st.text(max_size=20))
 def test_any_template_is_a_format_or_refused(template: str, line: str) -> None:
     try:
