@@ -38,6 +38,8 @@ def plain(text: str) -> str:
         ("2025-06-24 14:36:25 opened", True),
         ("Jun 24 14:36:25 host sshd[1]: opened", True),
         ("[24/Jun/2025:14:36:25 +0000] opened", True),
+        ('{"status": 200, "time": 1750775785.0}', False),
+        ("1750775785.5 opened", False),
         ("opened at 2025-06-24 14:36:25", False),
         ("opened", False),
         ("", False),

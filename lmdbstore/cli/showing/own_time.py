@@ -1,8 +1,12 @@
-"""Whether a text begins with a time, so that its event need not show another one."""
+"""Whether a text begins with a time, so that its event need not show another one.
+
+Rules: numbers of seconds and TAI64N labels do not count, since no person reads them.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from lmdbstore.times.clock import Clock, Setting
@@ -24,6 +28,8 @@ class OwnTime:
         self._setting = Setting(now)
         self._clocks: list[Clock] = []
         self._last: Clock | None = None
+        # Not those that are after something else in a line.
+        self._more = (entry for entry in FORMATS if re.fullmatch(entry.lead, ""))
 
     def begins(self, text: str) -> bool:
         """Whether a text begins with a time."""
@@ -37,9 +43,11 @@ class OwnTime:
     def _all(self) -> Iterator[Clock]:
         """Give a clock for each format, compiled when it is needed."""
         yield from self._clocks
-        for entry in FORMATS[len(self._clocks) :]:
-            self._clocks.append(Clock(entry.compiled(), self._setting))
-            yield self._clocks[-1]
+        while (entry := next(self._more, None)) is not None:
+            pattern = entry.compiled()
+            if not pattern.fields & {"s", "tai"}:
+                self._clocks.append(Clock(pattern, self._setting))
+                yield self._clocks[-1]
 
 
 def _has_time(clock: Clock, start: str) -> bool:
