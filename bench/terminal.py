@@ -23,6 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+OUT = Path(__file__).with_name("terminal.svg")
 LOG = Path(__file__).parent.parent / "tests" / "data" / "dpkg.log"
 SET = "export "
 COMMANDS = (
@@ -42,7 +43,7 @@ def main() -> None:
     """Run the commands, and write the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--columns", type=int, default=100)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("terminal.svg"))
+    parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(LOG, folder)
