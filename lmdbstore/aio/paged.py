@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from lmdbstore.contract.left_out import LeftOut
 from lmdbstore.contract.search import Changes, Search
+from lmdbstore.threads.run_locked import run_locked
 
 from .cancelling import Work, result_of
 
@@ -38,40 +39,39 @@ class _Reading(Generic[R]):
 
     def __init__(self, begin: Callable[[], R]) -> None:
         self._begin = begin
-        self._lock = threading.Lock()  # taken in threads, and otherwise for a moment only
+        self._lock = threading.RLock()  # around the next two; held for a moment only
         self._closed = False
         self.found: R | None = None
 
     def begin(self) -> bool:
         """Begin it, unless it has begun; return whether it is open."""
-        with self._lock:
-            closed = self._closed
-        if self.found is None and not closed:
+        if self.found is None and not self._closed:
             found = self._begin()
-            with self._lock:
-                self.found = found
-                closed = self._closed
-            if closed:  # in the meantime
+            if run_locked(self._lock, self._opened, found):
                 found.close()
-        return not closed
+        return not self._closed
+
+    def _opened(self, found: R) -> bool:
+        """Note what was opened; return whether it was closed in the meantime."""
+        self.found = found
+        return self._closed
 
     def read_ahead(self) -> bool:
         """Read the next page; return whether there is one."""
         return self.begin() and self.found is not None and self.found.read_ahead()
 
     def close(self) -> None:
-        if (found := self._ended()) is not None:
+        if (found := run_locked(self._lock, self._ended)) is not None:
             found.close()
 
     def drop(self) -> None:
         """Give no more, and write nothing."""
-        if (found := self._ended()) is not None:
+        if (found := run_locked(self._lock, self._ended)) is not None:
             found.stop(None)
 
     def _ended(self) -> R | None:
-        with self._lock:
-            self._closed = True
-            return self.found
+        self._closed = True
+        return self.found
 
 
 class AsyncPaged(AsyncIterator["Event"], Generic[R]):

@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.errors import DuplicateEvent, InvalidEvent, StoreDamaged, StoreFull
+from lmdbstore.threads.run_locked import run_locked
 
 from .cancelling import soon
 from .outcome import Outcome
@@ -49,7 +50,7 @@ class Saves:
 
     def _renew(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()  # around what follows; held for a moment only
+        self._lock = threading.RLock()  # around what follows; held for a moment only
         self._waiting: list[_Save] = []
         self._thread_comes = False
 
@@ -58,26 +59,28 @@ class Saves:
         if self._pid != os.getpid():  # the thread that was to come is the parent's
             self._renew()
         future = Outcome[None]()
-        with self._lock:
-            self._waiting.append(_Save(event, future))
-            begin, self._thread_comes = not self._thread_comes, True
-        if begin:
+        if run_locked(self._lock, self._added, _Save(event, future)):
             soon(self._begin)
         return future
+
+    def _added(self, save: _Save) -> bool:
+        """Let a save wait; return whether a thread has to come for it."""
+        self._waiting.append(save)
+        begin, self._thread_comes = not self._thread_comes, True
+        return begin
 
     def _begin(self) -> None:
         self._workers.take_turns(self._save_all)
 
     def _save_all(self) -> None:
-        while batch := self._taken():
+        while batch := run_locked(self._lock, self._taken):
             begun = [save for save in batch if save.future.set_running_or_notify_cancel()]
             if begun:
                 self._save(begun)
 
     def _taken(self) -> list[_Save]:
-        with self._lock:
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            self._thread_comes = bool(batch)
+        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        self._thread_comes = bool(batch)
         return batch
 
     def _save(self, saves: list[_Save]) -> None:

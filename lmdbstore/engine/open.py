@@ -53,7 +53,7 @@ from lmdbstore.opening.place import Files, Quick, quick_of
 from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.barrier_file import create_barrier_file
 from lmdbstore.processes.marks import Marks
-from lmdbstore.processes.opening_lock import OpeningLock, opening_busy
+from lmdbstore.processes.opening_lock import opening_busy, while_opening
 from lmdbstore.processes.presence import Presence, in_use
 from lmdbstore.processes.snapshot_notes import Notes, create_snapshots_file
 from lmdbstore.processes.waits import FIRST_WAIT
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     import lmdb
 
     from lmdbstore.disk.databases import Databases
-    from lmdbstore.disk.folder import Present
+    from lmdbstore.disk.folder import Identity, Present
     from lmdbstore.opening.options import Options
 
 __all__ = ["Wait", "open_environment"]
@@ -233,7 +233,8 @@ def _opened(
     directory = presence.directory
     marks = Marks(directory)
     closers.append(marks.close)
-    with OpeningLock(folder, marks.descriptor, wait.deadline) as data:
+
+    def open_file(data: Identity) -> tuple[lmdb.Environment, Identity]:
         opened = open_lmdb(
             folder,
             options,
@@ -247,6 +248,9 @@ def _opened(
             check_is_store(opened, folder.path)
             _provide_side_files(presence.folder, readonly=options.readonly)
             marks.use_barrier()
+        return opened, data
+
+    opened, data = while_opening(folder, marks.descriptor, wait.deadline, open_file)
     barrier = Barrier(folder, directory.descriptor, readonly=options.readonly)
     closers.append(barrier.close)
     if not barrier.use_data(data):
@@ -257,9 +261,13 @@ def _opened(
     reads_only = writable is None
     if reads_only and not options.readonly:
         opened.close()
-        with OpeningLock(folder, marks.descriptor, wait.deadline):
-            reading = options._replace(readonly=True)
-            opened = open_lmdb(folder, reading, marks, deadline=wait.deadline)
+        reading = options._replace(readonly=True)
+        opened = while_opening(
+            folder,
+            marks.descriptor,
+            wait.deadline,
+            lambda _: open_lmdb(folder, reading, marks, deadline=wait.deadline),
+        )
         closers.append(opened.close)
     databases, identity = writable or open_databases(opened, folder.path, readonly=True)
     # What is marked; the session checks that this is open, and that the path leads to it.

@@ -40,7 +40,7 @@ from lmdbstore.opening.open_lmdb import open_lmdb
 from lmdbstore.opening.place import Files, Known, Quick
 from lmdbstore.processes.barrier import Barrier
 from lmdbstore.processes.descriptors import is_open_here
-from lmdbstore.processes.opening_lock import OpeningLock
+from lmdbstore.processes.opening_lock import while_opening
 from lmdbstore.processes.waits import FIRST_WAIT
 from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.gate import Gate
@@ -298,11 +298,9 @@ class OpenFile:
         if not self.reads_only or self.holds_transactions():
             return
         try:
-            with (
-                contextlib.suppress(OpenBusy),
-                OpeningLock(self.folder, self.marks.descriptor, NOW),
-            ):
-                self._or_close(self._open_or_stay)
+            with contextlib.suppress(OpenBusy):
+                folder, descriptor = self.folder, self.marks.descriptor
+                while_opening(folder, descriptor, NOW, lambda _: self._or_close(self._open_or_stay))
         except StoreOpenError as error:
             closed = ", and the store was closed" if self.gate.closed else ""
             raise EventWriteException(f"nothing was written{closed}: {error}") from error

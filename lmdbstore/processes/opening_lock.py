@@ -15,60 +15,52 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.disk.folder import Identity, identity_of
 from lmdbstore.errors import OpenBusy, StoreOpenError, shown
-from lmdbstore.threads.deadline import FOREVER, Deadline
 
 from .waits import THREAD, UNNAMED, busy, flock_within
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.threads.deadline import Deadline
 
-__all__ = ["OpeningLock", "opening_busy"]
+__all__ = ["opening_busy", "while_opening"]
+
+T = TypeVar("T")
 
 
-class OpeningLock:
-    """The lock, for a `with` block: no other process opens the store in it."""
+def while_opening(
+    folder: StoreFolder, descriptor: int, deadline: Deadline, work: Callable[[Identity], T]
+) -> T:
+    """Run `work` with the identity of the data file, while no other process opens the store.
 
-    __slots__ = ("_deadline", "_descriptor", "_folder")
+    `descriptor` is one of the data file, which only this call locks.
 
-    def __init__(self, folder: StoreFolder, descriptor: int, deadline: Deadline = FOREVER) -> None:
-        """Take it later, and wait no longer than until the deadline.
+    Raises:
+        OpenBusy: another process opened it until the deadline.
+        StoreOpenError: the data file cannot be locked.
+    """
+    try:
+        return work(_locked(folder, descriptor, deadline))
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
-        `descriptor` is one of the data file, which only this object locks.
-        """
-        self._folder, self._descriptor, self._deadline = folder, descriptor, deadline
 
-    def __enter__(self) -> Identity:
-        """Take the lock, and return the identity of the data file.
-
-        Raises:
-            OpenBusy: another process opened the store until the deadline.
-            StoreOpenError: the data file cannot be locked.
-        """
-        try:
-            return self._taken()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def _taken(self) -> Identity:
-        try:
-            free = flock_within(self._descriptor, fcntl.LOCK_EX, self._deadline)
-            identity = identity_of(os.fstat(self._descriptor))
-        except OSError as error:
-            raise StoreOpenError(
-                f"the store {shown(self._folder.path)} could not be opened: {error}"
-            ) from error
-        if not free:
-            raise opening_busy(self._folder, self._deadline)
-        return identity
-
-    def __exit__(self, *_: object) -> None:
-        """Release the lock."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+def _locked(folder: StoreFolder, descriptor: int, deadline: Deadline) -> Identity:
+    try:
+        free = flock_within(descriptor, fcntl.LOCK_EX, deadline)
+        identity = identity_of(os.fstat(descriptor))
+    except OSError as error:
+        raise StoreOpenError(
+            f"the store {shown(folder.path)} could not be opened: {error}"
+        ) from error
+    if not free:
+        raise opening_busy(folder, deadline)
+    return identity
 
 
 def opening_busy(folder: StoreFolder, deadline: Deadline, *, in_process: bool = False) -> OpenBusy:

@@ -87,7 +87,7 @@ def test_the_command_alone_says_what_to_do_first(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("lmdbstore sea", {"seal", "search"}), ("lmdbstore search --cou", {"--count"})],
+    [("lmdbstore sea", {"seal", "search"}), ("lmdbstore search --coun", {"--count", "--count-by"})],
 )
 def test_a_shell_completes_commands_and_options(words: str, expected: set[str]) -> None:
     """As the line in `lmdbstore --help` lets bash do it."""
