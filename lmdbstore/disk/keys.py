@@ -130,8 +130,8 @@ def encode_checked(number: int) -> bytes:
 
 def decode_checked(data: bytes) -> int | None:
     """Decode a checked number; None if it is damaged."""
-    number = int.from_bytes(data[:8])
-    return number if data == encode_checked(number) else None
+    number = data[:8]
+    return int.from_bytes(number) if data[8:] == checksum(number) else None
 
 
 def encode_lineage(lineage: Lineage) -> bytes:
@@ -154,8 +154,10 @@ def decode_lineage(data: bytes) -> Lineage | None:
 
 def decode_identity(data: bytes) -> bytes | None:
     """Decode the identity of a store alone; None if it is damaged."""
-    lineage = decode_lineage(data)
-    return None if lineage is None else lineage.identity
+    whole = len(data) >= IDENTITY_SIZE + CHECKSUM
+    return (
+        data[:IDENTITY_SIZE] if whole and data[-CHECKSUM:] == checksum(data[:-CHECKSUM]) else None
+    )
 
 
 def encode_time(seconds: float) -> bytes:

@@ -103,8 +103,10 @@ def test_the_documented_identity_is_correct() -> None:
         damaged = bytearray(noted)
         damaged[bit // 8] ^= 1 << bit % 8
         assert fmt.decode_lineage(bytes(damaged)) is None
+        assert fmt.decode_identity(bytes(damaged)) is None
     for size in range(len(noted)):
         assert fmt.decode_lineage(noted[:size]) is None
+        assert fmt.decode_identity(noted[:size]) is None
 
 
 def test_the_documented_key_of_the_empty_text_is_correct() -> None:
