@@ -214,13 +214,16 @@ def open_databases(
         except lmdb.NotFoundError:
             check_is_store(environment, path)  # says what is missing
             raise
-        with environment.begin() as txn:
+        txn = environment.begin()
+        try:  # half the time of a `with` block, which does the same
             _check_version(txn.get(fmt.FORMAT, db=handles.meta), path)
             _check_state(txn, path)
             handles.seed = _seed(txn.get(fmt.SEED, db=handles.meta), path)
             following = txn.get(fmt.NEXT, db=handles.meta) or b""
             handles.opened = Opened(time.monotonic(), following, txn.id())
             identity = fmt.decode_identity(txn.get(fmt.IDENTITY, db=handles.meta) or b"")
+        finally:
+            txn.abort()
         return handles, identity
 
     return _while_opening(environment, path, work)
