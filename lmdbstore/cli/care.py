@@ -1,17 +1,18 @@
 """The commands that maintain a store: verify, repair, backup, compact, purge and seal.
 
 Rules: each command is one function, `<command>_store`. None creates a store. Each finding is one
-line on standard output, and the summary is the last line. A repair, a backup or a compaction that
-fails or is stopped changes nothing, and says so. A purge or a sealing that fails or is stopped says
-that what was done so far stays.
+line on standard output, and the summary is the last line; for programs, all is one object of JSON.
+A repair, a backup or a compaction that fails or is stopped changes nothing, and says so. A purge or
+a sealing that fails or is stopped says that what was done so far stays.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -51,7 +52,9 @@ _is_size = re.compile(rf"(\d{{1,30}}) ?({'|'.join(filter(None, _UNITS))})?", re.
 _is_mode = re.compile("(?:0o)?([0-7]{1,6})", re.ASCII).fullmatch
 
 
-def verify_store(db: Path, timeout: float | None = None, *, pages: bool) -> int:
+def verify_store(
+    db: Path, timeout: float | None = None, *, pages: bool, as_json: bool = False
+) -> int:
     """Print everything that is wrong with the store in the folder `db`; return the exit status."""
     started = time.perf_counter()
     events = None  # None: records were not compared
@@ -63,12 +66,18 @@ def verify_store(db: Path, timeout: float | None = None, *, pages: bool) -> int:
             update(done, total)
 
         findings = verify(db, pages=pages, progress=progress, timeout=timeout)
+    seconds = time.perf_counter() - started
+    status = FOUND if findings else SOUND
+    if as_json:
+        figures = {"events": events, "findings": _fields(findings), "seconds": seconds}
+        _print_json(figures)
+        return status
     _print_findings(findings)
     result = _verified(findings, compared=events is not None)
     if findings:
         result += "; 'lmdbstore repair --db DIR' repairs the store"
-    _print(f"{events or 0:,} events verified; {result}; {time.perf_counter() - started:.2f} s")
-    return FOUND if findings else SOUND
+    _print(f"{events or 0:,} events verified; {result}; {seconds:.2f} s")
+    return status
 
 
 def _verified(findings: list[Finding], *, compared: bool) -> str:
@@ -80,10 +89,14 @@ def _verified(findings: list[Finding], *, compared: bool) -> str:
     return f"{text}; the records were not compared because {why}"
 
 
-def repair_store(db: Path, *, keep_changed: bool) -> int:
+def repair_store(db: Path, *, keep_changed: bool, as_json: bool = False) -> int:
     """Repair the store in the folder `db`, and print what was left out; return the exit status."""
     with _on_failure("the store is unchanged"), counted("repairing", "events") as update:
         repaired = repair(db, keep_changed=keep_changed, progress=update)
+    status = FOUND if repaired.left_out else SOUND
+    if as_json:
+        _print_json(repaired._asdict() | {"left_out": _fields(repaired.left_out)})
+        return status
     _print_findings(repaired.left_out)
     text = f"{repaired.events:,} events kept"
     if repaired.left_out:
@@ -93,7 +106,7 @@ def repair_store(db: Path, *, keep_changed: bool) -> int:
     if repaired.old_file is not None:
         text += f"; the damaged file is now {visible(repaired.old_file)}"
     _print(text)
-    return FOUND if repaired.left_out else SOUND
+    return status
 
 
 def file_mode(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
@@ -110,7 +123,12 @@ def file_mode(_: click.Context, __: click.Parameter, text: str | None) -> int | 
 
 
 def backup_store(
-    db: Path, target: Path, timeout: float | None = None, *, mode: int | None = None
+    db: Path,
+    target: Path,
+    timeout: float | None = None,
+    *,
+    mode: int | None = None,
+    as_json: bool = False,
 ) -> None:
     """Make a verified copy of the store in `db` at `target`, and print a summary."""
     started = time.perf_counter()
@@ -122,10 +140,13 @@ def backup_store(
         size = store.backup(target, mode=mode, progress=update)
         events = len(store)
     seconds = time.perf_counter() - started
+    if as_json:
+        _print_json({"events": events, "bytes": size, "seconds": seconds})
+        return
     _print(f"{events:,} events copied and verified, {size:,} bytes; {seconds:.2f} s")
 
 
-def compact_store(db: Path, timeout: float | None = None) -> None:
+def compact_store(db: Path, timeout: float | None = None, *, as_json: bool = False) -> None:
     """Compact the store in the folder `db` in place, and print a summary."""
     with (
         open_to_write(db, timeout) as store,
@@ -133,6 +154,9 @@ def compact_store(db: Path, timeout: float | None = None) -> None:
         counted("compacting", "entries") as update,
     ):
         sizes = store.compact(progress=update)
+    if as_json:
+        _print_json({"bytes_before": sizes.before, "bytes_after": sizes.after})
+        return
     _print(f"{sizes.before:,} bytes before, {sizes.after:,} after")
 
 
@@ -161,7 +185,12 @@ def size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
 
 
 def purge_store(
-    db: Path, conditions: Conditions, timeout: float | None = None, *, dry_run: bool
+    db: Path,
+    conditions: Conditions,
+    timeout: float | None = None,
+    *,
+    dry_run: bool,
+    as_json: bool = False,
 ) -> None:
     """Delete events of the store in the folder `db`, or with `dry_run` none; print a summary.
 
@@ -186,7 +215,10 @@ def purge_store(
                         "run the command again to continue"
                     )
                 raise
-    _print_purged(purged, conditions, dry_run=dry_run)
+    if as_json:
+        _print_json(purged._asdict() | {"dry_run": dry_run})
+    else:
+        _print_purged(purged, conditions, dry_run=dry_run)
 
 
 def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> None:
@@ -205,7 +237,11 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
 
 
 def seal_store(
-    db: Path, timeout: float | None = None, compression: Compression | None = None
+    db: Path,
+    timeout: float | None = None,
+    compression: Compression | None = None,
+    *,
+    as_json: bool = False,
 ) -> None:
     """Seal all events, and compress the runs that are not, if asked; print a summary.
 
@@ -221,6 +257,9 @@ def seal_store(
             complain("stopped: what was sealed so far stays; run the command again to continue")
             raise
         seconds = time.perf_counter() - started
+    if as_json:
+        _print_json({"events": sealed, "seconds": seconds})
+        return
     text = f"{sealed:,} events sealed; {seconds:.2f} s"
     if sealed and seconds:
         text += f", {sealed / seconds:,.0f} events/s"
@@ -249,6 +288,14 @@ def _number(findings: list[Finding]) -> str:
 def _print_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
         _print(visible(str(finding)).replace("\n", " "))
+
+
+def _fields(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [finding._asdict() for finding in findings]
+
+
+def _print_json(figures: dict[str, Any]) -> None:
+    _print(json.dumps(figures))
 
 
 def _print(text: str) -> None:

@@ -144,6 +144,7 @@ Example:
   lmdbstore search --db events --where 'status>=500' --where 'user.id=x' --not-flag debug
   lmdbstore search --db events -i -C 3 'out of memory'
   lmdbstore search --db events --since today --count-by 'status=(\\d+)'
+  lmdbstore search --db events 'failed|refused' --since -7d --output failed.csv
 
 PATTERN is a regular expression that may match anywhere in the content. Without it, every event
 matches. Put -- before a PATTERN that begins with a hyphen. An event must meet every condition.
@@ -156,6 +157,9 @@ not match.
 -i, -F, -v, -o, -c, -A, -B and -C mean what they mean in grep. The neighbours of an event are those
 of its source in time, from all files of a log; with --desc too, which prints them the other way
 round.
+
+FILE gets what a pipe would get. It appears when it is complete; if the search fails or is stopped, a
+file that was there stays as it was. 'import' takes jsonl and csv back.
 
 T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time of day
 (14:36), a weekday (monday), 'now', 'today' or 'yesterday', each also with a zone (2025-06-24 14:36

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.store import Compression
 
-__all__ = ["open_to_read", "open_to_write", "stores_in"]
+__all__ = ["check_store", "open_to_read", "open_to_write", "stores_in"]
 
 SIDE_FILES = DATA_FILE, BARRIER_FILE  # both are in a store; other folders of LMDB have the first
 
@@ -31,6 +31,19 @@ def stores_in(folder: Path) -> list[Path]:
 
 def _is_store(folder: Path) -> bool:
     return all(os.path.isfile(folder / name) for name in SIDE_FILES)  # False without the right
+
+
+def check_store(db: Path) -> None:
+    """Check that there is a store in the folder `db`.
+
+    Raises:
+        StoreOpenError: there is none.
+        OSError: the folder cannot be read.
+    """
+    if not (db / DATA_FILE).exists():
+        raise StoreOpenError(
+            f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' creates one"
+        )
 
 
 def open_to_read(db: Path, timeout: float | None = None) -> LMDBEventStore:
@@ -53,10 +66,7 @@ def open_to_write(
 def _open(
     db: Path, timeout: float | None, *, readonly: bool, compression: Compression | None = None
 ) -> LMDBEventStore:
-    if not (db / DATA_FILE).exists():
-        raise StoreOpenError(
-            f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' creates one"
-        )
+    check_store(db)
     return LMDBEventStore(
         db, create=False, readonly=readonly, timeout=timeout, compression=compression
     )

@@ -2,7 +2,7 @@
 
 Rules: what is printed on standard output does not depend on what else is there. If nothing is
 found, a terminal gets the reasons on standard error. Between events that do not follow each other,
-`-A`, `-B` and `-C` print `--`, as grep does, but not among lines of JSON.
+`-A`, `-B` and `-C` print `--`, as grep does, but not among whole events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lmdbstore.patterns.pattern import compile_pattern
 from .opening import open_to_read
 from .searching.context import Neighbours
 from .searching.options import Context
-from .showing.lines import Look, line_maker
+from .showing.lines import Look, header_of, line_maker
 from .terminal import complain, is_terminal
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _print_events(
 ) -> int:
     any_found = False
     write, line = sys.stdout.buffer.write, line_maker(store, sought, look)
+    write(header_of(look))
     if unlike is None:
         search = store.search(**sought)
         found: Iterator[Event] = search
@@ -131,7 +132,7 @@ def _print_events(
         any_found = True
         if one is not None:
             write(line(one))
-        elif look.form != "jsonl":
+        elif not look.is_whole:
             write(b"--\n")
     return _status(search.left_out, any_found=any_found, alone=neighbours.damaged)
 

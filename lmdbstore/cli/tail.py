@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from .opening import open_to_read
 from .search import FOUND, NOTHING
-from .showing.lines import line_maker
+from .showing.lines import header_of, line_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,7 @@ def run_tail(  # noqa: PLR0913
         line = line_maker(store, chosen, look)
         place = store.position()
         newest = list(store.search(order="desc", limit=number, **chosen))
+        sys.stdout.buffer.write(header_of(look))
         for event in reversed(newest):
             sys.stdout.buffer.write(line(event))
         if follow:

@@ -51,6 +51,11 @@ __all__ = [
 ]
 
 
+_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
+)
+
+
 @click.command("stats", help=STATS_HELP)
 @db_option("The store's folder.")
 @click.option("--all", "everything", is_flag=True, help="Print the internal figures, too.")
@@ -69,10 +74,13 @@ def stats_command(
 @click.command("seal", help=SEAL_HELP)
 @db_option("The store's folder.")
 @compression_option
+@_json_option
 @timeout_option
-def seal_command(db: Path, compression: Compression | None, timeout: float | None) -> None:
+def seal_command(
+    db: Path, compression: Compression | None, timeout: float | None, *, as_json: bool
+) -> None:
     """Run `seal`."""
-    seal_store(db, timeout, compression)
+    seal_store(db, timeout, compression, as_json=as_json)
 
 
 @click.command("purge", help=PURGE_HELP)
@@ -106,6 +114,7 @@ def seal_command(db: Path, compression: Compression | None, timeout: float | Non
 @click.option("--source", metavar="S", help="Delete only events of exactly this source.")
 @click.option("--match", metavar="PATTERN", help="Delete only events whose content matches.")
 @click.option("--dry-run", is_flag=True, help="Print what would be deleted; delete nothing.")
+@_json_option
 @timeout_option
 def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     db: Path,
@@ -120,6 +129,7 @@ def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     timeout: float | None,
     *,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Run `purge`."""
     conditions = Conditions(
@@ -138,26 +148,30 @@ def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
             "nothing says what to delete; give --before, --max-events or --max-bytes, or --flag, "
             "--any-flag, --source or --match to delete all such events"
         )
-    purge_store(db, conditions, timeout, dry_run=dry_run)
+    purge_store(db, conditions, timeout, dry_run=dry_run, as_json=as_json)
 
 
 @click.command("verify", help=VERIFY_HELP)
 @db_option("The store's folder.")
 @click.option("--pages", is_flag=True, help="First check the pages, without opening the file.")
+@_json_option
 @timeout_option
 @click.pass_context
-def verify_command(ctx: click.Context, db: Path, timeout: float | None, *, pages: bool) -> None:
+def verify_command(
+    ctx: click.Context, db: Path, timeout: float | None, *, pages: bool, as_json: bool
+) -> None:
     """Run `verify`."""
-    ctx.exit(verify_store(db, timeout, pages=pages))
+    ctx.exit(verify_store(db, timeout, pages=pages, as_json=as_json))
 
 
 @click.command("repair", help=REPAIR_HELP)
 @db_option("The store's folder.")
 @click.option("--keep-changed", is_flag=True, help="Keep records that do not match a checksum.")
+@_json_option
 @click.pass_context
-def repair_command(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
+def repair_command(ctx: click.Context, db: Path, *, keep_changed: bool, as_json: bool) -> None:
     """Run `repair`."""
-    ctx.exit(repair_store(db, keep_changed=keep_changed))
+    ctx.exit(repair_store(db, keep_changed=keep_changed, as_json=as_json))
 
 
 @click.command("backup", help=BACKUP_HELP)
@@ -168,16 +182,20 @@ def repair_command(ctx: click.Context, db: Path, *, keep_changed: bool) -> None:
     metavar="OCTAL",
     help="Rights of the copy's files, such as 660; otherwise those of the store.",
 )
+@_json_option
 @timeout_option
 @click.argument("target", type=Folder(path_type=Path))
-def backup_command(db: Path, target: Path, timeout: float | None, mode: int | None) -> None:
+def backup_command(
+    db: Path, target: Path, timeout: float | None, mode: int | None, *, as_json: bool
+) -> None:
     """Run `backup`."""
-    backup_store(db, target, timeout, mode=mode)
+    backup_store(db, target, timeout, mode=mode, as_json=as_json)
 
 
 @click.command("compact", help=COMPACT_HELP)
 @db_option("The store's folder.")
+@_json_option
 @timeout_option
-def compact_command(db: Path, timeout: float | None) -> None:
+def compact_command(db: Path, timeout: float | None, *, as_json: bool) -> None:
     """Run `compact`."""
-    compact_store(db, timeout)
+    compact_store(db, timeout, as_json=as_json)

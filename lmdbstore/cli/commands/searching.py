@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
 from lmdbstore.cli.counting.by import print_counts
 from lmdbstore.cli.help import SEARCH_HELP, TAIL_HELP
+from lmdbstore.cli.moving.output import printed_to
 from lmdbstore.cli.options import db_option, time_of, timeout_option
 from lmdbstore.cli.search import Mode, Sought, run_search
 from lmdbstore.cli.searching.options import asked, asking_options
-from lmdbstore.cli.showing.lines import Colour, Form, Look
+from lmdbstore.cli.showing.lines import Colour, Form, Look, form_of
 from lmdbstore.cli.tail import Chosen, run_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lmdbstore.contract.types import Damaged
 
@@ -60,9 +61,9 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--format",
         "form",
-        type=click.Choice(["default", "raw", "jsonl"]),
+        type=click.Choice(get_args(Form)),
         default="default",
-        help="How events are printed: contents as they are (raw), or whole events (jsonl). By "
+        help="How events are printed: contents as they are (raw), or whole events (jsonl, csv). By "
         "default a terminal also gets times and sources.",
     )
     @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
@@ -92,6 +93,13 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--desc", is_flag=True, help="Newest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
 @look_options
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Print to FILE, which is replaced when all is there; FILE.csv and FILE.jsonl get such "
+    "lines.",
+)
 @click.option("-o", "--only-matching", is_flag=True, help="Print only the parts that match.")
 @click.option("-c", "--count", is_flag=True, help="Print only the number of events.")
 @click.option(
@@ -121,6 +129,7 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     flags: tuple[str, ...],
     source: str | None,
     limit: int | None,
+    output: Path | None,
     count_by: str | None,
     damaged: Damaged,
     timeout: float | None,
@@ -135,14 +144,17 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
 ) -> None:
     """Run `search`."""
     ask = asked(pattern, **more)
-    if (look.form == "jsonl") + only_matching + count + explain > 1:
+    if look.is_whole + only_matching + count + explain > 1:
         raise click.UsageError(
-            "--json, --only-matching, --count and --explain exclude each other; give one"
+            "--json (or csv), --only-matching, --count and --explain exclude each other; give one"
         )
     if only_matching and (ask.match is None or any(ask.context)):
         raise click.UsageError(
             "--only-matching needs a PATTERN, and neither -v nor neighbours (-A, -B, -C)"
         )
+    if output is not None and look.form == "default":
+        parts_or_numbers = only_matching or count or explain or count_by is not None
+        look = look if parts_or_numbers else look._replace(form=form_of(output))
     look = look._replace(only_matching=only_matching)
     now = time.time()
     sought = Sought(
@@ -165,10 +177,16 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
                 "--count-by counts all events that are found: give it without --desc, --limit, "
                 "--damaged, --count, --explain, -o, -v, -A, -B and -C"
             )
+        if look.form == "csv":
+            raise click.UsageError("--count-by prints no csv; give --json, or neither")
         conditions = {name: sought[name] for name in COUNTED}
-        ctx.exit(print_counts(db, count_by, conditions, timeout, as_json=look.form == "jsonl"))
+        with printed_to(output, db):
+            as_json = look.form == "jsonl"
+            status = print_counts(db, count_by, conditions, timeout, as_json=as_json)
+        ctx.exit(status)
     mode: Mode = "count" if count else "explain" if explain else "events"
-    status = run_search(db, sought, mode, look, timeout, unlike=ask.unlike, context=ask.context)
+    with printed_to(output, db):
+        status = run_search(db, sought, mode, look, timeout, unlike=ask.unlike, context=ask.context)
     ctx.exit(status)
 
 

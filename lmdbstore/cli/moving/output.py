@@ -8,15 +8,17 @@ A link keeps its place, and its target is replaced. A pipe or a device is writte
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from lmdbstore.cli.opening import check_store
 from lmdbstore.cli.terminal import is_terminal, visible
 from lmdbstore.errors import shown
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["output_to", "standard_output"]
+__all__ = ["output_to", "printed_to", "standard_output"]
 
 
 def standard_output() -> BinaryIO:
@@ -66,6 +68,25 @@ def output_to(path: Path, db: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+@contextmanager
+def printed_to(path: Path | None, db: Path) -> Iterator[None]:
+    """Let standard output be the file `path` in the context; None: it stays as it is.
+
+    Raises what `output_to` raises, and StoreOpenError: there is no store.
+    """
+    if path is None:
+        yield
+        return
+    check_store(db)
+    with output_to(path, db) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+        try:
+            with redirect_stdout(text):
+                yield
+        finally:
+            text.detach()  # writes what it holds; the file stays open
 
 
 @contextmanager

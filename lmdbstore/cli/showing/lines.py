@@ -1,7 +1,7 @@
 """The lines that events are printed as.
 
 Rules: a pipe gets the unchanged bytes of the contents. A terminal gets no control characters. A
-line of JSON has exactly the fields of an event, so that `import` can read it.
+line of JSON, or a row of CSV, has exactly the fields of an event, so that `import` can read it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lmdbstore.cli.terminal import coloured, colourful, is_terminal, visible
 from lmdbstore.patterns.pattern import compile_pattern
-from lmdbstore.rows import json_row
+from lmdbstore.rows import HEADER, csv_row, json_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from lmdbstore import Event, EventView
 
-__all__ = ["Colour", "Form", "Look", "line_maker"]
+__all__ = ["Colour", "Form", "Look", "form_of", "header_of", "line_maker"]
 
-Form = Literal["default", "raw", "jsonl"]
+Form = Literal["default", "raw", "jsonl", "csv"]
 Colour = Literal["auto", "always", "never"]
+_BY_NAME: dict[str, Form] = {".csv": "csv", ".jsonl": "jsonl"}
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -35,9 +37,24 @@ class Look(NamedTuple):
     only_matching: bool = False
 
     @property
+    def is_whole(self) -> bool:
+        """Whether whole events are printed, for programs."""
+        return self.form in {"jsonl", "csv"}
+
+    @property
     def is_colourful(self) -> bool:
         """Whether there are colours."""
         return self.colour == "always" or (self.colour == "auto" and colourful())
+
+
+def form_of(file: Path) -> Form:
+    """Return the form of a file by its name."""
+    return _BY_NAME.get(file.suffix.lower(), "default")
+
+
+def header_of(look: Look) -> bytes:
+    """Return what comes before the first line."""
+    return f"{HEADER}\n".encode() if look.form == "csv" else b""
 
 
 def line_maker(view: EventView, sought: Mapping[str, Any], look: Look) -> Callable[[Event], bytes]:
@@ -45,6 +62,8 @@ def line_maker(view: EventView, sought: Mapping[str, Any], look: Look) -> Callab
     terminal = is_terminal(sys.stdout)
     if look.form == "jsonl":
         return _safe_json_line if terminal else json_row
+    if look.form == "csv":
+        return _visible_row if terminal else csv_row
     match = sought["match"]
     if look.only_matching:
         return _parts_maker(match or "", terminal=terminal)
@@ -81,6 +100,10 @@ def _plain_line(event: Event) -> bytes:
 
 def _visible_line(event: Event) -> bytes:
     return _encoded(visible(event.content))
+
+
+def _visible_row(event: Event) -> bytes:
+    return _encoded(visible(csv_row(event).decode()[:-1]))
 
 
 def _encoded(text: str) -> bytes:
