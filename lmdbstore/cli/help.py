@@ -158,8 +158,8 @@ not match.
 of its source in time, from all files of a log; with --desc too, which prints them the other way
 round.
 
-FILE gets what a pipe would get. It appears when it is complete; if the search fails or is stopped, a
-file that was there stays as it was. 'import' takes jsonl and csv back.
+FILE gets what a pipe would get. It appears when it is complete; if the search fails or is stopped,
+a file that was there stays as it was. 'import' takes jsonl and csv back.
 
 T is a date (2025-06-24), ISO 8601 (2025-06-24T14:36:25, also with Z or +02:00), a time of day
 (14:36), a weekday (monday), 'now', 'today' or 'yesterday', each also with a zone (2025-06-24 14:36

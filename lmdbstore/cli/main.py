@@ -1,9 +1,9 @@
 """The command `lmdbstore`: its commands, and the exit status of every failure.
 
 Rules: an argument is checked in `commands` or by the library, not by the modules that do the work.
-A failure prints one line on standard error that begins with `lmdbstore:`, and exits with status 2.
-An argument that click refuses gets click's message and usage instead. An interrupt exits with 130,
-SIGTERM with 143, a pipe that its reader closed with 141.
+A failure prints one line on standard error that begins with `lmdbstore:`, and exits with status 2;
+so does an argument that click refuses. An interrupt exits with 130, SIGTERM with 143, a pipe that
+its reader closed with 141.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ class _Commands(click.Group):
                 return _flushed(super().invoke, ctx)
         except EventStoreException as error:
             complain(in_options(str(error)))
+        except click.UsageError as error:
+            complain(_misused(error))
         except KeyboardInterrupt as error:
             status = TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
         except OSError as error:
@@ -98,10 +100,21 @@ class _Commands(click.Group):
         """Read the arguments; `--help` and `--version` print while that happens."""
         try:
             return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            complain(_misused(error))
+            raise click.exceptions.Exit(FAILED) from error
         except OSError as error:
             status = _failed(error)
             discard_output()
             raise click.exceptions.Exit(status) from error
+
+
+def _misused(error: click.UsageError) -> str:
+    """Return what is wrong with the arguments, and what helps."""
+    message = error.format_message()
+    if error.ctx is None or getattr(error, "possibilities", None):  # similar names, in the message
+        return message
+    return f"{message.rstrip('.')}; see '{error.ctx.command_path} --help'"
 
 
 def _failed(error: OSError) -> int:

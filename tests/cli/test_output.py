@@ -35,7 +35,7 @@ def test_csv_has_a_header_if_nothing_is_found(filled: Path) -> None:
 
 
 def test_rows_of_csv_have_no_separators_of_neighbours(filled: Path) -> None:
-    result = run("search", "--db", filled, "force|evil", "-A", "0", "--format", "csv")
+    result = run("search", "--db", filled, "force|evil", "-B", "1", "--format", "csv")
     assert "--\n" not in result.stdout
 
 
