@@ -156,7 +156,8 @@ not match.
 
 -i, -F, -v, -o, -c, -A, -B and -C mean what they mean in grep. The neighbours of an event are those
 of its source in time, from all files of a log; with --desc too, which prints them the other way
-round.
+round. -n and -f mean what they mean in tail: the newest N of the events, and then those that come;
+without -n, -f first prints all that are there.
 
 FILE gets what a pipe would get. It appears when it is complete; if the search fails or is stopped,
 a file that was there stays as it was. 'import' takes jsonl and csv back.

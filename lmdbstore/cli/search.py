@@ -15,8 +15,9 @@ from lmdbstore.errors import StoreDamaged
 from lmdbstore.patterns.pattern import compile_pattern
 
 from .opening import open_to_read
+from .searching.coming import coming
 from .searching.context import Neighbours
-from .searching.options import Context
+from .searching.options import Printed
 from .showing.lines import Look, header_of, line_maker
 from .terminal import complain, is_terminal
 
@@ -57,13 +58,10 @@ def run_search(  # noqa: PLR0913
     look: Look,
     timeout: float | None = None,
     *,
-    unlike: str | None = None,
-    context: Context = Context(),  # noqa: B008  never changed
+    printed: Printed = Printed(),  # noqa: B008  never changed
 ) -> int:
-    """Print the events, or their number, or the plan of the search; return the exit status.
-
-    What matches the pattern `unlike` is left out. The `context` is that of events.
-    """
+    """Print the events, or their number, or the plan of the search; return the exit status."""
+    unlike = printed.unlike
     with open_to_read(db, timeout) as store:
         if mode == "explain":
             print(store.explain(**sought))  # noqa: T201
@@ -75,7 +73,7 @@ def run_search(  # noqa: PLR0913
                 number, left_out = _count(store, sought, unlike)
                 print(number)  # noqa: T201
                 return _status(left_out, any_found=number > 0)
-            status = _print_events(store, sought, look, unlike, context)
+            status = _print_events(store, sought, look, printed)
             on_terminal = is_terminal(sys.stdout) and is_terminal(sys.stderr)
             if status == NOTHING and on_terminal and unlike is None:
                 from .showing.nothing_found import explained  # few searches need it
@@ -109,32 +107,49 @@ def _unlimited(sought: Sought) -> Sought:
     return unlimited
 
 
-def _print_events(
-    store: EventStore, sought: Sought, look: Look, unlike: str | None, context: Context
-) -> int:
-    any_found = False
+def _print_events(store: EventStore, sought: Sought, look: Look, printed: Printed) -> int:
+    any_found, alone = False, 0
     write, line = sys.stdout.buffer.write, line_maker(store, sought, look)
     write(header_of(look))
-    if unlike is None:
-        search = store.search(**sought)
-        found: Iterator[Event] = search
-    else:
-        search = store.search(**_unlimited(sought))
-        found = islice(_unlike(search, unlike), sought["limit"])
-    if not any(context):
+    position = store.position() if printed.follow else None
+    search, found = _found(store, sought, printed, position)
+    if not any(printed.context):
         for event in found:
             any_found = True
             write(line(event))
-        return _status(search.left_out, any_found=any_found)
-    desc, skip = sought["order"] == "desc", sought["damaged"] == "skip"
-    neighbours = Neighbours(store, context, descending=desc, skip_damaged=skip)
-    for one in neighbours.of(found):
-        any_found = True
-        if one is not None:
-            write(line(one))
-        elif not look.is_whole:
-            write(b"--\n")
-    return _status(search.left_out, any_found=any_found, alone=neighbours.damaged)
+    else:
+        descending = sought["order"] == "desc"
+        skip = sought["damaged"] == "skip"
+        neighbours = Neighbours(store, printed.context, descending=descending, skip_damaged=skip)
+        for one in neighbours.of(found):
+            any_found = True
+            if one is not None:
+                write(line(one))
+            elif not look.is_whole:
+                write(b"--\n")
+        alone = neighbours.damaged
+    if position is not None:
+        sys.stdout.buffer.flush()
+        for event in coming(store, position, sought, printed.unlike):
+            write(line(event))
+            sys.stdout.buffer.flush()
+    return _status(search.left_out, any_found=any_found, alone=alone)
+
+
+def _found(
+    store: EventStore, sought: Sought, printed: Printed, position: str | None
+) -> tuple[Search, Iterator[Event]]:
+    """Return a search as of a position, and the events of it that are printed."""
+    limit = sought["limit"] if printed.newest is None else printed.newest
+    conditions = sought.copy()
+    if printed.newest is not None:
+        conditions["order"] = "desc"
+    conditions["limit"] = limit if printed.unlike is None else None
+    search = store.search(**conditions, at=position)
+    found: Iterator[Event] = search
+    if printed.unlike is not None:
+        found = islice(_unlike(search, printed.unlike), limit)
+    return search, found if printed.newest is None else reversed(list(found))
 
 
 def _unlike(search: Search, match: str) -> Iterator[Event]:

@@ -14,7 +14,7 @@ from lmdbstore.cli.help import SEARCH_HELP, TAIL_HELP
 from lmdbstore.cli.moving.output import printed_to
 from lmdbstore.cli.options import db_option, time_of, timeout_option
 from lmdbstore.cli.search import Mode, Sought, run_search
-from lmdbstore.cli.searching.options import asked, asking_options
+from lmdbstore.cli.searching.options import Printed, asked, asking_options
 from lmdbstore.cli.showing.lines import Colour, Form, Look, form_of
 from lmdbstore.cli.tail import Chosen, run_tail
 
@@ -148,7 +148,7 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         raise click.UsageError(
             "--json (or csv), --only-matching, --count and --explain exclude each other; give one"
         )
-    if only_matching and (ask.match is None or any(ask.context)):
+    if only_matching and (ask.match is None or any(ask.printed.context)):
         raise click.UsageError(
             "--only-matching needs a PATTERN, and neither -v nor neighbours (-A, -B, -C)"
         )
@@ -156,6 +156,7 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         parts_or_numbers = only_matching or count or explain or count_by is not None
         look = look if parts_or_numbers else look._replace(form=form_of(output))
     look = look._replace(only_matching=only_matching)
+    _check_tail(ask.printed, [limit is not None, desc, count, explain], output)
     now = time.time()
     sought = Sought(
         ts_start=time_of("--since", since, now),
@@ -171,11 +172,11 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         damaged=damaged,
     )
     if count_by is not None:
-        others = limit is not None, damaged != "raise", ask.unlike is not None, *ask.context
+        others = limit is not None, damaged != "raise", ask.printed != Printed()
         if desc or count or explain or only_matching or any(others):
             raise click.UsageError(
                 "--count-by counts all events that are found: give it without --desc, --limit, "
-                "--damaged, --count, --explain, -o, -v, -A, -B and -C"
+                "--damaged, --count, --explain, -o, -v, -A, -B, -C, -f and -n"
             )
         if look.form == "csv":
             raise click.UsageError("--count-by prints no csv; give --json, or neither")
@@ -186,8 +187,19 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         ctx.exit(status)
     mode: Mode = "count" if count else "explain" if explain else "events"
     with printed_to(output, db):
-        status = run_search(db, sought, mode, look, timeout, unlike=ask.unlike, context=ask.context)
+        status = run_search(db, sought, mode, look, timeout, printed=ask.printed)
     ctx.exit(status)
+
+
+def _check_tail(printed: Printed, others: list[bool], output: Path | None) -> None:
+    """Check that `-n` and `-f` of `search` have a meaning beside its other options."""
+    if (printed.follow or printed.newest is not None) and any(others):
+        raise click.UsageError(
+            "-n and -f print events oldest first: give them without --limit, --desc, --count and "
+            "--explain"
+        )
+    if printed.follow and output is not None:
+        raise click.UsageError("-f does not end, so that FILE never appears; give >FILE instead")
 
 
 @click.command("tail", help=TAIL_HELP)

@@ -17,10 +17,26 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.types import Scalar, Where
 
-__all__ = ["Context", "asked", "asking_options", "filter_options", "match_of"]
+__all__ = ["Context", "Printed", "asked", "asking_options", "filter_options", "match_of"]
 
 _condition = re.compile(r"\s*([^=!<>]+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*)", re.DOTALL).fullmatch
 _special = re.compile(r"[\\.^$|?*+()\[\]{}]")
+
+
+class Context(NamedTuple):
+    """How many neighbours of each event are printed too."""
+
+    before: int = 0
+    after: int = 0
+
+
+class Printed(NamedTuple):
+    """Which of the events that are found are printed, and what beside them."""
+
+    unlike: str | None = None  # a pattern: the events that match it are left out
+    context: Context = Context()
+    newest: int | None = None  # only so many, the newest ones, oldest first
+    follow: bool = False  # and then those that come
 
 
 class Asked(NamedTuple):
@@ -30,15 +46,7 @@ class Asked(NamedTuple):
     any_flags: tuple[str, ...]
     not_flags: tuple[str, ...]
     where: Where | None
-    unlike: str | None  # a pattern: the events that match it are left out
-    context: Context
-
-
-class Context(NamedTuple):
-    """How many neighbours of each event are printed too."""
-
-    before: int = 0
-    after: int = 0
+    printed: Printed
 
 
 def asked(  # noqa: PLR0913  the options
@@ -53,6 +61,8 @@ def asked(  # noqa: PLR0913  the options
     earlier: int | None,
     later: int | None,
     both: int | None,
+    newest: int | None,
+    follow: bool,
 ) -> Asked:
     """Return what the options ask for; raises UsageError."""
     if invert and pattern is None:
@@ -61,7 +71,9 @@ def asked(  # noqa: PLR0913  the options
     # `-A` and `-B` go before `-C`.
     context = Context(*[(both or 0) if one is None else one for one in (earlier, later)])
     like, unlike = (None, match) if invert else (match, None)
-    return Asked(like, any_flags, not_flags, where, unlike, context)
+    if follow and any(context):
+        raise click.UsageError("-f prints events as they come: give it without -A, -B and -C")
+    return Asked(like, any_flags, not_flags, where, Printed(unlike, context, newest, follow))
 
 
 def match_of(pattern: str | None, *, fixed: bool, ignore_case: bool) -> str | None:
@@ -138,6 +150,8 @@ _OPTIONS = (
     _number("-A", "--after-context", "later", text="Print N events after each one, too."),
     _number("-B", "--before-context", "earlier", text="Print N events before each one, too."),
     _number("-C", "--context", "both", text="Print N events before and after each one, too."),
+    _number("-n", "--lines", "newest", text="Only the newest N events, oldest first, as in tail."),
+    click.option("-f", "--follow", is_flag=True, help="Then print those that come, as in tail."),
 )
 FILTERS = 5  # so many of them are conditions of the store
 
