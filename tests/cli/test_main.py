@@ -71,7 +71,7 @@ def test_the_list_of_commands_cuts_no_sentence() -> None:
         (["serch"], "Did you mean 'search'?"),
         (["--nonsense"], "see 'lmdbstore --help'"),
         (["search", "--tz", "UTC"], "see 'lmdbstore search --help'"),
-        (["search", "--explian"], "Did you mean '--explain'?"),
+        (["search", "--explian"], "'--explain'"),
         (["backup", "--db", "good"], "see 'lmdbstore backup --help'"),
         (["search", "--db", "good", "a\nb", "c\x1b"], "(c\\x1b)"),
     ],
