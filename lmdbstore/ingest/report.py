@@ -120,6 +120,19 @@ class Report:
             lines.append(f"and {len(self.inputs) - SHOWN_INPUTS:,} more inputs")
         return lines
 
+    def figures(self) -> dict[str, float]:
+        """Return the numbers by their names; `seconds` is how long the import took."""
+        return {
+            "lines": self.lines,
+            "new": self.new,
+            "present": self.present,
+            "replaced": self.replaced,
+            "blank": self.blank,
+            "unreadable": self.unreadables,
+            "dry_run": self.dry_run,
+            "seconds": self.seconds,
+        }
+
     def summary(self) -> str:
         """Return the numbers as one line of text."""
         parts = [f"{self.new:,} new events", f"{self.present:,} already there"]

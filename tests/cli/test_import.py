@@ -254,7 +254,7 @@ def test_fields_colours_and_records_have_options(path: Path, tmp_path: Path) -> 
     args = ["--time-field", "when", "--message-field", "text", "--source-field", "host"]
     run("import", "--db", path, lines, *args, "--tags-field", "labels")
     lines.write_text("\x1b[1m# one\x1b[0m\nx\n")
-    run("import", "--db", path, lines, "--record-start", "^#", "--strip-colours")
+    run("import", "--db", path, lines, "--record-start", "^#", "--strip-colors")
     first, second = events(path)
     assert first[1:] == ("h", 1709632800.0, ["a"], "hi")
     assert second.content == "# one\nx"

@@ -1,4 +1,4 @@
-"""The results of the commands that maintain a store, as JSON for programs."""
+"""The results of `import` and of the commands that maintain a store, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -95,3 +95,16 @@ def test_seal_backup_and_compact_give_their_figures(filled: Path, tmp_path: Path
     sizes = result_of("compact", "--db", filled)
     after = (filled / "data.mdb").stat().st_size
     assert sizes == {"bytes_before": before, "bytes_after": after}
+
+
+def test_import_gives_its_numbers(filled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "f.log"
+    file.write_text("2025-06-24 14:36:25 a\n\n2025-06-24 14:36:26 b\n")
+    numbers = {"lines": 3, "present": 0, "replaced": 0, "blank": 1, "unreadable": 0}
+    would = result_of("import", "--db", filled, "--dry-run", file)
+    assert would == numbers | {"new": 2, "dry_run": True}
+    assert result_of("import", "--db", filled, file) == numbers | {"new": 2, "dry_run": False}
+    again = result_of("import", "--db", filled, file)
+    assert (again["new"], again["present"]) == (0, 2)
+    refused = run("import", "--db", filled, "--follow", "--json", file)
+    assert (refused.exit_code, "--follow" in refused.stderr) == (2, True)

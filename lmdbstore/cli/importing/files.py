@@ -2,13 +2,15 @@
 
 Rules: before the store is opened or created, the arguments become files that can be read
 (`named`). What cannot be read is reported and does not keep the others out. The summary goes
-to standard output, after one line for each input that says how its lines got their times. The
-progress bar and the lines that could not be read go to standard error. A dry run opens no store.
+to standard output, after one line for each input that says how its lines got their times; for
+programs, it is one object of JSON. The progress bar and the lines that could not be read go to
+standard error. A dry run opens no store.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -53,6 +55,7 @@ def import_files(  # noqa: PLR0913  the options of the command
     dry_run: bool = False,
     redo: bool = False,
     follow: bool = False,
+    as_json: bool = False,
     no_levels: bool = False,
     compression: Compression | None = None,
     **options: Any,
@@ -71,6 +74,8 @@ def import_files(  # noqa: PLR0913  the options of the command
     if follow:
         if dry_run or redo or db is None:
             raise click.UsageError("--follow stores new lines; give no --dry-run and no --redo")
+        if as_json:
+            raise click.UsageError("--json prints numbers at the end, and --follow has none")
         check_followed(names, db)
         with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
             importer = Importer(store, tags=tags, source=source, options=reading)
@@ -83,7 +88,8 @@ def import_files(  # noqa: PLR0913  the options of the command
     if dry_run or db is None:
         importer = Importer(None, tags=tags, source=source, options=reading)
         unopened = _import(importer, files, line_format)
-        _print_preview(importer)
+        if not as_json:
+            _print_preview(importer)
     else:
         with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
             importer = Importer(store, tags=tags, source=source, options=reading, redo=redo)
@@ -93,7 +99,7 @@ def import_files(  # noqa: PLR0913  the options of the command
     if len(unopened) == len(files):
         return FAILED
     report = importer.report
-    _print_report(report)
+    _print_report(report, as_json=as_json)
     return PARTLY if failures or unopened or report.unreadables or report.unmet else 0
 
 
@@ -174,12 +180,12 @@ def _iso(seconds: float) -> str:
         return repr(seconds)
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: Report, *, as_json: bool) -> None:
     for line in report.notices() + report.warnings():
         complain(line)
     try:
-        for line in report.details():
+        for line in () if as_json else report.details():
             _print(line)
-        _print(report.summary())
+        _print(json.dumps(report.figures()) if as_json else report.summary())
     except BrokenPipeError:  # the import is done, and its status counts
         discard_output()

@@ -91,6 +91,9 @@ _OPTIONS = (
     ),
     click.option("--dry-run", is_flag=True, help="Print what would be stored; store nothing."),
     click.option(
+        "--json", "as_json", is_flag=True, help="Print the numbers of the import as a JSON object."
+    ),
+    click.option(
         "--time-format",
         callback=_time_format,
         metavar="FORMAT",
@@ -141,7 +144,10 @@ _OPTIONS = (
     ),
     click.option("--lines", "each_line", is_flag=True, help="Each line is an event."),
     click.option(
-        "--strip-colours", is_flag=True, help="Remove the colours of terminals from the content."
+        "--strip-colors",
+        "strip_colours",
+        is_flag=True,
+        help="Remove the colours of terminals from the content.",
     ),
     click.option(
         "--flag-from",
