@@ -21,7 +21,7 @@ from lmdbstore.disk.files import NotFlushedError
 from lmdbstore.errors import EventStoreException, InvalidOption
 from lmdbstore.opening.options import checked_mode
 
-from .opening import open_to_read, open_to_write
+from .opening import check_store, open_to_read, open_to_write
 from .progress import counted, pulse
 from .stats import moment
 from .terminal import complain, discard_output, visible
@@ -56,6 +56,7 @@ def verify_store(
     db: Path, timeout: float | None = None, *, pages: bool, as_json: bool = False
 ) -> int:
     """Print everything that is wrong with the store in the folder `db`; return the exit status."""
+    check_store(db)
     started = time.perf_counter()
     events = None  # None: records were not compared
     with counted("verifying", "events") as update:
@@ -91,6 +92,7 @@ def _verified(findings: list[Finding], *, compared: bool) -> str:
 
 def repair_store(db: Path, *, keep_changed: bool, as_json: bool = False) -> int:
     """Repair the store in the folder `db`, and print what was left out; return the exit status."""
+    check_store(db)
     with _on_failure("the store is unchanged"), counted("repairing", "events") as update:
         repaired = repair(db, keep_changed=keep_changed, progress=update)
     status = FOUND if repaired.left_out else SOUND

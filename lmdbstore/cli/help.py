@@ -182,7 +182,8 @@ Example:
 
 The newest events are those with the latest times. With -f it then prints each event as soon as any
 process has saved it, in the order of saving, events with old times included, until it is
-interrupted. PATTERN, --flag and --source choose events as in 'lmdbstore search'.
+interrupted. PATTERN, --flag and --source choose events as in 'lmdbstore search', which has further
+conditions, and -n and -f too.
 
 Exit status: 0 events were found, 1 no events were found, 2 the command failed, 130 it was
 interrupted.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from lmdbstore.contract.counting.buckets import SHORTER
+from lmdbstore.opening.options import READ_IT
 from lmdbstore.processes.waits import LONGER, NEVER_WAIT
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def discard_output() -> None:
 def in_options(message: str) -> str:
     """Return the message of an error with the options of the commands as the remedy."""
     message = message.replace(SHORTER, "give a longer --by, or --since and --until")
+    message = message.replace(READ_IT, "; run the command as a user that may write to the store")
     return message.replace(LONGER, "(--timeout)").replace(NEVER_WAIT, "")
 
 

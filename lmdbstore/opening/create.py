@@ -76,7 +76,13 @@ def create_store(folder: StoreFolder, new: NewStore, *, create: bool, readonly: 
         in_made_folder(at, lambda parent: in_temporary_folder(parent, partial(make, parent)))
     except (OSError, lmdb.Error) as error:
         what = advice(error, at) or (map_advice(error) if isinstance(error, lmdb.Error) else "")
-        raise StoreOpenError(f"the store {shown(path)} could not be made: {error}{what}") from error
+        if isinstance(error, PermissionError):
+            what = "; choose a folder in which this user may write"
+        # Without the name of the temporary folder, which is gone.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise StoreOpenError(
+            f"the store {shown(path)} could not be made: {reason}{what}"
+        ) from error
 
 
 def _make(

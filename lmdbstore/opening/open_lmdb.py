@@ -23,6 +23,7 @@ from lmdbstore.threads.deadline import FOREVER, Deadline
 
 from .inspect_file import inspect_data_file
 from .lock_file import provide_lock_file
+from .options import READ_IT
 
 if TYPE_CHECKING:
     from lmdbstore.disk.folder import StoreFolder
@@ -125,7 +126,7 @@ def _open_error(
             "readers there (nothing else is written)"
         )
     elif refused:
-        message += "; to read it only, pass readonly=True"
+        message += READ_IT
     elif "already open" in str(error):
         message += (
             "; this process has opened the same files with lmdb itself, or closed the descriptors "

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "READ_IT",
     "Options",
     "between",
     "checked_limit",
@@ -34,6 +35,7 @@ F = TypeVar("F", bound="Callable[[int, int], None]")
 MAX_READERS = 4096  # read transactions at once, over all processes
 MAP_SIZES = 1 << 20, 1 << 56  # bytes: room for a few hundred events; more than any machine maps
 READERS = 1, 1 << 20  # slots of 64 bytes in the lock file
+READ_IT = "; to read it only, pass readonly=True"  # the remedy of a refused opening
 
 
 class Options(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 import lmdbstore
 from lmdbstore import LMDBEventStore
 from lmdbstore.cli.main import cli
+from lmdbstore.cli.terminal import in_options
+from lmdbstore.opening import create
+from lmdbstore.opening.options import READ_IT
 from tests.tools.commands import ENVIRONMENT, LOG, process, run
 
 pytestmark = pytest.mark.surroundings
@@ -126,3 +130,36 @@ def test_nothing_is_imported_before_it_is_needed(code: str, absent: tuple[str, .
     code += f"; import sys; sys.exit(any(name in sys.modules for name in {absent}))"
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False)
     assert done.returncode == 0
+
+
+def test_the_remedy_of_a_refused_store_is_one_of_the_command() -> None:
+    assert in_options(f"refused{READ_IT}") == (
+        "refused; run the command as a user that may write to the store"
+    )
+
+
+def test_a_store_that_cannot_be_made_is_named_without_its_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", ".lmdbstore-0123")
+
+    monkeypatch.setattr(create, "in_made_folder", refused)
+    result = run("import", "--db", tmp_path / "new", LOG)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"lmdbstore: the store '{tmp_path / 'new'}' could not be made: Permission denied; choose a "
+        "folder in which this user may write\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["verify", "repair"])
+def test_a_store_that_is_not_there_is_one_line_for_every_command(
+    tmp_path: Path, command: str
+) -> None:
+    result = run(command, "--db", tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"lmdbstore: there is no store in '{tmp_path}'; 'lmdbstore import --db DIR FILE' creates "
+        "one\n"
+    )
