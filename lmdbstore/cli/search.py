@@ -75,7 +75,7 @@ def run_search(  # noqa: PLR0913
                 return _status(left_out, any_found=number > 0)
             status = _print_events(store, sought, look, printed)
             on_terminal = is_terminal(sys.stdout) and is_terminal(sys.stderr)
-            if status == NOTHING and on_terminal and unlike is None:
+            if status == NOTHING and on_terminal:
                 from .showing.nothing_found import explained  # few searches need it
 
                 complain(f"nothing was found: {explained(store, sought)}")

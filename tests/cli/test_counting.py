@@ -196,6 +196,18 @@ def test_a_search_counts_by_what_is_asked_for(filled: Path, by: str, expected: s
     assert status == (0 if expected else 1)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["histogram"], ["top"], *(["search", "--count-by", by] for by in ("day", "flag", "by (.*)"))],
+)
+def test_an_option_decides_whether_bars_have_a_colour(filled: Path, command: list[str]) -> None:
+    args = [*command, "--db", filled, "--color"]
+    assert "\x1b[36m" in on_terminal(*args, "always", NO_COLOR="1")[1]
+    shown = on_terminal(*args, "never")[1]
+    assert "█" in shown
+    assert "\x1b" not in shown
+
+
 def test_counts_have_the_conditions_of_the_search(filled: Path) -> None:
     args = ["search", "--db", filled, "force|key", "--not-flag", "night", "--count-by"]
     assert process(*args, "source")[1] == "source:door     1\nothers:sources  0\n"

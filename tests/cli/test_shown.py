@@ -176,3 +176,12 @@ def test_a_terminal_is_told_why_nothing_was_found(
 def test_an_empty_store_is_called_empty(path: Path) -> None:
     LMDBEventStore(path).close()
     assert "the store is empty" in on_terminal("search", "--db", path)[1]
+
+
+def test_a_search_for_what_does_not_match_says_why_it_finds_nothing(filled: Path) -> None:
+    for args, why in (
+        ([], "none of 3 events meets all conditions"),
+        (["--source", "dor"], "no event has the source 'dor'; similar: 'door'"),
+    ):
+        status, shown = on_terminal("search", "--db", filled, "-v", "a|e", *args)
+        assert (status, shown) == (1, f"lmdbstore: nothing was found: {why}\r\n")

@@ -13,14 +13,17 @@ from lmdbstore.cli.counting.top import print_top
 from lmdbstore.cli.help import HISTOGRAM_HELP, TOP_HELP
 from lmdbstore.cli.options import db_option, time_of, timeout_option
 from lmdbstore.cli.searching.options import filter_options, match_of
+from lmdbstore.cli.showing.lines import Look
 from lmdbstore.times.zones import LocalZone, UnknownZone, zone_named
 
-from .searching import flag_option, since_option, source_option, until_option
+from .searching import color_option, flag_option, since_option, source_option, until_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
     from pathlib import Path
+
+    from lmdbstore.cli.showing.lines import Colour
 
 __all__ = ["histogram_command", "top_command"]
 
@@ -78,6 +81,7 @@ def _sought(
 )
 @_conditions
 @click.option("--json", "as_json", is_flag=True, help="Print all as one JSON list.")
+@color_option("Whether bars have a colour")
 @timeout_option
 @click.pass_context
 def histogram_command(  # noqa: PLR0913  the arguments of the command
@@ -88,11 +92,16 @@ def histogram_command(  # noqa: PLR0913  the arguments of the command
     zone: tzinfo,
     timeout: float | None,
     *,
+    colour: Colour,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Run `histogram`."""
-    ctx.exit(print_histogram(db, by, zone, _sought(**given), timeout, as_json=as_json))
+    look, sought = Look(colour=colour), _sought(**given)
+    status = print_histogram(
+        db, by, zone, sought, timeout, as_json=as_json, colour=look.is_colourful
+    )
+    ctx.exit(status)
 
 
 @click.command("top", help=TOP_HELP)
@@ -115,6 +124,7 @@ def histogram_command(  # noqa: PLR0913  the arguments of the command
 )
 @_conditions
 @click.option("--json", "as_json", is_flag=True, help="Print all as one JSON object.")
+@color_option("Whether bars have a colour")
 @timeout_option
 @click.pass_context
 def top_command(  # noqa: PLR0913  the arguments of the command
@@ -125,8 +135,11 @@ def top_command(  # noqa: PLR0913  the arguments of the command
     number: int,
     timeout: float | None,
     *,
+    colour: Colour,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Run `top`."""
-    ctx.exit(print_top(db, of, number, _sought(**given), timeout, as_json=as_json))
+    look, sought = Look(colour=colour), _sought(**given)
+    status = print_top(db, of, number, sought, timeout, as_json=as_json, colour=look.is_colourful)
+    ctx.exit(status)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lmdbstore.contract.types import Damaged
 
 __all__ = [
+    "color_option",
     "flag_option",
     "search_command",
     "since_option",
@@ -55,6 +56,17 @@ flag_option = click.option(
 source_option = click.option("--source", metavar="S", help="Only events of exactly this source.")
 
 
+def color_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option for colours; `what` says what they are for."""
+    return click.option(
+        "--color",
+        "colour",
+        type=click.Choice(get_args(Colour)),
+        default="auto",
+        help=f"{what}; auto: on a terminal, unless NO_COLOR is set.",
+    )
+
+
 def look_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options for what the lines look like; they give the argument `look`."""
 
@@ -67,13 +79,7 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
         "default a terminal also gets times and sources.",
     )
     @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
-    @click.option(
-        "--color",
-        "colour",
-        type=click.Choice(["auto", "always", "never"]),
-        default="auto",
-        help="Whether matches are highlighted; auto: on a terminal, unless NO_COLOR is set.",
-    )
+    @color_option("Whether matches are highlighted")
     @wraps(function)
     def with_look(*args: Any, form: Form, colour: Colour, as_json: bool, **options: Any) -> None:
         if as_json and form not in {"default", "jsonl"}:
@@ -182,8 +188,8 @@ def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
             raise click.UsageError("--count-by prints no csv; give --json, or neither")
         conditions = {name: sought[name] for name in COUNTED}
         with printed_to(output, db):
-            as_json = look.form == "jsonl"
-            status = print_counts(db, count_by, conditions, timeout, as_json=as_json)
+            as_json, colour = look.form == "jsonl", look.is_colourful
+            status = print_counts(db, count_by, conditions, timeout, as_json=as_json, colour=colour)
         ctx.exit(status)
     mode: Mode = "count" if count else "explain" if explain else "events"
     with printed_to(output, db):

@@ -11,7 +11,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from lmdbstore.cli.terminal import colourful, one_line
+from lmdbstore.cli.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,15 +24,17 @@ GAP = "  "
 BAR_ON, BAR_OFF = "\x1b[36m", "\x1b[0m"  # cyan: readable on dark and on light
 
 
-def draw(rows: Sequence[tuple[str, int]], indent: str = "", *, cut: bool = False) -> Iterable[str]:
-    """Yield the lines of some rows; with `cut`, long labels are cut."""
+def draw(
+    rows: Sequence[tuple[str, int]], indent: str = "", *, cut: bool = False, colour: bool = False
+) -> Iterable[str]:
+    """Yield the lines of some rows; with `cut`, long labels are cut; `colour` is that of bars."""
     width = shutil.get_terminal_size().columns - len(indent)
     labels = _labels([label for label, _ in rows], width // 2 if cut else width)
     numbers = [f"{number:,}" for _, number in rows]
     digits = max(map(len, numbers), default=0)
     most = max((number for _, number in rows), default=0)
     left = width - _columns(labels[:1]) - digits - 2 * len(GAP)
-    on, off = (BAR_ON, BAR_OFF) if colourful() else ("", "")
+    on, off = (BAR_ON, BAR_OFF) if colour else ("", "")
     for label, shown, (_, number) in zip(labels, numbers, rows, strict=True):
         bar = _bar(number, most, left)
         end = f"{GAP}{on}{bar}{off}" if bar else ""

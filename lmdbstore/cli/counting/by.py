@@ -19,8 +19,14 @@ __all__ = ["print_counts"]
 FIELDS = {"flag": "flags", "flags": "flags", "source": "source"}
 
 
-def print_counts(
-    db: Path, by: str, conditions: dict[str, Any], timeout: float | None, *, as_json: bool
+def print_counts(  # noqa: PLR0913
+    db: Path,
+    by: str,
+    conditions: dict[str, Any],
+    timeout: float | None,
+    *,
+    as_json: bool,
+    colour: bool,
 ) -> int:
     """Print how many of the events that are sought there are by `by`; return the exit status.
 
@@ -28,7 +34,9 @@ def print_counts(
     """
     if (period := period_of(by)) is not None:
         zone = LocalZone()
-        return print_histogram(db, period, zone, conditions, timeout, as_json=as_json)
+        return print_histogram(
+            db, period, zone, conditions, timeout, as_json=as_json, colour=colour
+        )
     if (field := FIELDS.get(by.strip().lower())) is not None:
-        return print_top(db, (field,), None, conditions, timeout, as_json=as_json)
-    return print_caught(db, by, conditions, timeout, as_json=as_json)
+        return print_top(db, (field,), None, conditions, timeout, as_json=as_json, colour=colour)
+    return print_caught(db, by, conditions, timeout, as_json=as_json, colour=colour)

@@ -27,8 +27,14 @@ __all__ = ["print_caught"]
 FOUND, NOTHING = 0, 1  # exit statuses, as those of `search`
 
 
-def print_caught(
-    db: Path, text: str, conditions: dict[str, Any], timeout: float | None, *, as_json: bool
+def print_caught(  # noqa: PLR0913
+    db: Path,
+    text: str,
+    conditions: dict[str, Any],
+    timeout: float | None,
+    *,
+    as_json: bool,
+    colour: bool,
 ) -> int:
     """Print what the pattern `text` catches in the events that are sought; return the status."""
     compile_pattern(text)  # refuses what a search refuses
@@ -41,7 +47,7 @@ def print_caught(
     if as_json:
         sys.stdout.write(json.dumps(dict(rows), ensure_ascii=False) + "\n")
     elif is_terminal(sys.stdout):
-        sys.stdout.writelines(draw(rows, cut=True))
+        sys.stdout.writelines(draw(rows, cut=True, colour=colour))
     else:
         sys.stdout.writelines(f"{one_word(one)}  {number}\n" for one, number in rows)
     return FOUND if rows else NOTHING

@@ -40,6 +40,7 @@ def print_histogram(  # noqa: PLR0913
     timeout: float | None,
     *,
     as_json: bool,
+    colour: bool,
 ) -> int:
     """Print a histogram; without a period, one that fits. Return the exit status."""
     with open_to_read(db, timeout) as store, store.snapshot() as view:
@@ -49,7 +50,7 @@ def print_histogram(  # noqa: PLR0913
         rows = [{"start": start, "events": number} for start, number in pairs]
         sys.stdout.write(json.dumps(rows) + "\n")
     elif is_terminal(sys.stdout):
-        sys.stdout.writelines(draw(_labelled(pairs, chosen, zone)))
+        sys.stdout.writelines(draw(_labelled(pairs, chosen, zone), colour=colour))
     else:
         sys.stdout.writelines(f"{_iso(start, zone)}  {number}\n" for start, number in pairs)
     return FOUND if pairs else NOTHING

@@ -37,6 +37,7 @@ def print_top(  # noqa: PLR0913
     timeout: float | None,
     *,
     as_json: bool,
+    colour: bool,
 ) -> int:
     """Print the most frequent values of some fields, or all of them; return the exit status."""
     with open_to_read(db, timeout) as store:
@@ -45,8 +46,8 @@ def print_top(  # noqa: PLR0913
         shown = {field: facet._asdict() for field, facet in facets.items()}
         sys.stdout.write(json.dumps(shown) + "\n")
     else:
-        lines = _drawn if is_terminal(sys.stdout) else _plain
-        sys.stdout.writelines(lines(facets))
+        terminal = is_terminal(sys.stdout)
+        sys.stdout.writelines(_drawn(facets, colour=colour) if terminal else _plain(facets))
     return FOUND if any(facet.values or facet.others for facet in facets.values()) else NOTHING
 
 
@@ -62,10 +63,10 @@ def _plain(facets: dict[str, Facet]) -> Iterator[str]:
         yield f"{key:{width}}  {events}\n"
 
 
-def _drawn(facets: dict[str, Facet]) -> Iterator[str]:
+def _drawn(facets: dict[str, Facet], *, colour: bool) -> Iterator[str]:
     for place, (field, facet) in enumerate(facets.items()):
         yield f"{chr(10) if place else ''}{_MANY[field]}\n"
-        yield from draw(list(facet.values.items()), "  ", cut=True)
+        yield from draw(list(facet.values.items()), "  ", cut=True, colour=colour)
         if facet.others:
             yield f"  and {facet.others:,} more\n"
         elif not facet.values:
