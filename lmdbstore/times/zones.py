@@ -29,10 +29,8 @@ def zone_named(name: str) -> tzinfo:
     Raises:
         UnknownZone: there is none.
     """
-    if fixed := _fixed(name):
-        return fixed
     try:
-        return ZoneInfo(name)
+        return _fixed(name) or ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UnknownZone(name) from None
 

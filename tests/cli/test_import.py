@@ -271,6 +271,7 @@ def test_the_year_can_be_given(path: Path, tmp_path: Path) -> None:
     ("option", "value", "words"),
     [
         ("--tz", "Mars/Olympus", "such as Europe/Berlin"),
+        ("--tz", "+24:00", "such as Europe/Berlin"),
         ("--time-format", "%Q", "as strptime has them"),
         ("--time-format", "nonsense", "as strptime has them"),
         ("--source", "", "it is empty"),

@@ -193,13 +193,13 @@ def checked_buckets(bucket: Any, tz: Any) -> Buckets:
 def _zone(tz: object) -> tzinfo:
     from datetime import datetime, tzinfo
 
-    from lmdbstore.times.zones import UnknownZone, zone_named
+    from lmdbstore.times.zones import zone_named
 
     zone: object = None
-    with suppress(UnknownZone, NotImplementedError):
-        zone = zone_named(str.__str__(tz)) if isinstance(tz, str) else tz
-        if isinstance(zone, tzinfo) and datetime(1970, 1, 1, tzinfo=zone).utcoffset() is None:
-            zone = None
+    with suppress(Exception):  # a zone may raise anything
+        given = zone_named(str.__str__(tz)) if isinstance(tz, str) else tz
+        if isinstance(given, tzinfo) and datetime(1970, 1, 1, tzinfo=given).utcoffset() is not None:
+            zone = given
     if not isinstance(zone, tzinfo):
         refuse("tz", tz, "pass the name of a zone, such as 'Europe/Berlin', 'UTC' or '+02:00'")
     return zone

@@ -16,7 +16,7 @@ from lmdbstore.errors import EventReadException, InvalidQuery
 from lmdbstore.testing.helpers import LONE, save_all
 from lmdbstore.testing.queries import CHOICES, EVENTS, INVALID, INVALID_LIMITS
 
-from .times import NoZone
+from .times import FailingZone, NoZone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +45,8 @@ BUCKETS: dict[str, dict[str, Any]] = {
     "tz-number": {"bucket": 60, "tz": 2},
     "tz-path": {"bucket": "day", "tz": "../Europe/Berlin"},
     "tz-surrogate": {"bucket": "day", "tz": LONE},
+    "tz-offset-of-a-day": {"bucket": "day", "tz": "+24:00"},
+    "tz-that-fails": {"bucket": "day", "tz": FailingZone()},
     "tz-without-an-offset": {"bucket": "day", "tz": NoZone()},
 }
 FACETS: dict[str, dict[str, Any]] = {
