@@ -10,14 +10,16 @@
 A **value** is a string, a number, a bool, or None for `null`. An **operator** is `==`, `!=`, `<`,
 `<=`, `>` or `>=`.
 
-Types are strict. Numbers equal numbers by their value, whether written `500`, `500.0` or `5e2`; a
-number never equals a string or a bool, and nothing but `null` equals None. `<`, `<=`, `>` and `>=`
+Types are strict. Numbers equal numbers by their value, whether written `500`, `500.0` or `5e2`; one
+that has no place in 64 bits is rounded to a float. A number never equals a string or a bool, and
+nothing but `null` equals None. `<`, `<=`, `>` and `>=`
 hold only between two numbers or two strings, the latter by their code points; with a bool or None
 they are refused. `!=` holds for every field that is there and not equal: also one of another type,
 a list or an object.
 
 A field that is not there meets no condition, `!=` neither. A content that is not JSON (RFC 8259),
-or not an object, meets none. Of a name that an object has twice the last counts. A path leads
+or not an object, meets none; nor does one with a number that no float can hold, or with half of a
+surrogate pair. Of a name that an object has twice the last counts. A path leads
 through objects, not through lists, at its dots. A name that has dots itself is found too, and
 first: the path `a.b` leads to the field `a.b`, and to the field `b` of the object `a` if there is
 none.
@@ -163,10 +165,20 @@ def _value(value: object) -> object:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return int.__int__(value)
+        return _number(int.__int__(value))
     if isinstance(value, float) and not math.isnan(float.__float__(value)):
         return float.__float__(value)
     return _text(value, "a value is a string, a number, a bool or None")
+
+
+def _number(value: int) -> float:
+    """Return a whole number as it is read from a content: without a fraction only to 64 bits."""
+    if -(1 << 63) <= value < 1 << 64:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        _refuse(value, "no content can have it; pass a number that a float can hold")
 
 
 def _text(value: object, remedy: str) -> str:
