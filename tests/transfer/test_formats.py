@@ -205,13 +205,27 @@ def test_a_file_that_is_cut_gives_what_is_whole_and_a_report(tmp_path: Path, kin
 def test_a_table_of_other_columns_or_values_is_refused(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    byte = arrow.py_buffer(b"\0\0\0\0\1\0\0\0"), arrow.py_buffer(b"\xff")
+    not_utf8 = arrow.StringArray.from_buffers(1, *byte)
     good = {"id": ["a"], "source": ["s"], "timestamp": [1], "tags": [["t"]], "content": ["x"]}
     bad = [
         ({"id": ["a"]}, "instead of id,source"),
         ({**good, "more": ["x"]}, "instead of id,source"),
-        ({**good, "timestamp": [[1.0]]}, "not a table of events"),
+        ({**good, "timestamp": [[1.0]]}, "'timestamp' with values of the type list<"),
         ({**good, "id": [None]}, "id: None"),
         ({**good, "tags": [[None]]}, "tags: None"),
+        ({**good, "content": not_utf8}, "not a table of events"),
+        ({**good, "id": [7]}, "'id' with values of the type int64 instead of string"),
+        ({**good, "content": [True]}, "'content' with values of the type bool instead of string"),
+        ({**good, "tags": [[7]]}, "'tags' with values of the type list<"),
+        (
+            {**good, "timestamp": ["1"]},
+            "'timestamp' with values of the type string instead of double",
+        ),
+        (
+            {**good, "timestamp": [True]},
+            "'timestamp' with values of the type bool instead of double",
+        ),
     ]
     for columns_of_it, reason in bad:
         parquet.write_table(arrow.table(columns_of_it), tmp_path / "f")
@@ -219,8 +233,14 @@ def test_a_table_of_other_columns_or_values_is_refused(tmp_path: Path) -> None:
             report = imported(store, tmp_path / "f")
             assert len(store) == 0
         assert reason in " ".join(report.notices())
-    # What other programs make of our columns is read: other sizes of text, other order.
-    wide = {**good, "content": arrow.array(["x"], arrow.large_string())}
+    # What other programs make of our columns is read: other kinds of text, other order.
+    wide = {
+        "id": arrow.array(["a"], arrow.string_view()),
+        "source": arrow.array(["s"]).dictionary_encode(),
+        "timestamp": [1],
+        "tags": arrow.array([["t"]], arrow.large_list(arrow.large_string())),
+        "content": arrow.array(["x"], arrow.large_string()),
+    }
     parquet.write_table(arrow.table(dict(reversed(wide.items()))), tmp_path / "f")
     with MemoryEventStore() as store:
         imported(store, tmp_path / "f")
