@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["PIECE_CHARACTERS", "PIECE_EVENTS", "columns_of", "pieces"]
 
 PIECE_EVENTS = 1 << 14
-PIECE_CHARACTERS = 1 << 22  # of contents and tags: at most four bytes each, and one event more
+PIECE_CHARACTERS = 1 << 22  # at most four bytes each, and one event more
 
 
 def pieces(events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -25,7 +25,8 @@ def pieces(events: Iterable[Event]) -> Iterator[list[Event]]:
     characters = 0
     for event in events:
         piece.append(event)
-        characters += len(event.content) + sum(map(len, event.tags))
+        characters += len(event.id) + len(event.source) + len(event.content)
+        characters += sum(map(len, event.tags))
         if len(piece) >= PIECE_EVENTS or characters >= PIECE_CHARACTERS:
             yield piece
             piece, characters = [], 0

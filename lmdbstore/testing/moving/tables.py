@@ -63,7 +63,9 @@ class TableContract:
         store.save_many(Event(str(n), timestamp=float(n), content="x" * 6) for n in range(3))
         store.save(Event("3", timestamp=3.0, tags=["x" * 10]))
         store.save(Event("4", timestamp=4.0))
-        assert [batch.num_rows for batch in store.to_arrow()] == [2, 2, 1]
+        store.save(Event("x" * 10, timestamp=5.0))
+        store.save(Event("6", "x" * 9, timestamp=6.0))
+        assert [batch.num_rows for batch in store.to_arrow()] == [2, 2, 2, 1]
 
     def test_a_snapshot_gives_tables_too(self, store: EventStore) -> None:
         pytest.importorskip("pyarrow", reason="pyarrow is not installed")
