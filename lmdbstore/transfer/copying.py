@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import xxhash
 
-from lmdbstore.contract.checking import checked_name
+from lmdbstore.contract.query import checked_text, refuse
 from lmdbstore.contract.tables.chosen import Filters
 from lmdbstore.contract.tables.columns import pieces
-from lmdbstore.errors import DuplicateEvent, EventWriteException, InvalidQuery, shown
+from lmdbstore.errors import DuplicateEvent, EventWriteException, shown
 from lmdbstore.rows import json_row
 
 if TYPE_CHECKING:
@@ -98,8 +98,10 @@ def copy_events(
     """
     for given in conditions.keys() - Filters.__annotations__.keys():
         raise TypeError(f"copy_events() got an unexpected keyword argument {given!r}")
-    if not checked_name(name):
-        raise InvalidQuery("name: '' cannot be used; give the checkpoint a name")
+    if not checked_text("name", name):
+        refuse("name", name, "give the checkpoint a name")
+    if progress is not None and not callable(progress):
+        refuse("progress", progress, "pass a function of two numbers")
     with source.snapshot() as state:
         copy = _Copy(state, target, name, progress, conditions)
         return copy.run()

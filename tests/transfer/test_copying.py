@@ -238,7 +238,14 @@ def test_wrong_arguments_are_refused_before_anything_is_written(target: EventSto
     call: Any = copy_events
     with MemoryEventStore() as source:
         source.save_many(EVENTS)
-        for wrong in ({"match": "("}, {"name": ""}, {"name": 7}, {"flags": "t"}):
+        for wrong in (
+            {"match": "("},
+            {"name": ""},
+            {"name": 7},
+            {"name": "\ud800"},
+            {"progress": 7},
+            {"flags": "t"},
+        ):
             with pytest.raises(InvalidQuery):
                 call(source, target, **wrong)
         with pytest.raises(TypeError, match=r"copy_events\(\) got an unexpected keyword .*'limit'"):
