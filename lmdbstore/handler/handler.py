@@ -98,7 +98,8 @@ class LoggingHandler(logging.Handler):
                 call waits.
             capacity: Records that the queue holds.
             extra: The content is a JSON object: `message`, which is the formatted text, and the
-                fields given by `extra=`. What JSON does not have is its `repr`.
+                fields given by `extra=`. What JSON does not have is its `repr`; a number that is
+                not finite is `null`.
             timeout: Seconds that a call with `flush_level`, a `flush`, a `close`, and one write may
                 wait; None: for ever. When it is over a call goes on, and its record stays in the
                 queue. What `close` leaves is dropped.

@@ -24,6 +24,7 @@ __all__ = ["Line", "as_json", "cleaned", "dropped_event", "event_of", "json_of",
 # What every record has; the rest came by `extra=`.
 _OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
 _JSON = orjson.OPT_NON_STR_KEYS
+DEPTH = 2  # of dicts, beginning with the object itself: attributes of OpenTelemetry are in one
 
 
 class Line(NamedTuple):
@@ -43,27 +44,32 @@ def level_flag(name: str) -> str:
 def json_of(text: str, record: logging.LogRecord) -> str:
     """Return a JSON object of the formatted text, as `message`, and of the fields of `extra=`.
 
-    Values that JSON does not have become their `repr`.
+    See `as_json`.
     """
     extra = {name: value for name, value in vars(record).items() if name not in _OWN}
     return as_json({"message": text, **extra})
 
 
 def as_json(fields: dict[str, Any]) -> str:
-    """Return a JSON object; values that JSON does not have become their `repr`."""
+    """Return a JSON object.
+
+    Values that JSON does not have become their `repr`, and numbers that are not finite null.
+    """
     try:
         return orjson.dumps(fields, default=_shown, option=_JSON).decode()
     except TypeError:  # a number that is too large, half a character, or a list inside of itself
-        plain = {_clean(name): _plain(value) for name, value in fields.items()}
-        return orjson.dumps(plain, default=_shown, option=_JSON).decode()
+        return orjson.dumps(_plain(fields, DEPTH), default=_shown, option=_JSON).decode()
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, depth: int) -> object:
+    """Return a value that JSON has; of a dict, to a depth, only what needs it is changed."""
     if isinstance(value, str):
         return _clean(value)
     try:
         orjson.dumps(value, default=_shown, option=_JSON)
     except TypeError:
+        if depth and type(value) is dict:
+            return {_clean(name): _plain(inner, depth - 1) for name, inner in value.items()}
         return _shown(value)
     return value
 
@@ -92,8 +98,9 @@ def _clean(text: object) -> str:
 
 def dropped_event(number: int, reasons: Iterable[str], tags: list[str]) -> Event:
     """Return the event that says how many records were dropped, and why."""
-    return Event(
+    event = Event(
         source="lmdbstore.LoggingHandler",
         tags=[level_flag("warning"), "dropped", *tags],
         content=f"{number} log records were dropped: {', '.join(reasons)}",
     )
+    return cleaned(event)

@@ -139,6 +139,17 @@ def test_half_a_character_is_written_as_its_escape_and_keeps_nothing_else_out() 
     assert next(store.search()).tags == ["level:info", "a\\udc00"]
 
 
+def test_dropped_records_are_told_of_with_a_flag_that_has_half_a_character() -> None:
+    store = MemoryEventStore()
+    with logging_to(store, ["a\udc00"]) as (log, handler):
+        log.info("%d", "no number")
+        log.info("good")
+    assert handler.dropped == 1
+    assert [e.content for e in store.search(flags=["dropped", "a\\udc00"])] == [
+        "1 log records were dropped: they could not be formatted"
+    ]
+
+
 def test_a_record_that_cannot_be_stored_is_dropped_alone() -> None:
     store = MemoryEventStore()
     with logging_to(store) as (log, handler):

@@ -97,6 +97,11 @@ def test_half_a_character_keeps_no_batch_out() -> None:
     assert json.loads(event.content)["message"] == "half \\ud800"
 
 
+def test_an_attribute_that_json_does_not_have_leaves_the_others_as_they_are() -> None:
+    event = exported(LogRecord(body="x", attributes={"half": "\ud800", "n": 7, "of": [1, 2]}))
+    assert json.loads(event.content)["attributes"] == {"half": "\\ud800", "n": 7, "of": [1, 2]}
+
+
 def test_a_batch_processor_exports_from_its_thread(path: Path) -> None:
     provider = provider_of(EventStoreLogExporter(path), batch=True)
     logger = provider.get_logger("shop")
