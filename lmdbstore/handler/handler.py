@@ -234,7 +234,7 @@ class LoggingHandler(logging.Handler):
 
 def _check_all_saved(sender: Sender, before: int, *, ended: bool) -> None:
     if not ended:
-        left = sender.queue.qsize() - 1  # the end itself
+        left = max(0, sender.queue.qsize() - 1)  # without the end itself, if that is still there
         raise EventStoreException(f"a write of log records has not ended, and {left} wait for it")
     if lost := sender.dropped - before:
         raise EventStoreException(f"{lost} log records could not be saved")

@@ -139,6 +139,8 @@ class Sender:
         mark = _Mark()
         self.queue.put(mark)
         self._hurry.set()
+        if self.stopped:  # since it was looked at: then the mark may be behind the end
+            self._work_here()
         left = None if deadline.limit is None else deadline.left
         return mark.done.wait(left)
 

@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -168,6 +168,39 @@ def test_a_write_that_hangs_does_not_hold_up_the_close(monkeypatch: pytest.Monke
         store.free.set()
         until(lambda: not handler._sender.writing, "the end of the thread")
     assert contents(store) == ["x", "y"]
+
+
+def test_a_write_that_hangs_with_the_last_records_leaves_none_that_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender, "GRACE", 0.01)
+    monkeypatch.setattr(sender, "COLLECTED", LONG)  # so the records are taken with the end
+    store = Held()
+    with logging_to(store, timeout=0.01) as (log, handler):
+        log.info("x")
+        until(handler._sender.queue.empty, "the thread")
+        handler.close()
+        assert "has not ended, and 0 wait for it" in handler.errors[-1]
+        store.free.set()
+        until(lambda: not handler._sender.writing, "the end of the thread")
+    assert contents(store) == ["x"]
+
+
+def test_a_flush_does_not_wait_for_a_thread_that_ends_in_the_meantime() -> None:
+    """A mark that comes after the last one of the thread is set by the flush itself."""
+    with logging_to(MemoryEventStore(), timeout=LONG) as (log, handler):
+        log.info("x")
+        own: Any = handler._sender
+        queue = own.queue
+
+        class Closing:
+            def put(self, mark: object) -> None:
+                own.queue = queue
+                handler.close()
+                queue.put(mark)
+
+        own.queue = Closing()
+        assert own.wait(Deadline(1.0))
 
 
 def test_a_record_after_the_close_is_written_at_once() -> None:
