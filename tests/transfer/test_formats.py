@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import tracemalloc
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,7 +121,7 @@ def test_a_row_that_import_would_not_read_is_refused(
 
 
 def test_csv_is_what_other_programs_write_and_read(tmp_path: Path) -> None:
-    """Python's csv module reads it, and what that writes is read, with CRLF and few quotes."""
+    """Python's csv module reads it, and what that writes is read: CRLF, and few or all quotes."""
     import csv
 
     events = [
@@ -132,9 +133,9 @@ def test_csv_is_what_other_programs_write_and_read(tmp_path: Path) -> None:
     rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     assert rows[0] == ["id", "source", "timestamp", "tags", "content"]
     assert rows[1] == ["a", "s,t", "0.1", r'["x","y\"z"]', 'one\n"two"']
-    for terminator in ("\n", "\r\n"):
+    for terminator, dialect in product(("\n", "\r\n"), ("excel", "unix")):
         other = io.StringIO(newline="")
-        csv.writer(other, lineterminator=terminator).writerows(rows)
+        csv.writer(other, dialect, lineterminator=terminator).writerows(rows)
         (tmp_path / "f").write_bytes(other.getvalue().encode())
         with MemoryEventStore() as store:
             imported(store, tmp_path / "f")

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["EventRows", "is_event_table"]
 
+QUOTED = ",".join(f'"{name}"' for name in HEADER.split(","))  # as some programs write it
+
 
 def is_event_table(lines: Sequence[str], options: Options) -> bool:
     """Return whether an input that begins with these lines is a table of events.
 
     It is another table if options say which column has what.
     """
-    return bool(lines) and lines[0] == HEADER and not options.wishes()
+    return bool(lines) and lines[0] in {HEADER, QUOTED} and not options.wishes()
 
 
 class EventRows(UncutReader):
