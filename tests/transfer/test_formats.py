@@ -181,6 +181,19 @@ def test_an_open_quotation_does_not_swallow_the_rest_for_ever(
     assert "a quotation is open" in report.notices()[-1]
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_row_that_is_no_utf8_is_read_as_latin_1_and_reported(
+    tmp_path: Path, kind: Format
+) -> None:
+    """Every byte is a character, so nothing of it is lost."""
+    rows = exported([Event(f"{n}", content=f"{n} é\n?") for n in range(20)], kind)
+    (tmp_path / "f").write_bytes(rows.replace("7 é".encode(), b"7 \xff\xe9", 1))
+    with MemoryEventStore() as store:
+        report = imported(store, tmp_path / "f")
+        assert (len(store), store.get("7").content) == (20, "7 \xff\xe9\n?")
+        assert "not UTF-8; read as Latin-1" in " ".join(report.notices())
+
+
 def test_exports_may_be_joined_and_imported_again(tmp_path: Path) -> None:
     """The header is skipped wherever it is; ids make a second import change nothing."""
     events = [Event("a", "s", 1.0), Event("b", "s", 2.0, ["t"], "x\ny")]

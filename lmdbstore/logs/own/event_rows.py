@@ -53,14 +53,14 @@ class EventRows(UncutReader):
     def read(self, block: Block) -> Batch:
         """Return the events of the rows that end in a block."""
         batch = Batch([], [])
-        skipped = set(block.skipped)
+        skipped, latin = set(block.skipped), set(block.latin)
         for number, line in enumerate(_lines(block), block.first):
             if not self._row and (number in skipped or line.strip() == b""):
                 self._report.blank += 1
                 continue
             if not self._row:
                 self._number, self._size, self._quotes = number, 0, 0
-            self._row.append(line.decode("utf-8", "replace"))
+            self._row.append(line.decode("latin-1" if number in latin else "utf-8", "replace"))
             self._size += len(line) + 1
             self._quotes += line.count(b'"')
             if self._size > LONGEST_LINE + 1 or number in skipped:
