@@ -62,6 +62,7 @@ class EventCounts(ABC):
                 `"hour"`, `"day"` or `"month"` of the local time in `tz`: days have 23 or 25 hours
                 where the clock is set, and an hour that comes twice is two buckets.
             tz: A zone by its name, such as `"Europe/Berlin"` or `"+02:00"`, or as a `tzinfo`.
+                Abbreviations such as `"CET"` are fixed offsets, without summer time.
             ts_start: As in `search`.
             ts_end: As in `search`.
             flags: As in `search`.
