@@ -149,8 +149,9 @@ class Sender:
 
         What is not written at the deadline is dropped. Returns False if a write is under way then.
         """
-        thread = self._thread
-        if not self.stopped and thread is not None:
+        # The lock: another thread may be starting it. A signal handler does not wait for its own.
+        thread = run_locked(self._lock, lambda: self._thread)
+        if not self.stopped and thread is not None and thread.ident is not None:
             self.queue.put(None)
             self._hurry.set()
             thread.join(None if deadline.limit is None else deadline.left)

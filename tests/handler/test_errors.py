@@ -203,6 +203,28 @@ def test_a_flush_does_not_wait_for_a_thread_that_ends_in_the_meantime() -> None:
         assert own.wait(Deadline(1.0))
 
 
+def test_a_close_while_the_thread_is_started_writes_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryEventStore()
+    with logging_to(store) as (log, handler):
+        closer = threading.Thread(target=handler.close)
+        start = threading.Thread.start
+
+        def closing_start(thread: threading.Thread) -> None:
+            if thread is not closer:
+                closer.start()
+                closer.join(0.05)  # it waits, and goes on after the start
+            start(thread)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", closing_start)
+            log.info("x")
+        closer.join()
+        assert handler._sender.stopped
+        assert contents(store) == ["x"]
+
+
 def test_a_record_after_the_close_is_written_at_once() -> None:
     store = MemoryEventStore()
     with logging_to(store) as (log, handler):
