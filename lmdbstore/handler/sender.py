@@ -117,7 +117,7 @@ class Sender:
             self._work_here()
 
     def _start(self) -> None:
-        if self._thread is None:
+        if self._thread is None and not self.stopped:
             # Noted first: a signal handler may come here too, and must not start another one.
             self._thread = threading.Thread(
                 target=self._run, name="lmdbstore.LoggingHandler", daemon=True
@@ -149,8 +149,7 @@ class Sender:
 
         What is not written at the deadline is dropped. Returns False if a write is under way then.
         """
-        # The lock: another thread may be starting it. A signal handler does not wait for its own.
-        thread = run_locked(self._lock, lambda: self._thread)
+        thread = run_locked(self._lock, self._last_thread)
         if not self.stopped and thread is not None and thread.ident is not None:
             self.queue.put(None)
             self._hurry.set()
@@ -163,6 +162,11 @@ class Sender:
         self.stopped = True
         self._work_here()
         return True
+
+    def _last_thread(self) -> threading.Thread | None:
+        """Return the thread; if there is none, none is started from now on."""
+        self.stopped |= self._thread is None
+        return self._thread
 
     # -- in the thread ----------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from lmdbstore import (
 )
 from lmdbstore.handler import sender
 from lmdbstore.threads.deadline import Deadline
+from lmdbstore.threads.run_locked import run_locked
 from tests.tools.children import LONG, until
 from tests.tools.held_writer import writing_process
 from tests.tools.logged import Failing, Held, contents, logging_to
@@ -222,6 +223,23 @@ def test_a_close_while_the_thread_is_started_writes_what_is_left(
             log.info("x")
         closer.join()
         assert handler._sender.stopped
+        assert contents(store) == ["x"]
+
+
+def test_no_thread_is_started_after_a_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that no one ends would hold up each call that logs later."""
+    store = MemoryEventStore()
+    with logging_to(store) as (log, handler):
+        own: Any = handler._sender
+
+        def closing(lock: Any, work: Any, *arguments: Any) -> Any:
+            if work == own._start:
+                handler.close()
+            return run_locked(lock, work, *arguments)
+
+        monkeypatch.setattr(sender, "run_locked", closing)
+        log.info("x")
+        assert own._thread is None
         assert contents(store) == ["x"]
 
 
