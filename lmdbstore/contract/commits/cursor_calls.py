@@ -6,7 +6,6 @@ processes have ended.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from lmdbstore.contract.query import (
     refuse,
 )
 from lmdbstore.errors import InvalidQuery, shown
+from lmdbstore.threads.deadline import limit_of
 
 from .cursor import Cursor, CursorInfo, Lag
 from .cursor_state import CursorState
@@ -82,7 +82,7 @@ class CursorCalls(Following):
         self._check_open()
         name, limit = _checked_name(name), checked_timeout(timeout)
         lease, most = _checked_lease(lease), _checked_batch(batch)
-        if hold not in (None, True, False):
+        if hold is not None and not isinstance(hold, bool):
             refuse("hold", hold, "pass True, False, or None to leave it as it is")
         query = checked_conditions(flags, match, source)
         present = self._present()
@@ -162,8 +162,11 @@ def _checked_name(value: object) -> str:
 
 
 def _checked_lease(value: object) -> float:
-    number = float(value) if isinstance(value, int | float) and value is not True else math.nan
-    if not 0 < number < math.inf:
+    try:
+        number = limit_of(value)
+    except ValueError:
+        number = None
+    if not number:
         refuse("lease", value, "pass seconds as a number above 0")
     return number
 
