@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lmdbstore.contract.commits.shelf import state_in
 from lmdbstore.disk.format import text_key
 from lmdbstore.errors import EventStoreException
+from lmdbstore.processes import lock_list
 from lmdbstore.processes.lock_list import pid_namespace, started
 from lmdbstore.records.named import NamedText, encode_named, named_in, text_in
 from lmdbstore.write.change import Change
@@ -63,7 +64,9 @@ def has_ended(process: str) -> bool:
     if namespace != str(pid_namespace()) or not pid.isdecimal():
         return False
     found = started(int(pid))
-    return found is None if start == "None" else found != start
+    if found is None:
+        return lock_list.has_ended(int(pid))
+    return start not in ("None", found)
 
 
 def held_after(items: Iterable[tuple[bytes, bytes]]) -> int | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "command",
     "described",
+    "has_ended",
     "held_up_by",
     "is_listed",
     "own_number",
@@ -153,6 +154,22 @@ def started(process: int) -> str | None:
     """Return when a process was started, as the system counts; None: it has ended, or unknown."""
     found = _status(process)
     return found[19] if len(found) > 19 and found[0] not in ENDED else None  # noqa: PLR2004
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process of this pid namespace is known to have ended.
+
+    The system may not list the processes of other users, or none at all.
+    """
+    if found := _status(process):
+        return found[0] in ENDED
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # another user's
+        return False
+    return False
 
 
 def _is_stopped(process: int) -> bool:
