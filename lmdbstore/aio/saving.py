@@ -64,13 +64,21 @@ class Saves:
         return future
 
     def _added(self, save: _Save) -> bool:
-        """Let a save wait; return whether a thread has to come for it."""
+        """Let a save wait; return whether a thread has to come for it.
+
+        Until one comes, each save asks for it: the loop of another one may be closed before.
+        """
         self._waiting.append(save)
-        begin, self._thread_comes = not self._thread_comes, True
-        return begin
+        return not self._thread_comes
 
     def _begin(self) -> None:
-        self._workers.take_turns(self._save_all)
+        if run_locked(self._lock, self._needed):
+            self._workers.take_turns(self._save_all)
+
+    def _needed(self) -> bool:
+        """Note that a thread comes; return whether none did yet."""
+        needed, self._thread_comes = not self._thread_comes, True
+        return needed
 
     def _save_all(self) -> None:
         while batch := run_locked(self._lock, self._taken):

@@ -17,6 +17,7 @@ from lmdbstore import (
     WriteBusy,
 )
 from lmdbstore.aio import AsyncEventStore, saving
+from tests.tools.children import LONG
 from tests.tools.loops import KINDS, HeldStore, run_in
 
 if TYPE_CHECKING:
@@ -135,3 +136,22 @@ def test_a_thousand_saves_in_each_loop(kind: str, path: Path) -> None:
             assert await store.count() == 1000
 
     run_in(kind, main)
+
+
+def test_a_loop_that_is_closed_before_its_save_begins_stops_no_other_one() -> None:
+    store = MemoryEventStore()
+    opened = AsyncEventStore(store)
+    loop = asyncio.new_event_loop()
+    save = opened.save(Event("a"))
+    loop.call_soon(save.send, None)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+
+    async def main() -> None:
+        async with opened, asyncio.timeout(LONG):
+            await opened.save(Event("b"))
+            assert await opened.count() == 2
+
+    asyncio.run(main())
+    save.close()
