@@ -1,16 +1,14 @@
 """A worker of a named cursor in an event loop.
 
-Rules: what writes, and what reads the state, runs in a thread. Closing first ends the wait for the
-next event.
+Rules: what writes, and what reads the state, runs in a thread. Closing ends the wait for the next
+event.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.contract.commits.cursor import Cursor
-from lmdbstore.errors import EventStoreException
 
 from .cancelling import Work, result_of
 from .paged import AsyncPaged
@@ -50,10 +48,7 @@ class AsyncCursor(AsyncPaged[Cursor]):
 
     async def aclose(self) -> None:
         """Give no more events, and give back what was not acknowledged; see `Cursor.close`."""
-        self._reading.drop()
-        if self._under_way is not None:
-            with suppress(EventStoreException):  # the task that waits for it gets it
-                await result_of(self._under_way, Work.MUST)
+        # One call, and nothing before it: in a scope that is cancelled each wait raises.
         await result_of(self._run(self._close), Work.MUST)
 
     def _close(self) -> bool:

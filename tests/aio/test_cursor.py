@@ -93,3 +93,23 @@ def test_closing_ends_a_wait_and_gives_back(path: Path) -> None:
                 assert len(await taken(other, 5)) == 5
 
     asyncio.run(main())
+
+
+def test_the_end_of_a_block_in_a_cancelled_scope_gives_back() -> None:
+    """There, each wait of the task raises."""
+    anyio = pytest.importorskip("anyio")
+
+    async def main() -> None:
+        inner = filled(MemoryEventStore())
+        async with AsyncEventStore(inner) as store:
+            cursor = store.cursor("shipper", lease=3600)
+            with anyio.CancelScope() as scope:
+                async with cursor:
+                    await taken(cursor, 5)
+                    scope.cancel()
+                    await anyio.sleep(0)
+            assert scope.cancelled_caught
+            assert inner.cursors()["shipper"].workers == 0
+            assert "shipper" in repr(cursor._reading.found)
+
+    anyio.run(main)
