@@ -240,11 +240,17 @@ def test_a_child_that_closes_an_inherited_follower_leaves_the_parent_its_notices
 ) -> None:
     pytest.importorskip("inotify_simple")
     monkeypatch.setattr(commits, "FIRST", EVER)  # only a notice ends a wait
+    began, wait = threading.Event(), Notices.wait
+
+    def noted(notices: Notices, seconds: float, wanted: Callable[[str], bool]) -> bool:
+        began.set()
+        return wait(notices, seconds, wanted)
+
+    monkeypatch.setattr(Notices, "wait", noted)
     found = store.follow()
     reads = threading.Thread(target=lambda: ids(found, 1))
     reads.start()
-    until(lambda: waits(found) and bool(found._source._feed._next_commit._notices), "no wait")  # type: ignore[attr-defined]  # its parts
-    time.sleep(0.1)  # it is in its wait for good
+    assert began.wait(LONG)  # it waits for notices, and there are none
     in_child(found.close)
 
     def woken() -> bool:
