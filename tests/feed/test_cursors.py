@@ -26,6 +26,7 @@ from lmdbstore.contract.commits.cursor_state import CursorState, decode_state
 from lmdbstore.contract.commits.shelf import Shelf
 from lmdbstore.disk import format as fmt
 from lmdbstore.feed.cursors import has_ended, process_name
+from lmdbstore.processes import lock_list
 from tests.tools.children import LONG, in_child
 from tests.tools.interrupts import interrupted_at_each_step
 from tests.tools.planting import writing
@@ -167,6 +168,26 @@ def test_a_process_that_runs_is_not_taken_for_an_ended_one() -> None:
     assert has_ended(name)
 
 
+def test_a_process_of_which_the_system_says_nothing_has_ended_if_its_id_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another user's may be hidden, and not every system has a list."""
+    namespace, _, start = process_name().split(".")
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    names = [f"{namespace}.{other.pid}.{when}" for when in (start, "None")]
+    monkeypatch.setattr(lock_list, "_status", lambda _: [])
+    assert not any(map(has_ended, names))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", refuse)
+        assert not any(map(has_ended, names))
+    other.communicate(b"\n")
+    assert all(map(has_ended, names))
+
+
 def _started(pid: int) -> str:
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         return file.read().rpartition(")")[2].split()[19]
@@ -186,6 +207,40 @@ def test_a_child_is_another_worker(store: LMDBEventStore) -> None:
         assert ids(cursor) == ["e1", "e2"]
         cursor.ack()
         assert store.cursors()["a"].lag.events == 0
+
+
+def test_a_child_leaves_an_inherited_cursor_to_its_parent(store: LMDBEventStore) -> None:
+    store.save_many(events(6))
+    with store.cursor("a", batch=3, timeout=0) as cursor:
+        next(cursor)
+
+        def child() -> None:
+            with cursor:
+                for call in (cursor.ack, lambda: ids(cursor)):
+                    with pytest.raises(CursorLost, match="forked child; make it again here"):
+                        call()
+            assert ids(store.cursor("a", timeout=0)) == ["e3", "e4", "e5"]
+
+        in_child(child)
+        assert ids(store.cursor("a", timeout=0)) == ["e3", "e4", "e5"]
+        cursor.ack()
+        assert cursor.lag.events == 5
+
+
+def test_a_worker_that_is_closed_before_it_takes_events_takes_none(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would have them until its lease ends, as no one gives them back."""
+    store.save_many(events(6))
+    cursor = store.cursor("a")
+
+    def left() -> float:  # the last call before it takes some
+        cursor.close()
+        return 1.0
+
+    monkeypatch.setattr(cursor._worker, "_left", left)
+    assert ids(cursor) == []
+    assert decode_state(store._cursor_text("a") or "").leases == ()
 
 
 def test_an_interrupt_at_any_step_loses_no_event(path: Path) -> None:

@@ -47,8 +47,9 @@ class CursorInfo(NamedTuple):
 class Cursor(Paged[Event, str]):
     """The events that one worker gets from a named cursor, one after the other.
 
-    `cursor` of a store makes it. It is for one thread, and not for a forked child: another worker
-    calls `cursor` for itself. The end of a `with` block gives back what was not acknowledged.
+    `cursor` of a store makes it. It is for one thread, and not for a forked child, where it raises
+    `CursorLost`: another worker calls `cursor` for itself. The end of a `with` block gives back
+    what was not acknowledged; in a forked child it leaves that to the parent.
     """
 
     def __init__(self, shelf: Shelf, worker: Worker) -> None:

@@ -125,12 +125,15 @@ class Shelf:
         _live.add(worker)
         return worker
 
+    def is_of_this_process(self, worker: str) -> bool:
+        """Whether this process made a worker, and not one of which it is a forked child."""
+        return worker.partition("/")[0] == self._store._process()  # noqa: SLF001
+
     def is_gone(self, worker: str) -> bool:
         """Whether a worker is known to have ended; if its process has, or here it was dropped."""
-        process = worker.partition("/")[0]
-        if process == self._store._process():  # noqa: SLF001
+        if self.is_of_this_process(worker):
             return worker not in _live
-        return self._store._has_ended(process)  # noqa: SLF001
+        return self._store._has_ended(worker.partition("/")[0])  # noqa: SLF001
 
     @staticmethod
     def leave(worker: str) -> None:

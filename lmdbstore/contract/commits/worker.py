@@ -77,6 +77,7 @@ class Worker(Source[Event]):
 
         After an interrupt, the next call continues.
         """
+        self._check_process()
         for taken in self._taken:
             if length_hint(taken.page.rest):  # it was taken before an interrupt
                 return taken.page
@@ -100,6 +101,7 @@ class Worker(Source[Event]):
 
     def ack(self) -> None:
         """Acknowledge what was given; see `Cursor.ack`. Another thread may wait for more."""
+        self._check_process()
         run_locked(self._taking, self._ack)
 
     def _ack(self) -> None:
@@ -133,8 +135,9 @@ class Worker(Source[Event]):
             )
 
     def leave(self) -> None:
-        """Give back what was not acknowledged; see `Cursor.close`."""
-        run_locked(self._taking, self._leave)
+        """Give back what was not acknowledged; see `Cursor.close`. A forked child has nothing."""
+        if self._shelf.is_of_this_process(self.name):
+            run_locked(self._taking, self._leave)
 
     def _leave(self) -> None:
         taken, self._taken = self._taken, []
@@ -142,6 +145,13 @@ class Worker(Source[Event]):
         if taken:
             with suppress(StoreClosed, CursorLost):
                 self._shelf.change(lambda state: state.kept(self.name, ()))
+
+    def _check_process(self) -> None:
+        if not self._shelf.is_of_this_process(self.name):
+            raise CursorLost(
+                f"the cursor {shown(self._shelf.name)} was made by the process of which this one "
+                "is a forked child; make it again here"
+            )
 
     def _until(self) -> float:
         return time.time() + self._lease
@@ -162,6 +172,8 @@ class Worker(Source[Event]):
 
     def _take(self) -> float | None:
         """Take a page; or return how long to wait for one, at most: 0 to look again at once."""
+        if self._ended:  # while this waited for the lock: `leave` has given back all there was
+            return 0.0
         shelf = self._shelf
         state = self._own(shelf.state())
         free = self._free(state)
