@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from lmdbstore.contract.commits.cursor import Cursor
+from lmdbstore.errors import StoreClosed
 
 from .cancelling import Work, result_of
 from .paged import AsyncPaged
@@ -57,7 +58,9 @@ class AsyncCursor(AsyncPaged[Cursor]):
 
     async def _call(self, work: Callable[[Cursor], T], kind: Work) -> T:
         """Run `work` in a thread, when the cursor has begun."""
-        found = await self._begun()
+        while (found := self._reading.found) is None:
+            if not await self._in_thread(self._reading.begin):
+                raise StoreClosed("the cursor is closed; make it again")
         results: list[T] = []
 
         def run() -> bool:

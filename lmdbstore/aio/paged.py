@@ -95,13 +95,6 @@ class AsyncPaged(AsyncIterator["Event"], Generic[R]):
                 raise StopAsyncIteration
         return next(found)
 
-    async def _begun(self) -> R:
-        """Begin it, unless it has begun; raises StopAsyncIteration if it was closed before."""
-        while (found := self._reading.found) is None:
-            if not await self._in_thread(self._reading.begin):
-                raise StopAsyncIteration
-        return found
-
     async def _in_thread(self, work: Callable[[], bool]) -> bool:
         """Wait for what a thread is doing already, or let one do this."""
         under_way = self._under_way

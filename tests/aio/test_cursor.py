@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event, InvalidQuery, LMDBEventStore, MemoryEventStore
+from lmdbstore import Event, InvalidQuery, LMDBEventStore, MemoryEventStore, StoreClosed
 from lmdbstore.aio import AsyncCursor, AsyncEventStore
 from tests.tools.loops import KINDS, run_in
 
@@ -113,3 +113,17 @@ def test_the_end_of_a_block_in_a_cancelled_scope_gives_back() -> None:
             assert "shipper" in repr(cursor._reading.found)
 
     anyio.run(main)
+
+
+def test_a_cursor_that_was_closed_before_it_began_is_closed() -> None:
+    async def main() -> None:
+        async with AsyncEventStore(filled(MemoryEventStore())) as store:
+            cursor = store.cursor("shipper")
+            await cursor.aclose()
+            for call in (cursor.ack(), cursor.lag, cursor.position):
+                with pytest.raises(StoreClosed, match="make it again"):
+                    await call
+            assert [event.id async for event in cursor] == []
+            assert await store.cursors() == {}
+
+    asyncio.run(main())
