@@ -68,7 +68,10 @@ class Workers:
         if self._pid != os.getpid():
             self._begin()
         pool: ThreadPoolExecutor = getattr(self, name)
-        pool.submit(outcome.fulfil, work)
+        try:
+            pool.submit(outcome.fulfil, work)
+        except RuntimeError:  # it was closed in the meantime, or the program ends: it takes no more
+            outcome.fulfil(work)
         return outcome
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, assert_type
 from uuid import UUID
@@ -26,7 +27,7 @@ from lmdbstore import (
     StoreOpenError,
 )
 from lmdbstore.aio import AsyncChanges, AsyncEventStore, AsyncEventView, AsyncSearch
-from tests.tools.children import in_child
+from tests.tools.children import in_child, output_of
 from tests.tools.loops import KINDS, run_in
 
 if TYPE_CHECKING:
@@ -217,3 +218,24 @@ def test_a_forked_child_begins_threads_of_its_own(path: Path) -> None:
     store._saves._thread_comes = False
     asyncio.run(use("parent again"))
     asyncio.run(store.close())
+
+
+AFTER_THE_MAIN_THREAD = """
+import asyncio, concurrent.futures.thread as pools, threading, time
+from lmdbstore import Event, MemoryEventStore
+from lmdbstore.aio import AsyncEventStore
+
+async def main():
+    while not pools._shutdown:
+        time.sleep(0.001)
+    async with AsyncEventStore(MemoryEventStore()) as store:
+        await store.save(Event("a"))
+        print(await store.count())
+
+threading.Thread(target=asyncio.run, args=(main(),)).start()
+"""
+
+
+def test_a_loop_in_a_thread_works_on_when_the_main_thread_has_ended() -> None:
+    """Pools take no more then."""
+    assert output_of([sys.executable, "-c", AFTER_THE_MAIN_THREAD]) == "1\n"
