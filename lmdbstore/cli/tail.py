@@ -2,12 +2,13 @@
 
 Rules: the newest are by time, and what comes is in the order of commits. No event is left out
 between the two, and none is printed twice: what was saved while the newest were looked up is given
-by both, and skipped once.
+by both, and skipped then. Later nothing is: the same event may be saved again.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING, TypedDict
 
 from .opening import open_to_read
@@ -59,7 +60,9 @@ def _follow(
     """Print what comes after `place`, as it comes, except what is printed already."""
     printed = {event.id: event for event in newest}
     sys.stdout.buffer.flush()
-    for event in store.follow(place, **chosen):
-        if printed.pop(event.id, None) != event:
-            sys.stdout.buffer.write(line(event))
-            sys.stdout.buffer.flush()
+    reached = store.position()
+    both = store.changes(place, reached, **chosen)
+    new = (event for event in both if printed.get(event.id) != event)
+    for event in chain(new, store.follow(reached, **chosen)):
+        sys.stdout.buffer.write(line(event))
+        sys.stdout.buffer.flush()

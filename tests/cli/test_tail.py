@@ -69,8 +69,13 @@ def test_following_prints_what_comes_until_an_interrupt(path: Path) -> None:
                 store.save(Event(source="gate", content="other"))
                 store.save(Event(source="door", timestamp=-float(n), content=f"new {n}"))
                 assert next_line(child.stdout) == f"new {n}"
-            store.save_many([Event("a", "door", 5.0, [], "replaced")], on_duplicate="replace")
-            assert next_line(child.stdout) == "replaced"
+            for content in ("old 1", "replaced"):
+                event = Event("a", "door", 5.0, [], content)
+                store.save_many([event], on_duplicate="replace")
+                assert next_line(child.stdout) == content
+            for _ in range(2):
+                store.save(event, on_duplicate="replace")  # the same again
+                assert next_line(child.stdout) == "replaced"
             child.send_signal(signal.SIGINT)
             out, err = child.communicate(timeout=TIMEOUT)
             assert (out, err) == (b"", b"")
@@ -98,6 +103,7 @@ def test_what_is_saved_while_the_newest_are_looked_up_is_printed_once(
 
     def beside(store: LMDBEventStore, **named: Any) -> str:
         found = position(store, **named)
+        monkeypatch.setattr(LMDBEventStore, "position", position)  # once
         with LMDBEventStore(filled) as other:
             other.save(Event("d", timestamp=9000.0))
             other.save(Event("old", timestamp=1.0))
