@@ -65,8 +65,8 @@ class EventFeed(ABC):
             timeout: As in `get`, for this call; reading the events later does not wait.
 
         The `position` of the iterator is the one after the last event that it gave. At the end it
-        is the one given as `until`, or the present one at the time of the call, also if no event
-        matched: continue from there.
+        is the one given as `until` (or as `after`, if that is later), or the present one at the
+        time of the call, also if no event matched: continue from there.
 
         Raises:
             InvalidQuery: an argument is invalid, or is not a position of the store's past.

@@ -56,7 +56,12 @@ class Lineage(NamedTuple):
         identity, number = _parsed(name, position)
         if identity == self.identity:
             if number > last:
-                _refuse(name, position, f"it is after the last event of the store, {last}")
+                present = _text(identity, last)
+                _refuse(
+                    name,
+                    position,
+                    f"it is after the last event of the store; go on from {present!r}",
+                )
             return number
         for branch in self.branches:
             if branch.identity == identity:

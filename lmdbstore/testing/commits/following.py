@@ -180,8 +180,15 @@ class FollowingContract:
         number, _, identity = store.position().partition(":")
         late = f"{int(number) + 1}:{identity}"
         for call in (store.changes, store.follow):
-            with pytest.raises(InvalidQuery, match="after the last event"):
+            with pytest.raises(InvalidQuery, match=f"after the last event.* '{store.position()}'"):
                 call(late)
+
+    def test_an_end_before_the_beginning_gives_nothing(self, store: EventStore) -> None:
+        before = store.position()
+        save_all(store, [Event("a")])
+        found = store.changes(store.position(), before)
+        assert list(found) == []
+        assert found.position == store.position()
 
     def test_other_arguments_are_refused_as_those_of_a_search(self, store: EventStore) -> None:
         wrong: dict[str, Any] = {"flags": "x", "match": "(", "source": 7, "timeout": -1}
