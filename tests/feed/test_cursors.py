@@ -243,6 +243,35 @@ def test_a_worker_that_is_closed_before_it_takes_events_takes_none(
     assert decode_state(store._cursor_text("a") or "").leases == ()
 
 
+def test_a_waiting_worker_reads_what_does_not_match_once(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, int]] = []
+    page = Shelf.page
+
+    def noted(shelf: Shelf, state: CursorState, part: Any, most: int) -> Any:
+        read.append(tuple(part))
+        return page(shelf, state, part, most)
+
+    monkeypatch.setattr(Shelf, "page", noted)
+    with store.cursor("a", flags=["y"], timeout=0) as cursor:
+        for n in range(3):
+            store.save_many([Event(f"{n}-{m}", tags=["x"]) for m in range(4)])
+            assert cursor._worker._take()
+        store.save(Event("y", tags=["y"]))
+        assert ids(cursor) == ["y"]
+        cursor.ack()
+        assert cursor.position == store.position()
+    assert read == [(0, 4), (4, 8), (8, 12), (12, 13), (13, 13)]
+    read.clear()
+    with store.cursor("b", flags=["y"], timeout=0) as cursor:
+        store.delete("y")
+        assert cursor._worker._take()
+        store.delete_cursor("b")
+        store.cursor("b", flags=["x"]).close()
+        assert len(ids(cursor)) == 12  # another cursor, with the same beginning
+
+
 def test_an_interrupt_at_any_step_loses_no_event(path: Path) -> None:
     """What was given and not acknowledged comes again, and what was not given comes."""
 

@@ -65,6 +65,7 @@ class Worker(Source[Event]):
         self._since: float | None = None  # when waiting for the next event began
         self._taken: list[_Taken] = []
         self._taking = threading.RLock()  # while that or the state changes; not during a wait
+        self._empty: tuple[object, Part] = None, Part(0, 0)  # no event of it meets the conditions
         self._ended = False
         self._waiting = shelf.waiting()
         self.name = shelf.new_worker()
@@ -178,16 +179,24 @@ class Worker(Source[Event]):
         state = self._own(shelf.state())
         free = self._free(state)
         part = free or Part(state.frontier, shelf.last())
-        page = shelf.page(state, part, self._batch)
+        page = shelf.page(state, self._unread(state, part), self._batch)
         end = None if page is None else page.end
         reached = part.high if end is None else number_in(end())
         if page is None and free is None and reached - part.low < WORTH_NOTING:
+            self._empty = _conditions(state), part
             return self._patience(state)
         took = self._took(Part(part.low, reached), again=free is not None, empty=page is None)
         if not took or page is None:
             return 0.0
         self._taken.append(_Taken(part.low, page))
         return None
+
+    def _unread(self, state: CursorState, part: Part) -> Part:
+        """Return a part without what the last look found empty at its beginning."""
+        conditions, empty = self._empty
+        if empty.low == part.low and empty.high <= part.high and conditions == _conditions(state):
+            return Part(empty.high, part.high)
+        return part
 
     def _took(self, part: Part, *, again: bool, empty: bool) -> bool:
         """Take a part, if no other worker was quicker, or note that it is empty."""
@@ -221,3 +230,8 @@ class Worker(Source[Event]):
         """
         parts = [Part(taken.low, taken.parts()[1].high) for taken in self._taken]
         return state.kept(self.name, parts)
+
+
+def _conditions(state: CursorState) -> object:
+    """Return what an event must meet: another cursor of the same name may have been made since."""
+    return state.flags, state.match, state.source
