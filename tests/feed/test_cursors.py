@@ -272,6 +272,24 @@ def test_a_waiting_worker_reads_what_does_not_match_once(
         assert len(ids(cursor)) == 12  # another cursor, with the same beginning
 
 
+def test_a_cursor_made_again_while_a_worker_reads_for_the_old_one_loses_nothing(
+    store: LMDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save_many(Event(str(n), tags=["x"]) for n in range(1100))  # so many are worth noting
+    page = Shelf.page
+
+    def meanwhile(shelf: Shelf, state: CursorState, part: Any, most: int) -> Any:
+        monkeypatch.setattr(Shelf, "page", page)
+        found = page(shelf, state, part, most)
+        store.delete_cursor("a")
+        store.cursor("a", flags=["x"]).close()
+        return found
+
+    monkeypatch.setattr(Shelf, "page", meanwhile)
+    with store.cursor("a", flags=["y"], timeout=0) as cursor:
+        assert len(ids(cursor)) == 1100
+
+
 def test_an_interrupt_at_any_step_loses_no_event(path: Path) -> None:
     """What was given and not acknowledged comes again, and what was not given comes."""
 

@@ -185,7 +185,9 @@ class Worker(Source[Event]):
         if page is None and free is None and reached - part.low < WORTH_NOTING:
             self._empty = _conditions(state), part
             return self._patience(state)
-        took = self._took(Part(part.low, reached), again=free is not None, empty=page is None)
+        took = self._took(
+            state, Part(part.low, reached), again=free is not None, empty=page is None
+        )
         if not took or page is None:
             return 0.0
         self._taken.append(_Taken(part.low, page))
@@ -198,15 +200,16 @@ class Worker(Source[Event]):
             return Part(empty.high, part.high)
         return part
 
-    def _took(self, part: Part, *, again: bool, empty: bool) -> bool:
+    def _took(self, read: CursorState, part: Part, *, again: bool, empty: bool) -> bool:
         """Take a part, if no other worker was quicker, or note that it is empty."""
-        took = False
+        took, conditions = False, _conditions(read)
 
         def change(state: CursorState) -> CursorState:
             nonlocal took
             state = self._own(state)
             free = self._free(state) if again else Part(state.frontier, part.high)
             took = free is not None and free.low == part.low and part.high <= free.high
+            took = took and conditions == _conditions(state)
             if not took:
                 return state
             return state.finished(part) if empty else state.taken(part, self.name, self._until())
