@@ -15,6 +15,7 @@ import lmdbstore
 from lmdbstore import LMDBEventStore
 from lmdbstore.cli.main import cli
 from lmdbstore.cli.terminal import in_options
+from lmdbstore.errors import shown
 from lmdbstore.opening import create
 from lmdbstore.opening.options import READ_IT
 from tests.tools.commands import ENVIRONMENT, LOG, process, run
@@ -147,9 +148,10 @@ def test_a_store_that_cannot_be_made_is_named_without_its_temporary_folder(
     monkeypatch.setattr(create, "in_made_folder", refused)
     result = run("import", "--db", tmp_path / "new", LOG)
     assert result.exit_code == 2
+    name = shown(str(tmp_path / "new"))
     assert result.stderr == (
-        f"lmdbstore: the store '{tmp_path / 'new'}' could not be made: Permission denied; choose a "
-        "folder in which this user may write\n"
+        f"lmdbstore: the store {name} could not be made: Permission denied; choose a folder in "
+        "which this user may write\n"
     )
 
 
@@ -160,6 +162,6 @@ def test_a_store_that_is_not_there_is_one_line_for_every_command(
     result = run(command, "--db", tmp_path)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        f"lmdbstore: there is no store in '{tmp_path}'; 'lmdbstore import --db DIR FILE' creates "
-        "one\n"
+        f"lmdbstore: there is no store in {shown(str(tmp_path))}; 'lmdbstore import --db DIR FILE' "
+        "creates one\n"
     )
