@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bar", "counted", "progress_bar", "pulse"]
 
+PATIENCE = 1.0  # seconds of work without a progress that is known, before it is shown to run
 NAME_LENGTH = 28  # characters of a file's name; the bar and the numbers need the rest of 80
 
 
@@ -83,18 +85,31 @@ def progress_bar(names: Sequence[str]) -> Iterator[Bar]:
 
 @contextmanager
 def pulse(text: str) -> Iterator[None]:
-    """Show during some work that it is running, and for how long."""
+    """Show during some work that it is running, if it takes longer than PATIENCE."""
     if not _can_draw():
         yield
         return
+    drawn: list[Progress] = []
+    timer = threading.Timer(PATIENCE, lambda: drawn.append(_pulsing(text)))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for progress in drawn:
+            progress.stop()
+
+
+def _pulsing(text: str) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, expand=True) as progress:
-        progress.add_task(text, total=None)
-        yield
+    progress = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
+    progress.add_task(text, total=None)
+    progress.start()
+    return progress
 
 
 @contextmanager

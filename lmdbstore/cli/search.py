@@ -15,6 +15,7 @@ from lmdbstore.errors import StoreDamaged
 from lmdbstore.patterns.pattern import compile_pattern
 
 from .opening import open_to_read
+from .progress import pulse
 from .searching.coming import coming
 from .searching.context import Neighbours
 from .searching.options import Printed
@@ -70,7 +71,8 @@ def run_search(  # noqa: PLR0913
             return FOUND
         try:
             if mode == "count":
-                number, left_out = _count(store, sought, unlike)
+                with pulse("counting"):
+                    number, left_out = _count(store, sought, unlike)
                 print(number)  # noqa: T201
                 return _status(left_out, any_found=number > 0)
             status = _print_events(store, sought, look, printed)

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.cli.opening import open_to_read
+from lmdbstore.cli.progress import pulse
 from lmdbstore.cli.terminal import is_terminal, one_word
 from lmdbstore.logs.fields import caught
 from lmdbstore.patterns.pattern import compile_pattern
@@ -40,7 +41,7 @@ def print_caught(  # noqa: PLR0913
     compile_pattern(text)  # refuses what a search refuses
     pattern = re.compile(text)
     numbers: Counter[str] = Counter()
-    with open_to_read(db, timeout) as store:
+    with open_to_read(db, timeout) as store, pulse("counting"):
         for event in store.search(**{**conditions, "match": conditions["match"] or text}):
             numbers.update(caught(pattern, event.content))
     rows = numbers.most_common()

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.cli.opening import open_to_read
+from lmdbstore.cli.progress import pulse
 from lmdbstore.cli.terminal import is_terminal
 
 from .bars import draw
@@ -43,7 +44,7 @@ def print_histogram(  # noqa: PLR0913
     colour: bool,
 ) -> int:
     """Print a histogram; without a period, one that fits. Return the exit status."""
-    with open_to_read(db, timeout) as store, store.snapshot() as view:
+    with open_to_read(db, timeout) as store, pulse("counting"), store.snapshot() as view:
         chosen = period or fitting(_span(view, conditions))
         pairs = view.histogram(chosen.bucket, zone, **conditions)
     if as_json:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.cli.opening import open_to_read
+from lmdbstore.cli.progress import pulse
 from lmdbstore.cli.terminal import is_terminal, one_word
 
 from .bars import draw
@@ -40,7 +41,7 @@ def print_top(  # noqa: PLR0913
     colour: bool,
 ) -> int:
     """Print the most frequent values of some fields, or all of them; return the exit status."""
-    with open_to_read(db, timeout) as store:
+    with open_to_read(db, timeout) as store, pulse("counting"):
         facets = store.facets(of, number, **conditions)
     if as_json:
         shown = {field: facet._asdict() for field, facet in facets.items()}
