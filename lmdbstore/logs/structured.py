@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from .common import Batch, UncutReader
-from .objects import Objects, Row, UnreadableLine, known, loaded, logged
+from .objects import Objects, Row, Shape, UnreadableLine, known, loaded, logged
 from .records import bare, few
 
 if TYPE_CHECKING:
@@ -86,8 +86,20 @@ class JsonReader(UncutReader):
     def _add(self, texts: Iterable[tuple[int, str]]) -> None:
         objects = self._objects
         objects.begin()
-        parsed = list(self._parsed(texts))
-        shapes = [objects.shape(value) if type(value) is dict else None for *_, value in parsed]
+        parsed: list[tuple[int, str, Any]] = []
+        shapes: list[Shape | None] = []
+        for item in self._parsed(texts):
+            shape = objects.shape(item[2]) if type(item[2]) is dict else None
+            parsed.append(item)
+            shapes.append(shape)
+            if shape is not None and not shape.plain:  # it may say where the next have their times
+                self._add_parsed(parsed, shapes)
+                parsed, shapes = [], []
+        self._add_parsed(parsed, shapes)
+
+    def _add_parsed(self, parsed: list[tuple[int, str, Any]], shapes: list[Shape | None]) -> None:
+        """Add the rows of lines with their values; only the last object may not be plain."""
+        objects = self._objects
         plain = [shape is not None and shape.plain for shape in shapes]
         times = iter(objects.times([value for *_, value in compress(parsed, plain)]))
         rows = self._held

@@ -82,6 +82,14 @@ def test_lines_at_once_and_one_by_one_are_the_same_events(
 
 ISO, COMMON = '{"ts":"2024-03-05T10:00:00+00:00"}', '"05/Mar/2024:10:00:02 +0000"'
 CASES = {
+    "records between, with their times elsewhere": (
+        Options(),
+        [
+            '{"time":"2024-03-05T10:00:00Z"}',
+            '{"Records":[{"eventTime":"2024-03-05T10:00:01.5Z"}]}',
+            '{"timestamp":"2024-03-05T10:00:00Z","time":"2024-03-05T10:00:01.5Z"}',
+        ],
+    ),
     "second name of a level": (
         Options(),
         [
