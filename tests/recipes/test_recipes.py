@@ -53,6 +53,11 @@ PRINTED = {
         "['level:info'] {'message': 'order came', 'customer': 'x', 'items': 3}",
         "['level:warning'] {'message': 'order is late', 'customer': 'x', 'days': 2}",
     ],
+    "serve.py": [
+        "slow: request 0 request 40 request 80",
+        "saved: 100",
+        "given up, and the error knows what happened: True",
+    ],
     "ship.py": [
         "behind: 40",
         "purged: 20 held: 80",
