@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Columns",
+    "are_shared",
     "checked",
     "checked_all",
     "checked_checkpoints",
@@ -36,6 +37,7 @@ __all__ = [
     "checked_prefix",
 ]
 
+FEW = 16  # events whose tags show whether lists are shared
 _ON_DUPLICATE: tuple[OnDuplicate, ...] = ("raise", "ignore", "replace")
 
 
@@ -154,9 +156,21 @@ def _columns_of(events: list[Event], tags: list[Any], first: int) -> Columns:
     return _columns(valid, [event.tags for event in valid])
 
 
+def are_shared(lists: Sequence[object]) -> bool:
+    """Whether it is worth it to handle the tags of many events once for each list.
+
+    The first ones decide: an import gives all events of a level one list, and a program mostly
+    gives each event its own.
+    """
+    few = lists[:FEW]
+    return len(set(map(id, few))) * 2 <= len(few)
+
+
 def _copies(events: Sequence[Any]) -> list[Any]:
-    """Return copies of the tags of events; a list that many of them have is copied once."""
+    """Return copies of the tags of events; events that share a list share its copy."""
     lists = [event[3] for event in events]
+    if not are_shared(lists):
+        return list(map(_copied, lists))
     copies = {key: _copied(tags) for key, tags in zip(map(id, lists), lists, strict=True)}
     return list(map(copies.__getitem__, map(id, lists)))
 
@@ -207,7 +221,9 @@ def _plain_columns(events: Sequence[Event], tags: list[list[str]]) -> Columns | 
 
     It accepts nothing that `checked` would refuse or change; its only purpose is speed.
     """
-    different = list(dict(zip(map(id, tags), tags, strict=True)).values())
+    different = tags
+    if are_shared(tags):
+        different = list(dict(zip(map(id, tags), tags, strict=True)).values())
     if set(map(type, different)) != {list}:
         return None
     columns = ids, sources, timestamps, _, contents = _columns(events, tags)

@@ -28,11 +28,11 @@ from .checking import (
 )
 from .commits.cursor_calls import CursorCalls
 from .commits.follower import LOOK, Feed
-from .commits.paged import Page as AnyPage
+from .commits.paged import Page
 from .commits.position import Lineage, Present, new_identity
 from .query import Position, Query
 from .query_view import QueryView
-from .search import Page, Search
+from .search import Search
 from .types import SaveResult
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class _MemoryFeed(Feed["Event"]):
         self._after, self._until = after, until
         self._query = query
 
-    def next_page(self) -> AnyPage[Event, str] | None:
+    def next_page(self) -> Page[Event, str] | None:
         state = self._state()
         reached = state.last if self._until is None else min(state.last, self._until)
         if reached <= self._after:
@@ -302,7 +302,7 @@ class _MemoryFeed(Feed["Event"]):
         found.sort(key=lambda entry: entry.position.local_id)
         position = self._lineage.position
         events = [_copy(entry.event) for entry in found]
-        page = AnyPage(
+        page = Page(
             events, lambda n: position(found[n].position.local_id), lambda: position(reached)
         )
         self._after = reached

@@ -166,7 +166,9 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         EventNotFound: `after` is an event that is not in the store.
     """
     descending = _descending(order)
-    every, some = checked_flags("flags", flags), checked_flags("any_flags", any_flags)
+    # What is not given is not checked: most searches have few conditions, and are short.
+    every = checked_flags("flags", flags)
+    some = () if any_flags is None else checked_flags("any_flags", any_flags)
     if some and not set(some).isdisjoint(every):  # it says nothing more
         some = ()
     elif len(some) == 1:
@@ -181,8 +183,8 @@ def checked_query(  # noqa: PLR0913  the parameters of the contract
         limit=checked_number("limit", limit),
         skip_damaged=_skip_damaged(damaged),
         any_flags=some,
-        not_flags=checked_flags("not_flags", not_flags),
-        where=checked_where(where),
+        not_flags=() if not_flags is None else checked_flags("not_flags", not_flags),
+        where=None if where is None else checked_where(where),
         at=None if at is None else number_of(at),
         after=_after(after, locate),
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from operator import length_hint
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from .commits.paged import Page as AnyPage
 from .commits.paged import Paged
 from .event import Event
 from .left_out import LeftOut
@@ -15,11 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .commits.follower import Source
+    from .commits.paged import Page
 
-__all__ = ["Changes", "Page", "Search"]
-
-Page: TypeAlias = AnyPage[Event, Position]
-"""Events in time order (at least one), and the position of each."""
+__all__ = ["Changes", "Search"]
 
 
 class Search(Paged[Event, Position]):
@@ -32,7 +29,7 @@ class Search(Paged[Event, Position]):
 
     def __init__(
         self,
-        next_page: Callable[[], Page | None],
+        next_page: Callable[[], Page[Event, Position] | None],
         token: str | None = None,
         query: object = "events",
         left_out: Callable[[], LeftOut] = LeftOut,
@@ -97,7 +94,7 @@ class Changes(Paged[Event, str]):
         position = self._position()
         return self._start if position is None else position()
 
-    def stop(self, next_page: Callable[[], AnyPage[Event, str] | None] | None) -> None:
+    def stop(self, next_page: Callable[[], Page[Event, str] | None] | None) -> None:
         """Drop what was not given, and continue with `next_page` (for stores)."""
         super().stop(next_page)
         self._source.end()  # a thread that waits goes on with `next_page`

@@ -17,9 +17,9 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmdbstore.contract.commits.paged import Page
 from lmdbstore.contract.left_out import LeftOut, Losses
 from lmdbstore.contract.query import Position
-from lmdbstore.contract.search import Page
 from lmdbstore.disk import format as fmt
 
 from .live import LiveReader
@@ -85,7 +85,7 @@ class Executor:
         size = max(FIRST_PAGE, min(left or 0, LONGEST_PAGE))
         self._place = _Place(low, high, left, size, ended=bool(plan.nothing))
 
-    def next_page(self) -> Page | None:
+    def next_page(self) -> Page[Event, Position] | None:
         """Return the next events (at least one), or None at the end.
 
         The place moves on as the last step before this returns: after an interrupt, the next call

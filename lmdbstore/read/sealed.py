@@ -64,17 +64,17 @@ class SealedReader:
         # The runs of the rarest term are read, and of others that are not much more frequent, those
         # that all of these have in common; the directory of each run decides on the rest, and on
         # terms that are in most runs. Or the runs are read that have one of some terms.
-        keys = [term.key for term in plan.walk]
+        first = plan.walk[0] if plan.walk else None
         self._leading = [
-            key
-            for key, term in zip(keys, plan.walk, strict=True)
-            if key is keys[0]
+            term.key
+            for term in plan.walk
+            if term is first
             or not (plan.looked_up(term) or plan.postings[term] > IN_MOST * plan.runs)
         ]
         self._side_by_side: list[bytes] = []
         if plan.by_some:
             self._leading, self._side_by_side = [], [term.key for term in plan.some]
-        self._digests = list(map(digest_of, keys))
+        self._digests = [digest_of(term.key) for term in plan.walk]
         self._some = [digest_of(term.key) for term in plan.some] if plan.some else []
         without = plan.query.not_flags
         self._without = [digest_of(fmt.flag_key(flag)) for flag in without] if without else []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from lmdbstore.contract.checking import are_shared
 from lmdbstore.contract.event import Event
 from lmdbstore.disk.keys import (
     CHECKSUM,
@@ -90,7 +91,7 @@ class TermKeys:
 
     def of_each(self, sources: Sequence[str], tags: Sequence[list[str]]) -> list[list[bytes]]:
         """Return the keys of the terms of many events; events with one list of tags share one."""
-        if len(set(map(id, tags))) * 2 > len(tags):
+        if not are_shared(tags):
             return list(map(self.of, sources, tags))
         labels = list(zip(sources, map(id, tags), strict=True))
         different = dict(zip(labels, tags, strict=True))

@@ -6,7 +6,7 @@ import gc
 import threading
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lmdb import Transaction
 
-    from lmdbstore.contract.search import Page
+    from lmdbstore.contract.commits.paged import Page
     from lmdbstore.disk.databases import Databases
     from lmdbstore.engine.snapshot import Snapshot
 
@@ -252,7 +252,7 @@ def test_a_search_that_another_thread_reads_is_closed_without_waiting(
         assert next_page is not None
 
         def read(stay: Callable[[], None]) -> None:
-            def held() -> Page | None:
+            def held() -> Page[Any, Any] | None:
                 page = next_page()
                 stay()
                 return page

@@ -20,9 +20,10 @@ from lmdbstore import (
     MemoryEventStore,
     StoreDamaged,
 )
+from lmdbstore.contract.commits.paged import Page
 from lmdbstore.contract.commits.paged import Page as AnyPage
 from lmdbstore.contract.query import Position
-from lmdbstore.contract.search import Page, Search
+from lmdbstore.contract.search import Search
 from lmdbstore.disk import format as fmt
 from lmdbstore.read import executor, found, plan
 from lmdbstore.read import live as live_reading
@@ -420,7 +421,7 @@ def test_a_token_uses_one_page_while_another_thread_changes_to_the_next(
     search = Search(lambda: next(pages, None))
     assert [next(search).id for _ in range(5)] == ["e0", "e1", "e2", "e3", "e4"]
 
-    def given(page: Page) -> int:
+    def given(page: Page[Any, Any]) -> int:
         search._page = short  # as the other thread does
         return len(page.events)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lmdbstore import Event, LMDBEventStore
+from lmdbstore.contract.commits.paged import Page
 from lmdbstore.contract.query import Position
-from lmdbstore.contract.search import Page, Search
+from lmdbstore.contract.search import Search
 from lmdbstore.threads import forking
 from tests.tools.children import in_child
 
@@ -73,7 +74,7 @@ def test_a_search_whose_page_another_thread_opened_at_the_fork_goes_on_in_the_ch
     began, go = threading.Event(), threading.Event()
     pages = iter(["a", "b"])
 
-    def next_page() -> Page | None:
+    def next_page() -> Page[Any, Any] | None:
         if not began.is_set():
             began.set()
             go.wait()
