@@ -10,6 +10,7 @@ with LMDBEventStore("events") as store:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .care.compact import Compacted
@@ -52,10 +53,11 @@ from .errors import (
 )
 from .processes.snapshot_notes import SnapshotInfo
 from .store import LMDBEventStore
-from .transfer.copying import Copied, copy_events
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .handler.handler import LoggingHandler
+    from .transfer.copying import Copied, copy_events
 
 __all__ = [
     "Changes",
@@ -107,18 +109,20 @@ __all__ = [
     "repair",
     "verify",
 ]
-__version__ = "0.1.0"
-
+_LATER = {  # what only some programs need is imported at its first use
+    "Copied": "transfer.copying",
+    "LoggingHandler": "handler.handler",
+    "copy_events": "transfer.copying",
+}
 
 if not TYPE_CHECKING:  # a type checker would take every name for one of the package
 
     def __getattr__(name: str) -> object:
-        """Import at its first use what only some programs need."""
-        if name == "LoggingHandler":
-            from .handler.handler import LoggingHandler
-
-            globals()[name] = LoggingHandler
-            return LoggingHandler
+        """Import what is in `_LATER`."""
+        if name in _LATER:
+            found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
+            globals()[name] = found
+            return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
 
 

@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 
 # From the bottom up: a folder imports only from folders above it in this list.
 FLOORS = [
+    "version",
     "errors",
     "threads",
     "patterns",
@@ -69,7 +70,7 @@ CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
 
 MOST_FILES = 11  # in a folder, without its __init__
 MOST_LINES = 400
-DEEPEST = 15  # a chain of folders, each of which imports the next
+DEEPEST = 14  # a chain of folders, each of which imports the next
 
 LIBRARIES = {
     "lmdb": {

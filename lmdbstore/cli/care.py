@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from lmdbstore import FindingKind, repair, verify
+from lmdbstore.check.findings import FindingKind
+from lmdbstore.check.repair import repair
+from lmdbstore.check.verify import verify
 from lmdbstore.disk.files import NotFlushedError
 from lmdbstore.errors import EventStoreException, InvalidOption
 from lmdbstore.opening.options import checked_mode
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lmdbstore import Finding, Purged
+    from lmdbstore.care.purge import Purged
+    from lmdbstore.check.findings import Finding
     from lmdbstore.store import Compression
 
 __all__ = [

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmdbstore import __version__
 from lmdbstore.errors import EventStoreException
+from lmdbstore.version import __version__
 
 from .commands.caring import (
     backup_command,

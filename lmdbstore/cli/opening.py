@@ -6,9 +6,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lmdbstore import LMDBEventStore, StoreOpenError
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE
-from lmdbstore.errors import shown
+from lmdbstore.errors import StoreOpenError, shown
+from lmdbstore.store import LMDBEventStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lmdbstore.store import Compression
 
 __all__ = ["check_store", "open_to_read", "open_to_write", "stores_in"]
-
-SIDE_FILES = DATA_FILE, BARRIER_FILE  # both are in a store; other folders of LMDB have the first
 
 
 def stores_in(folder: Path) -> list[Path]:
@@ -30,7 +28,8 @@ def stores_in(folder: Path) -> list[Path]:
 
 
 def _is_store(folder: Path) -> bool:
-    return all(os.path.isfile(folder / name) for name in SIDE_FILES)  # False without the right
+    # Other folders of LMDB have no barrier. Without the right to look it is none.
+    return all(os.path.isfile(folder / name) for name in (DATA_FILE, BARRIER_FILE))
 
 
 def check_store(db: Path) -> None:

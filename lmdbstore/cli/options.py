@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from lmdbstore.errors import shown
 
 from .opening import stores_in
+from .showing.lines import Colour
 from .terminal import complain
 from .times import TimeError, instant, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Folder", "compression_option", "db_option", "time_of", "timeout_option"]
+__all__ = [
+    "Folder",
+    "color_option",
+    "compression_option",
+    "damaged_option",
+    "db_option",
+    "desc_option",
+    "flag_option",
+    "limit_option",
+    "since_option",
+    "source_option",
+    "time_of",
+    "timeout_option",
+    "until_option",
+]
 
 
 class Folder(click.Path):
@@ -94,3 +109,39 @@ def time_of(option: str, text: str | None, now: float, *, end: bool = False) -> 
         return None if text is None else instant(text, now=now, end=end)
     except TimeError as error:
         raise click.BadParameter(str(error), param_hint=f"'{option}'") from None
+
+
+# -- which events, in `search` and what chooses as it does ----------------------------------------
+
+since_option = click.option(
+    "--since", metavar="T", help="Not before this time; a date: its midnight."
+)
+until_option = click.option(
+    "--until", metavar="T", help="Not after this time; a date: its last instant."
+)
+flag_option = click.option(
+    "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
+)
+source_option = click.option("--source", metavar="S", help="Only events of exactly this source.")
+desc_option = click.option("--desc", is_flag=True, help="Newest first.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=0), metavar="N", help="At most N events."
+)
+damaged_option = click.option(
+    "--damaged",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="Fail at an event that is damaged, or leave it out.",
+)
+
+
+def color_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option for colours; `what` says what they are for."""
+    return click.option(
+        "--color",
+        "colour",
+        type=click.Choice(get_args(Colour)),
+        default="auto",
+        help=f"{what}; auto: on a terminal, unless NO_COLOR is set.",
+    )

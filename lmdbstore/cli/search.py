@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lmdbstore import Event, EventStore, LeftOut, Search
+    from lmdbstore.contract.api import EventStore
+    from lmdbstore.contract.event import Event
+    from lmdbstore.contract.left_out import LeftOut
+    from lmdbstore.contract.search import Search
     from lmdbstore.contract.types import Damaged, Order, Where
 
 __all__ = ["FOUND", "NOTHING", "Sought", "run_search"]

@@ -24,7 +24,8 @@ from .terminal import complain, is_terminal, one_line, one_word, visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmdbstore import SnapshotInfo, StoreStatistics
+    from lmdbstore.care.statistics import StoreStatistics
+    from lmdbstore.processes.snapshot_notes import SnapshotInfo
 
 __all__ = ["moment", "print_stats"]
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lmdbstore import Event, EventStore
+    from lmdbstore.contract.api import EventStore
+    from lmdbstore.contract.event import Event
 
     from .showing.lines import Look
 

@@ -37,6 +37,7 @@ __all__ = [
     "in_temporary_folder",
     "make_file",
     "open_directory",
+    "process_folder",
     "remove_temporary",
     "space_advice",
     "space_is_short",
@@ -53,11 +54,8 @@ OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _process = 0, ""  # a process id, and the folder of that process
 
 
-def way_of(descriptor: int) -> str:
-    """Return a path that leads to what is open under a descriptor of this process.
-
-    Where there is no `/proc`, nothing is there.
-    """
+def process_folder() -> str:
+    """Return the folder of this process in `/proc`; where there is none, nothing is there."""
     global _process  # noqa: PLW0603  it is one for the process
     if _process[0] != (pid := os.getpid()):
         # Each use of the link would take a look-up more. Its text, and not the process id, since
@@ -66,7 +64,12 @@ def way_of(descriptor: int) -> str:
             _process = pid, os.path.join(os.path.dirname(PROCESS), os.readlink(PROCESS))
         except OSError:
             _process = pid, PROCESS
-    return f"{_process[1]}/fd/{descriptor}"
+    return _process[1]
+
+
+def way_of(descriptor: int) -> str:
+    """Return a path that leads to what is open under a descriptor of this process."""
+    return f"{process_folder()}/fd/{descriptor}"
 
 
 class NotFlushedError(OSError):

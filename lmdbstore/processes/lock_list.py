@@ -11,6 +11,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.disk.files import process_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -64,7 +66,7 @@ def is_listed() -> bool:
 def own_number() -> int:
     """Return the id of this process in the list: another one if `/proc` is of another namespace."""
     with suppress(OSError, ValueError):
-        return int(os.readlink("/proc/self"))
+        return int(os.path.basename(process_folder()))
     return os.getpid()
 
 

@@ -11,12 +11,19 @@ from lmdbstore.cli.counting.histogram import print_histogram
 from lmdbstore.cli.counting.periods import ACCEPTED, Period, period_of
 from lmdbstore.cli.counting.top import print_top
 from lmdbstore.cli.help import HISTOGRAM_HELP, TOP_HELP
-from lmdbstore.cli.options import db_option, time_of, timeout_option
+from lmdbstore.cli.options import (
+    color_option,
+    db_option,
+    flag_option,
+    since_option,
+    source_option,
+    time_of,
+    timeout_option,
+    until_option,
+)
 from lmdbstore.cli.searching.options import filter_options, match_of
 from lmdbstore.cli.showing.lines import Look
 from lmdbstore.times.zones import LocalZone, UnknownZone, zone_named
-
-from .searching import color_option, flag_option, since_option, source_option, until_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable

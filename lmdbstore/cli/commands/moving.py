@@ -10,12 +10,21 @@ import click
 
 from lmdbstore.cli.help import EXPORT_HELP
 from lmdbstore.cli.moving.export import run_export
-from lmdbstore.cli.options import db_option, time_of, timeout_option
+from lmdbstore.cli.options import (
+    damaged_option,
+    db_option,
+    desc_option,
+    flag_option,
+    limit_option,
+    since_option,
+    source_option,
+    time_of,
+    timeout_option,
+    until_option,
+)
 from lmdbstore.cli.searching.options import filter_options, match_of
 from lmdbstore.contract.tables.chosen import Chosen
 from lmdbstore.transfer.export import FORMATS
-
-from .searching import flag_option, since_option, source_option, until_option
 
 if TYPE_CHECKING:
     from lmdbstore.contract.types import Damaged, Where
@@ -31,8 +40,8 @@ __all__ = ["export_command"]
 @flag_option
 @source_option
 @filter_options
-@click.option("--desc", is_flag=True, help="Newest first.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
+@desc_option
+@limit_option
 @click.option(
     "--format",
     "kind",
@@ -45,13 +54,7 @@ __all__ = ["export_command"]
     metavar="FILE",
     help="Write to FILE, which is replaced when the export is complete.",
 )
-@click.option(
-    "--damaged",
-    type=click.Choice(["raise", "skip"]),
-    default="raise",
-    show_default=True,
-    help="Fail at an event that is damaged, or leave it out.",
-)
+@damaged_option
 @timeout_option
 @click.argument("pattern", required=False)
 @click.pass_context

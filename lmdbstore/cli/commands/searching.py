@@ -12,7 +12,19 @@ import click
 from lmdbstore.cli.counting.by import print_counts
 from lmdbstore.cli.help import SEARCH_HELP, TAIL_HELP
 from lmdbstore.cli.moving.output import printed_to
-from lmdbstore.cli.options import db_option, time_of, timeout_option
+from lmdbstore.cli.options import (
+    color_option,
+    damaged_option,
+    db_option,
+    desc_option,
+    flag_option,
+    limit_option,
+    since_option,
+    source_option,
+    time_of,
+    timeout_option,
+    until_option,
+)
 from lmdbstore.cli.search import Mode, Sought, run_search
 from lmdbstore.cli.searching.options import Printed, asked, asking_options
 from lmdbstore.cli.showing.lines import Colour, Form, Look, form_of
@@ -23,15 +35,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.types import Damaged
 
-__all__ = [
-    "color_option",
-    "flag_option",
-    "search_command",
-    "since_option",
-    "source_option",
-    "tail_command",
-    "until_option",
-]
+__all__ = ["search_command", "tail_command"]
 
 # The conditions that all ways of counting have.
 COUNTED: Final = (
@@ -44,27 +48,6 @@ COUNTED: Final = (
     "not_flags",
     "where",
 )
-since_option = click.option(
-    "--since", metavar="T", help="Not before this time; a date: its midnight."
-)
-until_option = click.option(
-    "--until", metavar="T", help="Not after this time; a date: its last instant."
-)
-flag_option = click.option(
-    "--flag", "flags", multiple=True, metavar="F", help="Only events with this flag; repeatable."
-)
-source_option = click.option("--source", metavar="S", help="Only events of exactly this source.")
-
-
-def color_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option for colours; `what` says what they are for."""
-    return click.option(
-        "--color",
-        "colour",
-        type=click.Choice(get_args(Colour)),
-        default="auto",
-        help=f"{what}; auto: on a terminal, unless NO_COLOR is set.",
-    )
 
 
 def look_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -96,8 +79,8 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 @flag_option
 @source_option
 @asking_options
-@click.option("--desc", is_flag=True, help="Newest first.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N events.")
+@desc_option
+@limit_option
 @look_options
 @click.option(
     "--output",
@@ -116,13 +99,7 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
     "a regular expression catches.",
 )
 @click.option("--explain", is_flag=True, help="Print only the plan of the search.")
-@click.option(
-    "--damaged",
-    type=click.Choice(["raise", "skip"]),
-    default="raise",
-    show_default=True,
-    help="Fail at an event that is damaged, or leave it out.",
-)
+@damaged_option
 @timeout_option
 @click.argument("pattern", required=False)
 @click.pass_context

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lmdbstore.cli.opening import open_to_read
@@ -18,13 +17,13 @@ from lmdbstore.cli.progress import pulse
 from lmdbstore.cli.terminal import is_terminal
 
 from .bars import draw
-from .periods import fitting
+from .periods import fitting, moment_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
     from pathlib import Path
 
-    from lmdbstore import EventView
+    from lmdbstore.contract.api import EventView
 
     from .periods import Period
 
@@ -76,8 +75,5 @@ def _labelled(
 
 
 def _iso(seconds: float, zone: tzinfo) -> str:
-    try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-        return moment.astimezone(zone).isoformat()
-    except (OverflowError, ValueError, OSError):  # outside of the years 1 to 9999
-        return repr(seconds)
+    moment = moment_of(seconds, zone)
+    return repr(seconds) if moment is None else moment.isoformat()

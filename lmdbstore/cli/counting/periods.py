@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-__all__ = ["ACCEPTED", "Period", "fitting", "period_of"]
+__all__ = ["ACCEPTED", "Period", "fitting", "moment_of", "period_of"]
 
 ACCEPTED = "give 'hour', 'day' or 'month', or a time such as 30s, 15m, 6h, 1d or 2w"
 DAY = 86_400
@@ -25,12 +25,12 @@ class Period(NamedTuple):
 
     def label(self, seconds: float, zone: tzinfo) -> str:
         """Return the start of a bucket as the clock of a zone shows it."""
-        moment = _moment(seconds, zone)
+        moment = moment_of(seconds, zone)
         return repr(seconds) if moment is None else moment.strftime(self.form)
 
     def offset(self, seconds: float, zone: tzinfo) -> str:
         """Return by how much the clock of a zone is ahead of UTC."""
-        moment = _moment(seconds, zone)
+        moment = moment_of(seconds, zone)
         return "" if moment is None else moment.strftime("%z")
 
 
@@ -74,8 +74,9 @@ def fitting(seconds: float) -> Period:
     return next(fits, _LADDER[-1][1])
 
 
-def _moment(seconds: float, zone: tzinfo) -> datetime | None:
+def moment_of(seconds: float, zone: tzinfo) -> datetime | None:
+    """Return a time as the clock of a zone has it; None if it is outside of the years 1 to 9999."""
     try:
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).astimezone(zone)
-    except (OverflowError, ValueError, OSError):  # outside of the years 1 to 9999
+    except (OverflowError, ValueError, OSError):
         return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lmdbstore import Facet
+    from lmdbstore.contract.counting.facets import Facet
 
 __all__ = ["print_top"]
 

@@ -14,7 +14,8 @@ from lmdbstore.patterns.pattern import compile_pattern
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from lmdbstore import Event, EventStore
+    from lmdbstore.contract.api import EventStore
+    from lmdbstore.contract.event import Event
 
 __all__ = ["coming"]
 

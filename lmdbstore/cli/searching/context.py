@@ -15,7 +15,8 @@ from lmdbstore.errors import EventNotFound, StoreDamaged
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from lmdbstore import Event, EventView
+    from lmdbstore.contract.api import EventView
+    from lmdbstore.contract.event import Event
 
     from .options import Context
 

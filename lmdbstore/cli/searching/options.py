@@ -120,7 +120,7 @@ def _number(*names: str, text: str) -> Callable[[Any], Any]:
     return click.option(*names, type=click.IntRange(min=0), metavar="N", help=text)
 
 
-_OPTIONS = (
+_FILTERS = (
     click.option(
         "--any-flag",
         "any_flags",
@@ -144,6 +144,8 @@ _OPTIONS = (
     ),
     click.option("-i", "--ignore-case", is_flag=True, help="PATTERN ignores the case of letters."),
     click.option("-F", "--fixed-strings", "fixed", is_flag=True, help="PATTERN is a plain text."),
+)
+_PRINTED = (
     click.option(
         "-v", "--invert-match", "invert", is_flag=True, help="Only events without a match."
     ),
@@ -153,18 +155,17 @@ _OPTIONS = (
     _number("-n", "--lines", "newest", text="Only the newest N events, oldest first, as in tail."),
     click.option("-f", "--follow", is_flag=True, help="Then print those that come, as in tail."),
 )
-FILTERS = 5  # so many of them are conditions of the store
 
 
 def asking_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for flags and fields, and those of grep; `asked` reads them."""
-    for option in reversed(_OPTIONS):
+    """Add the options for flags and fields, and those of grep and tail; `asked` reads them."""
+    for option in reversed(_PRINTED):
         command = option(command)
-    return command
+    return filter_options(command)
 
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add those of these options that are conditions of the store."""
-    for option in reversed(_OPTIONS[:FILTERS]):
+    for option in reversed(_FILTERS):
         command = option(command)
     return command

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lmdbstore import Event, EventView
+    from lmdbstore.contract.api import EventView
+    from lmdbstore.contract.event import Event
 
 __all__ = ["Colour", "Form", "Look", "form_of", "header_of", "line_maker"]
 

@@ -11,7 +11,7 @@ from lmdbstore.errors import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lmdbstore import EventView
+    from lmdbstore.contract.api import EventView
 
 __all__ = ["explained"]
 

@@ -18,8 +18,8 @@ from .folding import folded
 from .own_time import OwnTime
 
 if TYPE_CHECKING:
-    from lmdbstore import Event
     from lmdbstore.cli.terminal import Spans
+    from lmdbstore.contract.event import Event
 
 __all__ = ["TerminalLines"]
 
