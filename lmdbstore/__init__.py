@@ -10,7 +10,6 @@ with LMDBEventStore("events") as store:
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .care.compact import Compacted
@@ -109,21 +108,18 @@ __all__ = [
     "repair",
     "verify",
 ]
-_LATER = {  # what only some programs need is imported at its first use
-    "Copied": "transfer.copying",
-    "LoggingHandler": "handler.handler",
-    "copy_events": "transfer.copying",
-}
-
 if not TYPE_CHECKING:  # a type checker would take every name for one of the package
 
     def __getattr__(name: str) -> object:
-        """Import what is in `_LATER`."""
-        if name in _LATER:
-            found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
-            globals()[name] = found
-            return found
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        """Import at its first use what only some programs need."""
+        if name == "LoggingHandler":
+            from .handler import handler as module
+        elif name in {"Copied", "copy_events"}:
+            from .transfer import copying as module
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        found = globals()[name] = getattr(module, name)
+        return found
 
 
 def __dir__() -> list[str]:
