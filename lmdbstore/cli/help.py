@@ -45,7 +45,7 @@ folder.
 \b
 Completion of commands and options, in ~/.bashrc or ~/.zshrc:
   eval "$(_LMDBSTORE_COMPLETE=bash_source lmdbstore)"
-  eval "$(_LMDBSTORE_COMPLETE=zsh_source lmdbstore)"
+  eval "$(_LMDBSTORE_COMPLETE=zsh_source lmdbstore)"  # after compinit
 and in ~/.config/fish/completions/lmdbstore.fish:
   _LMDBSTORE_COMPLETE=fish_source lmdbstore | source
 """
