@@ -97,6 +97,7 @@ LIBRARIES = {
         "logs.structured",
         "rows",
         "cli.stats",
+        "ingest.apart.messages",
     },
     "struct": {
         "disk.keys",
@@ -119,7 +120,13 @@ LIBRARIES = {
         "processes.snapshot_notes",
         "processes.waits",
     },
-    "xxhash": {"records.ids", "records.layout", "resume.tracked", "transfer.copying"},
+    "xxhash": {
+        "patterns.made",
+        "records.ids",
+        "records.layout",
+        "resume.tracked",
+        "transfer.copying",
+    },
     "inotify_simple": {"threads.notices"},
     "opentelemetry": {"otel"},
     "mmap": {"disk.map_size", "processes.barrier", "processes.barrier_file"},

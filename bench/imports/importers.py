@@ -158,9 +158,10 @@ _DUCK_DOES = (
 
 IMPORTERS = {
     OURS: Importer(
-        "a durable store, a commit for 10,000 events; it finds the format of the times itself; an "
-        "id for each event, by which a second import adds nothing; levels become flags; indexes of "
-        "time, id, flags and text; a traceback is one event with its line",
+        "a durable store, a commit for 10,000 events; two processes, where it may use two cores; "
+        "it finds the format of the times itself; an id for each event, by which a second import "
+        "adds nothing; levels become flags; indexes of time, id, flags and text; a traceback is "
+        "one event with its line",
         _ours, _our_span, "lmdbstore",
     ),
     "sqlite-utils": Importer(

@@ -106,6 +106,9 @@ in any way and started again, it goes on where it was.
 
 The source is the full path of the file, or 'stdin'; --source names another one.
 
+With two processors a large file is read by a second process, while this one saves: what is stored
+is the same, and if that process is killed, the import ends with an error and can be run again.
+
 Ctrl-C and SIGTERM stop an import: what is saved stays, and the command says how much that is.
 
 Exit status: 0 all was read, 1 some lines or files could not be read, or no line of an input had

@@ -22,6 +22,7 @@ from lmdbstore.logs.readers import ReaderChoice
 from lmdbstore.resume.checkpoint import Checkpoint, Registry
 from lmdbstore.resume.recognise import copied_from, head_of, is_short, moved_to, recognise
 
+from .apart.parent import read_apart
 from .reading import Reading, Start
 from .redo import Redo
 from .report import Report
@@ -54,7 +55,7 @@ class _Into:
 class Importer:
     """Imports inputs into one store, and has the report."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the options of an import
         self,
         store: EventStore | None,
         *,
@@ -62,11 +63,13 @@ class Importer:
         source: str | None = None,
         options: Options | None = None,
         redo: bool = False,
+        processes: int = 1,
     ) -> None:
         """Import into `store`; every event gets `tags`, and `source` if it has no source itself.
 
         Without a store, the first events are kept in `preview`, and nothing is saved. With `redo`,
-        inputs that were read before are read again, and their events are replaced.
+        inputs that were read before are read again, and their events are replaced. With 2
+        `processes`, a fork reads each large file and dates its lines, while this one saves.
 
         `progress` may be set to a function. It is called after each batch and at the end of each
         input, with the bytes read of the current input, and the lines read of all inputs.
@@ -79,6 +82,7 @@ class Importer:
         self._source = source
         self._options = options or Options()
         self._redo = redo
+        self._run = Reading.run if processes == 1 else read_apart
         self.report = Report(dry_run=store is None)
         self.preview = Preview(self.report)
         self._into = None if store is None else _Into(store, self.report)
@@ -227,7 +231,7 @@ class Importer:
                 return
             checkpoint = replace(known.checkpoint, head=head)
             start = Start(checkpoint, known.mark, known.chunks)
-        if (reached := reading.run(start, line_format)) is not None:
+        if (reached := self._run(reading, start, line_format)) is not None:
             registry.put(reached)
 
     def _note_move(self, opened: Input, known: Checkpoint, into: _Into) -> None:

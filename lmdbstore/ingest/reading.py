@@ -51,8 +51,8 @@ class Reading:
 
         `saved` may be set to a function that is called after each batch.
         """
-        self._opened, self._choice = opened, choice
-        self._sink, self._report = sink, report
+        self.opened, self.choice = opened, choice
+        self.sink, self.report = sink, report
         self.growing = growing
         self._has_events = False
         self.of_input = choice.report
@@ -67,13 +67,13 @@ class Reading:
             EventStoreException: the store failed.
         """
         self._start = start
-        self._progress = Progress(self._opened, start.checkpoint)
+        self._progress = Progress(self.opened, start.checkpoint)
         number, complete = 0, True
         reader: Reader | None = None
         try:
             reader, end = self._resumed(line_format)
-            self._opened.keep_no_more()
-            chunks = self._opened.chunks() if start.chunks is None else start.chunks
+            self.opened.keep_no_more()
+            chunks = self.opened.chunks() if start.chunks is None else start.chunks
             text = HashedText(chunks, start.mark.content.copy())
             self._progress.begin(Marks(text, start.mark))
             for block in blocks(iter(text), start.mark.place, end, growing=self.growing):
@@ -85,7 +85,7 @@ class Reading:
             self.of_input.unsettled = isinstance(error, FailedRead)
             rest = "; the rest is skipped" if number else ""
             if not (self.growing and isinstance(error, ChangedInput)):  # it will be read again
-                self._report.unreadable(self._opened.name, number, f"{error}{rest}")
+                self.report.unreadable(self.opened.name, number, f"{error}{rest}")
         if reader is None:
             return None
         return self._end(reader, complete=complete)
@@ -97,18 +97,18 @@ class Reading:
             if not complete:
                 return self._start.redo.noted
         self._progress.end(complete=complete)
-        self._sink.add(Batch([], []), self._opened.name, 0, self._progress)
+        self.sink.add(Batch([], []), self.opened.name, 0, self._progress)
         return self._progress.checkpoint()
 
     def _reader(self, first: Block, line_format: LineFormat) -> Reader:
         start = self._start
-        return self._choice.reader(first.lines, start.checkpoint, line_format, start.mark.place)
+        return self.choice.reader(first.lines, start.checkpoint, line_format, start.mark.place)
 
     def _resumed(self, line_format: LineFormat) -> tuple[Reader | None, bytes]:
         """Return the reader of an input that goes on, and its line end."""
         if self._start.mark.place == START:
             return None, b""
-        first = next(blocks(self._opened.looked_at()), None)
+        first = next(blocks(self.opened.looked_at()), None)
         if first is None:
             raise ChangedInput("it was truncated while it was read")
         reader = self._reader(first, line_format)
@@ -117,7 +117,7 @@ class Reading:
         return reader, first.end
 
     def _read(self, reader: Reader, block: Block) -> None:
-        report, name = self._report, self._opened.name
+        report, name = self.report, self.opened.name
         report.lines += len(block.lines)
         report.latin(name, block.latin)
         for number in block.skipped:
@@ -138,7 +138,7 @@ class Reading:
         if self._start.redo is not None:
             self._start.redo.add(batch.events)
             progress = None
-        if self._sink.add(batch, self._opened.name, size, progress):
+        if self.sink.add(batch, self.opened.name, size, progress):
             self.saved()
 
     def _without_known(self, batch: Batch, last: int) -> Batch:
@@ -148,5 +148,5 @@ class Reading:
         again = Batch(batch.events[first:behind], batch.numbers[first:behind])
         if again.events and content_digest(again.events[-1].content) != former.last_digest:
             is_of_line = former.last_id.startswith(former.key)  # the line had no id of its own
-            self._sink.replace(again, self._opened.name, former.last_id if is_of_line else "")
+            self.sink.replace(again, self.opened.name, former.last_id if is_of_line else "")
         return Batch(batch.events[behind:], batch.numbers[behind:])

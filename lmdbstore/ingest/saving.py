@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from lmdbstore.contract.event import Event
     from lmdbstore.logs.common import Batch
     from lmdbstore.resume.checkpoint import Checkpoint
-    from lmdbstore.resume.progress import Progress
 
     from .report import Report
 
-__all__ = ["Preview", "Saver", "Sink"]
+__all__ = ["Preview", "Progressing", "Saver", "Sink", "is_complete"]
 
 # Events in one commit. Larger batches are faster, but a strict reader waits for a whole batch.
 BATCH_EVENTS = 10_000
@@ -38,10 +37,31 @@ _Place: TypeAlias = tuple[str, int]  # the name of an input, and the number of a
 _Pending: TypeAlias = "tuple[Event, _Place]"
 
 
+def is_complete(events: int, size: int, since: float) -> bool:
+    """Whether so many events, of lines of `size` bytes, are saved now.
+
+    `since` is when the last ones were saved, by the monotonic clock.
+    """
+    return (
+        size >= BATCH_BYTES or events >= BATCH_EVENTS or time.monotonic() >= since + BATCH_SECONDS
+    )
+
+
+class Progressing(Protocol):
+    """How far an input is."""
+
+    @property
+    def name(self) -> str:
+        """The name of the checkpoint."""
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint for all events that were added."""
+
+
 class Sink(Protocol):
     """Where the events of an import go."""
 
-    def add(self, batch: Batch, name: str, size: int, progress: Progress | None) -> bool:
+    def add(self, batch: Batch, name: str, size: int, progress: Progressing | None) -> bool:
         """Add events, made from `size` bytes of the input `name`; return True if this saved."""
 
     def replace(self, batch: Batch, name: str, former: str) -> None:
@@ -62,7 +82,7 @@ class Preview:
         self._report = report
         self.first: list[Event] = []
 
-    def add(self, batch: Batch, name: str, size: int, progress: Progress | None) -> bool:  # noqa: ARG002  as a Sink has them
+    def add(self, batch: Batch, name: str, size: int, progress: Progressing | None) -> bool:  # noqa: ARG002  as a Sink has them
         """Keep the events, if they are among the first."""
         self.first += batch.events[: PREVIEWED - len(self.first)]
         self._report.new += len(batch.events)
@@ -84,12 +104,12 @@ class Saver:
         self._report = report
         self._events: list[Event] = []
         self._numbers: list[tuple[str, list[int]]] = []  # of the lines of the events, by input
-        self._inputs: dict[str, Progress] = {}  # those of the events, by checkpoint
+        self._inputs: dict[str, Progressing] = {}  # those of the events, by checkpoint
         self._bytes = 0
         self._saved_at = time.monotonic()
         self.on_duplicate: Literal["ignore", "replace"] = "ignore"
 
-    def add(self, batch: Batch, name: str, size: int, progress: Progress | None) -> bool:
+    def add(self, batch: Batch, name: str, size: int, progress: Progressing | None) -> bool:
         """Add events, made from `size` bytes of the input `name`; return True if this saved.
 
         `progress` says how far the input is with these events; without it, no checkpoint is saved.
@@ -99,11 +119,7 @@ class Saver:
         self._bytes += size
         if progress is not None:
             self._inputs[progress.name] = progress
-        if (
-            self._bytes >= BATCH_BYTES
-            or len(self._events) >= BATCH_EVENTS
-            or time.monotonic() >= self._saved_at + BATCH_SECONDS
-        ):
+        if is_complete(len(self._events), self._bytes, self._saved_at):
             self.flush()
             return True
         return False

@@ -83,6 +83,10 @@ class Input:
         """How long it was not changed, in seconds; also if the clock was set back since."""
         return abs(time.time() - self.mtime)
 
+    def pass_to(self, position: int) -> None:
+        """Go to a place in a regular file, in bytes: another process has read it so far."""
+        self._raw.seek(position)
+
     @property
     def bytes_read(self) -> int:
         """The number of bytes read from the file, before it is unpacked; 0 for a pipe."""

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lmdbstore.errors import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lmdbstore.times.dater import Dater
-
 __all__ = ["InputReport"]
 
 SHOWN_COLUMNS = 20
+
+
+class Dated(Protocol):
+    """What is told of the times of a text."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the formats."""
+
+    @property
+    def guesses(self) -> list[str]:
+        """What the formats do not say."""
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether all lines of a format could be read as other days, too."""
+
+
+class _Found(NamedTuple):
+    """What another process found."""
+
+    names: list[str]
+    guesses: list[str]
+    ambiguous: bool
 
 
 @dataclass
@@ -28,7 +50,7 @@ class InputReport:
     missing: dict[str, str] = field(
         default_factory=dict
     )  # what an option asks of lines; none had it
-    dater: Dater | None = None  # of text
+    dater: Dated | None = None  # of text
     own: int = 0  # lines with their own time
     contradictory: int = 0
     undated: int = 0
@@ -38,6 +60,17 @@ class InputReport:
     notes: list[str] = field(default_factory=list)  # of what was imported before
     another: bool = False  # than the one that was imported from its path
     unsettled: bool = False  # a copy that is being made, or a failed read: read it again as it is
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return it in the types of JSON, for another process."""
+        dater = self.dater
+        found = None if dater is None else (dater.names, dater.guesses, dater.ambiguous)
+        return {**vars(self), "dater": found}
+
+    def take_fields(self, fields: dict[str, Any]) -> None:
+        """Become the report of the same input that another process has given `as_fields`."""
+        found = fields["dater"]
+        vars(self).update(fields, dater=None if found is None else _Found(*found))
 
     def dated(self, times: Sequence[float | None], lines: Sequence[str]) -> None:
         """Count lines by their times: NaN is contradictory, None is a line without one."""
@@ -62,10 +95,9 @@ class InputReport:
         )
         parts = [f"{number:,} {what}" for number, what in numbers if number]
         formats = ", ".join(self.formats) or "no time format"
-        if self.dater is not None and self.dater.learnt:
-            formats = ", ".join([*self.formats, *(one.format.name for one in self.dater.learnt)])
-            ambiguous = any(one.ambiguous for one in self.dater.learnt)
-            guessed = [*self.dater.guesses, *["order of day and month"] * ambiguous]
+        if self.dater is not None and self.dater.names:
+            formats = ", ".join([*self.formats, *self.dater.names])
+            guessed = [*self.dater.guesses, *["order of day and month"] * self.dater.ambiguous]
             if guessed and self.own:
                 parts.append(f"{' and '.join(guessed)} guessed")
         parts += self.notes

@@ -92,7 +92,8 @@ def signature(contents: Iterable[bytes]) -> bytes:
     prime = PRIMES[bits]
     digits = bytearray(b"0") * bits
     for gram in found:
-        digits[-1 - gram % prime] = 49  # the digit 1; the last digit is bit 0
+        digits[gram % prime] = 49  # the digit 1
+    digits.reverse()  # the last digit is bit 0
     return int(digits, 2).to_bytes(bits // 8, "little")  # linear: the base is a power of two
 
 

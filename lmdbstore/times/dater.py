@@ -48,6 +48,16 @@ class Dater:
             self._add([given])
 
     @property
+    def names(self) -> list[str]:
+        """The names of the formats of the file."""
+        return [one.format.name for one in self.learnt]
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether all lines of a format could be read as other days, too."""
+        return any(one.ambiguous for one in self.learnt)
+
+    @property
     def guesses(self) -> list[str]:
         """What the formats do not say: "year", "day"."""
         return sorted({clock.guesses for clock in self._clocks} - {""})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import StoreDamaged
+from lmdbstore.patterns.made import signature_of
 from lmdbstore.patterns.signature import signature
 from lmdbstore.records.layout import digest
 from lmdbstore.records.pack import directory_of, pack
@@ -134,7 +135,7 @@ class Runs:
         if note is None and not self._signed:
             note = b""
             txn.due.unsigned.append(end)
-        filter_ = signature(events.contents) if note is None else note
+        filter_ = signature_of(events.contents) if note is None else note
         txn.set(databases.summaries, end, fmt.Summary(len(events.keys), highest, filter_).encode())
         commit = fmt.commit_entry(min(events.local_ids), end)
         txn.put(databases.commits, fmt.encode_number(highest), commit)

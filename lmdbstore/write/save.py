@@ -17,6 +17,7 @@ from lmdbstore.contract.checking import checked, checked_columns
 from lmdbstore.contract.types import SaveResult
 from lmdbstore.disk import format as fmt
 from lmdbstore.errors import DuplicateEvent, StoreDamaged, shown
+from lmdbstore.patterns.made import RUN
 from lmdbstore.processes.write_set import all_added, all_replaced, one_added, united
 from lmdbstore.records.events import new_events
 from lmdbstore.records.ids import id_entry, id_key, id_keys, key_at
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SAVES", "Batch", "Replace", "Save", "SaveMany", "apply_all"]
 
-BATCH_EVENTS = 10_000  # events that `SaveMany` sorts and writes at once
+BATCH_EVENTS = 20 * RUN  # events that `SaveMany` sorts and writes at once
 
 
 class Batch:

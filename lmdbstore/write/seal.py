@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.keys import local_ids_of
+from lmdbstore.patterns.made import RUN, RUN_BYTES
 from lmdbstore.records.events import Events, live_events
 from lmdbstore.records.layout import LOCAL_ID_SPAN
 
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
 
     from .transaction import WriteTransaction
 
-__all__ = ["place", "seal_all", "seal_due"]
+__all__ = ["RUN", "place", "seal_all", "seal_due"]
 
-RUN = 512  # events
-RUN_BYTES = 128 << 10  # of contents; a run is complete with fewer events if they reach this
-WAITING_BYTES = 2 * RUN_BYTES  # the same, of the values of `live`: headers may be long
+WAITING_BYTES = 2 * RUN_BYTES  # of the values of `live`, as RUN_BYTES: headers may be long
 LONGEST = 768  # events; a run with more is split
 KEEP = 32  # latest events that stay live: others that come a little late find their place there
 LATE = 64  # late events that are worth writing a run again
@@ -70,7 +69,9 @@ def _place_last(txn: WriteTransaction, events: Events, last: bytes) -> None:
     new = waiting.merged(events) if waiting.keys else events
     short = _short_run(runs, last)
     both = short.merged(new) if short is not None else new
-    sealed = _sealed_tail(runs, both, whole=True)
+    waited = len(both.keys) - len(events.keys)
+    earlier = both.keys[waited] == events.keys[0]
+    sealed = _sealed_tail(runs, both, whole=True, joining=waited if earlier else 0)
     before = 0 if short is None else len(short.keys)
     runs.count(both.terms[min(before, sealed) : max(before, sealed)], sealed - before)
     take_live(txn, waiting)
@@ -121,37 +122,39 @@ def _seal_next(txn: WriteTransaction, most: int, *, signed: bool = True) -> bool
     return False
 
 
-def _sealed_tail(runs: Runs, events: Events, *, whole: bool) -> int:
+def _sealed_tail(runs: Runs, events: Events, *, whole: bool, joining: int = 0) -> int:
     """Put runs of events that are after the last one; return how many events are in them."""
     done = 0
-    for begin, end in _cuts(events, whole=whole):
+    for begin, end in _cuts(events, whole=whole, joining=joining):
         part = events.between(begin, end)
         runs.put(part, part.keys[-1])
         done = end
     return done
 
 
-def _cuts(events: Events, *, whole: bool) -> Iterator[tuple[int, int]]:
+def _cuts(events: Events, *, whole: bool, joining: int = 0) -> Iterator[tuple[int, int]]:
     """Yield where complete runs begin and end; `whole`: also the last one, which is not.
 
     A run is complete if it is as large as what `_waiting` returns: there may be no more to see.
+    The first events, `joining` in number, are added to the first run, or are one: so the others are
+    cut as if they were alone, and signatures that were made in advance are theirs.
     """
     stop = len(events.keys)
     contents = list(accumulate(map(len, events.contents), initial=0))
     values = list(accumulate(events.value_sizes(), initial=0))
     limits = (contents, RUN_BYTES), (values, WAITING_BYTES)
-    begin = 0
+    begin, first = 0, joining * all(of[joining] <= most for of, most in limits)
     while begin < stop:
-        end = min(begin + RUN, stop)
-        found = [bisect_right(of, of[begin] + most, begin + 1, end + 1) - 1 for of, most in limits]
+        end = first if first - begin > LONGEST - RUN else min(first + RUN, stop)
+        found = [bisect_right(of, of[first] + most, first, end + 1) - 1 for of, most in limits]
         cut = max(min(found), begin + 1)
-        full = any(of[cut] - of[begin] >= most for of, most in limits)
-        complete = cut < end or cut - begin == RUN or full
+        full = any(of[cut] - of[first] >= most for of, most in limits)
+        complete = cut < end or cut - first == RUN or full
         low, high = min(events.local_ids[begin:cut]), max(events.local_ids[begin:cut])
         if not (complete or whole) or high - low >= LOCAL_ID_SPAN:
             return
         yield begin, cut
-        begin = cut
+        begin = first = cut
 
 
 # -- late events -----------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def test_a_format_that_a_file_goes_on_with_is_learnt(log: Path) -> None:
     events, report = events_of(log, text)
     assert len(events) == 22_000
     assert report.inputs[0].dater is not None
-    assert [one.format.name for one in report.inputs[0].dater.learnt] == ["syslog", "iso"]
+    assert report.inputs[0].dater.names == ["syslog", "iso"]
 
 
 def test_each_line_is_an_event_if_asked(log: Path) -> None:

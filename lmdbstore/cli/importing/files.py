@@ -20,6 +20,7 @@ import click
 from lmdbstore.cli.progress import progress_bar
 from lmdbstore.cli.terminal import complain, discard_output, visible
 from lmdbstore.errors import EventStoreException
+from lmdbstore.ingest.apart.parent import processors
 from lmdbstore.ingest.importer import Importer
 from lmdbstore.inputs.opened import STDIN, open_input
 from lmdbstore.logs.common import Options
@@ -56,13 +57,15 @@ def import_files(  # noqa: PLR0913  the options of the command
     redo: bool = False,
     follow: bool = False,
     as_json: bool = False,
+    processes: int | None = None,
     no_levels: bool = False,
     compression: Compression | None = None,
     **options: Any,
 ) -> int:
     """Import files and folders, or standard input if none is named; return the exit status.
 
-    Without `db`, or with `dry_run`, what would be stored is printed. The other options are those
+    Without `db`, or with `dry_run`, what would be stored is printed. With 2 `processes`, or None
+    and as many processors, a second one reads large files. The other options are those
     of `logs.common.Options`.
 
     Raises:
@@ -92,7 +95,14 @@ def import_files(  # noqa: PLR0913  the options of the command
             _print_preview(importer)
     else:
         with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
-            importer = Importer(store, tags=tags, source=source, options=reading, redo=redo)
+            importer = Importer(
+                store,
+                tags=tags,
+                source=source,
+                options=reading,
+                redo=redo,
+                processes=processes or min(processors(), 2),
+            )
             unopened = _import(importer, files, line_format)
     for error in unopened:
         complain(f"{error.filename}: {error.strerror}")

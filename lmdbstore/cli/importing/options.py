@@ -94,6 +94,12 @@ _OPTIONS = (
         "--json", "as_json", is_flag=True, help="Print the numbers of the import as a JSON object."
     ),
     click.option(
+        "--processes",
+        type=click.IntRange(1, 2),
+        metavar="1|2",
+        help="Processes that work on a large file; by default 2, with 2 processors.",
+    ),
+    click.option(
         "--time-format",
         callback=_time_format,
         metavar="FORMAT",
