@@ -113,6 +113,7 @@ LIBRARIES = {
     "backports": {"records.compression"},
     "compression": {"records.compression"},
     "fcntl": {
+        "ingest.apart.parent",
         "processes.barrier",
         "processes.ofd_locks",
         "processes.opening_lock",

@@ -9,6 +9,7 @@ the stores of this process alone, see `threads.forking`. It never survives this 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from contextlib import suppress
@@ -34,6 +35,7 @@ __all__ = ["processors", "read_apart"]
 LEAST = 8 << 20  # bytes of text that are left to read; two processes take longer for less
 UNPACKED = 4  # bytes of text in a packed byte, at a low guess
 BUFFER = 1 << 18  # bytes
+PIPE = 1 << 20  # bytes, the most that Linux gives every user: fewer switches between the two
 
 
 def processors() -> int:
@@ -119,6 +121,8 @@ def _forked(work: Callable[[int], None]) -> _Child | None:
         receiving, sending = os.pipe()
     except OSError:
         return None
+    with suppress(AttributeError, OSError):  # another system, or its user has too many pipes
+        fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, PIPE)
     try:
         process = os.fork()
     except OSError:  # too many processes, or too little memory
