@@ -97,6 +97,8 @@ OPERATIONS: dict[str, Prepare] = {
     "newest": _searches(order="desc", limit=FEW),
     "range": _searches(ts_start=START, ts_end=START + (LONG_RANGE - 0.5) * STEP),
     "flag": _searches(flags=["flag1"]),
+    "rare": _searches(flags=["flag200"]),
+    "both": _searches(flags=["flag200", "flag1"]),
     "pattern": _searches(match="[0-9]{6}00$"),
     "open": lambda side, calls: partial(_each, side.open, range(calls)),
     "save_many": lambda side, calls: partial(

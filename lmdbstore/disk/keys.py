@@ -328,8 +328,11 @@ def has_slots(posting: RunPosting) -> bool:
 
 def slots_in(posting: RunPosting) -> tuple[int, ...]:
     """Return the slots in a posting; none: they are more than fit."""
+    _, first, second, _, last = posting
+    if second == NO_SLOT != first:  # most have one
+        return (first,)
     slots = posting[1:]
-    return slots if slots[-1] != NO_SLOT else slots[: slots.index(NO_SLOT)]
+    return slots if last != NO_SLOT else slots[: slots.index(NO_SLOT)]
 
 
 class Summary(NamedTuple):

@@ -18,7 +18,7 @@ from lmdbstore.records.run import Run, positions
 from lmdbstore.threads.re2_gate import run_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lmdb import Cursor, Transaction
 
@@ -124,8 +124,9 @@ class PostedReader:
         self._pattern = query.pattern
         self._some, self._without = frozenset(query.any_flags), frozenset(query.not_flags)
         self._where = query.where
-        by_flags = self._some or self._without
-        self._alone = len(plan.walk) == 1 and not (by_flags or plan.reads_contents)
+        more = self._some or self._without or plan.reads_contents
+        self._alone = len(plan.walk) == 1 and not more  # the rarest term
+        self._only_flags = self._source is None and not more
         self._descending = query.descending
         self._watermark = watermark
 
@@ -139,7 +140,7 @@ class PostedReader:
         Raises:
             StoreDamaged: a run is not there, or an event cannot be decoded.
         """
-        found = records_at(*self._slots(part, postings), self._needles)
+        found = records_at(self._places(part, postings), self._needles)
         if found is None:
             return None
         records, local_ids = found
@@ -157,28 +158,32 @@ class PostedReader:
             return events, local_ids
         else:
             chosen = [True] * len(events)
-        if not self._alone:
+        if self._only_flags:
+            have = self._flags.issubset
+            chosen = [
+                inside and have(event.tags) for inside, event in zip(chosen, events, strict=True)
+            ]
+        elif not self._alone:
             chosen = [
                 inside and self._matches(event, record)
                 for inside, event, record in zip(chosen, events, records, strict=True)
             ]
         return list(compress(events, chosen)), list(compress(local_ids, chosen))
 
-    def _slots(
+    def _places(
         self, part: RunRange, postings: Sequence[fmt.RunPosting]
-    ) -> tuple[list[memoryview], list[Sequence[int]]]:
-        """Return the value of the run of each posting, and its slots that are not deleted."""
-        ends = [posting[0] for posting in postings]
-        values = list(map(part.value, ends))
-        places: list[Sequence[int]] = list(map(fmt.slots_in, postings))
-        for n, slots in enumerate(places):
-            if not slots:
-                places[n] = self._in_directory(ends[n], values[n])
-        if part.has_dead:
-            places = list(map(part.left, ends, places))
-        if self._descending:
-            places = [slots[::-1] for slots in places]
-        return values, places
+    ) -> Iterator[tuple[memoryview, Sequence[int]]]:
+        """Yield the value of the run of each posting, and its slots that are not deleted.
+
+        A value is read when its events are: then its pages are still in the processor's caches.
+        """
+        for posting in postings:
+            end = posting[0]
+            value = part.value(end)
+            slots: Sequence[int] = fmt.slots_in(posting) or self._in_directory(end, value)
+            if part.has_dead:
+                slots = part.left(end, slots)
+            yield value, slots[::-1] if self._descending else slots
 
     def _in_directory(self, end: bytes, value: memoryview) -> list[int]:
         """Return the slots of the rarest term in a run, if its posting does not have them."""

@@ -30,7 +30,7 @@ from .layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["decode_events", "decode_parts", "event_in", "records_at"]
 
@@ -42,31 +42,31 @@ _checked_head = CHECKED_HEAD.unpack_from
 
 
 def records_at(
-    values: Sequence[memoryview], slots: Sequence[Sequence[int]], needles: Sequence[bytes] = ()
+    places: Iterable[tuple[memoryview, Sequence[int]]], needles: Sequence[bytes] = ()
 ) -> tuple[list[bytes], list[int]] | None:
     """Return the records and local ids of events of runs, by slots that another place has noted.
 
-    `values` are those of the runs, and `slots` those of the events in each.
-    Records that lack one of the `needles` are left out. The head and the row vouch for a local id.
+    `places` are the values of the runs, each with the slots of the events.
+    Records whose header lacks one of the `needles` are left out. The head and the row vouch for a
+    local id.
     None: an event is not there, or not what was written, or its run is compressed.
     """
     try:
-        return _records_at(values, slots, needles)
+        return _records_at(places, needles)
     except struct_error:  # a value is cut off
         return None
 
 
 def _records_at(
-    values: Sequence[memoryview], slots: Sequence[Sequence[int]], needles: Sequence[bytes]
+    places: Iterable[tuple[memoryview, Sequence[int]]], needles: Sequence[bytes]
 ) -> tuple[list[bytes], list[int]] | None:
     records: list[bytes] = []
     local_ids: list[int] = []
-    for value, some in zip(values, slots, strict=True):
-        head = bytes(value[:HEAD_SIZE])
-        noted, lowest, kinds, headers_at, contents_at = _checked_head(head)
-        if digest(head[8:]) != noted or kinds & PACKED:
+    for value, slots in places:
+        noted, lowest, kinds, headers_at, contents_at = _checked_head(value)
+        if digest(value[8:HEAD_SIZE]) != noted or kinds & PACKED:
             return None
-        for slot in some:
+        for slot in slots:
             header_at, content_at, _, offset, header_end, content_end, checksum = _row_pair(
                 value, PAIR_AT + ROW_SIZE * slot
             )
@@ -76,7 +76,7 @@ def _records_at(
             if digest(record) & LOW_HALF != checksum ^ offset:  # as `record_checksum`
                 return None
             for needle in needles:
-                if needle not in record:
+                if record.find(needle, 0, header_end - header_at) < 0:
                     break
             else:
                 records.append(record)

@@ -234,7 +234,7 @@ def checked_records(values: Sequence[bytes]) -> list[bytes]:
 
 
 def in_header(text: str) -> bytes:
-    """Return bytes that the record of each event with this flag or source has; empty: unknown."""
+    """Return bytes that the header of each event with this flag or source has; empty: unknown."""
     needle = orjson.dumps(text)
     return needle if text.isascii() and len(needle) == len(text) + 2 else b""
 

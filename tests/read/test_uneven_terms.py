@@ -136,3 +136,31 @@ def test_many_rare_flags_are_found_together(tmp_path: Path) -> None:
         )
         store.seal()
         assert [event.id for event in store.search(flags=[*flags, "rare"])] == ["e700"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"flags": ["größe"]}, {"flags": ["two"]}, {"source": "größe"}, {"flags": ["größe", "two"]}],
+)
+def test_events_of_a_rare_flag_have_the_other_terms_themselves(
+    tmp_path: Path, query: dict[str, Any]
+) -> None:
+    """A term that is not ASCII is not looked for in headers, and a text there may be another's."""
+    tags = [[*["rare"] * (n % 300 == 0), *["größe"] * (n // 300 % 2)] for n in range(6000)]
+    with LMDBEventStore(tmp_path / "events", durability="none") as store:
+        store.save_many(
+            Event(
+                f"e{n}",
+                ("größe", "two")[n // 600 % 2],
+                float(n),
+                [*tag, *["two"] * (n // 900 % 3 == 0)],
+                "a line",
+            )
+            for n, tag in enumerate(tags)
+        )
+        store.seal()
+        asked: dict[str, Any] = {**query, "flags": ["rare", *query.get("flags", [])]}
+        every = [e for e in store.search() if set(asked["flags"]).issubset(e.tags)]
+        wanted = [e for e in every if query.get("source") in (None, e.source)]
+        assert 0 < len(wanted) < 20
+        assert list(store.search(**asked)) == wanted

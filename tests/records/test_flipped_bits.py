@@ -95,7 +95,7 @@ def readings(made: Made) -> dict[str, Callable[[memoryview], Any]]:
 def _by_posting(value: memoryview, slot: int) -> Any:
     """Read the events of a posting; where they cannot be read, the run is read."""
     slots = [slot, slot + 1]
-    found = records_at([value], [slots])
+    found = records_at([(value, slots)])
     if found is not None:
         records, local_ids = found
         return decode(records), local_ids

@@ -113,9 +113,9 @@ def test_an_event_is_read_alone(made: Made) -> None:
         assert run.record_size(slot) == len(header) + 1 + len(content)
         assert content == event.content.encode()
         record = b"\n".join((header, content))
-        assert records_at([value], [[slot]]) == ([record], [made.local_ids[slot]])
+        assert records_at([(value, [slot])]) == ([record], [made.local_ids[slot]])
         assert event_in(value, made.keys[slot]) == (event if ascending else None)
-    assert records_at([value, value], [[0], [run.events]]) is None
+    assert records_at([(value, [0]), (value, [run.events])]) is None
     for local_id in (max(run.lowest - 1, 0), run.highest + 1):
         assert event_in(value, fmt.timeline_key(Position(0.0, local_id))) is None
 
