@@ -91,7 +91,15 @@ class ReadOnlyStore(EventWriteException):
 
 
 class InvalidQuery(EventReadException, ValueError):
-    """An argument that cannot be searched with; the message names it, its value and the remedy."""
+    """An argument that cannot be searched with; the message names it, its value and the remedy.
+
+    `position` is the place in a pattern that is wrong, in characters from 0, where it is known.
+    """
+
+    def __init__(self, message: str = "", *, position: int | None = None) -> None:
+        """Note the place in a pattern."""
+        super().__init__(message)
+        self.position = position
 
 
 class StoreOpenError(EventStoreException):

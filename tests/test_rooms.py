@@ -45,6 +45,7 @@ FLOORS = [
     "handler",
     "aio",
     "otel",
+    "web",
     "testing",
     "__init__",
     "cli",
@@ -63,10 +64,11 @@ ON_THE_CONTRACT = [
     "handler",
     "aio",
     "otel",
+    "web",
     "testing",
 ]
 OPEN_A_PATH = {"handler.target"}  # these alone open the LMDB store that a user names by its path
-CONTRACT = {"errors", "threads", "patterns", "times", "contract"}
+CONTRACT = {"version", "errors", "threads", "patterns", "times", "contract"}
 
 MOST_FILES = 11  # in a folder, without its __init__
 MOST_LINES = 400
@@ -96,6 +98,8 @@ LIBRARIES = {
         "logs.objects",
         "logs.structured",
         "rows",
+        "web.parameters",
+        "web.texts",
         "cli.stats",
         "ingest.apart.messages",
     },
@@ -130,6 +134,8 @@ LIBRARIES = {
     },
     "inotify_simple": {"threads.notices"},
     "opentelemetry": {"otel"},
+    "starlette": {"web.app"},
+    "uvicorn": {"web.connections", "web.server"},
     "mmap": {"disk.map_size", "processes.barrier", "processes.barrier_file"},
 }
 
@@ -292,7 +298,17 @@ def test_only_the_disk_folder_takes_bytes_apart() -> None:
 @pytest.mark.surroundings
 def test_importing_the_library_imports_no_extras_or_rarely_used_modules() -> None:
     """`click`, `rich` and `pytest` are not there for programs that import the store."""
-    late = {"click", "rich", "pytest", "re2", "hashlib", "logging", "asyncio", "concurrent"}
+    late = {
+        "click",
+        "rich",
+        "pytest",
+        "re2",
+        "starlette",
+        "hashlib",
+        "logging",
+        "asyncio",
+        "concurrent",
+    }
     code = f"import sys, lmdbstore; print({late} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -144,6 +144,12 @@ class AsyncSearch(AsyncPaged[Search]):
         return None if found is None else found.token
 
     @property
+    def reached(self) -> str | None:
+        """The position up to which was read, for `after=`; see `Search.reached`."""
+        found = self._reading.found
+        return None if found is None else found.reached
+
+    @property
     def left_out(self) -> LeftOut:
         """What was damaged and left out so far, with `damaged="skip"`; see `Search.left_out`."""
         found = self._reading.found

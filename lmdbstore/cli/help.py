@@ -13,6 +13,7 @@ __all__ = [
     "REPAIR_HELP",
     "SEAL_HELP",
     "SEARCH_HELP",
+    "SERVE_HELP",
     "STATS_HELP",
     "TAIL_HELP",
     "TOP_HELP",
@@ -31,6 +32,7 @@ Example:
   lmdbstore top    --db events --since -7d
   lmdbstore export --db events --output events.jsonl
   lmdbstore stats  --db events
+  lmdbstore serve  --db events
   lmdbstore seal   --db events
   lmdbstore verify --db events
   lmdbstore backup --db events events-copy
@@ -173,6 +175,25 @@ the latest that have begun.
 
 Exit status: 0 events were found, 1 no events were found, 2 the search failed, 3 damaged events
 were left out, because of --damaged skip.
+"""
+
+SERVE_HELP = """Show a store on a page in the browser.
+
+\b
+Example:
+  lmdbstore serve --db events
+  lmdbstore serve --db events --port 0
+
+Prints the address to open. It has a token, which the browser keeps as a cookie: each start makes a
+new one. The store is only read; other processes may write to it, and the page shows what they save.
+
+Only this machine reaches the page, unless --host says otherwise. Then others do that have the
+address, and what is sent is not encrypted. The server answers to the names 127.0.0.1 and localhost,
+to HOST, and to each NAME.
+
+Ctrl-C and SIGTERM stop the server, which ends what its clients have open.
+
+Exit status: 2 the server could not begin, 130 it was interrupted, 143 it was terminated.
 """
 
 TAIL_HELP = """Print the newest events, and with -f those that come.

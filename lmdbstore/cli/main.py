@@ -32,6 +32,7 @@ from .commands.counting import histogram_command, top_command
 from .commands.importing import import_command
 from .commands.moving import export_command
 from .commands.searching import search_command, tail_command
+from .commands.serving import serve_command
 from .help import CLI_HELP
 from .showing.first_steps import first_steps
 from .terminal import complain, discard_output, in_options, prepare_output
@@ -160,6 +161,7 @@ for _command in (
     histogram_command,
     top_command,
     stats_command,
+    serve_command,
     seal_command,
     purge_command,
     verify_command,

@@ -33,16 +33,19 @@ class Search(Paged[Event, Position]):
         token: str | None = None,
         query: object = "events",
         left_out: Callable[[], LeftOut] = LeftOut,
+        reached: Callable[[], Position | None] = lambda: None,
     ) -> None:
         """Read pages from `next_page`, until it returns None.
 
         `token` is where the search starts, and `query` is what `repr` shows of the conditions.
-        `left_out` returns what the pages so far lack.
+        `left_out` returns what the pages so far lack, and `reached` up to where nothing matched
+        after the last page with events; None: there.
         """
         super().__init__(next_page, "a search")
         self._query = query
         self._token = token
         self._left_out = left_out
+        self._passed = reached
 
     @property
     def token(self) -> str | None:
@@ -53,6 +56,15 @@ class Search(Paged[Event, Position]):
         """
         position = self._position()
         return self._token if position is None else position().token
+
+    @property
+    def reached(self) -> str | None:
+        """The position up to which was read, for `after=`: `token`, or after it.
+
+        Between the two nothing matches. A search that is closed before its end goes on from here.
+        """
+        position = self._passed()
+        return self.token if position is None else position.token
 
     @property
     def left_out(self) -> LeftOut:

@@ -134,16 +134,18 @@ class Pattern:
 
     def spans(self, content: str) -> list[tuple[int, int]]:
         """Return where the pattern matches, as offsets in `content`; empty matches are left out."""
+        return list(self.each_span(content))
+
+    def each_span(self, content: str) -> Iterator[tuple[int, int]]:
+        """Yield the same, one after the other."""
         data = content.encode()
-        spans: list[tuple[int, int]] = []
         at = bytes_at = 0
         for found in self._single.finditer(data):
             low, high = found.span()
             if low < high:  # such a match begins and ends between characters
                 start = at + len(data[bytes_at:low].decode())
                 at, bytes_at = start + len(data[low:high].decode()), high
-                spans.append((start, at))
-        return spans
+                yield start, at
 
     def __repr__(self) -> str:
         """Return the call that makes it."""

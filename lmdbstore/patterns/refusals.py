@@ -53,10 +53,11 @@ def refuse(text: str, construct: str, position: int, remedy: str) -> NoReturn:
     # It may hold any character of the pattern, and a message must not control a terminal.
     name = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in construct)
     name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    raise InvalidQuery(
+    message = (
         f"match: {name} at position {position} of {shown(text)} "
         f"is not in the supported subset; {remedy}"
     )
+    raise InvalidQuery(message, position=position)
 
 
 def check_size(text: str) -> None:

@@ -80,31 +80,28 @@ class Executor:
         self._sealed = SealedReader(plan, fmt.decode_number(watermark), self._losses)
         self._live = LiveReader(plan, watermark, self._losses)
         self.left_out = LeftOut()  # so far
+        self.reached: Position | None = None  # nothing matches between the last event and this
         low, high = plan.bounds
         left = plan.query.limit
         size = max(FIRST_PAGE, min(left or 0, LONGEST_PAGE))
         self._place = _Place(low, high, left, size, ended=bool(plan.nothing))
 
     def next_page(self) -> Page[Event, Position] | None:
-        """Return the next events (at least one), or None at the end.
+        """Return the next events, or None at the end.
 
-        The place moves on as the last step before this returns: after an interrupt, the next call
-        reads the same page again.
+        If none of the events of some runs match, the page is empty: so a search that is closed ends
+        soon. The place moves on as the last step before this returns: after an interrupt, the next
+        call reads the same page again.
         """
-        before = self._place
-        try:
-            while not self._place.ended:
-                part = self._reads(self._next_part, views=True)
-                page, place = Page(part.events, part.position), self._place_after(part)
-                if self._losses is not None:
-                    self.left_out = self._losses.total()
-                self._place = place
-                if page.events:
-                    return page
-        except BaseException:
-            self._place = before
-            raise
-        return None
+        if self._place.ended:
+            return None
+        part = self._reads(self._next_part, views=True)
+        page, place = Page(part.events, part.position), self._place_after(part)
+        if self._losses is not None:
+            self.left_out = self._losses.total()
+        self.reached = _reached(part)
+        self._place = place
+        return page
 
     def count(self) -> int:
         """Return how many events remain, to the end."""
@@ -199,6 +196,14 @@ class Executor:
 
 def _is_beyond(key: bytes, reached: bytes, *, descending: bool) -> bool:
     return key < reached if descending else key > reached
+
+
+def _reached(part: _Part) -> Position | None:
+    """Return the place after a part in which nothing matches."""
+    if part.events or part.reached is None:
+        return None
+    position = fmt.decode_key(part.reached)
+    return position if position.possible else None
 
 
 def _nowhere(_: int) -> Position:

@@ -139,7 +139,13 @@ class LMDBView(QueryView):
         plan, watermark = self._planned(query, wait, query)
         executor = Executor(self._read_on, plan, watermark)
         token = None if query.after is None else query.after.token
-        search = Search(executor.next_page, token, query, lambda: executor.left_out)
+        search = Search(
+            executor.next_page,
+            token,
+            query,
+            lambda: executor.left_out,
+            lambda: executor.reached,
+        )
         return self._track(search)
 
     def _count(self, query: Query, wait: Deadline | None) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Done: TypeAlias = Callable[[int], None]
 
-__all__ = ["FORMATS", "Format", "check_format", "export"]
+__all__ = ["FORMATS", "Format", "check_format", "export", "row_of"]
 
 Format = Literal["jsonl", "csv", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -57,12 +57,12 @@ def check_format(kind: Format) -> None:
 
 
 def _json(events: Iterable[Event], file: BinaryIO) -> Iterator[int]:
-    return _rows(events, file, json_row)
+    return _rows(events, file, row_of("jsonl"))
 
 
 def _csv(events: Iterable[Event], file: BinaryIO) -> Iterator[int]:
     file.write(f"{HEADER}\n".encode())
-    return _rows(events, file, csv_row)
+    return _rows(events, file, row_of("csv"))
 
 
 def _rows(events: Iterable[Event], file: BinaryIO, row: Callable[[Event], bytes]) -> Iterator[int]:
@@ -70,12 +70,22 @@ def _rows(events: Iterable[Event], file: BinaryIO, row: Callable[[Event], bytes]
     for piece in pieces(events):
         text = bytearray()  # not a list of rows: orjson gives each of them some kilobytes
         for event in piece:
-            data = row(event)
-            if len(data) > LONGEST_LINE + 1:
-                raise _too_long(event)
-            text += data
+            text += row(event)
         file.write(text)
         yield len(piece)
+
+
+def row_of(kind: Literal["jsonl", "csv"]) -> Callable[[Event], bytes]:
+    """Return a function for the row of an event, which raises InvalidEvent for one too long."""
+    write = {"jsonl": json_row, "csv": csv_row}[kind]
+
+    def row(event: Event) -> bytes:
+        data = write(event)
+        if len(data) > LONGEST_LINE + 1:
+            raise _too_long(event)
+        return data
+
+    return row
 
 
 def _too_long(event: Event) -> InvalidEvent:

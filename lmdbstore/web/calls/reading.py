@@ -1,0 +1,90 @@
+"""The calls that give events: `search` and `event`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from lmdbstore.patterns.pattern import compile_pattern
+from lmdbstore.web.parameters import CONDITIONS, Parameters
+from lmdbstore.web.texts import encoded, event_object
+
+if TYPE_CHECKING:
+    from lmdbstore.aio import AsyncEventStore, AsyncSearch
+    from lmdbstore.contract.event import Event
+    from lmdbstore.contract.types import Order
+    from lmdbstore.patterns.pattern import Pattern
+    from lmdbstore.web.limits import Limits
+
+__all__ = ["event", "pattern_of", "search"]
+
+EVENTS = 100
+NEIGHBOURS, MOST_NEIGHBOURS = 5, 100
+
+
+async def search(store: AsyncEventStore, query: bytes, limits: Limits) -> bytes:
+    """Return a list of events, and the token to go on with."""
+    given = Parameters(query, (*CONDITIONS, "order", "limit", "after"))
+    conditions, after = given.conditions(), given.text("after")
+    number = given.number("limit", EVENTS, 1, limits.events)
+    order: Order = "asc" if given.choice("order", "desc", "asc") == "asc" else "desc"
+    pattern = await pattern_of(conditions.match)
+    position = await store.position()
+    found = store.search(**conditions._asdict(), order=order, after=after)
+    async with found:  # what is invalid raises
+        events, why = await _gathered(found, number, limits)
+    token = found.token if why != "limit" else found.reached or after
+    answer = {
+        "token": token,
+        "more": why is not None,
+        "complete": why != "limit",
+        "position": position,
+    }
+    return await asyncio.to_thread(_encoded, events, pattern, limits, answer)
+
+
+async def pattern_of(match: str | None) -> Pattern | None:
+    """Return a compiled pattern; raises InvalidQuery."""
+    return None if match is None else await asyncio.to_thread(compile_pattern, match)
+
+
+async def _gathered(
+    found: AsyncSearch, number: int, limits: Limits
+) -> tuple[list[Event], str | None]:
+    """Return the next events, and why there are no more of them; None: it was the end."""
+    events: list[Event] = []
+    characters = 0
+    try:
+        async with asyncio.timeout(limits.seconds):
+            async for each in found:
+                events.append(each)
+                characters += min(len(each.content), limits.shown)
+                if len(events) == number or characters > limits.characters:
+                    return events, "full"
+    except TimeoutError:
+        return events, "limit"
+    return events, None
+
+
+def _encoded(
+    events: list[Event], pattern: Pattern | None, limits: Limits, answer: dict[str, Any]
+) -> bytes:
+    return encoded({"events": [event_object(each, pattern, limits) for each in events]} | answer)
+
+
+async def event(store: AsyncEventStore, wanted: str, query: bytes, limits: Limits) -> bytes:
+    """Return an event, and its neighbours."""
+    given = Parameters(query, ("before", "after", "match"))
+    before = given.number("before", NEIGHBOURS, 0, MOST_NEIGHBOURS)
+    after = given.number("after", NEIGHBOURS, 0, MOST_NEIGHBOURS)
+    pattern = await pattern_of(given.text("match"))
+    found = await store.around(wanted, before, after)
+    return await asyncio.to_thread(_placed, found, wanted, pattern, limits)
+
+
+def _placed(found: list[Event], wanted: str, pattern: Pattern | None, limits: Limits) -> bytes:
+    place = next(n for n, each in enumerate(found) if each.id == wanted)
+    shown = [event_object(each, pattern, limits, whole=each.id == wanted) for each in found]
+    return encoded(
+        {"event": shown[place], "before": shown[:place], "after": shown[place + 1 :]},
+    )

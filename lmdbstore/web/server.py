@@ -1,0 +1,151 @@
+"""The server: a socket, the application, and a clean stop.
+
+Rules: the address is printed when it can be opened. SIGINT and SIGTERM end every request, and then
+the server, within a second; the signal is then raised again, for its exit status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from lmdbstore.aio import AsyncEventStore
+from lmdbstore.errors import InvalidOption, shown
+
+from .app import App
+from .connections import Connection, connection_with
+from .guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lmdbstore.contract.api import EventStore
+
+    from .limits import Limits
+
+__all__ = ["bound", "is_local", "run"]
+
+HEAD = 65_536  # bytes of the head of a request, at most
+
+
+class _Server(uvicorn.Server):
+    """Stops with all its clients."""
+
+    def __init__(self, config: uvicorn.Config, app: App, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._app, self._ready = app, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.stop()
+        loop, limits = asyncio.get_running_loop(), Connection.limits
+        cut = loop.call_later(limits.end, self._cut)
+        await super().shutdown(sockets)
+        cut.cancel()
+
+    def _cut(self) -> None:
+        """End the connections whose clients do not take what they were sent."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.cut()
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address; port 0 is any free one.
+
+    Raises:
+        InvalidOption: it cannot be bound.
+    """
+    try:
+        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(kind[4][:2], family=kind[0], backlog=128)
+    except socket.gaierror:
+        raise InvalidOption(
+            f"host: {shown(host)} is no address of this machine; give one, such as 127.0.0.1"
+        ) from None
+    except (OSError, OverflowError) as error:
+        raise InvalidOption(_not_bound(host, port, error)) from error
+
+
+def _not_bound(host: str, port: int, error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
+        return f"port: {port} of {host} is in use; give another one, or 0 for any that is free"
+    if number == errno.EADDRNOTAVAIL:
+        return f"host: {shown(host)} is no address of this machine; give one, such as 127.0.0.1"
+    reason = getattr(error, "strerror", None) or error
+    return f"port: {port} of {host} cannot be used ({reason}); give another one"
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _serve(  # noqa: PLR0913, PLR0917  what a server is made of
+    store: EventStore,
+    listener: socket.socket,
+    guard: Guard,
+    limits: Limits,
+    ready: Callable[[], object],
+    say: Callable[[str], object],
+) -> None:
+    async with AsyncEventStore(store, threads=limits.working) as served:
+        app = App(served, guard, limits, say)
+        config = uvicorn.Config(
+            app,
+            http=connection_with(limits),
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=HEAD,
+            timeout_graceful_shutdown=1,
+        )
+        await _Server(config, app, ready).serve([listener])
+
+
+def run(  # noqa: PLR0913  what a server is made of
+    store: EventStore,
+    host: str,
+    port: int,
+    names: Iterable[str],
+    limits: Limits,
+    *,
+    ready: Callable[[str], object],
+    say: Callable[[str], object],
+) -> None:
+    """Serve until a signal comes; close the store."""
+    with bound(host, port) as listener:
+        at, number = listener.getsockname()[:2]
+        guard = Guard(number, [host, *names])
+        shown_host = _shown_host(host, at, list(names))
+        link = f"http://{shown_host}:{number}{guard.link}"
+        asyncio.run(_serve(store, listener, guard, limits, lambda: ready(link), say))
+
+
+def _shown_host(host: str, at: str, names: list[str]) -> str:
+    """Return the name of the server in its address."""
+    if names:
+        return names[0]
+    if ip_address(at.partition("%")[0]).is_unspecified:
+        return "127.0.0.1" if ":" not in at else "[::1]"
+    return f"[{host}]" if ":" in host else host
