@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.store import Compression
 
-__all__ = ["check_store", "open_to_read", "open_to_write", "stores_in"]
+__all__ = ["check_store", "open_to_read", "open_to_serve", "open_to_write", "stores_in"]
 
 
 def stores_in(folder: Path) -> list[Path]:
@@ -53,6 +53,12 @@ def open_to_read(db: Path, timeout: float | None = None) -> LMDBEventStore:
         OSError: the folder cannot be read.
     """
     return _open(db, timeout, readonly=True)
+
+
+def open_to_serve(db: Path, timeout: float | None = None) -> LMDBEventStore:
+    """Open the store in the folder `db` for reading only, so that no read waits for a writer."""
+    check_store(db)
+    return LMDBEventStore(db, create=False, readonly=True, consistency="snapshot", timeout=timeout)
 
 
 def open_to_write(

@@ -50,8 +50,8 @@ CALLS: dict[str, Call] = {
     "stats": stats,
 }
 EVENT = b"/api/event/"
-JSON = "application/json"
 FRESH = {"Cache-Control": "no-store"}
+JSON = FRESH | {"Content-Type": "application/json"}
 
 
 class App:
@@ -82,13 +82,18 @@ class App:
             await self._failed(error, answer)
 
     async def _failed(self, error: Exception, answer: _Answer) -> None:
+        refusal = self._refused(error)
+        if not answer.begun:  # else it ends without its end, which the client sees
+            headers = JSON | refusal.headers
+            await answer.whole(encoded(refusal.body()), refusal.status, headers)
+
+    def _refused(self, error: Exception) -> Refusal:
+        """Return what is answered for an error; say what it is, if it is one of the server."""
         refusal = refused(error)
-        if refusal.status >= 500 and refusal is not error:  # noqa: PLR2004  of the server
+        if refusal.status >= 500 and refusal is not error:  # noqa: PLR2004
             known = isinstance(error, EventStoreException)
             self._say(str(error) if known else "".join(traceback.format_exception(error)))
-        if not answer.begun:  # else it ends without its end, which the client sees
-            headers = FRESH | refusal.headers
-            await answer.whole(encoded(refusal.body()), JSON, refusal.status, headers)
+        return refusal
 
     async def _unless_gone(self, work: Coroutine[Any, Any, None], receive: Receive) -> None:
         """Do the work, unless the client goes or the server stops before its end."""
@@ -111,13 +116,14 @@ class App:
 
     async def _answered(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         method, headers, path = scope["method"], Headers(scope=scope), scope["path"]
-        self._guard.check_origin(headers, api=path.startswith("/api/"))
+        at = (scope.get("server") or ("",))[0]
+        self._guard.check_origin(headers, at, api=path.startswith("/api/"))
         if method not in {"GET", "HEAD"}:
             message = f"{method[:20]} is not possible; the server only reads: ask with GET"
             raise Refusal(405, "method", message, headers={"Allow": "GET, HEAD"})
         if path == "/" and (first := self._guard.first_link(scope["query_string"])):
             leads = {"Location": first[0], "Set-Cookie": first[1]}
-            await answer.whole(b"", JSON, 303, FRESH | leads)
+            await answer.whole(b"", 303, FRESH | leads)
             return
         self._guard.check_token(headers)
         if path.startswith("/api/"):
@@ -142,18 +148,13 @@ class App:
     # -- the API ----------------------------------------------------------------------------------
 
     async def _api(self, scope: Scope, headers: Headers, answer: _Answer) -> None:
-        raw, query, store, limits = (
-            scope["raw_path"],
-            scope["query_string"],
-            self._store,
-            self._limits,
-        )
+        raw, query, store, limits = *_address(scope), self._store, self._limits
         name = scope["path"].removeprefix("/api/")
         if name == "follow":
             last = headers.get("last-event-id")
-            await self._stream(follow(store, query, last, limits), answer)
+            await self._stream(partial(follow, store, query, last, limits), answer)
         elif name == "export":
-            await self._stream(export(store, query, limits), answer)
+            await self._stream(partial(export, store, query), answer)
         elif raw.startswith(EVENT):
             wanted = _decoded(raw[len(EVENT) :])
             await self._once(partial(event, store, wanted, query, limits), answer)
@@ -167,20 +168,21 @@ class App:
         async with self._one_of("_requests", self._limits.requests), self._turn:
             found = await call()
             body = found if isinstance(found, bytes) else encoded(found)
-        await answer.whole(body, JSON, 200, FRESH)
+        await answer.whole(body, 200, JSON)
 
-    async def _stream(self, begin: Coroutine[Any, Any, Stream], answer: _Answer) -> None:
+    async def _stream(self, begin: Callable[[], Awaitable[Stream]], answer: _Answer) -> None:
         """Answer piece by piece."""
-        try:
-            places = self._one_of("_streams", self._limits.streams)
-            async with places:
-                stream = await begin
-                try:
-                    await answer.stream(stream, FRESH)
-                finally:
-                    await stream.pieces.aclose()  # type: ignore[attr-defined]  # a generator
-        finally:
-            begin.close()
+        async with self._one_of("_streams", self._limits.streams):
+            stream, last = await begin(), b""
+            try:
+                await answer.pieces(FRESH | stream.headers, stream.pieces)
+            except Exception as error:
+                if stream.failed is None:
+                    raise
+                last = stream.failed(self._refused(error))
+            finally:
+                await stream.source.aclose()
+            await answer.piece(last, more=False)
 
     @asynccontextmanager
     async def _one_of(self, name: str, most: int) -> AsyncIterator[None]:
@@ -193,6 +195,11 @@ class App:
             yield
         finally:
             setattr(self, name, getattr(self, name) - 1)
+
+
+def _address(scope: Scope) -> tuple[bytes, bytes]:
+    """Return the path and the query of a request, in percent encoding."""
+    return scope["raw_path"], scope["query_string"]
 
 
 def _decoded(raw: bytes) -> str:
@@ -230,17 +237,22 @@ class _Answer:
             message = {**message, "headers": [*message.get("headers", []), *every]}
         await self._send(message)
 
-    async def whole(self, body: bytes, kind: str, status: int, headers: dict[str, str]) -> None:
-        await self._start(status, {**headers, "Content-Type": kind, "Content-Length": len(body)})
+    async def whole(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        """Send all at once."""
+        await self._start(status, headers | {"Content-Length": str(len(body))})
         await self.send({"type": "http.response.body", "body": b"" if self._head else body})
 
-    async def stream(self, stream: Stream, headers: dict[str, str]) -> None:
-        await self._start(200, {**headers, **stream.headers, "Content-Type": stream.type})
+    async def pieces(self, headers: dict[str, str], pieces: AsyncIterator[bytes]) -> None:
+        """Send piece by piece."""
+        await self._start(200, headers)
         if not self._head:
-            async for piece in stream.pieces:
-                await self.send({"type": "http.response.body", "body": piece, "more_body": True})
-        await self.send({"type": "http.response.body", "body": b""})
+            async for piece in pieces:
+                await self.piece(piece)
 
-    async def _start(self, status: int, headers: dict[str, Any]) -> None:
-        pairs = [(name.lower().encode(), str(value).encode()) for name, value in headers.items()]
+    async def piece(self, piece: bytes, *, more: bool = True) -> None:
+        """Send a piece; the last one, unless there are `more`."""
+        await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def _start(self, status: int, headers: dict[str, str]) -> None:
+        pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": pairs})

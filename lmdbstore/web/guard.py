@@ -9,6 +9,7 @@ compared with the token takes the same time for every text.
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADERS", "Guard"]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_host = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?").fullmatch
 SAME = frozenset({"same-origin", "none"})  # of `Sec-Fetch-Site`: not sent by another origin
 
 HEADERS = {
@@ -43,7 +45,7 @@ class Guard:
 
     def __init__(self, port: int, names: Iterable[str] = (), token: str | None = None) -> None:
         """Allow the loopback names, and others; make a token unless one is given."""
-        self._names = LOOPBACK | {name.lower().strip("[]") for name in names}
+        self._names = LOOPBACK | {name.lower() for name in names}
         self._token = secrets.token_urlsafe(32) if token is None else token
         self.cookie = f"lmdbstore_{port}"  # other servers of the machine have their own
 
@@ -52,10 +54,12 @@ class Guard:
         """Return the path of the first link."""
         return f"/?{urlencode({'token': self._token})}"
 
-    def check_origin(self, headers: Headers, *, api: bool) -> None:
-        """Check from where a request comes; raises Refusal."""
-        host = headers.get("host", "")
-        if _name(host) not in self._names:
+    def check_origin(self, headers: Headers, at: str, *, api: bool) -> None:
+        """Check from where a request comes, at an address of the machine; raises Refusal."""
+        host = headers.get("host", "").lower()
+        name = _host(host)
+        # No other site has the address as its name.
+        if name is None or name[1].strip("[]") not in {*self._names, at}:
             raise Refusal(
                 421,
                 "forbidden",
@@ -64,7 +68,7 @@ class Guard:
                 field="Host",
             )
         origin = headers.get("origin")
-        if origin is not None and _netloc(origin) != host.lower():
+        if origin is not None and _netloc(origin) != host:
             raise Refusal(403, "forbidden", "Origin: another site asks", field="Origin")
         if api and headers.get("sec-fetch-site", "none") not in SAME:
             raise Refusal(403, "forbidden", "Sec-Fetch-Site: another site asks", field="Origin")
@@ -104,14 +108,6 @@ class Guard:
                 continue
             found += [cookie.value] if cookie is not None else []
         return found
-
-
-def _name(host: str) -> str:
-    """Return the name in a `Host`, without the port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _netloc(origin: str) -> str:

@@ -23,12 +23,13 @@ from .guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from ipaddress import IPv4Address, IPv6Address
 
     from lmdbstore.contract.api import EventStore
 
     from .limits import Limits
 
-__all__ = ["bound", "is_local", "run"]
+__all__ = ["run"]
 
 HEAD = 65_536  # bytes of the head of a request, at most
 
@@ -36,9 +37,11 @@ HEAD = 65_536  # bytes of the head of a request, at most
 class _Server(uvicorn.Server):
     """Stops with all its clients."""
 
-    def __init__(self, config: uvicorn.Config, app: App, ready: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: App, ready: Callable[[], object], end: float
+    ) -> None:
         super().__init__(config)
-        self._app, self._ready = app, ready
+        self._app, self._ready, self._end = app, ready, end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -46,8 +49,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.stop()
-        loop, limits = asyncio.get_running_loop(), Connection.limits
-        cut = loop.call_later(limits.end, self._cut)
+        cut = asyncio.get_running_loop().call_later(self._end, self._cut)
         await super().shutdown(sockets)
         cut.cancel()
 
@@ -58,7 +60,7 @@ class _Server(uvicorn.Server):
                 connection.cut()
 
 
-def bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     """Return a socket that is bound to an address; port 0 is any free one.
 
     Raises:
@@ -83,16 +85,6 @@ def _not_bound(host: str, port: int, error: Exception) -> str:
         return f"host: {shown(host)} is no address of this machine; give one, such as 127.0.0.1"
     reason = getattr(error, "strerror", None) or error
     return f"port: {port} of {host} cannot be used ({reason}); give another one"
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _serve(  # noqa: PLR0913, PLR0917  what a server is made of
@@ -120,7 +112,7 @@ async def _serve(  # noqa: PLR0913, PLR0917  what a server is made of
             h11_max_incomplete_event_size=HEAD,
             timeout_graceful_shutdown=1,
         )
-        await _Server(config, app, ready).serve([listener])
+        await _Server(config, app, ready, limits.end).serve([listener])
 
 
 def run(  # noqa: PLR0913  what a server is made of
@@ -134,18 +126,27 @@ def run(  # noqa: PLR0913  what a server is made of
     say: Callable[[str], object],
 ) -> None:
     """Serve until a signal comes; close the store."""
-    with bound(host, port) as listener:
+    with _bound(host, port) as listener:
         at, number = listener.getsockname()[:2]
         guard = Guard(number, [host, *names])
         shown_host = _shown_host(host, at, list(names))
         link = f"http://{shown_host}:{number}{guard.link}"
+        if not _address(at).is_loopback:
+            say(
+                "warning: other machines reach this address; who has the link sees every event, "
+                "and what is sent is not encrypted"
+            )
         asyncio.run(_serve(store, listener, guard, limits, lambda: ready(link), say))
+
+
+def _address(at: str) -> IPv4Address | IPv6Address:
+    return ip_address(at.partition("%")[0])
 
 
 def _shown_host(host: str, at: str, names: list[str]) -> str:
     """Return the name of the server in its address."""
     if names:
         return names[0]
-    if ip_address(at.partition("%")[0]).is_unspecified:
-        return "127.0.0.1" if ":" not in at else "[::1]"
+    if _address(at).is_unspecified:
+        return "127.0.0.1" if "." in at else "[::1]"
     return f"[{host}]" if ":" in host else host

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lmdbstore.cli.help import SERVE_HELP
-from lmdbstore.cli.opening import open_to_read
+from lmdbstore.cli.opening import open_to_serve
 from lmdbstore.cli.options import db_option, timeout_option
 from lmdbstore.cli.terminal import complain
 from lmdbstore.web import HOST, PORT, serve
@@ -43,5 +43,5 @@ def serve_command(
     db: Path, host: str, port: int, names: tuple[str, ...], timeout: float | None
 ) -> None:
     """Run `serve`."""
-    with open_to_read(db, timeout) as store:
+    with open_to_serve(db, timeout) as store:
         serve(store, host, port, names=names, ready=click.echo, say=complain)

@@ -1,28 +1,32 @@
 """The calls that count: `histogram`, `facets` and `stats`.
 
-Rules: all numbers of an answer are of one state of the store. What has conditions is counted in
-parts of the range of time, the newest first, so that it ends at its limit of time, or soon after
-its client has gone.
+Rules: the numbers of a histogram, and of facets, are of one state of the store. What has conditions
+is counted in parts of the range of time, the newest first, so that it ends at its limit of time,
+or soon after its client has gone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.version import __version__
-from lmdbstore.web.parameters import CONDITIONS, Parameters
+from lmdbstore.web.parameters import CONDITIONS, Conditions, Parameters
 
-from .steps import Columns, columns, zone_of
+from .steps import NO_COLUMNS, columns, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from lmdbstore.aio import AsyncEventStore, AsyncEventView
+    from lmdbstore.contract.types import Order
     from lmdbstore.web.limits import Limits
-    from lmdbstore.web.parameters import Conditions
+
+    from .steps import Columns
 
 __all__ = ["facets", "histogram", "stats"]
 
@@ -30,7 +34,7 @@ FIRST = 20_000  # events of the range in the first part
 QUICK, SLOW = 0.02, 0.06  # seconds; quicker parts are followed by larger ones, slower by smaller
 GROWTH = 4
 FIELDS = {"flags": "flags", "sources": "source"}
-BUCKETS, MOST_BUCKETS = 120, 500
+BUCKETS, FEWEST_BUCKETS, MOST_BUCKETS = 120, 3, 500
 VALUES, MOST_VALUES = 20, 10_000
 
 
@@ -40,64 +44,76 @@ class _Span(NamedTuple):
     low: float
     high: float
 
+    def of(self, conditions: Conditions) -> dict[str, Any]:
+        """Return the conditions inside of the range, by the parameters of a call."""
+        return conditions._replace(ts_start=self.low, ts_end=self.high)._asdict()
+
+
+class _Counted(NamedTuple):
+    """How far was counted."""
+
+    complete: bool = True
+    reached: float | None = None  # if not complete: events from this time on are counted
+
+
+async def _span(view: AsyncEventView, conditions: Conditions) -> _Span | None:
+    """Return the range from the first event to the last, or as it is given; None: it is empty."""
+    low, high, at = conditions[:3]
+    ends: list[float] = []
+    orders: tuple[Order, ...] = ("asc", "desc")
+    for order in orders:
+        search = view.search(low, high, order=order, limit=1, at=at)
+        ends += [event.timestamp async for event in search]
+    if ends:
+        return _Span(ends[0] if low is None else low, ends[-1] if high is None else high)
+    return _Span(low, high) if low is not None and high is not None and low <= high else None
+
+
+# -- histogram ------------------------------------------------------------------------------------
+
 
 async def histogram(store: AsyncEventStore, query: bytes, limits: Limits) -> dict[str, Any]:
     """Return the numbers of events by time."""
     given = Parameters(query, (*CONDITIONS, "zone", "buckets"))
-    conditions = given.conditions()
-    name = given.text("zone") or "UTC"
-    zone, most = zone_of(name), given.number("buckets", BUCKETS, 3, MOST_BUCKETS)
+    conditions, name = given.conditions(), given.text("zone") or "UTC"
+    zone = zone_of(name)
+    most = given.number("buckets", BUCKETS, FEWEST_BUCKETS, MOST_BUCKETS)
     async with store.snapshot() as view:
-        span = await _span(view, conditions)
-        if span is None:
-            return _nothing(conditions, name)
-        cut = columns(*span, most, zone)
-        times: dict[str, Any] = {"ts_start": span.low, "ts_end": span.high, "at": conditions.at}
-        every = cut.numbers()
-        cut.add(every, await view.histogram(cut.step.bucket, zone, **times))
-        matching, counted = None, _Counted()
-        if not conditions.only_time:
-            matching = cut.numbers()
+        if (span := await _span(view, conditions)) is None:
+            return _drawn(name, _Span(math.nan, math.nan), NO_COLUMNS, [], conditions)
+        cut = await asyncio.to_thread(columns, *span, most, zone)
 
-            async def add(part: _Span) -> None:
-                inside = conditions._replace(ts_start=part.low, ts_end=part.high)
-                found = await view.histogram(cut.step.bucket, zone, **inside._asdict())
-                cut.add(matching, found)
+        async def numbers(into: list[int], part: _Span, asked: Conditions) -> None:
+            cut.add(into, await view.histogram(cut.step.bucket, zone, **part.of(asked)))
 
-            counted = await _in_parts(view, span, conditions, add, limits.counting)
-    return _drawn(cut, name, span) | {"all": every, "matching": matching} | counted._asdict()
+        every = [0] * len(cut.starts)
+        await numbers(every, span, Conditions(at=conditions.at))
+        answer = _drawn(name, span, cut, every, conditions)
+        if conditions.only_time:
+            return answer
+        add = partial(numbers, answer["matching"], asked=conditions)
+        counted = await _in_parts(view, span, conditions.at, add, limits)
+        return answer | counted._asdict()
 
 
-def _drawn(cut: Columns, zone: str, span: _Span) -> dict[str, Any]:
+def _drawn(
+    zone: str, span: _Span, cut: Columns, every: list[int], conditions: Conditions
+) -> dict[str, Any]:
+    """Return what is drawn; matches are still to be counted. What is not there is null."""
     return {
         "step": cut.step.name,
         "seconds": cut.step.seconds,
         "zone": zone,
         "starts": cut.starts,
         "end": cut.end,
+        "all": every,
+        "matching": None if conditions.only_time else [0] * len(every),
         "since": span.low,
         "until": span.high,
-    }
+    } | _Counted()._asdict()
 
 
-def _nothing(conditions: Conditions, zone: str) -> dict[str, Any]:
-    matching: list[int] | None = None if conditions.only_time else []
-    times = {"since": conditions.ts_start, "until": conditions.ts_end}
-    empty = {"step": "1 second", "seconds": 1.0, "zone": zone, "starts": [], "end": None}
-    return empty | times | {"all": [], "matching": matching} | _Counted()._asdict()
-
-
-async def _span(view: AsyncEventView, conditions: Conditions) -> _Span | None:
-    """Return the range that is drawn; None: it has no event."""
-    times: dict[str, Any] = {"ts_start": conditions.ts_start, "ts_end": conditions.ts_end}
-    ends = []
-    for order in ("asc", "desc"):
-        search = view.search(**times, order=order, limit=1, at=conditions.at)
-        ends += [event.timestamp async for event in search]
-    if not ends:
-        return None
-    given = conditions.ts_start, conditions.ts_end
-    return _Span(*[end if time is None else time for time, end in zip(given, ends, strict=True)])
+# -- facets ---------------------------------------------------------------------------------------
 
 
 async def facets(store: AsyncEventStore, query: bytes, limits: Limits) -> dict[str, Any]:
@@ -106,21 +122,19 @@ async def facets(store: AsyncEventStore, query: bytes, limits: Limits) -> dict[s
     conditions, most = given.conditions(), given.number("limit", VALUES, 1, MOST_VALUES)
     numbers: dict[str, Counter[str]] = {name: Counter() for name in FIELDS}
     async with store.snapshot() as view:
-        span = await _span(view, conditions)
 
-        async def add(part: _Span | None) -> None:
-            inside = conditions
-            if part is not None:
-                inside = conditions._replace(ts_start=part.low, ts_end=part.high)
-            found = await view.facets(limit=None, **inside._asdict())
+        async def add(asked: dict[str, Any]) -> None:
+            found = await view.facets(limit=None, **asked)
             for name, field in FIELDS.items():
                 numbers[name].update(found[field].values)
 
         counted = _Counted()
-        if conditions == type(conditions)():
-            await add(None)  # without reading an event
-        elif span is not None:
-            counted = await _in_parts(view, span, conditions, add, limits.counting)
+        if conditions == Conditions():
+            await add({})  # without reading an event
+        elif span := await _span(view, conditions):
+            counted = await _in_parts(
+                view, span, conditions.at, lambda part: add(part.of(conditions)), limits
+            )
     return {name: _ranked(found, most) for name, found in numbers.items()} | counted._asdict()
 
 
@@ -132,24 +146,17 @@ def _ranked(numbers: Counter[str], most: int) -> list[dict[str, Any]]:
 # -- counting in parts ----------------------------------------------------------------------------
 
 
-class _Counted(NamedTuple):
-    """How far was counted."""
-
-    complete: bool = True
-    reached: float | None = None  # if not complete: events from this time on are counted
-
-
 async def _in_parts(
     view: AsyncEventView,
     span: _Span,
-    conditions: Conditions,
+    at: str | None,
     add: Callable[[_Span], Awaitable[None]],
-    seconds: float,
+    limits: Limits,
 ) -> _Counted:
     """Count the parts of a range, the newest first, as long as there is time."""
-    end, size = time.monotonic() + seconds, [FIRST]
+    end, size = time.monotonic() + limits.counting, [FIRST]
     reached: float | None = None
-    async for part in _parts(view, span, conditions.at, size):
+    async for part in _parts(view, span, at, size):
         began = time.monotonic()
         if began >= end:
             return _Counted(complete=False, reached=reached)
@@ -171,7 +178,7 @@ async def _parts(
     while left:
         low, high = part = left.pop()
         number = await view.count(low, high, at=at)
-        middle = low + (high - low) / 2
+        middle = low / 2 + high / 2
         if not number:
             continue
         if number <= size[0] or not low < middle < high:
@@ -180,15 +187,17 @@ async def _parts(
             left += [_Span(low, math.nextafter(middle, -math.inf)), _Span(middle, high)]
 
 
+# -- stats ----------------------------------------------------------------------------------------
+
+
 async def stats(store: AsyncEventStore, query: bytes, _: Limits) -> dict[str, Any]:
     """Return the figures of the store."""
     Parameters(query, ())
     position, found = await store.position(), await store.stats()
-    sources = await store.sources()
     answer: dict[str, Any] = {
         "events": found.events,
         "flags": found.flags,
-        "sources": len(sources),
+        "sources": len(await store.sources()),
         "first": found.oldest,
         "last": found.newest,
         "position": position,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lmdbstore.patterns.pattern import Pattern
     from lmdbstore.web.limits import Limits
 
-__all__ = ["event", "pattern_of", "search"]
+__all__ = ["event", "order_of", "pattern_of", "search"]
 
 EVENTS = 100
 NEIGHBOURS, MOST_NEIGHBOURS = 5, 100
@@ -27,10 +27,9 @@ async def search(store: AsyncEventStore, query: bytes, limits: Limits) -> bytes:
     given = Parameters(query, (*CONDITIONS, "order", "limit", "after"))
     conditions, after = given.conditions(), given.text("after")
     number = given.number("limit", EVENTS, 1, limits.events)
-    order: Order = "asc" if given.choice("order", "desc", "asc") == "asc" else "desc"
     pattern = await pattern_of(conditions.match)
     position = await store.position()
-    found = store.search(**conditions._asdict(), order=order, after=after)
+    found = store.search(**conditions._asdict(), order=order_of(given), after=after)
     async with found:  # what is invalid raises
         events, why = await _gathered(found, number, limits)
     token = found.token if why != "limit" else found.reached or after
@@ -41,6 +40,11 @@ async def search(store: AsyncEventStore, query: bytes, limits: Limits) -> bytes:
         "position": position,
     }
     return await asyncio.to_thread(_encoded, events, pattern, limits, answer)
+
+
+def order_of(given: Parameters) -> Order:
+    """Return the order that is asked for: newest first, unless it is the other one."""
+    return "asc" if given.choice("order", "desc", "asc") == "asc" else "desc"
 
 
 async def pattern_of(match: str | None) -> Pattern | None:

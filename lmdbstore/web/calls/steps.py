@@ -21,11 +21,13 @@ from lmdbstore.web.refusals import refuse
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-__all__ = ["Columns", "Step", "columns", "zone_of"]
+    from lmdbstore.contract.counting.buckets import Buckets
+
+__all__ = ["NO_COLUMNS", "Columns", "Step", "columns", "zone_of"]
 
 HOUR, DAY = 3600.0, 86_400.0  # seconds
 MONTH, YEAR = 30.44 * DAY, 365.24 * DAY  # in the mean
-REACH = (-6.2e10, 2.5e11)  # seconds from 1970, inside of the years 1 to 9999
+REACH = (-6e10, 2.47e11)  # seconds from 1970: the years 69 to 9796
 
 
 class Step(NamedTuple):
@@ -63,14 +65,13 @@ class Columns(NamedTuple):
     starts: list[float]  # of the columns
     end: float  # of the last one
 
-    def numbers(self) -> list[int]:
-        """Return a 0 for each column."""
-        return [0] * len(self.starts)
-
     def add(self, numbers: list[int], pairs: list[tuple[float, int]]) -> None:
         """Add the numbers of events of buckets of the store to those of columns."""
         for start, number in pairs:
-            numbers[max(0, bisect_right(self.starts, start) - 1)] += number
+            numbers[bisect_right(self.starts, start) - 1] += number
+
+
+NO_COLUMNS = Columns(Step("1 second", 1.0, 1.0), [], math.nan)
 
 
 def zone_of(name: str) -> tzinfo:
@@ -83,43 +84,77 @@ def zone_of(name: str) -> tzinfo:
 
 def columns(since: float, until: float, most: int, zone: tzinfo) -> Columns:
     """Divide a range of time, both ends inclusive, into at most `most` columns."""
-    step = _step(since, until, most)
     try:
-        return _divided(since, until, step, zone)
-    except InvalidQuery:
+        step = _step(since, until, most)
+        buckets = checked_buckets(step.bucket, zone)
+        if step.bucket == "month":
+            edges = [buckets.around(first)[0] for first in _months(since, until, step.each, zone)]
+        else:
+            edges = _edges(_begin(since, step, zone), until, buckets)
+            while step.each > 1 and _group(edges[-1], step, zone) == _group(edges[-2], step, zone):
+                edges.append(buckets.around(edges[-1])[1])
+    except (InvalidQuery, OverflowError):
         refuse("since", since, "the range is too long for a histogram; give a shorter one")
-
-
-def _step(since: float, until: float, most: int) -> Step:
-    span = until - since
-    inside = REACH[0] < since and until < REACH[1]
-    for step in _SHORT + _LOCAL * inside:
-        # The range may begin and end inside of a column.
-        if span / step.seconds <= most - 2 and span:
-            return step
-    if not span:
-        return Step("1 second", 1.0, 1.0)
-    length = 10.0 ** math.ceil(math.log10(span / max(1, most - 2)))
-    return Step(f"{length:g} seconds", length, length)
-
-
-def _divided(since: float, until: float, step: Step, zone: tzinfo) -> Columns:
-    buckets = checked_buckets(step.bucket, zone)
-    start, end = buckets.around(since)
-    starts = [start]
-    while end <= until:
-        starts.append(end)
-        end = buckets.around(end)[1]
+    *starts, end = edges
     if step.each > 1:
         starts = [next(same) for _, same in groupby(starts, lambda each: _group(each, step, zone))]
     return Columns(step, starts, end)
 
 
+def _step(since: float, until: float, most: int) -> Step:
+    span = until - since
+    if not span:
+        return Step("1 second", 1.0, 1.0)
+    # A range may begin and end inside of a column.
+    inside = REACH[0] < since and until < REACH[1]
+    for step in _SHORT + _LOCAL * inside:
+        if span / step.seconds <= most - 2:
+            return step
+    length = 10.0 ** math.ceil(math.log10(span / (most - 2)))
+    return Step(f"{length:g} seconds", length, length)
+
+
+def _begin(since: float, step: Step, zone: tzinfo) -> float:
+    """Return a time in the first bucket of the column that a time is in."""
+    if step.each == 1:
+        return since
+    local = _local(since, zone).replace(minute=0, second=0, microsecond=0)
+    if step.bucket == "hour":
+        begin = local.replace(hour=local.hour - local.hour % step.each)
+    else:
+        begin = local.replace(hour=0) - timedelta(days=(local.toordinal() - 1) % step.each)
+    return min(since, begin.timestamp())
+
+
+def _edges(since: float, until: float, buckets: Buckets) -> list[float]:
+    """Return the starts of the buckets of a range, and the end of the last one."""
+    found = list(buckets.around(since))
+    while found[-1] <= until:
+        found.append(buckets.around(found[-1])[1])
+    return found
+
+
+def _months(since: float, until: float, each: int, zone: tzinfo) -> list[float]:
+    """Return times on the first days of the months that begin columns, and of the next one."""
+    local = _local(since, zone)
+    month = local.year * 12 + local.month - 1
+    month -= month % each
+    found: list[float] = []
+    while not found or found[-1] <= until:
+        found.append(datetime(month // 12, month % 12 + 1, 1, tzinfo=zone).timestamp())
+        month += each
+    return found
+
+
+def _local(seconds: float, zone: tzinfo) -> datetime:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).astimezone(zone)
+
+
 def _group(start: float, step: Step, zone: tzinfo) -> tuple[int, int]:
     """Return what all buckets of a column have in common."""
-    local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=start)).astimezone(zone)
+    local = _local(start, zone)
     if step.bucket == "hour":
         return local.toordinal(), local.hour // step.each
     if step.bucket == "day":
         return 0, (local.toordinal() - 1) // step.each  # the first day of the year 1 is a Monday
-    return 0, (local.year * 12 + local.month - 1) // step.each
+    return local.year, local.month  # each is the first of its column

@@ -16,32 +16,32 @@ from lmdbstore.contract.query import Query
 from lmdbstore.rows import HEADER
 from lmdbstore.transfer.export import row_of
 from lmdbstore.web.parameters import CONDITIONS, FOLLOWED, Parameters
-from lmdbstore.web.refusals import refused
 from lmdbstore.web.texts import encoded, event_object
 
-from .reading import pattern_of
+from .reading import order_of, pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from lmdbstore.aio import AsyncChanges, AsyncEventStore, AsyncSearch
     from lmdbstore.contract.event import Event
-    from lmdbstore.contract.types import Order
     from lmdbstore.patterns.pattern import Pattern
     from lmdbstore.web.limits import Limits
+    from lmdbstore.web.refusals import Refusal
 
 __all__ = ["Stream", "export", "follow"]
 
-PIECE = 512  # events of an export that are written at once
+PIECE = 1 << 18  # bytes of an export that are sent at once
 TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 
 
 class Stream(NamedTuple):
     """What is sent, piece by piece."""
 
-    type: str  # of the content
     headers: dict[str, str]
+    source: AsyncChanges | AsyncSearch  # to be closed at the end
     pieces: AsyncIterator[bytes]
+    failed: Callable[[Refusal], bytes] | None = None  # the last piece after a failure
 
 
 # -- follow ---------------------------------------------------------------------------------------
@@ -52,53 +52,57 @@ async def follow(store: AsyncEventStore, query: bytes, last: str | None, limits:
     given = Parameters(query, (*FOLLOWED, "after"))
     asked = given.conditions()
     pattern = await pattern_of(asked.match)
-    # The store follows by three conditions.
+    # The store follows by the other three conditions.
     others = Query(
         any_flags=asked.any_flags, not_flags=asked.not_flags, where=checked_where(asked.where)
     )
-    changes = store.follow(
-        last or given.text("after"), asked.flags, asked.match, source=asked.source
-    )
+    after = last or given.text("after")
+    changes = store.follow(after, asked.flags, asked.match, source=asked.source)
     await changes.__aenter__()  # what is invalid raises
-    pieces = _messages(changes, others, pattern, limits)
-    return Stream("text/event-stream; charset=utf-8", {"X-Accel-Buffering": "no"}, pieces)
+    headers = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+    return Stream(headers, changes, _messages(changes, others, pattern, limits), _failed)
+
+
+def _failed(refusal: Refusal) -> bytes:
+    return b"event: error\ndata: " + encoded(refusal.body()) + b"\n\n"
 
 
 async def _messages(
     changes: AsyncChanges, others: Query, pattern: Pattern | None, limits: Limits
 ) -> AsyncIterator[bytes]:
-    try:
-        yield _place(changes)
-        pause = 0.0
-        while True:
-            events = await _batch(changes, others, pause, limits)
-            if events is None:
-                return
-            if events:
-                yield await asyncio.to_thread(_message, events, pattern, limits, _place(changes))
-            else:
-                yield _place(changes)
-            pause = limits.pause if events else 0.0
-    except Exception as error:  # noqa: BLE001  the answer has begun
-        yield b"event: error\ndata: " + encoded(refused(error).body()) + b"\n\n"
-    finally:
-        await changes.aclose()
+    """Give what is sent: first the position, and then events as they come."""
+    events: list[Event] | None = []
+    while events is not None:
+        # A browser that comes back names the position; the line before it is a comment.
+        place = f"id: {changes.position}\n\n".encode()
+        if events:
+            yield await asyncio.to_thread(_message, events, pattern, limits) + place
+        else:
+            yield b":\n" + place
+        pause = limits.pause if events else 0.0
+        events = await _batch(changes, others, pause, limits)
+
+
+def _message(events: list[Event], pattern: Pattern | None, limits: Limits) -> bytes:
+    shown = [event_object(event, pattern, limits) for event in events]
+    return b"event: events\ndata: " + encoded({"events": shown, "dropped": 0}) + b"\n"
 
 
 async def _batch(
     changes: AsyncChanges, others: Query, pause: float, limits: Limits
 ) -> list[Event] | None:
-    """Return what comes next: after a pause, or when something comes; None at the end.
+    """Return the events that come in a pause, or the first ones after it; None at the end.
 
-    Nothing, if nothing comes for long.
+    It returns nothing if nothing comes for long.
     """
     events: list[Event] = []
-    characters, end = 0, time.monotonic() + pause
-    until = time.monotonic() + limits.keep
+    characters, began = 0, time.monotonic()
     while len(events) < limits.message and characters < limits.characters:
-        left = (end if events else until) - time.monotonic()
+        left = began + (pause if events else limits.keep) - time.monotonic()
+        if left < 0 and not events:
+            break
         try:
-            async with asyncio.timeout(max(0.0, left)):
+            async with asyncio.timeout(max(0.0, left)):  # it takes what is there also after 0
                 event = await anext(changes, None)
         except TimeoutError:
             break
@@ -110,46 +114,30 @@ async def _batch(
     return events
 
 
-def _place(changes: AsyncChanges) -> bytes:
-    """Return the position, which a client that comes back names; it keeps the connection open."""
-    return f": \nid: {changes.position}\n\n".encode()
-
-
-def _message(events: list[Event], pattern: Pattern | None, limits: Limits, place: bytes) -> bytes:
-    shown = [event_object(event, pattern, limits) for event in events]
-    data = encoded({"events": shown, "dropped": 0})
-    return b"event: events\ndata: " + data + b"\n" + place.removeprefix(b": \n")
-
-
 # -- export ---------------------------------------------------------------------------------------
 
 
-async def export(store: AsyncEventStore, query: bytes, _: Limits) -> Stream:
+async def export(store: AsyncEventStore, query: bytes) -> Stream:
     """Give the events as the lines of a file."""
     given = Parameters(query, (*CONDITIONS, "order", "format"))
-    kind: Literal["jsonl", "csv"] = (
-        "csv" if given.choice("format", "jsonl", "csv") == "csv" else "jsonl"
-    )
-    order: Order = "asc" if given.choice("order", "desc", "asc") == "asc" else "desc"
-    found = store.search(**given.conditions()._asdict(), order=order)
+    kind: Literal["jsonl", "csv"] = "jsonl"
+    if given.choice("format", "jsonl", "csv") == "csv":
+        kind = "csv"
+    found = store.search(**given.conditions()._asdict(), order=order_of(given))
     await found.__aenter__()  # what is invalid raises
+    file = f'attachment; filename="events.{kind}"'
+    headers = {"Content-Type": TYPES[kind], "Content-Disposition": file}
     head = f"{HEADER}\n".encode() if kind == "csv" else b""
-    name = {"Content-Disposition": f'attachment; filename="events.{kind}"'}
-    return Stream(TYPES[kind], name, _rows(found, head, row_of(kind)))
+    return Stream(headers, found, _rows(found, head, row_of(kind)))
 
 
 async def _rows(
     found: AsyncSearch, head: bytes, row: Callable[[Event], bytes]
 ) -> AsyncIterator[bytes]:
-    try:
-        text = bytearray(head)
-        number = 0
-        async for event in found:
-            text += row(event)
-            number += 1
-            if number % PIECE == 0 or len(text) > 1 << 18:
-                yield bytes(text)
-                text.clear()
-        yield bytes(text)
-    finally:
-        await found.aclose()
+    text = bytearray(head)
+    async for event in found:
+        text += row(event)
+        if len(text) > PIECE:
+            yield bytes(text)
+            text.clear()
+    yield bytes(text)
