@@ -66,6 +66,7 @@ class App:
         self._turn = asyncio.Semaphore(limits.working)
         self._requests = self._streams = 0
         self._stopping = asyncio.Event()
+        self._said = ""
 
     def stop(self) -> None:
         """End all requests; later ones are refused."""
@@ -92,7 +93,10 @@ class App:
         refusal = refused(error)
         if refusal.status >= 500 and refusal is not error:  # noqa: PLR2004
             known = isinstance(error, EventStoreException)
-            self._say(str(error) if known else "".join(traceback.format_exception(error)))
+            line = str(error) if known else "".join(traceback.format_exception(error))
+            if line != self._said:  # a page asks again and again
+                self._said = line
+                self._say(line)
         return refusal
 
     async def _unless_gone(self, work: Coroutine[Any, Any, None], receive: Receive) -> None:

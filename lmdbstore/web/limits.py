@@ -14,7 +14,7 @@ class Limits(NamedTuple):
     counting: float = 5.0  # the same of a histogram, and of facets
     working: int = 8  # requests that read the store at once; others wait for their turn
     requests: int = 100  # at once, those that wait included
-    streams: int = 64  # clients that follow, or export, at once
+    streams: int = 200  # clients that follow, or export, at once
     connections: int = 256
     events: int = 1000  # of a list
     characters: int = 4_000_000  # of the contents of a list, or of a message of a stream

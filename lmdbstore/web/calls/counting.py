@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lmdbstore.version import __version__
 from lmdbstore.web.parameters import CONDITIONS, Conditions, Parameters
 
+from .reading import pattern_of
 from .steps import NO_COLUMNS, columns, zone_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ async def histogram(store: AsyncEventStore, query: bytes, limits: Limits) -> dic
     conditions, name = given.conditions(), given.text("zone") or "UTC"
     zone = zone_of(name)
     most = given.number("buckets", BUCKETS, FEWEST_BUCKETS, MOST_BUCKETS)
+    await pattern_of(conditions.match)
     async with store.snapshot() as view:
         if (span := await _span(view, conditions)) is None:
             return _drawn(name, _Span(math.nan, math.nan), NO_COLUMNS, [], conditions)
@@ -120,6 +122,7 @@ async def facets(store: AsyncEventStore, query: bytes, limits: Limits) -> dict[s
     """Return the most frequent flags and sources."""
     given = Parameters(query, (*CONDITIONS, "limit"))
     conditions, most = given.conditions(), given.number("limit", VALUES, 1, MOST_VALUES)
+    await pattern_of(conditions.match)
     numbers: dict[str, Counter[str]] = {name: Counter() for name in FIELDS}
     async with store.snapshot() as view:
 

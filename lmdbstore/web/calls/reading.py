@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from lmdbstore.errors import InvalidQuery
 from lmdbstore.patterns.pattern import compile_pattern
 from lmdbstore.web.parameters import CONDITIONS, Parameters
+from lmdbstore.web.refusals import refused
 from lmdbstore.web.texts import encoded, event_object
 
 if TYPE_CHECKING:
@@ -48,8 +50,13 @@ def order_of(given: Parameters) -> Order:
 
 
 async def pattern_of(match: str | None) -> Pattern | None:
-    """Return a compiled pattern; raises InvalidQuery."""
-    return None if match is None else await asyncio.to_thread(compile_pattern, match)
+    """Return a compiled pattern; raises Refusal."""
+    if match is None:
+        return None
+    try:
+        return await asyncio.to_thread(compile_pattern, match)
+    except InvalidQuery as error:
+        raise refused(error, match) from None
 
 
 async def _gathered(

@@ -27,6 +27,7 @@ __all__ = ["NO_COLUMNS", "Columns", "Step", "columns", "zone_of"]
 
 HOUR, DAY = 3600.0, 86_400.0  # seconds
 MONTH, YEAR = 30.44 * DAY, 365.24 * DAY  # in the mean
+MOST_STEPS = 1 << 51  # from 1970 to a column
 REACH = (-6e10, 2.47e11)  # seconds from 1970: the years 69 to 9796
 
 
@@ -102,15 +103,16 @@ def columns(since: float, until: float, most: int, zone: tzinfo) -> Columns:
 
 
 def _step(since: float, until: float, most: int) -> Step:
-    span = until - since
-    if not span:
-        return Step("1 second", 1.0, 1.0)
-    # A range may begin and end inside of a column.
+    # A range may begin and end inside of a column. Far from 1970, short columns have no ends.
+    furthest = max(abs(since), abs(until))
+    least = max((until - since) / (most - 2), furthest / MOST_STEPS)
+    if since == until:
+        least = max(least, 1.0)
     inside = REACH[0] < since and until < REACH[1]
     for step in _SHORT + _LOCAL * inside:
-        if span / step.seconds <= most - 2:
+        if step.seconds >= least:
             return step
-    length = 10.0 ** math.ceil(math.log10(span / (most - 2)))
+    length = 10.0 ** math.ceil(math.log10(least))
     return Step(f"{length:g} seconds", length, length)
 
 
@@ -147,7 +149,8 @@ def _months(since: float, until: float, each: int, zone: tzinfo) -> list[float]:
 
 
 def _local(seconds: float, zone: tzinfo) -> datetime:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).astimezone(zone)
+    whole = timedelta(seconds=math.floor(seconds))  # it may not be rounded up
+    return (datetime(1970, 1, 1, tzinfo=UTC) + whole).astimezone(zone)
 
 
 def _group(start: float, step: Step, zone: tzinfo) -> tuple[int, int]:

@@ -123,7 +123,9 @@ async def export(store: AsyncEventStore, query: bytes) -> Stream:
     kind: Literal["jsonl", "csv"] = "jsonl"
     if given.choice("format", "jsonl", "csv") == "csv":
         kind = "csv"
-    found = store.search(**given.conditions()._asdict(), order=order_of(given))
+    conditions = given.conditions()
+    await pattern_of(conditions.match)
+    found = store.search(**conditions._asdict(), order=order_of(given))
     await found.__aenter__()  # what is invalid raises
     file = f'attachment; filename="events.{kind}"'
     headers = {"Content-Type": TYPES[kind], "Content-Disposition": file}
