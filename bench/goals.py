@@ -15,6 +15,8 @@ from .imports.rows import GROUP as IMPORT
 from .imports.rows import ONE_CORE, PROCESSOR
 from .measure import Figures, ratio
 from .operations import NO_LITERAL, RELAXED, SNAPSHOT
+from .page import GROUP as PAGE
+from .page import HISTOGRAM, LIST, row_name
 from .peers import OURS
 from .runner import LOADED, ON_DISK
 
@@ -69,6 +71,12 @@ def _within_50_ms(row: str) -> Goal:
     place = ("scaling", row, "10,000,000 events")
     operation = f"{row}, 10 million events"
     return Goal(operation, "the clock", 50, place, place, at_most=True, kind="ms")
+
+
+def _page(row: str, milliseconds: float, events: int) -> Goal:
+    place = (PAGE, row_name(row, events), OURS)
+    name = f"{row} of the page, {events:,} events"
+    return Goal(name, "the clock", milliseconds, place, place, at_most=True, kind="ms")
 
 
 def _grep(row: str, wanted: float) -> Goal:
@@ -145,6 +153,8 @@ GOALS = (
     made("pattern, one match", "SQLite", 100, REGEXP),
     _within_50_ms("pattern, rare literal"),
     _within_50_ms("pattern, one match"),
+    *(_page(row, milliseconds, events) for events in (1_000_000, 10_000_000)
+      for row, milliseconds in ((LIST, 200), (HISTOGRAM, 500))),
     _importing("sqlite-utils"),
     _importing("sqlite-utils, --pk"),
 )  # fmt: skip  # a goal a line

@@ -17,6 +17,7 @@ from .imports.rows import about_importers
 from .logs import GROUP as LOGS
 from .measure import UNITS, Figures, ratio
 from .operations import GROUPS
+from .page import GROUP as PAGE
 from .reasons import reason_for
 
 __all__ = ["markdown", "shown"]
@@ -26,6 +27,7 @@ TITLES = {
     "processes": "Several processes",
     "startup": "Startup",
     "scaling": "Growth of the store",
+    PAGE: "The page",
     FOLLOW: "Following a store",
     LOGS: "The log of a program",
     IMPORT: "Imports of files",
