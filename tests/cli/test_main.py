@@ -73,7 +73,7 @@ def test_the_list_of_commands_cuts_no_sentence() -> None:
         (["import", "--db", "good", "--flag", b"\xff", str(LOG)], "tags"),
         (["import", "--db", "good", "--source", b"\xff", str(LOG)], "source"),
         (["nonsense"], "see 'lmdbstore --help'"),
-        (["serch"], "Did you mean 'search'?"),
+        (["serch"], "Did you mean one of: 'search', 'serve'?"),
         (["--nonsense"], "see 'lmdbstore --help'"),
         (["search", "--tz", "UTC"], "see 'lmdbstore search --help'"),
         (["search", "--explian"], "'--explain'"),
