@@ -152,8 +152,8 @@ class App:
     # -- the API ----------------------------------------------------------------------------------
 
     async def _api(self, scope: Scope, headers: Headers, answer: _Answer) -> None:
-        raw, query, store, limits = *_address(scope), self._store, self._limits
-        name = scope["path"].removeprefix("/api/")
+        store, limits, query = self._store, self._limits, scope["query_string"]
+        name, raw = scope["path"].removeprefix("/api/"), scope["raw_path"]
         if name == "follow":
             last = headers.get("last-event-id")
             await self._stream(partial(follow, store, query, last, limits), answer)
@@ -199,11 +199,6 @@ class App:
             yield
         finally:
             setattr(self, name, getattr(self, name) - 1)
-
-
-def _address(scope: Scope) -> tuple[bytes, bytes]:
-    """Return the path and the query of a request, in percent encoding."""
-    return scope["raw_path"], scope["query_string"]
 
 
 def _decoded(raw: bytes) -> str:
