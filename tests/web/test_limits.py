@@ -91,6 +91,23 @@ def test_a_search_stops_at_its_next_page_when_its_client_goes(
         asking.run(scenario())
 
 
+def test_a_search_that_is_slow_delays_no_others(runs: LMDBEventStore, gate: Gate) -> None:
+    with Asking(runs, Limits(working=2, seconds=LONG)) as asking:
+
+        async def scenario() -> None:
+            slow = asking.request("/api/search?match=z%5B0-9%5D")
+            while not gate.begun:  # noqa: ASYNC110  a thread counts
+                await asyncio.sleep(0.001)
+            for call in ("stats", "facets", "event/e3?before=0&after=0"):
+                answer = await asking.request(f"/api/{call}").answer()
+                assert answer.status == 200
+            assert not slow.task.done()
+            gate.open(1000)
+            assert (await slow.answer()).json["events"] == []
+
+        asking.run(scenario())
+
+
 def test_a_search_goes_on_where_its_time_has_ended(runs: LMDBEventStore, gate: Gate) -> None:
     """Although it has found nothing."""
     match = "[q-r] [3]$"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from lmdbstore import Event, LMDBEventStore
 from tests.tools.asking import messages
@@ -24,7 +25,7 @@ from lmdbstore import Event, LMDBEventStore
 with LMDBEventStore(sys.argv[1]) as store:
     for batch in range({BATCHES}):
         store.save_many(
-            Event(f"new {{batch}} {{n}}", f"s{{n % 4}}", 5e8 + batch * {EACH} + n,
+            Event(f"new {{batch}} {{n}}", f"s{{n % 4}}", 5e8 + 1 + batch * {EACH} + n,
                   ["even"] * (n % 2 == 0), f"number {{n}}")
             for n in range({EACH})
         )
@@ -68,6 +69,18 @@ async def follow(server: Server, place: str, query: str, number: int) -> list[st
         found += more
         writer.close()
         await writer.wait_closed()
+    assert sorted(await asyncio.to_thread(listed, server, query)) == sorted(found)
+    return found
+
+
+def listed(server: Server, query: str) -> list[str]:
+    """Return the ids of all events that meet the conditions, page by page."""
+    found: list[str] = []
+    answer: dict[str, Any] = {"more": True, "token": None}
+    while answer["more"]:
+        token = {} if answer["token"] is None else {"after": answer["token"]}
+        answer = server.get("search", **parse_qs(query), **token, since=5e8 + 0.5, limit=500)
+        found += [event["id"] for event in answer["events"]]
     return found
 
 
