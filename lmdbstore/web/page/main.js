@@ -1,0 +1,225 @@
+/**
+ * The page: a change of the address asks the server for a list, a histogram and facets, and shows them.
+ * What was asked before is aborted.
+ */
+
+import { address, asked, conditions, link } from "./base/address.js";
+import { ask, Failure } from "./base/api.js";
+import { afterQuiet, announce, byId, number, some } from "./base/dom.js";
+import { showChips } from "./parts/chips.js";
+import { closeEvent, eventView, markRows, openOf, showEvent } from "./parts/event_view.js";
+import { showFacets } from "./parts/facets.js";
+import { Histogram } from "./parts/histogram.js";
+import { keys } from "./parts/keys.js";
+import { links, noteState, showPin, togglePin } from "./parts/links.js";
+import { EventList } from "./parts/list.js";
+import { Live } from "./parts/live.js";
+import { move, reachable } from "./parts/moving.js";
+import {
+  clearNotice,
+  showConnection,
+  showEmpty,
+  showFailure,
+  showRefused,
+  showWrongPattern,
+} from "./parts/notices.js";
+import { searchBox, showMistake, showPattern } from "./parts/search_box.js";
+import { open as openRange, showRange, timeRange, toggleZone } from "./parts/time_range.js";
+
+const PAGE = "100"; // events
+const AGAIN = 3000; // milliseconds between two counts while the page follows
+
+const feed = byId("list");
+const histogram = new Histogram(byId("histogram"));
+const list = new EventList(feed, byId("list-end"));
+const live = new Live(feed, (state, detail) => {
+  if (state === "refused") showRefused();
+  showConnection(state, detail, () => live.retry());
+});
+let request = new AbortController();
+let counting = 0;
+
+/** Ask for all that the address says. */
+async function run() {
+  request.abort();
+  request = new AbortController();
+  const { signal } = request;
+  const { state } = address;
+  clearTimeout(counting);
+  live.stop();
+  showConnection("open", {}, () => {});
+  feed.setAttribute("aria-busy", "true");
+  try {
+    const query = conditions(state);
+    count(query, signal);
+    await showList(query, signal);
+  } catch (failure) {
+    failed(failure, signal);
+  }
+}
+
+async function showList(query, signal) {
+  const { state } = address;
+  const ordered = new URLSearchParams([...query, ["order", state.order], ["limit", PAGE]]);
+  const first = await ask("search", ordered, signal);
+  noteState(first.position);
+  showMistake(null);
+  clearNotice();
+  document.body.classList.remove("failed");
+  const later = new URLSearchParams(ordered);
+  later.set("at", state.at || first.position); // what comes later does not move the pages
+  const load = (after) =>
+    ask(
+      "search",
+      after === null ? later : new URLSearchParams([...later, ["after", after]]),
+      signal,
+    );
+  if (state.live) begun({ ...first, more: false, complete: true }, load);
+  else begun(first, load);
+  if (state.live) follow(query, first.position);
+  if (!first.events.length && !first.more) showEmpty((await ask("stats", {}, signal)).events);
+}
+
+function begun(first, load) {
+  list.begin(first, load, address.state.zone);
+  feed.setAttribute("aria-busy", "false");
+  reachable(feed);
+  markRows(address.state.event);
+  if (address.state.live) byId("list-end").textContent = "";
+  if (first.events.length)
+    announce(
+      first.more
+        ? `${number(first.events.length)} events, and more`
+        : some(first.events.length, "event"),
+    );
+  else announce("No events");
+}
+
+/** Follow the conditions that are not about time. */
+function follow(query, position) {
+  const lasting = new URLSearchParams(
+    [...query].filter(([name]) => !["since", "until", "at"].includes(name)),
+  );
+  live.start(lasting, position, address.state.zone);
+}
+
+/** Ask for the histogram and the facets; again and again while the page follows. */
+async function count(query, signal) {
+  const zoned = new URLSearchParams([
+    ...query,
+    ["zone", address.state.zone],
+    ["buckets", buckets()],
+  ]);
+  const parts = [
+    ask("histogram", zoned, signal).then((counts) => histogram.show(counts)),
+    ask("facets", query, signal).then(showFacets),
+  ];
+  const settled = await Promise.allSettled(parts);
+  if (signal.aborted) return;
+  if (settled[0].status === "rejected") histogram.clear();
+  if (address.state.live) counting = setTimeout(() => countAgain(signal), AGAIN);
+}
+
+function countAgain(signal) {
+  if (signal.aborted) return;
+  if (document.hidden || histogram.inUse) counting = setTimeout(() => countAgain(signal), AGAIN);
+  else count(conditions(address.state), signal);
+}
+
+/** Columns of a few pixels. */
+const buckets = () =>
+  String(Math.max(20, Math.min(200, Math.floor(byId("histogram").clientWidth / 7))));
+
+function failed(failure, signal) {
+  if (signal.aborted || failure.name === "AbortError") return;
+  list.clear();
+  feed.setAttribute("aria-busy", "false");
+  clearNotice();
+  document.body.classList.add("failed");
+  if (failure instanceof RangeError)
+    showFailure(new Failure({ message: failure.message, code: "time" }, 0), run);
+  else if (!(failure instanceof Failure)) throw failure;
+  else if (failure.field === "match") (showMistake(failure), showWrongPattern());
+  else showFailure(failure, run);
+}
+
+/** Show what the address says by itself. */
+function showAddress() {
+  const { state } = address;
+  showPattern();
+  showRange();
+  showChips();
+  showPin();
+  byId("order").textContent = state.order === "desc" ? "Newest first" : "Oldest first";
+  document.title = state.match ? `${state.match} – lmdbstore` : "lmdbstore";
+}
+
+const toggleOrder = () =>
+  address.change({ order: address.state.order === "desc" ? "asc" : "desc", live: false });
+
+function toggleLive() {
+  const { state } = address;
+  address.change(state.live ? { live: false } : { live: true, at: "", until: "" });
+}
+
+function escape() {
+  if (address.state.event !== null) closeEvent();
+  else /** @type {HTMLElement} */ (document.activeElement)?.blur();
+}
+
+function openFocused() {
+  const row = document.activeElement?.closest(".row");
+  if (row) row.querySelector(".time").click();
+}
+
+searchBox();
+timeRange();
+eventView();
+links();
+keys([
+  { keys: ["/"], does: "Search", run: () => byId("match").focus() },
+  { keys: ["j", "ArrowDown"], does: "Next event", run: () => move(feed, 1) },
+  { keys: ["k", "ArrowUp"], does: "Previous event", run: () => move(feed, -1) },
+  { keys: ["Enter"], does: "Open the event", run: openFocused },
+  { keys: ["Escape"], does: "Close it", run: escape },
+  { keys: ["o"], does: "Newest or oldest first", run: toggleOrder },
+  { keys: ["t"], does: "Range of time", run: openRange },
+  {
+    keys: ["h"],
+    does: "Histogram: arrows read it, Shift and arrows choose, Enter shows",
+    run: () => byId("histogram").focus(),
+  },
+  {
+    keys: ["f"],
+    does: "Flags and sources; Shift and Enter: one of several",
+    run: () => byId("facets").querySelector("button")?.focus(),
+  },
+  { keys: ["l"], does: "Follow", run: toggleLive },
+  { keys: ["p"], does: "Pause following", run: () => live.toggle() },
+  { keys: ["s"], does: "Pin to this state, and copy the link", run: togglePin },
+  { keys: ["e"], does: "Export", run: () => byId("export").querySelector("summary").click() },
+  { keys: ["u"], does: "UTC or the zone of this browser", run: toggleZone },
+  { keys: ["r"], does: "Search again", run: run },
+  { keys: ["?"], does: "Show the keys", run: () => byId("help").click() },
+]);
+feed.addEventListener("click", openOf);
+byId("order").addEventListener("click", toggleOrder);
+byId("live").addEventListener("click", toggleLive);
+addEventListener(
+  "resize",
+  afterQuiet(500, () => address.state.live || count(conditions(address.state), request.signal)),
+);
+address.listen((state, before) => {
+  showAddress();
+  if (asked(state) !== asked(before)) run();
+  if (state.event !== before.event || state.match !== before.match || state.zone !== before.zone)
+    showEvent();
+});
+const narrow = matchMedia("(max-width: 760px)");
+const openFacets = () => (byId("facets").open = !narrow.matches);
+narrow.addEventListener("change", openFacets);
+openFacets();
+history.replaceState(null, "", link(address.state));
+showAddress();
+run();
+showEvent();

@@ -1,0 +1,62 @@
+/** The conditions in force, each with a button that takes it away. */
+
+import { address } from "../base/address.js";
+import { rangeInWords } from "../base/dates.js";
+import { byId, element } from "../base/dom.js";
+
+/** Show the conditions of the address. */
+export function showChips() {
+  const { since, until, match, flag, any_flag, not_flag, source, where, zone } = address.state;
+  const list = (name, words) => ({
+    all: (values) =>
+      values.map((value) => chip(words, value, { [name]: values.filter((one) => one !== value) })),
+  });
+  const chips = [
+    ...(since || until
+      ? [chip("time", rangeInWords(since, until, zone), { since: "", until: "" })]
+      : []),
+    ...(match ? [chip("pattern", match, { match: "" })] : []),
+    ...list("flag", "flag").all(flag),
+    ...list("any_flag", "one of").all(any_flag),
+    ...list("not_flag", "not").all(not_flag),
+    ...(source === null ? [] : [chip("source", source || "(none)", { source: null })]),
+    ...(where ? [chip("fields", where, { where: "" })] : []),
+  ];
+  const every = {
+    since: "",
+    until: "",
+    match: "",
+    flag: [],
+    any_flag: [],
+    not_flag: [],
+    source: null,
+    where: "",
+  };
+  const clear = element(
+    "button",
+    { type: "button", class: "plain", click: () => address.change(every) },
+    "Clear all",
+  );
+  byId("chips").replaceChildren(...chips, ...(chips.length > 1 ? [element("li", {}, clear)] : []));
+}
+
+function chip(kind, value, without) {
+  const remove = element(
+    "button",
+    {
+      type: "button",
+      "aria-label": `Remove ${kind} ${value}`,
+      click: () => address.change(without),
+    },
+    "×",
+  );
+  const name = element("span", { class: "value", title: value }, value);
+  return element(
+    "li",
+    { class: `chip ${kind === "not" ? "not" : ""}` },
+    element("span", { class: "kind" }, kind),
+    " ",
+    name,
+    remove,
+  );
+}

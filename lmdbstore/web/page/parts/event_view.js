@@ -1,0 +1,185 @@
+/** One event in full, between its neighbours of the same source. */
+
+import { address } from "../base/address.js";
+import { ask, Failure } from "../base/api.js";
+import { clock } from "../base/dates.js";
+import { byId, element, some } from "../base/dom.js";
+import { asFields, asWritten } from "../text/contents.js";
+import { levelOf, row } from "./rows.js";
+
+const NEIGHBOURS = "5";
+const room = byId("event");
+const body = byId("event-body");
+let request = new AbortController();
+let backTo = /** @type {HTMLElement|null} */ (null);
+
+/** Make the room of the event work. */
+export function eventView() {
+  byId("event-close").addEventListener("click", closeEvent);
+  body.addEventListener("click", (click) => openOf(click));
+  body.addEventListener("keydown", (press) => {
+    if (press.key === "Enter" && press.target.matches(".row")) openOf(press);
+  });
+}
+
+/** Open the event of the row that was clicked. @param {UIEvent} click */
+export function openOf(click) {
+  const target = /** @type {HTMLElement} */ (click.target);
+  const chosen = /** @type {HTMLElement|null} */ (target.closest(".row"));
+  const other = click.ctrlKey || click.metaKey || click.shiftKey; // the browser's own ways
+  if (!chosen || target.closest("button") || (other && target.closest("a"))) return;
+  if (getSelection()?.toString() && click.type === "click") return; // a text was marked
+  click.preventDefault();
+  if (!room.contains(chosen)) backTo = chosen;
+  address.change({ event: chosen.dataset.id });
+}
+
+/** Close the event, and go back to its row. */
+export function closeEvent() {
+  address.change({ event: null });
+}
+
+/** Show the event of the address. */
+export async function showEvent() {
+  const { event: id, match, zone } = address.state;
+  request.abort();
+  request = new AbortController();
+  const opens = room.hidden;
+  room.hidden = id === null;
+  document.body.classList.toggle("with-event", id !== null);
+  if (id === null) return opens ? undefined : giveBack();
+  body.setAttribute("aria-busy", "true");
+  try {
+    const query = { before: NEIGHBOURS, after: NEIGHBOURS, ...(match && { match }) };
+    const found = await ask(`event/${encodeURIComponent(id)}`, query, request.signal);
+    body.replaceChildren(...described(found, zone));
+    markRows(id);
+  } catch (failure) {
+    if (!(failure instanceof Failure)) return;
+    const gone = failure.code === "not_found";
+    body.replaceChildren(
+      element(
+        "p",
+        { class: "partial" },
+        gone ? "There is no such event: it may have been deleted." : failure.message,
+      ),
+    );
+  }
+  body.setAttribute("aria-busy", "false");
+  byId("event-title").focus({ preventScroll: true });
+}
+
+function giveBack() {
+  markRows(null);
+  if (backTo?.isConnected) backTo.focus({ preventScroll: true });
+}
+
+/** Mark the rows of the open event. @param {string|null} id */
+export function markRows(id) {
+  for (const one of document.querySelectorAll(".row[aria-current]"))
+    one.removeAttribute("aria-current");
+  for (const one of document.querySelectorAll(".row")) {
+    if (one.dataset.id === id) one.setAttribute("aria-current", "true");
+  }
+}
+
+function described({ event, before, after }, zone) {
+  return [facts(event, zone), whole(event), neighbours({ event, before, after }, zone)];
+}
+
+function facts({ id, source, timestamp, tags }, zone) {
+  const { day, time, fraction } = clock(timestamp, zone);
+  const all = (part) => address.change(part);
+  const flags = tags.map((flag) =>
+    element(
+      "button",
+      {
+        type: "button",
+        class: `flag ${levelOf(flag)}`,
+        title: "Show only these",
+        click: () => all({ flag: [...new Set([...address.state.flag, flag])] }),
+      },
+      flag,
+    ),
+  );
+  const ofSource = element(
+    "button",
+    { type: "button", class: "plain", title: "Show only these", click: () => all({ source }) },
+    source || "(none)",
+  );
+  const pairs = [
+    [
+      "Time",
+      element("span", {}, `${day} ${time}${fraction} `, element("span", { class: "zone" }, zone)),
+    ],
+    ["Source", ofSource],
+    ["Flags", flags.length ? element("span", { class: "flags" }, ...flags) : "–"],
+    ["Id", element("code", {}, id)],
+  ];
+  return element(
+    "dl",
+    { class: "facts" },
+    ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
+}
+
+/** The content: as fields if it is JSON, and as it is written. */
+function whole({ content, marks = [] }) {
+  const fields = asFields(content, marks);
+  const shown = element(
+    "pre",
+    { class: "content", role: "group", tabindex: 0, "aria-label": "Content" },
+    fields ?? asWritten(content, marks),
+  );
+  const copy = element(
+    "button",
+    { type: "button", class: "plain", click: () => copied(copy, content) },
+    "Copy",
+  );
+  const raw = element(
+    "button",
+    { type: "button", class: "plain", "aria-pressed": "false", click: () => toggle() },
+    "As written",
+  );
+  const toggle = () => {
+    const asIs = raw.getAttribute("aria-pressed") !== "true";
+    raw.setAttribute("aria-pressed", String(asIs));
+    shown.replaceChildren(asIs ? asWritten(content, marks) : asFields(content, marks));
+  };
+  const head = element(
+    "div",
+    { class: "head" },
+    element("h3", {}, "Content "),
+    element("span", { class: "quiet" }, some(content.length, "character")),
+    ...(fields ? [raw] : []),
+    copy,
+  );
+  return element("section", {}, head, shown);
+}
+
+/** Copy a text, and say so on the button. @param {HTMLElement} button @param {string} text */
+export async function copied(button, text) {
+  const name = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed to copy";
+  }
+  setTimeout(() => (button.textContent = name), 1500);
+}
+
+function neighbours({ event, before, after }, zone) {
+  const rows = [...before, event, ...after].map((one) => {
+    const made = row(one, zone);
+    made.tabIndex = 0;
+    return made;
+  });
+  const head = element(
+    "div",
+    { class: "head" },
+    element("h3", {}, "Before and after "),
+    element("span", { class: "quiet" }, event.source ? `in ${event.source}` : "of no source"),
+  );
+  return element("section", { class: "neighbours" }, head, ...rows);
+}

@@ -1,0 +1,141 @@
+/** Flags and sources with their counts, each a button that takes it in or leaves it out. */
+
+import { address } from "../base/address.js";
+import { byId, element, number, short } from "../base/dom.js";
+import { levelOf } from "./rows.js";
+
+/** @typedef {{value: string, count: number}} Facet */
+
+/**
+ * Show the facets of what is asked.
+ * @param {{flags: Facet[], sources: Facet[], complete: boolean}} facets
+ */
+export function showFacets({ flags, sources, complete }) {
+  const { flag, any_flag, not_flag, source } = address.state;
+  const chosen = [...flag, ...any_flag, ...not_flag];
+  const most = Math.max(1, ...flags.map(({ count }) => count));
+  fill(
+    "flags",
+    withChosen(flags, chosen).map((facet) => flagItem(facet, most)),
+    complete,
+  );
+  const mostOf = Math.max(1, ...sources.map(({ count }) => count));
+  const all = withChosen(sources, source === null ? [] : [source]);
+  fill(
+    "sources",
+    all.map((facet) => sourceItem(facet, mostOf)),
+    complete,
+  );
+}
+
+/** Put what is chosen first, also if nothing has it. */
+function withChosen(facets, chosen) {
+  const first = chosen.map(
+    (value) => facets.find((facet) => facet.value === value) ?? { value, count: 0 },
+  );
+  return [...first, ...facets.filter(({ value }) => !chosen.includes(value))];
+}
+
+function fill(id, items, complete) {
+  const list = byId(id);
+  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  list.replaceChildren(...items);
+  byId(`${id}-none`).hidden = items.length > 0;
+  byId(`${id}-part`).hidden = complete;
+  for (const button of list.querySelectorAll("button")) {
+    if (focused && button.dataset.key === focused) button.focus();
+  }
+}
+
+function flagItem(facet, most) {
+  const { flag, any_flag, not_flag } = address.state;
+  const { value } = facet;
+  const taken = flag.includes(value) || any_flag.includes(value);
+  const left = not_flag.includes(value);
+  const name = element(
+    "button",
+    {
+      type: "button",
+      class: `name ${levelOf(value)}`,
+      "aria-pressed": taken,
+      click: (click) => takeFlag(value, click.shiftKey),
+    },
+    ...nameAndCount(facet),
+  );
+  const out = element(
+    "button",
+    {
+      type: "button",
+      class: "out",
+      "aria-pressed": left,
+      "aria-label": `Leave out ${value}`,
+      title: "Leave out",
+      click: () => leaveFlag(value),
+    },
+    "−",
+  );
+  name.dataset.key = `in ${value}`;
+  out.dataset.key = `out ${value}`;
+  return item(facet, most, name, out);
+}
+
+function sourceItem(facet, most) {
+  const { value } = facet;
+  const taken = address.state.source === value;
+  const name = element(
+    "button",
+    {
+      type: "button",
+      class: "name",
+      "aria-pressed": taken,
+      click: () => address.change({ source: taken ? null : value }),
+    },
+    ...nameAndCount(facet),
+  );
+  name.dataset.key = `in ${value}`;
+  return item(facet, most, name);
+}
+
+function nameAndCount({ value, count }) {
+  return [
+    element("span", { class: "label", title: value }, value || "(none)"),
+    " ",
+    element(
+      "span",
+      { class: "count", title: number(count) },
+      count < 10000 ? number(count) : short(count),
+    ),
+  ];
+}
+
+function item({ count }, most, ...buttons) {
+  const made = element("li", {}, ...buttons);
+  made.style.setProperty("--share-width", `${(100 * count) / most}%`);
+  return made;
+}
+
+const without = (list, value) => list.filter((one) => one !== value);
+
+/** Take a flag in, or no longer. @param {string} value @param {boolean} asOne one of several is enough */
+function takeFlag(value, asOne) {
+  const { flag, any_flag, not_flag } = address.state;
+  const taken = flag.includes(value) || any_flag.includes(value);
+  const part = {
+    flag: without(flag, value),
+    any_flag: without(any_flag, value),
+    not_flag: without(not_flag, value),
+  };
+  if (!taken) part[asOne ? "any_flag" : "flag"].push(value);
+  address.change(part);
+}
+
+/** Leave a flag out, or no longer. @param {string} value */
+function leaveFlag(value) {
+  const { flag, any_flag, not_flag } = address.state;
+  const left = not_flag.includes(value);
+  address.change({
+    flag: without(flag, value),
+    any_flag: without(any_flag, value),
+    not_flag: left ? without(not_flag, value) : [...not_flag, value],
+  });
+}

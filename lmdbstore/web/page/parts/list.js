@@ -1,0 +1,172 @@
+/**
+ * The list of events, without end: pages that follow each other by token. Rule: only the pages near
+ * what is seen have rows; others keep their height, and are asked for again when they come near. So
+ * the page stays small however far one scrolls.
+ */
+
+import { Failure } from "../base/api.js";
+import { element } from "../base/dom.js";
+import { row } from "./rows.js";
+
+/**
+ * @typedef {object} Answer
+ * @property {import("../base/api.js").Event[]} events
+ * @property {string|null} token
+ * @property {boolean} more
+ * @property {boolean} complete
+ *
+ * @typedef {object} Page
+ * @property {string|null} after the token that it begins at
+ * @property {HTMLElement} node
+ * @property {"empty"|"asked"|"full"} rows
+ * @property {boolean} near
+ */
+
+const NEAR = "1500px"; // above and below what is seen
+const ENOUGH = 20; // events of a part, to go on without being told
+
+export class EventList {
+  /**
+   * @param {HTMLElement} feed
+   * @param {HTMLElement} end what is seen at the end of the list
+   */
+  constructor(feed, end) {
+    this.feed = feed;
+    this.end = end;
+    /** @type {Page[]} */
+    this.pages = [];
+    const margin = { rootMargin: `${NEAR} 0px` };
+    this.watch = new IntersectionObserver((seen) => this.seen(seen), margin);
+    this.bottom = new IntersectionObserver(
+      (seen) => this.reached(seen.at(-1).isIntersecting),
+      margin,
+    );
+    this.bottom.observe(end);
+  }
+
+  /** Empty the list. */
+  clear() {
+    this.watch.disconnect();
+    this.pages = [];
+    this.next = undefined;
+    this.load = undefined;
+    this.feed.replaceChildren();
+    this.end.replaceChildren();
+  }
+
+  /**
+   * Begin a new list.
+   * @param {Answer} first
+   * @param {(after: string|null) => Promise<Answer>} load
+   * @param {string} zone
+   */
+  begin(first, load, zone) {
+    this.clear();
+    this.load = load;
+    this.zone = zone;
+    this.add(null, first);
+  }
+
+  /** @param {string|null} after @param {Answer} answer */
+  add(after, answer) {
+    const node = element("div", { class: "page", role: "presentation" });
+    const page = { after, node, rows: "empty", near: true };
+    if (answer.events.length) {
+      this.pages.push(page);
+      this.fill(page, answer);
+      this.feed.append(node);
+      this.watch.observe(node);
+    }
+    this.next = answer.more ? { after: answer.token ?? after } : undefined;
+    this.showEnd(answer);
+    // The end may be near still: it is looked at again.
+    this.bottom.unobserve(this.end);
+    this.bottom.observe(this.end);
+  }
+
+  fill(page, { events }) {
+    page.node.replaceChildren(...events.map((event) => row(event, this.zone)));
+    page.node.style.height = "";
+    page.rows = "full";
+  }
+
+  showEnd({ more, complete, events }) {
+    this.waits = !complete && events.length < ENOUGH;
+    if (this.waits) {
+      const goOn = element("button", { type: "button", click: () => this.goOn() }, "Go on");
+      this.end.replaceChildren(
+        element(
+          "p",
+          { class: "partial" },
+          "The server stopped at its limit of work for one call. There may be more. ",
+          goOn,
+        ),
+      );
+    } else if (!more && this.pages.length) {
+      this.end.replaceChildren(element("p", {}, "That is all."));
+    } else {
+      this.end.replaceChildren(element("p", { class: "loading" }, more ? "…" : ""));
+    }
+  }
+
+  reached(near) {
+    if (near && !this.waits) this.goOn();
+  }
+
+  /** Ask for the next part. */
+  async goOn() {
+    if (!this.next || this.feed.getAttribute("aria-busy") === "true") return;
+    const { after } = this.next;
+    const answer = await this.asked(after, () => this.goOn());
+    if (answer) this.add(after, answer);
+  }
+
+  /** @param {string|null} after @param {() => void} again */
+  async asked(after, again) {
+    const load = this.load;
+    this.feed.setAttribute("aria-busy", "true");
+    try {
+      const answer = await load(after);
+      return load === this.load ? answer : null;
+    } catch (failure) {
+      if (load === this.load && failure instanceof Failure) this.failed(failure, again);
+      return null;
+    } finally {
+      if (load === this.load) this.feed.setAttribute("aria-busy", "false");
+    }
+  }
+
+  failed(failure, again) {
+    const button = element("button", { type: "button", click: again }, "Try again");
+    this.end.replaceChildren(element("p", { class: "partial" }, `${failure.message} `, button));
+  }
+
+  /** Pages have come near, or gone. @param {IntersectionObserverEntry[]} entries */
+  seen(entries) {
+    for (const entry of entries) {
+      const page = this.pages.find(({ node }) => node === entry.target);
+      if (!page) continue;
+      page.near = entry.isIntersecting;
+      if (page.near && page.rows === "empty") this.refill(page);
+      else if (!page.near && page.rows === "full") this.drop(page, entry.boundingClientRect.height);
+    }
+  }
+
+  drop(page, height) {
+    if (page.node.contains(document.activeElement)) return;
+    page.node.style.height = `${height}px`;
+    page.node.replaceChildren();
+    page.rows = "empty";
+  }
+
+  async refill(page) {
+    const load = this.load;
+    page.rows = "asked";
+    try {
+      const answer = await load(page.after);
+      if (load === this.load) this.fill(page, answer);
+    } catch {
+      page.rows = "empty"; // it is asked for when it comes near again
+    }
+  }
+}
