@@ -11,7 +11,7 @@ import { closeEvent, eventView, markRows, openOf, showEvent } from "./parts/even
 import { showFacets } from "./parts/facets.js";
 import { Histogram } from "./parts/histogram.js";
 import { keys } from "./parts/keys.js";
-import { links, noteState, showPin, togglePin } from "./parts/links.js";
+import { links, noteState, openExport, showPin, togglePin } from "./parts/links.js";
 import { EventList } from "./parts/list.js";
 import { Live } from "./parts/live.js";
 import { move, reachable } from "./parts/moving.js";
@@ -191,13 +191,13 @@ keys([
   },
   {
     keys: ["f"],
-    does: "Flags and sources; Shift and Enter: one of several",
+    does: "Flags and sources",
     run: () => byId("facets").querySelector("button")?.focus(),
   },
   { keys: ["l"], does: "Follow", run: toggleLive },
   { keys: ["p"], does: "Pause following", run: () => live.toggle() },
   { keys: ["s"], does: "Pin to this state, and copy the link", run: togglePin },
-  { keys: ["e"], does: "Export", run: () => byId("export").querySelector("summary").click() },
+  { keys: ["e"], does: "Export", run: openExport },
   { keys: ["u"], does: "UTC or the zone of this browser", run: toggleZone },
   { keys: ["r"], does: "Search again", run: run },
   { keys: ["?"], does: "Show the keys", run: () => byId("help").click() },

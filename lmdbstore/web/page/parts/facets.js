@@ -58,7 +58,7 @@ function flagItem(facet, most) {
       type: "button",
       class: `name ${levelOf(value)}`,
       "aria-pressed": taken,
-      click: (click) => takeFlag(value, click.shiftKey),
+      click: () => takeFlag(value),
     },
     ...nameAndCount(facet),
   );
@@ -116,17 +116,15 @@ function item({ count }, most, ...buttons) {
 
 const without = (list, value) => list.filter((one) => one !== value);
 
-/** Take a flag in, or no longer. @param {string} value @param {boolean} asOne one of several is enough */
-function takeFlag(value, asOne) {
+/** Take a flag in, or no longer. @param {string} value */
+function takeFlag(value) {
   const { flag, any_flag, not_flag } = address.state;
   const taken = flag.includes(value) || any_flag.includes(value);
-  const part = {
-    flag: without(flag, value),
+  address.change({
+    flag: taken ? without(flag, value) : [...flag, value],
     any_flag: without(any_flag, value),
     not_flag: without(not_flag, value),
-  };
-  if (!taken) part[asOne ? "any_flag" : "flag"].push(value);
-  address.change(part);
+  });
 }
 
 /** Leave a flag out, or no longer. @param {string} value */

@@ -62,6 +62,12 @@ function fillExport() {
   }
 }
 
+/** Open the choice of a file. */
+export function openExport() {
+  byId("export").open = true;
+  byId("export").querySelector("a").focus();
+}
+
 /** Show whether the page is pinned. */
 export function showPin() {
   const { at } = address.state;

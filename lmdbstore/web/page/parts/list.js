@@ -51,6 +51,7 @@ export class EventList {
     this.next = undefined;
     this.load = undefined;
     this.feed.replaceChildren();
+    this.feed.hidden = true; // a feed without events is none
     this.end.replaceChildren();
   }
 
@@ -75,6 +76,7 @@ export class EventList {
       this.pages.push(page);
       this.fill(page, answer);
       this.feed.append(node);
+      this.feed.hidden = false;
       this.watch.observe(node);
     }
     this.next = answer.more ? { after: answer.token ?? after } : undefined;

@@ -6,6 +6,7 @@
 
 import { Follower } from "../base/follow.js";
 import { announce, byId, element, number, some } from "../base/dom.js";
+import { clearNotice } from "./notices.js";
 import { row } from "./rows.js";
 
 const KEPT_ROWS = 300;
@@ -93,6 +94,8 @@ export class Live {
     this.waiting = [];
     this.left = 0;
     this.feed.prepend(...made);
+    this.feed.hidden = false;
+    clearNotice();
     this.trim();
     this.show();
     this.timer = setTimeout(

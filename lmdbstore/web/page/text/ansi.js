@@ -7,7 +7,7 @@
  * @property {number} start
  * @property {number} end
  * @property {string} kinds classes
- * @property {{color?: string, background?: string}} [colours] beyond the sixteen
+ * @property {{front?: string, back?: string}} [colours] beyond the sixteen
  * @property {string} [instead] what is shown in its place
  */
 
@@ -90,11 +90,16 @@ class Look {
     const kinds = [...this.styles].map((style) => `ansi-${style}`);
     const colours = {};
     if (typeof this.front === "number") kinds.push(`ansi-${this.front}`);
-    else if (this.front) colours.color = this.front;
+    else if (this.front) set(kinds, colours, "front", this.front);
     if (typeof this.back === "number") kinds.push(`ansi-on-${this.back}`);
-    else if (this.back) colours.background = this.back;
+    else if (this.back) set(kinds, colours, "back", this.back);
     return { kinds: kinds.join(" "), colours };
   }
+}
+
+function set(kinds, colours, side, colour) {
+  kinds.push(`ansi-${side}`);
+  colours[side] = colour;
 }
 
 /** Read `5;n` or `2;r;g;b` from the list of codes. */

@@ -84,10 +84,10 @@ function drawn(content, piece, marks) {
 }
 
 function styled(piece, text) {
-  const { color, background } = piece.colours ?? {};
-  if (!piece.kinds && !color && !background) return document.createTextNode(text);
+  const { front, back } = piece.colours ?? {};
+  if (!piece.kinds && !front && !back) return document.createTextNode(text);
   const made = element("span", { class: piece.kinds || null }, piece.instead ?? text);
-  if (color) made.style.color = color;
-  if (background) made.style.backgroundColor = background;
+  if (front) made.style.setProperty("--front", front);
+  if (back) made.style.setProperty("--back", back);
   return made;
 }

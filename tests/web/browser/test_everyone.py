@@ -1,0 +1,129 @@
+"""The page by keyboard alone, on narrow screens, dark and light, and for screen readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tools.browser import axe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+ROWS = "#list .row"
+LONG = "match=backend&flag=error&source=web&since=-90w&until=2026-10-17T00:00:00Z"
+NARROW = {"width": 400, "height": 800}
+RUN_AXE = """async () => (await axe.run(document)).violations
+    .filter(({impact}) => ["serious", "critical"].includes(impact))
+    .map(({id, nodes}) => [id, nodes.slice(0, 3).map(({html}) => html.slice(0, 200))])"""
+
+
+def test_everything_works_by_keyboard(look: Callable[..., Page]) -> None:
+    page = look()
+    keys = page.keyboard
+    keys.press("/")
+    expect(page.locator("#match")).to_be_focused()
+    keys.type("backend|joke?")  # letters and ? are no commands here
+    keys.press("Enter")
+    expect(page.locator(ROWS)).to_have_count(30)
+    keys.press("Escape")
+    for _ in range(2):
+        keys.press("j")
+    expect(page.locator(ROWS).nth(1)).to_be_focused()
+    keys.press("ArrowDown")
+    keys.press("k")
+    keys.press("Enter")
+    expect(page.locator("#event-title")).to_be_focused()
+    expect(page.locator("#event .facts")).to_contain_text("11:30:00")
+    keys.press("Escape")
+    expect(page.locator(ROWS).nth(1)).to_be_focused()
+    keys.press("o")
+    expect(page.locator(ROWS).first.locator(".time")).to_contain_text("02:10:00")
+    keys.press("t")
+    expect(page.get_by_role("button", name="Last 15 minutes")).to_be_focused()
+    keys.press("Escape")
+    expect(page.locator("#range")).to_be_focused()
+    keys.press("f")
+    expect(page.locator("#flags button").first).to_be_focused()
+    keys.press("Enter")
+    expect(page.locator(".chip")).to_have_count(2)
+    keys.press("e")
+    expect(page.locator("#export-jsonl")).to_be_focused()
+    keys.press("Escape")
+    keys.press("s")
+    expect(page.locator("#pinned")).to_be_visible()
+    keys.press("l")
+    expect(page.locator("#pause")).to_be_visible()
+    keys.press("u")
+    expect(page.locator("#zone")).to_have_text("UTC")
+    keys.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Newest or oldest first")
+    page.get_by_label("Single letters are keys").uncheck()
+    keys.press("Escape")
+    keys.press("/")
+    expect(page.locator("#match")).not_to_be_focused()
+
+
+def test_the_focus_survives_what_it_causes(look: Callable[..., Page]) -> None:
+    """A facet that was pressed has the focus still when its list was made again."""
+    page = look()
+    page.keyboard.press("f")
+    expect(page.locator("#flags button").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#flags [aria-pressed=true]")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    "query", ["match=backend&flag=error&source=web&since=-90w", "event=long", "match=(&live=1"]
+)
+def test_400_pixels_are_enough(look: Callable[..., Page], query: str) -> None:
+    """Nothing has to be scrolled to the side."""
+    page = look(query, viewport=NARROW)
+    if "event" in query:
+        expect(page.locator("#event .facts")).to_be_visible()
+    elif "since" in query:
+        page.click("#facets summary")
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    for control in ("#match", "#range", "#live", "#pin", "#help"):
+        box = page.locator(control).bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= NARROW["width"], control
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_light_or_dark_as_the_system_is(look: Callable[..., Page], scheme: str) -> None:
+    page = look(color_scheme=scheme)
+    ground, text = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        ".map((colour) => colour.match(/[0-9]+/g).slice(0, 3).reduce((sum, one) => sum + +one, 0))"
+    )
+    assert (ground > 3 * 200 > 300 > text) if scheme == "light" else (text > 3 * 200 > 300 > ground)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(look: Callable[..., Page], scheme: str) -> None:
+    source = axe()
+    if source is None:
+        pytest.skip("axe-core is not there: npm install --no-save axe-core in the clone")
+    page = look("match=backend&not_flag=other&order=asc", color_scheme=scheme)
+    page.locator(ROWS).first.click()
+    expect(page.locator("#event .facts")).to_be_visible()
+    page.evaluate(source)
+    assert page.evaluate(RUN_AXE) == []
+    page.goto(page.url.partition("?")[0] + "?order=asc&live=1")
+    expect(page.locator("#pause")).to_be_visible()
+    page.click("#range")
+    page.evaluate(source)
+    assert page.evaluate(RUN_AXE) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert page.evaluate(RUN_AXE) == []
+    page.goto(page.url.partition("?")[0] + "?match=(")
+    expect(page.locator("#mistake")).to_be_visible()
+    page.evaluate(source)
+    assert page.evaluate(RUN_AXE) == []

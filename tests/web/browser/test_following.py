@@ -1,0 +1,127 @@
+"""Following on the page, while another process writes what the server's process reads."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event
+from tests.tools.browser import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from lmdbstore import LMDBEventStore
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+ROWS = "#list .row"
+FIRST = f"{ROWS} >> nth=0 >> .content"
+
+
+def save(writer: LMDBEventStore, source: str, *contents: str) -> None:
+    writer.save_many(Event(source=source, content=content) for content in contents)
+
+
+def test_what_is_saved_appears_at_the_top(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    save(writer, "live", "before")
+    page = look_at_moving("source=live")
+    page.click("#live")
+    expect(page.locator("#live")).to_have_attribute("aria-pressed", "true")
+    assert "live=1" in page.url
+    save(writer, "live", "first", "second")
+    save(writer, "another source", "not here")
+    expect(page.locator(f"{ROWS} .content")).to_have_text(["second", "first", "before"])
+    page.keyboard.press("p")
+    save(writer, "live", "third")
+    expect(page.locator("#waiting")).to_have_text("↑ 1 new event")
+    expect(page.locator(FIRST)).to_have_text("second")
+    page.click("#waiting")
+    expect(page.locator(FIRST)).to_have_text("third")
+    expect(page.locator("#waiting")).to_be_hidden()
+    page.click("#live")
+    expect(page.locator("#pause")).to_be_hidden()
+    expect(page.locator(ROWS)).to_have_count(4)
+
+
+def test_reading_further_down_holds_the_rows(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    save(writer, "reading", *map(str, range(100)))
+    page = look_at_moving("source=reading&live=1")
+    page.evaluate("window.scrollTo(0, 1500)")
+    expect(page.locator("#waiting")).to_be_hidden()
+    page.wait_for_timeout(100)  # until the page has noticed
+    save(writer, "reading", "while reading")
+    expect(page.locator("#waiting")).to_have_text("↑ 1 new event")
+    page.evaluate("window.scrollTo(0, 0)")
+    expect(page.locator(FIRST)).to_have_text("while reading")
+
+
+def test_a_thousand_events_a_second_are_no_load(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    """The page stays small, answers, counts them all, and says how many it left out."""
+    page = look_at_moving("source=fast&live=1")
+    begin, saved = time.monotonic(), 0
+    while saved < 3000:
+        due = min(3000, int(1000 * (time.monotonic() - begin))) - saved
+        save(writer, "fast", *(f"number {saved + n}" for n in range(due)))
+        saved += due
+        page.wait_for_timeout(30)
+        assert page.locator("#list *").count() < 8000
+    expect(page.locator(FIRST)).to_have_text("number 2999")
+    expect(page.locator("#came")).to_have_text("3,000 new")
+    assert page.locator(ROWS).count() <= 300
+    page.click("#pause")
+    save(writer, "fast", *map(str, range(1000)))
+    expect(page.locator("#waiting")).to_have_text("↑ 1,000 new events")
+    page.click("#waiting")
+    expect(page.locator(FIRST)).to_have_text("999")
+    expect(page.locator("#list .gap").first).to_have_text("800 events left out")
+
+
+def test_the_page_comes_back_to_a_server_that_starts_again(
+    browser: Browser, tmp_path: Path, opener: Callable[..., Callable[..., Page]]
+) -> None:
+    """It says so while there is none. A server that starts again asks for its own token."""
+    from lmdbstore import LMDBEventStore
+
+    with LMDBEventStore(tmp_path / "events") as store, Server(tmp_path / "events") as server:
+        look = opener(browser, server)
+        page = look("live=1")
+        port = int(server.address.rpartition(":")[2].strip("/"))
+        server.stop()
+        expect(page.locator("#connection")).to_contain_text("does not answer")
+        store.save(Event(content="while it was away"))
+        server.start(port)
+        expect(page.locator("#connection")).to_contain_text("asks for its token")
+        page.context.request.get(server.first_link)
+        page.reload()
+        expect(page.locator(FIRST)).to_have_text("while it was away")
+        store.save(Event(content="and after"))
+        expect(page.locator(FIRST)).to_have_text("and after")
+        page.context.clear_cookies()
+        page.keyboard.press("o")
+        expect(page.locator("#notice")).to_contain_text("The server asks for its token")
+
+
+def test_a_stream_that_breaks_misses_nothing(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    """The page asks again, for what came after the last event that it got."""
+    page = look_at_moving("source=broken&live=1")
+    save(writer, "broken", "one")
+    expect(page.locator(FIRST)).to_have_text("one")
+    page.context.set_offline(True)
+    page.evaluate("window.dispatchEvent(new Event('offline'))")
+    save(writer, "broken", "two", "three")
+    page.context.set_offline(False)
+    expect(page.locator(f"{ROWS} .content")).to_have_text(["three", "two", "one"])
