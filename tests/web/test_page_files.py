@@ -1,4 +1,4 @@
-"""The files of the page: all that they name is there, and nothing that they may not do is in them."""
+"""The files of the page: what they name is there, and what they may not do is not in them."""
 
 from __future__ import annotations
 

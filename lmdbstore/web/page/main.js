@@ -27,6 +27,7 @@ import { searchBox, showMistake, showPattern } from "./parts/search_box.js";
 import { open as openRange, showRange, timeRange, toggleZone } from "./parts/time_range.js";
 
 const PAGE = "100"; // events
+const FACETS = "50"; // flags, and sources
 const AGAIN = 3000; // milliseconds between two counts while the page follows
 
 const feed = byId("list");
@@ -74,9 +75,11 @@ async function showList(query, signal) {
       after === null ? later : new URLSearchParams([...later, ["after", after]]),
       signal,
     );
-  if (state.live) begun({ ...first, more: false, complete: true }, load);
-  else begun(first, load);
-  if (state.live) follow(query, first.position);
+  begun(state.live ? { ...first, more: false, complete: true } : first, load);
+  if (state.live) {
+    byId("list-end").textContent = "";
+    follow(query, first.position);
+  }
   if (!first.events.length && !first.more) showEmpty((await ask("stats", {}, signal)).events);
 }
 
@@ -85,14 +88,8 @@ function begun(first, load) {
   feed.setAttribute("aria-busy", "false");
   reachable(feed);
   markRows(address.state.event);
-  if (address.state.live) byId("list-end").textContent = "";
-  if (first.events.length)
-    announce(
-      first.more
-        ? `${number(first.events.length)} events, and more`
-        : some(first.events.length, "event"),
-    );
-  else announce("No events");
+  const { length } = first.events;
+  announce(first.more ? `${number(length)} events, and more` : some(length, "event"));
 }
 
 /** Follow the conditions that are not about time. */
@@ -110,13 +107,14 @@ async function count(query, signal) {
     ["zone", address.state.zone],
     ["buckets", buckets()],
   ]);
+  const most = new URLSearchParams([...query, ["limit", FACETS]]);
   const parts = [
     ask("histogram", zoned, signal).then((counts) => histogram.show(counts)),
-    ask("facets", query, signal).then(showFacets),
+    ask("facets", most, signal).then((facets) => showFacets(facets, Number(FACETS))),
   ];
   const settled = await Promise.allSettled(parts);
   if (signal.aborted) return;
-  if (settled[0].status === "rejected") histogram.clear();
+  if (settled[0].status === "rejected") histogram.clear(settled[0].reason.message);
   if (address.state.live) counting = setTimeout(() => countAgain(signal), AGAIN);
 }
 
@@ -126,9 +124,13 @@ function countAgain(signal) {
   else count(conditions(address.state), signal);
 }
 
+/** The room for columns has changed. */
+function recount() {
+  if (!address.state.live && histogram.counts) count(conditions(address.state), request.signal);
+}
+
 /** Columns of a few pixels. */
-const buckets = () =>
-  String(Math.max(20, Math.min(200, Math.floor(byId("histogram").clientWidth / 7))));
+const buckets = () => String(Math.max(20, Math.min(200, Math.floor(byId("main").clientWidth / 8))));
 
 function failed(failure, signal) {
   if (signal.aborted || failure.name === "AbortError") return;
@@ -205,10 +207,7 @@ keys([
 feed.addEventListener("click", openOf);
 byId("order").addEventListener("click", toggleOrder);
 byId("live").addEventListener("click", toggleLive);
-addEventListener(
-  "resize",
-  afterQuiet(500, () => address.state.live || count(conditions(address.state), request.signal)),
-);
+addEventListener("resize", afterQuiet(500, recount));
 address.listen((state, before) => {
   showAddress();
   if (asked(state) !== asked(before)) run();

@@ -32,8 +32,8 @@ export function parse(query) {
   const state = { source: given.get("source"), event: given.get("event") };
   for (const name of TEXTS) state[name] = given.get(name) ?? "";
   for (const name of LISTS) state[name] = [...new Set(given.getAll(name))];
-  state.order = given.get("order") === "asc" ? "asc" : "desc";
   state.live = given.get("live") === "1" && !state.at;
+  state.order = given.get("order") === "asc" && !state.live ? "asc" : "desc";
   state.zone = isZone(given.get("zone") ?? "") ? given.get("zone") : here();
   return /** @type {State} */ (state);
 }

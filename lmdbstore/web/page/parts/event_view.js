@@ -8,6 +8,8 @@ import { asFields, asWritten } from "../text/contents.js";
 import { levelOf, row } from "./rows.js";
 
 const NEIGHBOURS = "5";
+const SHOWN = 200000; // characters of a content, until all of them are asked for
+const overlay = matchMedia("(max-width: 1000px)"); // the event then covers the page
 const room = byId("event");
 const body = byId("event-body");
 let request = new AbortController();
@@ -17,6 +19,7 @@ let backTo = /** @type {HTMLElement|null} */ (null);
 export function eventView() {
   byId("event-close").addEventListener("click", closeEvent);
   body.addEventListener("click", (click) => openOf(click));
+  overlay.addEventListener("change", () => openRoom(!room.hidden));
   body.addEventListener("keydown", (press) => {
     if (press.key === "Enter" && press.target.matches(".row")) openOf(press);
   });
@@ -44,29 +47,36 @@ export async function showEvent() {
   const { event: id, match, zone } = address.state;
   request.abort();
   request = new AbortController();
-  const opens = room.hidden;
-  room.hidden = id === null;
-  document.body.classList.toggle("with-event", id !== null);
-  if (id === null) return opens ? undefined : giveBack();
+  const wasOpen = !room.hidden;
+  openRoom(id !== null);
+  if (id === null) return wasOpen ? giveBack() : undefined;
   body.setAttribute("aria-busy", "true");
   try {
     const query = { before: NEIGHBOURS, after: NEIGHBOURS, ...(match && { match }) };
     const found = await ask(`event/${encodeURIComponent(id)}`, query, request.signal);
     body.replaceChildren(...described(found, zone));
-    markRows(id);
   } catch (failure) {
-    if (!(failure instanceof Failure)) return;
-    const gone = failure.code === "not_found";
-    body.replaceChildren(
-      element(
-        "p",
-        { class: "partial" },
-        gone ? "There is no such event: it may have been deleted." : failure.message,
-      ),
-    );
+    if (!(failure instanceof Failure)) return; // it was aborted
+    if (failure.field !== "match" || !wasOpen) body.replaceChildren(missing(failure));
   }
   body.setAttribute("aria-busy", "false");
+  markRows(id);
   byId("event-title").focus({ preventScroll: true });
+}
+
+function openRoom(open) {
+  room.hidden = !open;
+  document.body.classList.toggle("with-event", open);
+  for (const other of document.querySelectorAll("header, .below, #facets, main")) {
+    other.inert = open && overlay.matches;
+  }
+}
+
+/** @param {Failure} failure */
+function missing({ code, message }) {
+  const gone = code === "not_found";
+  const text = gone ? "There is no such event: it may have been deleted." : message;
+  return element("p", { class: "partial" }, text);
 }
 
 function giveBack() {
@@ -126,34 +136,28 @@ function facts({ id, source, timestamp, tags }, zone) {
 /** The content: as fields if it is JSON, and as it is written. */
 function whole({ content, marks = [] }) {
   const fields = asFields(content, marks);
+  const written = (end) => asWritten(content, marks, end);
   const shown = element(
     "pre",
     { class: "content", role: "group", tabindex: 0, "aria-label": "Content" },
-    fields ?? asWritten(content, marks),
+    fields ?? written(SHOWN),
   );
-  const copy = element(
-    "button",
-    { type: "button", class: "plain", click: () => copied(copy, content) },
-    "Copy",
-  );
-  const raw = element(
-    "button",
-    { type: "button", class: "plain", "aria-pressed": "false", click: () => toggle() },
-    "As written",
-  );
-  const toggle = () => {
+  const button = (name, click) =>
+    element("button", { type: "button", class: "plain", click }, name);
+  const copy = button("Copy", () => copied(copy, content));
+  const raw = button("As written", () => {
     const asIs = raw.getAttribute("aria-pressed") !== "true";
     raw.setAttribute("aria-pressed", String(asIs));
-    shown.replaceChildren(asIs ? asWritten(content, marks) : asFields(content, marks));
-  };
-  const head = element(
-    "div",
-    { class: "head" },
-    element("h3", {}, "Content "),
-    element("span", { class: "quiet" }, some(content.length, "character")),
-    ...(fields ? [raw] : []),
-    copy,
+    shown.replaceChildren(asIs ? written(SHOWN) : asFields(content, marks));
+  });
+  raw.setAttribute("aria-pressed", "false");
+  const all = button(
+    "Show all",
+    () => (shown.replaceChildren(written(content.length)), all.remove()),
   );
+  const size = element("span", { class: "quiet" }, some(content.length, "character"));
+  const more = [...(fields ? [raw] : []), ...(content.length > SHOWN ? [all] : []), copy];
+  const head = element("div", { class: "head" }, element("h3", {}, "Content"), size, ...more);
   return element("section", {}, head, shown);
 }
 

@@ -9,22 +9,18 @@ import { levelOf } from "./rows.js";
 /**
  * Show the facets of what is asked.
  * @param {{flags: Facet[], sources: Facet[], complete: boolean}} facets
+ * @param {number} limit of each kind
  */
-export function showFacets({ flags, sources, complete }) {
+export function showFacets({ flags, sources, complete }, limit) {
   const { flag, any_flag, not_flag, source } = address.state;
   const chosen = [...flag, ...any_flag, ...not_flag];
-  const most = Math.max(1, ...flags.map(({ count }) => count));
-  fill(
-    "flags",
-    withChosen(flags, chosen).map((facet) => flagItem(facet, most)),
-    complete,
-  );
-  const mostOf = Math.max(1, ...sources.map(({ count }) => count));
-  const all = withChosen(sources, source === null ? [] : [source]);
+  const part = ({ length }) => (complete ? (length < limit ? "" : "the most frequent") : "in part");
+  fill("flags", withChosen(flags, chosen), flagButtons, part(flags));
   fill(
     "sources",
-    all.map((facet) => sourceItem(facet, mostOf)),
-    complete,
+    withChosen(sources, source === null ? [] : [source]),
+    sourceButtons,
+    part(sources),
   );
 }
 
@@ -36,18 +32,20 @@ function withChosen(facets, chosen) {
   return [...first, ...facets.filter(({ value }) => !chosen.includes(value))];
 }
 
-function fill(id, items, complete) {
+/** Fill a list. @param {string} part which of them it has, if not all */
+function fill(id, facets, buttonsOf, part) {
   const list = byId(id);
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  list.replaceChildren(...items);
-  byId(`${id}-none`).hidden = items.length > 0;
-  byId(`${id}-part`).hidden = complete;
+  const most = Math.max(1, ...facets.map(({ count }) => count));
+  list.replaceChildren(...facets.map((facet) => item(facet, most, buttonsOf(facet))));
+  byId(`${id}-none`).hidden = facets.length > 0;
+  byId(`${id}-part`).textContent = part;
   for (const button of list.querySelectorAll("button")) {
     if (focused && button.dataset.key === focused) button.focus();
   }
 }
 
-function flagItem(facet, most) {
+function flagButtons(facet) {
   const { flag, any_flag, not_flag } = address.state;
   const { value } = facet;
   const taken = flag.includes(value) || any_flag.includes(value);
@@ -76,10 +74,10 @@ function flagItem(facet, most) {
   );
   name.dataset.key = `in ${value}`;
   out.dataset.key = `out ${value}`;
-  return item(facet, most, name, out);
+  return [name, out];
 }
 
-function sourceItem(facet, most) {
+function sourceButtons(facet) {
   const { value } = facet;
   const taken = address.state.source === value;
   const name = element(
@@ -93,7 +91,7 @@ function sourceItem(facet, most) {
     ...nameAndCount(facet),
   );
   name.dataset.key = `in ${value}`;
-  return item(facet, most, name);
+  return [name];
 }
 
 function nameAndCount({ value, count }) {
@@ -108,7 +106,7 @@ function nameAndCount({ value, count }) {
   ];
 }
 
-function item({ count }, most, ...buttons) {
+function item({ count }, most, buttons) {
   const made = element("li", {}, ...buttons);
   made.style.setProperty("--share-width", `${(100 * count) / most}%`);
   return made;

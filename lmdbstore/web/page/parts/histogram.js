@@ -57,11 +57,13 @@ export class Histogram {
     return Boolean(this.chosen || this.plot?.select.width);
   }
 
-  clear() {
+  /** Show nothing, and say why. @param {string} why */
+  clear(why) {
     this.counts = null;
     this.draw();
     byId("total").textContent = "";
-    this.readout.textContent = "";
+    byId("legend").hidden = true;
+    this.readout.textContent = why;
   }
 
   toggleAll() {

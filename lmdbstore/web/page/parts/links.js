@@ -54,8 +54,13 @@ function fixed(text) {
 
 /** Give the links of the files the conditions that are in force now. */
 function fillExport() {
+  let query;
+  try {
+    query = conditions(address.state);
+  } catch {
+    return; // of a time that means nothing there is no list, either
+  }
   for (const format of ["jsonl", "csv"]) {
-    const query = conditions(address.state);
     query.set("order", address.state.order);
     query.set("format", format);
     byId(`export-${format}`).setAttribute("href", callOf("export", query));

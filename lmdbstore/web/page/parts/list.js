@@ -166,7 +166,9 @@ export class EventList {
     page.rows = "asked";
     try {
       const answer = await load(page.after);
-      if (load === this.load) this.fill(page, answer);
+      if (load !== this.load) return;
+      if (page.near) this.fill(page, answer);
+      else page.rows = "empty";
     } catch {
       page.rows = "empty"; // it is asked for when it comes near again
     }

@@ -62,32 +62,33 @@ function content({ content: text, marks = [], length }) {
   const end = foldAt(text);
   const shown = element("div", { class: "content" }, asWritten(text, marks, end));
   if (end === text.length && !length) return shown;
-  const fold = element("button", {
-    class: "fold",
-    type: "button",
-    "aria-expanded": "false",
-    tabindex: -1,
-  });
-  const name = () => {
-    const open = fold.getAttribute("aria-expanded") === "true";
-    fold.textContent = open ? "Show less" : `Show ${hidden(text, end, length)}`;
-  };
-  fold.addEventListener("click", (click) => {
-    click.stopPropagation();
-    const open = fold.getAttribute("aria-expanded") === "true";
-    fold.setAttribute("aria-expanded", String(!open));
-    shown.replaceChildren(asWritten(text, marks, open ? end : text.length));
-    name();
-  });
-  name();
   const made = document.createDocumentFragment();
-  made.append(shown, fold);
+  made.append(shown, length ? opener(length) : fold(shown, text, marks, end));
   return made;
 }
 
-/** How much a fold hides. */
-function hidden(text, end, length) {
+const foldButton = (name) =>
+  element("button", { class: "fold", type: "button", tabindex: -1 }, name);
+
+/** A button that shows the rest of a content, and hides it again. */
+function fold(shown, text, marks, end) {
   const lines = text.slice(end).split("\n").length - 1;
-  if (lines > 1 && !length) return `${number(lines)} more lines`;
-  return `${number((length ?? text.length) - end)} more characters`;
+  const rest =
+    lines > 1 ? `${number(lines)} more lines` : `${number(text.length - end)} more characters`;
+  const button = foldButton(`Show ${rest}`);
+  button.setAttribute("aria-expanded", "false");
+  button.addEventListener("click", () => {
+    const open = button.getAttribute("aria-expanded") !== "true";
+    button.setAttribute("aria-expanded", String(open));
+    button.textContent = open ? "Show less" : `Show ${rest}`;
+    shown.replaceChildren(asWritten(text, marks, open ? text.length : end));
+  });
+  return button;
+}
+
+/** A button that opens the event, since the list has a part of its content only. */
+function opener(length) {
+  const button = foldButton(`Show all ${number(length)} characters`);
+  button.addEventListener("click", () => button.closest(".row").querySelector(".time").click());
+  return button;
 }

@@ -25,9 +25,9 @@ export function foldAt(content) {
  * Return a content as nodes, as it is written.
  * @param {string} content
  * @param {[number, number][]} marks
- * @param {number} [end] where to stop
+ * @param {number} end where to stop
  */
-export function asWritten(content, marks, end = content.length) {
+export function asWritten(content, marks, end) {
   const shown = kindsOf(content).filter((piece) => piece.start < end);
   const made = document.createDocumentFragment();
   for (const piece of shown) {
