@@ -3,7 +3,7 @@
 import { address, link } from "../base/address.js";
 import { clock } from "../base/dates.js";
 import { element, number } from "../base/dom.js";
-import { asWritten, foldAt } from "../text/contents.js";
+import { asWritten, foldAt, markAfter } from "../text/contents.js";
 
 /** @typedef {import("../base/api.js").Event} Event */
 
@@ -63,7 +63,15 @@ function content({ content: text, marks = [], length }) {
   const shown = element("div", { class: "content" }, asWritten(text, marks, end));
   if (end === text.length && !length) return shown;
   const made = document.createDocumentFragment();
-  made.append(shown, length ? opener(length) : fold(shown, text, marks, end));
+  const excerpt = markAfter(text, marks, end);
+  const found =
+    excerpt &&
+    element("div", { class: "excerpt" }, "… ", asWritten(text, marks, excerpt[1], excerpt[0]));
+  made.append(
+    shown,
+    ...(found ? [found] : []),
+    length ? opener(length) : fold(shown, text, marks, end),
+  );
   return made;
 }
 

@@ -6,6 +6,7 @@ import { laidOut, tokens } from "./json.js";
 
 const FOLDED_LINES = 4;
 const FOLDED_LENGTH = 700; // characters
+const AROUND = 80; // characters before a mark
 
 /**
  * Where a content is folded: its end if it is short.
@@ -22,16 +23,36 @@ export function foldAt(content) {
 }
 
 /**
+ * The part around the first mark, if that is after a place.
+ * @param {string} content
+ * @param {[number, number][]} marks
+ * @param {number} place
+ * @returns {[number, number]|null} its start and end
+ */
+export function markAfter(content, marks, place) {
+  const found = marks[0];
+  if (!found || found[1] <= place) return null;
+  const [line, next] = [
+    content.lastIndexOf("\n", found[0] - 1) + 1,
+    content.indexOf("\n", found[1]),
+  ];
+  const start = Math.max(line, found[0] - AROUND, place);
+  return [start, Math.min(next < 0 ? content.length : next, found[1] + 2 * AROUND)];
+}
+
+/**
  * Return a content as nodes, as it is written.
  * @param {string} content
  * @param {[number, number][]} marks
  * @param {number} end where to stop
+ * @param {number} [start]
  */
-export function asWritten(content, marks, end) {
-  const shown = kindsOf(content).filter((piece) => piece.start < end);
+export function asWritten(content, marks, end, start = 0) {
   const made = document.createDocumentFragment();
-  for (const piece of shown) {
-    made.append(...drawn(content, { ...piece, end: Math.min(piece.end, end) }, marks));
+  for (const piece of kindsOf(content)) {
+    if (piece.end <= start || piece.start >= end) continue;
+    const cut = { ...piece, start: Math.max(piece.start, start), end: Math.min(piece.end, end) };
+    made.append(...drawn(content, cut, marks));
   }
   return made;
 }
