@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from tests.tools.browser import Server, opened_page, running_browser
+from tests.tools.browser import address, opened_page, running_browser
+from tests.tools.serving import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from tests.tools.serving import Server
 
 OUT = Path(__file__).with_name("page.png")
 LOG = Path(__file__).parent.parent / "tests" / "data" / "dpkg.log"
@@ -50,7 +53,7 @@ def main() -> None:
         command = ["import", "--db", store, "--source", "dpkg", "--tz", "UTC"]
         command += ["--flag-from", FLAGS, LOG]
         subprocess.run([sys.executable, "-m", "lmdbstore", *map(str, command)], check=True)
-        with Server(store) as server:
+        with serving(store) as server:
             light, dark = (_picture(browser, server, scheme) for scheme in ("light", "dark"))
         options.out.write_bytes(_beside(browser, light, dark))
 
@@ -59,7 +62,7 @@ def _picture(browser: Browser, server: Server, scheme: str) -> str:
     """Return the page as the address of a picture."""
     how = {"color_scheme": scheme, "viewport": SIZE, "timezone_id": "UTC"}
     with opened_page(browser, server, **how) as page:
-        page.goto(f"{server.address}?{LOOK}")
+        page.goto(f"{address(server)}?{LOOK}")
         page.wait_for_selector("#list .row mark")
         page.wait_for_selector("#flags li")
         page.wait_for_selector("#histogram canvas")

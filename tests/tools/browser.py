@@ -6,25 +6,23 @@ The browser is the system's Chromium (Debian's package `chromium`); the extra `b
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tests.tools.children import ROOT
-from tests.tools.commands import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Dialog, Page
 
+    from tests.tools.serving import Server
+
 __all__ = [
     "LIMIT",
-    "Server",
+    "address",
     "axe",
     "chromium",
     "opened_page",
@@ -68,40 +66,9 @@ def running_browser() -> Iterator[Browser]:
             browser.close()
 
 
-class Server:
-    """The command `serve` of a store, in a process of its own."""
-
-    def __init__(self, store: Path) -> None:
-        """Serve a store."""
-        self.store = store
-        self.start()
-
-    def start(self, port: int = 0) -> None:
-        """Start, at any free port or at a given one."""
-        command = [sys.executable, "-m", "lmdbstore", "serve", "--db", self.store]
-        self.process = subprocess.Popen(
-            [*map(str, command), "--port", str(port)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-            cwd=ROOT,
-        )
-        assert self.process.stdout is not None
-        found = re.search(r"http\S+", self.process.stdout.readline())
-        assert found, "serve printed no address"
-        self.first_link = found[0]
-        self.address = self.first_link.partition("?")[0]
-
-    def stop(self) -> None:
-        """Stop, and wait for the end."""
-        self.process.terminate()
-        self.process.communicate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+def address(server: Server) -> str:
+    """Return the address of the page."""
+    return f"http://{server.host}:{server.port}/"
 
 
 @contextmanager
@@ -124,7 +91,7 @@ def opened_page(browser: Browser, server: Server, **options: Any) -> Iterator[Pa
     page.on("dialog", refuse)
     page.on("console", lambda said: wrong.extend([said.text] if _is_wrong(said) else []))
     try:
-        context.request.get(server.first_link)  # the cookie
+        context.request.get(server.link)  # the cookie
         yield page
     finally:
         context.close()

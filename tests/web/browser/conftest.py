@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore
-from tests.tools.browser import Server, opened_page, running_browser, why_no_browser
+from tests.tools.browser import address, opened_page, running_browser, why_no_browser
+from tests.tools.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
+
+    from tests.tools.serving import Server
 
     Opener = Callable[[Browser, Server], Callable[..., Page]]
 
@@ -60,27 +64,33 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield the server of a store of which nothing changes."""
+    """Yield the server of a store in which nothing changes."""
     folder = tmp_path_factory.mktemp("still") / "events"
     with LMDBEventStore(folder) as store:
         store.save_many([*SPECIAL, *map(event, range(NUMBER))])
-    with Server(folder) as server:
+    with serving(folder) as server:
         yield server
 
 
 @pytest.fixture(scope="package")
-def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield the server of a store in which tests save; each has sources of its own."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the place of a store in which tests save; each has sources of its own."""
     folder = tmp_path_factory.mktemp("moving") / "events"
     LMDBEventStore(folder).close()
-    with Server(folder) as server:
+    return folder
+
+
+@pytest.fixture(scope="package")
+def moving(place: Path) -> Iterator[Server]:
+    """Yield the server of that store."""
+    with serving(place) as server:
         yield server
 
 
 @pytest.fixture
-def writer(moving: Server) -> Iterator[LMDBEventStore]:
+def writer(place: Path) -> Iterator[LMDBEventStore]:
     """Yield the store that moves; another process serves it."""
-    with LMDBEventStore(moving.store) as store:
+    with LMDBEventStore(place) as store:
         yield store
 
 
@@ -92,7 +102,7 @@ def opener() -> Iterator[Opener]:
         def opener(browser: Browser, server: Server) -> Callable[..., Page]:
             def look(query: str = "", **options: Any) -> Page:
                 page = stack.enter_context(opened_page(browser, server, **options))
-                page.goto(f"{server.address}{query and '?'}{query}")
+                page.goto(f"{address(server)}{query and '?'}{query}")
                 page.wait_for_selector("#list[aria-busy=false]", state="attached")
                 return page
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lmdbstore import Event
-from tests.tools.browser import Server
+from lmdbstore import Event, LMDBEventStore
+from tests.tools.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
-
-    from lmdbstore import LMDBEventStore
+    from playwright.sync_api import Browser, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -92,36 +91,43 @@ def test_the_page_comes_back_to_a_server_that_starts_again(
     browser: Browser, tmp_path: Path, opener: Callable[..., Callable[..., Page]]
 ) -> None:
     """It says so while there is none. A server that starts again asks for its own token."""
-    from lmdbstore import LMDBEventStore
-
-    with LMDBEventStore(tmp_path / "events") as store, Server(tmp_path / "events") as server:
-        look = opener(browser, server)
-        page = look("live=1")
-        port = int(server.address.rpartition(":")[2].strip("/"))
-        server.stop()
+    path = tmp_path / "events"
+    with LMDBEventStore(path) as store:
+        with serving(path) as server:
+            page = opener(browser, server)("live=1")
         expect(page.locator("#connection")).to_contain_text("does not answer")
         store.save(Event(content="while it was away"))
-        server.start(port)
-        expect(page.locator("#connection")).to_contain_text("asks for its token")
-        page.context.request.get(server.first_link)
-        page.reload()
-        expect(page.locator(FIRST)).to_have_text("while it was away")
-        store.save(Event(content="and after"))
-        expect(page.locator(FIRST)).to_have_text("and after")
-        page.context.clear_cookies()
-        page.keyboard.press("o")
-        expect(page.locator("#notice")).to_contain_text("The server asks for its token")
+        with serving(path, "--port", server.port) as again:
+            expect(page.locator("#connection")).to_contain_text("asks for its token")
+            page.context.request.get(again.link)
+            page.reload()
+            expect(page.locator(FIRST)).to_have_text("while it was away")
+            store.save(Event(content="and after"))
+            expect(page.locator(FIRST)).to_have_text("and after")
+            page.context.clear_cookies()
+            page.keyboard.press("o")
+            expect(page.locator("#notice")).to_contain_text("The server asks for its token")
 
 
 def test_a_stream_that_breaks_misses_nothing(
     look_at_moving: Callable[..., Page], writer: LMDBEventStore
 ) -> None:
     """The page asks again, for what came after the last event that it got."""
-    page = look_at_moving("source=broken&live=1")
-    save(writer, "broken", "one")
-    expect(page.locator(FIRST)).to_have_text("one")
-    page.context.set_offline(True)
-    page.evaluate("window.dispatchEvent(new Event('offline'))")
-    save(writer, "broken", "two", "three")
-    page.context.set_offline(False)
+    page = look_at_moving("source=broken")
+    asked: list[str] = []
+
+    def first_breaks(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 1:
+            route.continue_()
+            return
+        one = Event(source="broken", content="one")
+        writer.save(one)
+        sent = {"events": [one._asdict()], "dropped": 0}
+        text = f"event: events\nid: {writer.position()}\ndata: {json.dumps(sent)}\n\n"
+        save(writer, "broken", "two", "three")
+        route.fulfill(body=text, content_type="text/event-stream")
+
+    page.route("**/api/follow?*", first_breaks)
+    page.click("#live")
     expect(page.locator(f"{ROWS} .content")).to_have_text(["three", "two", "one"])
