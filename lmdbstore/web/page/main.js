@@ -7,7 +7,7 @@ import { address, asked, conditions, link } from "./base/address.js";
 import { ask, Failure } from "./base/api.js";
 import { afterQuiet, announce, byId, number, some } from "./base/dom.js";
 import { showChips } from "./parts/chips.js";
-import { closeEvent, eventView, markRows, openOf, showEvent } from "./parts/event_view.js";
+import { closeEvent, eventView, markRows, openOf, openRow, showEvent } from "./parts/event_view.js";
 import { showFacets } from "./parts/facets.js";
 import { Histogram } from "./parts/histogram.js";
 import { keys } from "./parts/keys.js";
@@ -115,6 +115,7 @@ async function count(query, signal) {
   const settled = await Promise.allSettled(parts);
   if (signal.aborted) return;
   if (settled[0].status === "rejected") histogram.clear(settled[0].reason.message);
+  if (settled[1].status === "rejected") showFacets({ flags: [], sources: [], complete: false }, 1);
   if (address.state.live) counting = setTimeout(() => countAgain(signal), AGAIN);
 }
 
@@ -138,11 +139,16 @@ function failed(failure, signal) {
   feed.setAttribute("aria-busy", "false");
   clearNotice();
   document.body.classList.add("failed");
-  if (failure instanceof RangeError)
+  if (failure instanceof RangeError) {
     showFailure(new Failure({ message: failure.message, code: "time" }, 0), run);
-  else if (!(failure instanceof Failure)) throw failure;
-  else if (failure.field === "match") (showMistake(failure), showWrongPattern());
-  else showFailure(failure, run);
+  } else if (!(failure instanceof Failure)) {
+    throw failure;
+  } else if (failure.field === "match") {
+    showMistake(failure);
+    showWrongPattern();
+  } else {
+    showFailure(failure, run);
+  }
 }
 
 /** Show what the address says by itself. */
@@ -171,7 +177,12 @@ function escape() {
 
 function openFocused() {
   const row = document.activeElement?.closest(".row");
-  if (row) row.querySelector(".time").click();
+  if (row) openRow(row);
+}
+
+function toFacets() {
+  byId("facets").open = true;
+  byId("facets").querySelector("button")?.focus();
 }
 
 searchBox();
@@ -191,11 +202,7 @@ keys([
     does: "Histogram: arrows read it, Shift and arrows choose, Enter shows",
     run: () => byId("histogram").focus(),
   },
-  {
-    keys: ["f"],
-    does: "Flags and sources",
-    run: () => byId("facets").querySelector("button")?.focus(),
-  },
+  { keys: ["f"], does: "Flags and sources", run: toFacets },
   { keys: ["l"], does: "Follow", run: toggleLive },
   { keys: ["p"], does: "Pause following", run: () => live.toggle() },
   { keys: ["s"], does: "Pin to this state, and copy the link", run: togglePin },
@@ -211,8 +218,8 @@ addEventListener("resize", afterQuiet(500, recount));
 address.listen((state, before) => {
   showAddress();
   if (asked(state) !== asked(before)) run();
-  if (state.event !== before.event || state.match !== before.match || state.zone !== before.zone)
-    showEvent();
+  const moved = state.event !== before.event;
+  if (moved || state.match !== before.match || state.zone !== before.zone) showEvent(moved);
 });
 const narrow = matchMedia("(max-width: 760px)");
 const openFacets = () => (byId("facets").open = !narrow.matches);
@@ -221,4 +228,4 @@ openFacets();
 history.replaceState(null, "", link(address.state));
 showAddress();
 run();
-showEvent();
+showEvent(true);

@@ -40,6 +40,9 @@ def test_everything_works_by_keyboard(look: Callable[..., Page]) -> None:
     keys.press("Enter")
     expect(page.locator("#event-title")).to_be_focused()
     expect(page.locator("#event .facts")).to_contain_text("11:30:00")
+    keys.press("/")
+    keys.press("Enter")
+    expect(page.locator("#match")).to_be_focused()  # the event takes the focus when it opens only
     keys.press("Escape")
     expect(page.locator(ROWS).nth(1)).to_be_focused()
     keys.press("o")

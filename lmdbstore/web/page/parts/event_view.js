@@ -33,6 +33,11 @@ export function openOf(click) {
   if (!chosen || target.closest("button") || (other && target.closest("a"))) return;
   if (getSelection()?.toString() && click.type === "click") return; // a text was marked
   click.preventDefault();
+  openRow(chosen);
+}
+
+/** Open the event of a row. @param {HTMLElement} chosen */
+export function openRow(chosen) {
   if (!room.contains(chosen)) backTo = chosen;
   address.change({ event: chosen.dataset.id });
 }
@@ -42,8 +47,8 @@ export function closeEvent() {
   address.change({ event: null });
 }
 
-/** Show the event of the address. */
-export async function showEvent() {
+/** Show the event of the address. @param {boolean} moved whether it is another one than before */
+export async function showEvent(moved) {
   const { event: id, match, zone } = address.state;
   request.abort();
   request = new AbortController();
@@ -61,7 +66,7 @@ export async function showEvent() {
   }
   body.setAttribute("aria-busy", "false");
   markRows(id);
-  byId("event-title").focus({ preventScroll: true });
+  if (moved) byId("event-title").focus({ preventScroll: true });
 }
 
 function openRoom(open) {
@@ -81,7 +86,8 @@ function missing({ code, message }) {
 
 function giveBack() {
   markRows(null);
-  if (backTo?.isConnected) backTo.focus({ preventScroll: true });
+  const back = backTo?.isConnected ? backTo : byId("list");
+  back.focus({ preventScroll: true });
 }
 
 /** Mark the rows of the open event. @param {string|null} id */
@@ -162,7 +168,7 @@ function whole({ content, marks = [] }) {
 }
 
 /** Copy a text, and say so on the button. @param {HTMLElement} button @param {string} text */
-export async function copied(button, text) {
+async function copied(button, text) {
   const name = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
@@ -182,7 +188,7 @@ function neighbours({ event, before, after }, zone) {
   const head = element(
     "div",
     { class: "head" },
-    element("h3", {}, "Before and after "),
+    element("h3", {}, "Before and after"),
     element("span", { class: "quiet" }, event.source ? `in ${event.source}` : "of no source"),
   );
   return element("section", { class: "neighbours" }, head, ...rows);

@@ -87,10 +87,7 @@ export class Live {
     if (!this.follower || this.stands || !this.waiting.length) return this.show();
     const begin = performance.now();
     const made = this.waiting.map((event) => row(event, this.zone)).reverse();
-    if (this.left)
-      made.push(
-        element("div", { class: "gap", role: "none" }, `${some(this.left, "event")} left out`),
-      );
+    if (this.left) made.push(gap(this.left));
     this.waiting = [];
     this.left = 0;
     this.feed.prepend(...made);
@@ -151,3 +148,7 @@ export class Live {
     byId("waiting").textContent = `↑ ${some(waits, "new event")}`;
   }
 }
+
+/** Say that events were left out here. @param {number} many */
+const gap = (many) =>
+  element("div", { class: "gap", role: "none" }, `${some(many, "event")} left out`);

@@ -8,8 +8,8 @@ import { asWritten, foldAt, markAfter } from "../text/contents.js";
 /** @typedef {import("../base/api.js").Event} Event */
 
 const LEVELS = [
-  ["bad", /(^|[:=. _-])(error|err|fatal|crit(ical)?|alert|emerg(ency)?|panic|failed|failure)$/i],
-  ["poor", /(^|[:=. _-])(warn(ing)?|timeout)$/i],
+  ["bad", /(^|[:=. _-])(error|err|fatal|crit(ical)?|alert|emerg(ency)?|panic)$/i],
+  ["poor", /(^|[:=. _-])warn(ing)?$/i],
 ];
 
 /** How grave a flag is, as a class. @param {string} flag */
