@@ -57,7 +57,7 @@ def test_reading_further_down_holds_the_rows(
     page = look_at_moving("source=reading&live=1")
     page.evaluate("window.scrollTo(0, 1500)")
     expect(page.locator("#waiting")).to_be_hidden()
-    page.wait_for_timeout(100)  # until the page has noticed
+    page.wait_for_selector("body.holds")  # the page has noticed
     save(writer, "reading", "while reading")
     expect(page.locator("#waiting")).to_have_text("↑ 1 new event")
     page.evaluate("window.scrollTo(0, 0)")

@@ -139,7 +139,7 @@ export class Live {
   show() {
     const on = Boolean(this.follower);
     const waits = on && this.stands ? this.waiting.length + this.left : 0;
-    document.body.classList.toggle("live", on);
+    document.body.classList.toggle("holds", on && this.stands);
     byId("live").setAttribute("aria-pressed", String(on));
     byId("pause").hidden = !on;
     byId("pause").setAttribute("aria-pressed", String(Boolean(on && this.paused)));
