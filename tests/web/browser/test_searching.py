@@ -133,7 +133,7 @@ def test_contents_are_shown_as_they_are_meant(look: Callable[..., Page]) -> None
     expect(ansi).to_have_text("red and bold")
     expect(ansi.locator(".ansi-1")).to_have_text("red")
     expect(ansi.locator(".ansi-bold.ansi-front")).to_have_css("--front", "rgb(255 135 0)")
-    expect(page.locator(".row[data-id=signs] .content")).to_have_text("a\u2400bU+202Ec")
+    expect(page.locator(".row[data-id=signs] .content")).to_have_text(r"a\x00bU+202Ec")
     long = page.locator(".row[data-id=long]")
     expect(long.locator(".content")).not_to_contain_text("line 5")
     long.get_by_role("button", name="Show 56 more lines").click()

@@ -71,7 +71,7 @@ CONTENTS: list[tuple[str, list[Any], str]] = [
             '<span class="ansi-bold"> bold</span>!'
         ),
     ),
-    ("asWritten", ["a\r\nb\tc\x07", [], 99], 'a\nb\tc<span class="control">\u2407</span>'),
+    ("asWritten", ["a\r\nb\tc\x07", [], 99], 'a\nb\tc<span class="control">\\x07</span>'),
     ("asWritten", ["cut here", [[0, 8]], 3], "<mark>cut</mark>"),
     (
         "asFields",

@@ -34,12 +34,8 @@ export function pieces(content) {
 /** @param {string} character @param {number} start @returns {Piece} */
 function sign(character, start) {
   const code = character.charCodeAt(0);
-  const instead =
-    code < 0x20
-      ? String.fromCharCode(0x2400 + code)
-      : code === 0x7f
-        ? "\u2421"
-        : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+  const digits = code.toString(16).toUpperCase();
+  const instead = code < 0x100 ? `\\x${digits.padStart(2, "0")}` : `U+${digits.padStart(4, "0")}`;
   return { start, end: start + 1, kinds: "control", instead };
 }
 
