@@ -39,7 +39,7 @@ export function seconds(text, zone, now = Date.now() / 1000) {
   if (/^now$/i.test(trimmed)) return now;
   const relative = RELATIVE.exec(trimmed);
   if (relative) return now - Number(relative[1]) * UNITS[relative[2]];
-  if (/^-?\d+(\.\d+)?$/.test(trimmed)) return Number(trimmed);
+  if (/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(trimmed)) return Number(trimmed);
   const written = WRITTEN.exec(trimmed);
   if (!written) {
     throw new RangeError(`“${trimmed}” is no time: write 2026-10-16 14:05, -15m, -2h or -7d`);
