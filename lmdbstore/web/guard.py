@@ -15,6 +15,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from lmdbstore.errors import InvalidOption, shown
+
 from .refusals import Refusal
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import Headers
 
-__all__ = ["HEADERS", "Guard"]
+__all__ = ["HEADERS", "Guard", "checked_names"]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_host = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?").fullmatch
+_host = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?", re.ASCII).fullmatch
+_is_name = re.compile(r"[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]", re.ASCII).fullmatch
 SAME = frozenset({"same-origin", "none"})  # of `Sec-Fetch-Site`: not sent by another origin
 
 HEADERS = {
@@ -40,12 +43,24 @@ HEADERS = {
 }
 
 
+def checked_names(names: Iterable[str]) -> list[str]:
+    """Return the names by which browsers may ask; raises InvalidOption."""
+    listed = [names] if isinstance(names, str) else list(names)
+    for name in listed:
+        if isinstance(names, str) or not isinstance(name, str) or not _is_name(name):
+            raise InvalidOption(
+                f"names: {shown(name)} cannot be used; pass a list of names of this machine "
+                "without ports, such as name.example, 192.0.2.7 or [2001:db8::7]"
+            )
+    return listed
+
+
 class Guard:
     """The token, and the names of the server."""
 
     def __init__(self, port: int, names: Iterable[str] = (), token: str | None = None) -> None:
         """Allow the loopback names, and others; make a token unless one is given."""
-        self._names = LOOPBACK | {name.lower() for name in names}
+        self._names = LOOPBACK | {name.lower().strip("[]") for name in names}
         self._token = secrets.token_urlsafe(32) if token is None else token
         self.cookie = f"lmdbstore_{port}"  # other servers of the machine have their own
 

@@ -19,7 +19,7 @@ from lmdbstore.errors import InvalidOption, shown
 
 from .app import App
 from .connections import Connection, connection_with
-from .guard import Guard
+from .guard import Guard, checked_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,21 +69,20 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(kind[4][:2], family=kind[0], backlog=128)
-    except socket.gaierror:
+    except (socket.gaierror, ValueError):  # the second one: it is too long, or has a NUL
         raise InvalidOption(
             f"host: {shown(host)} is no address of this machine; give one, such as 127.0.0.1"
         ) from None
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InvalidOption(_not_bound(host, port, error)) from error
 
 
-def _not_bound(host: str, port: int, error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    if number == errno.EADDRINUSE:
+def _not_bound(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
         return f"port: {port} of {host} is in use; give another one, or 0 for any that is free"
-    if number == errno.EADDRNOTAVAIL:
+    if error.errno == errno.EADDRNOTAVAIL:
         return f"host: {shown(host)} is no address of this machine; give one, such as 127.0.0.1"
-    reason = getattr(error, "strerror", None) or error
+    reason = error.strerror or error
     return f"port: {port} of {host} cannot be used ({reason}); give another one"
 
 
@@ -126,11 +125,11 @@ def run(  # noqa: PLR0913  what a server is made of
     say: Callable[[str], object],
 ) -> None:
     """Serve until a signal comes; close the store."""
+    names = checked_names(names)
     with _bound(host, port) as listener:
         at, number = listener.getsockname()[:2]
         guard = Guard(number, [host, *names])
-        shown_host = _shown_host(host, at, list(names))
-        link = f"http://{shown_host}:{number}{guard.link}"
+        link = f"http://{_shown_host(host, at, names)}:{number}{guard.link}"
         if not _address(at).is_loopback:
             say(
                 "warning: other machines reach this address; who has the link sees every event, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+import uvicorn
 
 from lmdbstore import Event, LMDBEventStore, MemoryEventStore
 from lmdbstore.errors import ExtraMissing, InvalidOption
 from lmdbstore.web import serve
 from lmdbstore.web import server as server_module
+from tests.tools.asking import Asking
 from tests.tools.commands import ENVIRONMENT, TIMEOUT, process, run
 from tests.tools.serving import Server, serving
 
@@ -88,6 +91,21 @@ def test_a_signal_ends_it_whatever_clients_have_open(
             client.close()
 
 
+def test_a_stop_ends_streams_before_their_connections_are_cut() -> None:
+    with Asking(MemoryEventStore()) as asking:
+
+        async def scenario() -> None:
+            app = asking.app
+            server = server_module._Server(uvicorn.Config(app), app, lambda: None, TIMEOUT)
+            server.servers, server.force_exit = [], True  # there are no connections
+            stream = asking.request("/api/follow")
+            assert (await stream.message())["status"] == 200
+            await server.shutdown()
+            await asyncio.wait_for(stream.task, TIMEOUT)
+
+        asking.run(scenario())
+
+
 def test_a_store_that_moves_is_told_without_its_path(filled: Path) -> None:
     other = filled.with_name("other")
     with serving(filled) as server:
@@ -156,8 +174,15 @@ def test_arguments_are_checked() -> None:
     for wrong in ({"port": -1}, {"port": 65536}, {"port": "80"}, {"port": True}):
         with pytest.raises(InvalidOption, match="port"):
             serve(store, **wrong)
-    with pytest.raises(InvalidOption, match="host"):
-        serve(store, "x.invalid", 0)
+    for host in ("x.invalid", "x" * 300, "x\0", "300.1.1.1"):
+        with pytest.raises(InvalidOption, match="host"):
+            serve(store, host, 0)
+    wrong_names: list[Any] = ["a:80", "::1", "http://a", "", "a b", 5]
+    for name in wrong_names:
+        with pytest.raises(InvalidOption, match="without ports"):
+            serve(store, port=0, names=[name])
+    with pytest.raises(InvalidOption, match="names"):
+        serve(store, port=0, names="a.example")
     wrong_store: Any = object()
     with pytest.raises(InvalidOption, match="EventStore"):
         serve(wrong_store)
