@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -198,22 +198,38 @@ import sys
 from lmdbstore import LMDBEventStore
 from lmdbstore.web import Limits, serve
 store = LMDBEventStore(sys.argv[1], readonly=True, consistency="snapshot")
-serve(store, port=0, limits=Limits(head=0.3, send=0.3, connections=4),
+serve(store, port=0, limits=Limits(**eval(sys.argv[2])),
       ready=lambda line: print(line, flush=True))
 """
+
+
+@contextmanager
+def limited(path: Path, **limits: float) -> Iterator[Server]:
+    """Serve with some limits, in a program."""
+    command = [sys.executable, "-c", PROGRAM, str(path), repr(limits)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as child:
+        try:
+            yield Server(child)
+        finally:
+            child.kill()
 
 
 @pytest.fixture
 def hasty(filled: Path) -> Iterator[Server]:
     """Yield a server that has little patience, and few places."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(filled)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-    ) as child:
-        yield Server(child)
-        child.kill()
+    with limited(filled, head=0.3, send=0.3, connections=4) as server:
+        yield server
+
+
+def test_clients_that_are_slow_do_not_delay_the_end(filled: Path) -> None:
+    with limited(filled, head=900, send=900) as server:
+        clients = [server.raw(), server.raw(server.head("/api/export"), buffer=4096)]
+        assert clients[1].recv(10)
+        assert server.end(signal.SIGTERM) == (-signal.SIGTERM, b"", b"")
+        for client in clients:
+            client.close()
 
 
 def test_a_connection_without_a_request_is_cut(hasty: Server) -> None:
