@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+from queue import SimpleQueue
 
 __all__ = ["AHEAD", "Sender"]
 
@@ -22,47 +22,39 @@ class Sender:
     def __init__(self, descriptor: int) -> None:
         """Write to a descriptor; the process ends where no one reads it any more."""
         self._descriptor = descriptor
-        self._waiting: deque[bytes] = deque()  # the first of them is being written
-        self._size = 0
-        self._changed = threading.Condition()
-        self._ending = False
+        self._waiting: SimpleQueue[bytes | None] = SimpleQueue()  # None: nothing comes any more
+        self._sent = 0  # bytes; the thread that sends counts them
+        self._written = 0  # bytes; the thread that writes counts them
+        self._more_written = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
 
     @property
     def is_ahead(self) -> bool:
         """Whether the reader has not taken all messages yet."""
-        return bool(self._waiting)
+        return self._written < self._sent
 
     def send(self, data: bytes) -> None:
         """Send a message, when there is room for it."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._size < AHEAD)
-            self._waiting.append(data)
-            self._size += len(data)
-            self._changed.notify_all()
+        while self._sent - self._written >= AHEAD:
+            self._more_written.clear()
+            if self._sent - self._written >= AHEAD:  # else it was written before the call above
+                self._more_written.wait()
+        self._sent += len(data)
+        self._waiting.put(data)
 
     def end(self) -> None:
         """Wait until all is written; nothing is sent after this."""
-        with self._changed:
-            self._ending = True
-            self._changed.notify_all()
+        self._waiting.put(None)
         self._thread.join()
 
     def _write(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ending)
-                if not self._waiting:
-                    return
-                data = self._waiting[0]
+        while (data := self._waiting.get()) is not None:
             view = memoryview(data)
             while view:
                 try:
                     view = view[os.write(self._descriptor, view) :]
                 except OSError:
                     os._exit(ENDED)
-            with self._changed:
-                self._waiting.popleft()
-                self._size -= len(data)
-                self._changed.notify_all()
+            self._written += len(data)
+            self._more_written.set()
