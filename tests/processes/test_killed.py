@@ -316,6 +316,9 @@ sys.stdin.read()
         assert len(store) == len(view) == 0
 
 
+AGAIN = 0.05  # seconds; Python does not notice a signal that comes right before a wait
+
+
 class TimeLimit(Exception):
     """The exception of a reader's own alarm."""
 
@@ -323,10 +326,11 @@ class TimeLimit(Exception):
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         raise TimeLimit
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
     finally:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+AGAIN = 0.05  # seconds until a signal comes again
+
+
 class Interrupted(BaseException):
     """The exception of the signal handler, as Ctrl-C raises KeyboardInterrupt."""
 
@@ -29,7 +32,8 @@ def struck_by(handler: Callable[[], object]) -> Iterator[Callable[[int], Iterato
     def strike(number: int) -> Iterator[int]:
         nonlocal pending
         pending = True
-        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + number % 60))
+        # Again and again: Python does not notice a signal that comes right before a wait for a lock.
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + number % 60), AGAIN)
         while pending:
             yield number
 
@@ -37,6 +41,7 @@ def struck_by(handler: Callable[[], object]) -> Iterator[Callable[[int], Iterato
     try:
         yield strike
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
