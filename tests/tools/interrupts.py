@@ -32,7 +32,7 @@ def struck_by(handler: Callable[[], object]) -> Iterator[Callable[[int], Iterato
     def strike(number: int) -> Iterator[int]:
         nonlocal pending
         pending = True
-        # Again and again: Python does not notice a signal that comes right before a wait for a lock.
+        # Again and again: Python does not notice a signal that comes right before a wait.
         signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + number % 60), AGAIN)
         while pending:
             yield number
