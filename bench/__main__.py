@@ -40,6 +40,7 @@ from .processes import GROUP as PROCESSES
 from .report import markdown
 from .runner import LOADED, ON_DISK, Settings, run_group
 from .scaling import run_scaling
+from .servers.rows import run_servers
 from .startup import GROUP as STARTUP
 from .startup import NAME as FIRST_ANSWER
 from .startup import run_startup
@@ -153,6 +154,7 @@ def _all(settings: Settings) -> Iterator[Figures]:
     yield from run_follow(settings)
     yield from run_logs(settings)
     yield from run_imports(settings)
+    yield from run_servers(settings)
 
 
 def _needed(group: Group, settings: Settings) -> bool:

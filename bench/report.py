@@ -19,6 +19,7 @@ from .measure import UNITS, Figures, ratio
 from .operations import GROUPS
 from .page import GROUP as PAGE
 from .reasons import reason_for
+from .servers.rows import GROUP as SERVERS
 
 __all__ = ["markdown", "shown"]
 
@@ -31,6 +32,7 @@ TITLES = {
     FOLLOW: "Following a store",
     LOGS: "The log of a program",
     IMPORT: "Imports of files",
+    SERVERS: "Beyond one machine: PostgreSQL",
 }
 
 

@@ -35,6 +35,7 @@ class Buckets(ABC):
     def __init__(self, bucket: object) -> None:
         """Divide it by `bucket`, as the caller gave it."""
         self._given = bucket
+        self.part = 60.0  # seconds; events that are so close are mostly in one bucket
 
     @abstractmethod
     def around(self, seconds: float) -> tuple[float, float]:
@@ -57,7 +58,7 @@ class _Steps(Buckets):
 
     def __init__(self, bucket: object, length: float) -> None:
         super().__init__(bucket)
-        self._length = length
+        self._length = self.part = length
 
     def around(self, seconds: float) -> tuple[float, float]:
         length = self._length

@@ -1,0 +1,1 @@
+"""The rows about stores on PostgreSQL."""

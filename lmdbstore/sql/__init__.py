@@ -1,0 +1,1 @@
+"""The store on PostgreSQL: the same contract beyond one machine."""

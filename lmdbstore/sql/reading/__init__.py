@@ -1,0 +1,1 @@
+"""Reading from PostgreSQL: queries as SQL, pages, views, the feed."""

@@ -1,0 +1,107 @@
+"""A query as a condition of SQL, and rows as events.
+
+Rules: pure. The condition may let more events through than the query: `Decides` says whether a row
+must still be compared with it here. All else is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lmdbstore.contract.event import Event
+from lmdbstore.sql.texts import key, original, read_long
+
+from .like import like
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmdbstore.contract.query import Query
+
+__all__ = ["COLUMNS", "Statement", "event_of", "is_exact", "matching", "visible"]
+
+COLUMNS = "id, source, ts, flags, content, long, seq"
+
+
+class Statement(NamedTuple):
+    """A piece of SQL, and its parameters."""
+
+    text: str
+    parameters: Sequence[Any] = ()
+
+
+def visible(head: int | None, since: str = "seq") -> Statement:
+    """Return the condition for what is there in the state `head`; None: now.
+
+    `since` is the column with the number from which it is there.
+    """
+    if head is None:
+        return Statement("died IS NULL")
+    return Statement(f"{since} <= %s AND (died IS NULL OR died > %s)", [head, head])
+
+
+def is_exact(query: Query) -> bool:
+    """Whether the server alone decides which events match."""
+    return query.pattern is None and query.where is None
+
+
+def matching(query: Query, newest: int | None, head: int | None) -> Statement:
+    """Return the condition for the events of a query.
+
+    `newest` is the number after which no event counts, and `head` the state whose deletions count.
+    """
+    parts = [visible(head)]
+    if newest is not None:
+        parts.append(Statement("seq <= %s", [newest]))
+    if query.at is not None:
+        parts.append(Statement("seq <= %s", [query.at]))
+    parts += _times(query)
+    if query.source is not None:
+        parts.append(Statement("source = %s", [key(query.source)]))
+    parts += _flags(query)
+    if query.pattern is not None:
+        text, texts = like(query.pattern.text)
+        if text:
+            parts.append(Statement(text, texts))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Statement]) -> Statement:
+    """Return all conditions at once."""
+    text = " AND ".join(part.text for part in parts)
+    return Statement(text, [one for part in parts for one in part.parameters])
+
+
+def _times(query: Query) -> list[Statement]:
+    parts = []
+    if query.ts_start > -math.inf:
+        parts.append(Statement("ts >= %s", [query.ts_start]))
+    if query.ts_end < math.inf:
+        parts.append(Statement("ts <= %s", [query.ts_end]))
+    if query.after is not None:
+        sign = "<" if query.descending else ">"
+        parts.append(Statement(f"(ts, seq) {sign} (%s, %s)", query.after))
+    return parts
+
+
+def _flags(query: Query) -> list[Statement]:
+    parts = []
+    for flags, text in (
+        (query.flags, "flags @> %s"),
+        (query.any_flags, "flags && %s"),
+        (query.not_flags, "NOT flags && %s"),
+    ):
+        if flags:
+            parts.append(Statement(text, [list(map(key, flags))]))
+    return parts
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """Return the event in the `COLUMNS` of a row."""
+    id_, source, timestamp, flags, content, long, _ = row
+    if long is not None:
+        id_, source, flags = read_long(long)
+    else:
+        id_, source, flags = original(id_), original(source), list(map(original, flags))
+    return tuple.__new__(Event, (id_, source, timestamp, flags, original(content)))

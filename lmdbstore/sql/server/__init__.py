@@ -1,0 +1,1 @@
+"""The server: connections, tables, errors, and standing over several servers."""

@@ -1,0 +1,133 @@
+"""Errors of psycopg and of the server as exceptions of the package.
+
+Rules: every error of psycopg is turned into one of ours, with the original as its cause. No message
+has a password: libpq and the server do not tell it, and an address is never quoted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import errors as pg
+
+from lmdbstore.errors import (
+    EventReadException,
+    EventStoreException,
+    EventWriteException,
+    InvalidEvent,
+    ReadBusy,
+    ReadOnlyStore,
+    StoreFull,
+    WriteBusy,
+)
+
+if TYPE_CHECKING:
+    from lmdbstore.threads.deadline import Deadline
+
+__all__ = ["failed_read", "failed_write", "is_broken", "reason", "unknown_outcome"]
+
+NOTHING = "nothing was written"
+UNKNOWN = (
+    "so it is not known whether it was written; it can be repeated with on_duplicate='ignore', and "
+    "a delete as it is"
+)
+
+
+def reason(error: BaseException) -> str:
+    """Return what the server said, in one line."""
+    said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+    return " ".join(said.split()) or type(error).__name__
+
+
+def is_broken(error: psycopg.Error) -> bool:
+    """Whether the connection is of no more use, and another one may be."""
+    lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return lost or isinstance(error, (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow))
+
+
+def failed_read(error: psycopg.Error, deadline: Deadline | None) -> EventStoreException:
+    """Return the exception for a read that failed."""
+    if isinstance(error, pg.LockNotAvailable):
+        return ReadBusy(
+            f"the store is busy: waited {_limit(deadline):.3g} s for a write that is under way; "
+            "wait longer (timeout=)"
+        )
+    if isinstance(error, pg.QueryCanceled):
+        return EventReadException(
+            f"the server ended the read: {reason(error)}; ask for less, or raise statement_timeout"
+        )
+    if isinstance(error, pg.InsufficientPrivilege):
+        return EventReadException(
+            f"the server refuses the read: {reason(error)}; grant the role what a reader needs "
+            "(lmdbstore.sql.store says what)"
+        )
+    if is_broken(error):
+        return EventReadException(
+            f"the server cannot be reached: {reason(error)}; call again when it is there"
+        )
+    return EventReadException(f"the store could not be read: {reason(error)}")
+
+
+def failed_write(
+    error: psycopg.Error, deadline: Deadline | None, written: str = NOTHING
+) -> EventStoreException:
+    """Return the exception for a write that failed."""
+    said = reason(error)
+    if isinstance(error, pg.LockNotAvailable):
+        return WriteBusy(
+            f"the store is busy: waited {_limit(deadline):.3g} s for others that write; {written}; "
+            "wait longer (timeout=)"
+        )
+    for kinds, kind, message, remedy in _WRITE_FAILURES:
+        if isinstance(error, kinds):
+            return kind(f"{message}: {said}; {written}; {remedy}")
+    if is_broken(error):
+        return EventWriteException(
+            f"the server cannot be reached: {said}; {written}; call again when it is there"
+        )
+    return EventWriteException(f"the write failed: {said}; {written}")
+
+
+_Kinds = tuple[type[psycopg.Error], ...]
+_WRITE_FAILURES: list[tuple[_Kinds, type[EventStoreException], str, str]] = [
+    (
+        (pg.DiskFull, pg.OutOfMemory),
+        StoreFull,
+        "the server has no room",
+        "give it more, or purge",
+    ),
+    (
+        (pg.ReadOnlySqlTransaction,),
+        ReadOnlyStore,
+        "the server only reads (it is a standby, or set so)",
+        "write to the primary: list all hosts, and target_session_attrs=read-write, in the address",
+    ),
+    (
+        (pg.InsufficientPrivilege,),
+        ReadOnlyStore,
+        "the server refuses the write",
+        "grant the role what a writer needs (lmdbstore.sql.store says what)",
+    ),
+    (
+        (pg.ProgramLimitExceeded, psycopg.DataError),
+        InvalidEvent,
+        "the server cannot keep the event",
+        "make it smaller",
+    ),
+    (
+        (pg.QueryCanceled,),
+        EventWriteException,
+        "the server ended the write",
+        "raise statement_timeout",
+    ),
+]
+
+
+def unknown_outcome(error: BaseException) -> EventWriteException:
+    """Return the exception for a commit of which the answer did not come."""
+    return EventWriteException(f"the commit was not confirmed: {reason(error)}, {UNKNOWN}")
+
+
+def _limit(deadline: Deadline | None) -> float:
+    return (deadline.limit if deadline else None) or 0.0

@@ -1,0 +1,251 @@
+"""The tables of a store: their names, how they are made, their version, and what opening checks.
+
+Format, version 1, in a schema of its own:
+
+- `store`, one row: `version`; `identity` of the store, for positions; `head`, the last number that
+  is published; `sharded`, whether the rows of `events` are on other servers; there, `reserved` is
+  the last number that may be in use: see `writing.commit`.
+- `events`: `id`, `source` and `flags` are keys (see `sql.texts`), `content` is a text as it is
+  kept; `seq` is the number of the event in the order of saving; `died` is the number at which it
+  was deleted, NULL for one that is there; `ts` is in seconds; `long` has the id, the source and the
+  flags themselves, in JSON, if one of them is too long to be its key.
+- `checkpoints` and `cursors`: `key`, and the `name` and `body` as they are kept; a checkpoint also
+  has the numbers `since` which it is there, and at which it `died`, as events have.
+- `busy`, only in a sharded store: the transactions that write on the shards now.
+
+A reader sees what is published: `seq <= head`, and not `died <= head`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+
+from lmdbstore.contract.commits.position import Lineage, new_identity
+from lmdbstore.errors import OpenBusy, StoreOpenError, shown
+
+from .failures import reason
+
+if TYPE_CHECKING:
+    from lmdbstore.threads.deadline import Deadline
+
+    from .link import Connection
+
+__all__ = [
+    "CLEANING",
+    "WRITING",
+    "Names",
+    "Opened",
+    "create",
+    "events_statements",
+    "has_tables",
+    "open_schema",
+]
+
+# The statements that bring a store to the next version, from version 1 on.
+MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+VERSION = 1 + len(MIGRATIONS)
+# The classes of our advisory locks; the second key is that of the schema.
+WRITING = 0x6C6D6462  # held by a writer, from before it looks until it is published
+CLEANING = 0x6C6D6463  # shared by those who need what was deleted, exclusive for removing it
+
+_EVENTS = """
+CREATE TABLE {events} (
+    id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    died bigint,
+    ts double precision NOT NULL,
+    source text COLLATE "C" NOT NULL,
+    flags text[] COLLATE "C" NOT NULL,
+    content text COLLATE "C" NOT NULL,
+    long text
+)
+"""
+_INDEXES = (
+    "CREATE UNIQUE INDEX events_id ON {events} (id) WHERE died IS NULL",
+    "CREATE INDEX events_ts ON {events} (ts, seq)",
+    "CREATE INDEX events_seq ON {events} (seq)",
+    "CREATE INDEX events_source ON {events} (source, ts, seq)",
+    "CREATE INDEX events_died ON {events} (died) WHERE died IS NOT NULL",
+    "CREATE INDEX events_flags ON {events} USING gin (flags)",
+)
+_OTHERS = (
+    """
+    CREATE TABLE {store} (
+        one boolean PRIMARY KEY DEFAULT true CHECK (one),
+        version integer NOT NULL,
+        identity bytea NOT NULL,
+        head bigint NOT NULL,
+        reserved bigint NOT NULL,
+        sharded boolean NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE {checkpoints} (
+        key text COLLATE "C" NOT NULL,
+        since bigint NOT NULL,
+        died bigint,
+        name text COLLATE "C" NOT NULL,
+        body text NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX checkpoints_key ON {checkpoints} (key) WHERE died IS NULL",
+    "CREATE INDEX checkpoints_died ON {checkpoints} (died) WHERE died IS NOT NULL",
+    'CREATE TABLE {cursors} (key text COLLATE "C" PRIMARY KEY, name text, body text)',
+)
+
+
+class Names:
+    """The names of a store's tables, quoted."""
+
+    def __init__(self, schema: str) -> None:
+        """Quote the names in a schema."""
+        self.plain = schema
+        self.schema = sql.Identifier(schema).as_string(None)
+        for name in ("store", "events", "checkpoints", "cursors", "busy"):
+            setattr(self, name, f"{self.schema}.{name}")
+
+    store: str
+    events: str
+    checkpoints: str
+    cursors: str
+    busy: str
+
+    def lock(self, kind: int) -> str:
+        """Return the two keys of an advisory lock."""
+        return f"{kind}, hashtext('{self.plain.encode().hex()}')"
+
+    def filled(self, statement: str) -> str:
+        """Return a statement with the names in it."""
+        return statement.format(**vars(self))
+
+
+class Opened(NamedTuple):
+    """What opening found."""
+
+    lineage: Lineage
+    sharded: bool
+    standby: bool
+
+
+def events_statements(names: Names) -> list[str]:
+    """Return the statements that make the table of events, here or on a shard."""
+    return [names.filled(each) for each in (_EVENTS, *_INDEXES)]
+
+
+def create(connection: Connection, names: Names, *, sharded: bool = False) -> None:
+    """Make the tables in a transaction, except that of the events of a sharded store.
+
+    Two processes may do it at once: one waits for the other, and finds what it made.
+    """
+    with connection.transaction():
+        connection.execute(f"SELECT pg_advisory_xact_lock({names.lock(WRITING)})")
+        if has_tables(connection, names):
+            return
+        if not _has_schema(connection, names):
+            connection.execute(f"CREATE SCHEMA {names.schema}")
+        for statement in [] if sharded else events_statements(names):
+            connection.execute(statement)
+        for statement in _OTHERS:
+            connection.execute(names.filled(statement))
+        connection.execute(
+            f"INSERT INTO {names.store} (version, identity, head, reserved, sharded) "
+            "VALUES (%s, %s, 0, 0, %s)",
+            [VERSION, new_identity(), sharded],
+        )
+
+
+def _has_schema(connection: Connection, names: Names) -> bool:
+    found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [names.plain])
+    return found.fetchone() is not None
+
+
+def has_tables(connection: Connection, names: Names) -> bool:
+    """Whether there is a store in the schema."""
+    # Not `to_regclass`: it may remember that there was none.
+    found = connection.execute(
+        "SELECT 1 FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace "
+        "WHERE nspname = %s AND relname = 'store'",
+        [names.plain],
+    )
+    return found.fetchone() is not None
+
+
+def open_schema(
+    connection: Connection,
+    names: Names,
+    *,
+    may_create: bool,
+    may_write: bool,
+    deadline: Deadline,
+) -> Opened:
+    """Make what is not there, if that is wanted, and return what is there.
+
+    Raises:
+        StoreOpenError: there is no store, or one of another version, or the server refuses.
+    """
+    try:
+        if deadline.limit is not None:
+            milliseconds = max(1, int(deadline.left * 1000))
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [str(milliseconds)])
+        standby = _one(connection, "SELECT pg_is_in_recovery()")
+        encoding = _one(connection, "SHOW server_encoding")
+        if encoding != "UTF8":
+            raise StoreOpenError(
+                f"the database has the encoding {encoding}, which cannot keep every text; make one "
+                "with ENCODING 'UTF8'"
+            )
+        if not has_tables(connection, names):
+            if not may_create or standby:
+                raise StoreOpenError(
+                    f"there is no store in the schema {shown(names.plain)}; "
+                    "open it without readonly=True and create=False to make one"
+                )
+            create(connection, names)
+        version = int(_one(connection, f"SELECT version FROM {names.store}"))
+        if version < VERSION and may_write and not standby:
+            version = _migrated(connection, names)
+        if version != VERSION:
+            raise _other_version(names, version)
+        row: Any = connection.execute(f"SELECT identity, sharded FROM {names.store}").fetchone()
+    except pg.LockNotAvailable as error:
+        raise OpenBusy(
+            f"the store is busy: waited {deadline.limit or 0:.3g} s for others that write or make "
+            "it; wait longer (timeout=)"
+        ) from error
+    except psycopg.Error as error:
+        raise StoreOpenError(f"the server refuses to open the store: {reason(error)}") from error
+    return Opened(Lineage(bytes(row[0])), bool(row[1]), bool(standby))
+
+
+def _migrated(connection: Connection, names: Names) -> int:
+    """Bring a store to the present version, in a transaction; return its version then."""
+    with connection.transaction():
+        connection.execute(f"SELECT pg_advisory_xact_lock({names.lock(WRITING)})")
+        version = int(_one(connection, f"SELECT version FROM {names.store}"))
+        for statements in MIGRATIONS[version - 1 :]:  # none, if another process was quicker
+            for statement in statements:
+                connection.execute(names.filled(statement))
+            version += 1
+        connection.execute(f"UPDATE {names.store} SET version = %s", [version])
+    return version
+
+
+def _other_version(names: Names, version: int) -> StoreOpenError:
+    remedy = "open it once for writing, with a role that owns the tables, to bring it up to date"
+    if version > VERSION:
+        remedy = "use an lmdbstore that is as new as the one that wrote it"
+    return StoreOpenError(
+        f"the store in the schema {shown(names.plain)} has version {version}, and this lmdbstore "
+        f"knows {VERSION}; {remedy}"
+    )
+
+
+def _one(connection: Connection, statement: str) -> Any:
+    row = connection.execute(statement).fetchone()
+    if row is None:
+        raise StoreOpenError("the store is not whole: its row is missing; restore a backup")
+    return row[0]

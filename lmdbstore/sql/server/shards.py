@@ -1,0 +1,137 @@
+"""A store on several servers: a coordinator, and shards that it reaches through `postgres_fdw`.
+
+Rules: programs know the coordinator alone. It has the tables of a store (see `schema`), except that
+`events` is cut by a hash of the id into one foreign table for each shard. `postgres_fdw` comes with
+PostgreSQL; it commits on one shard after the other, which `writing.commit` is made for. A shard
+that cannot be reached fails what needs it.
+
+On Citus the same tables can be made with `create_distributed_table('lmdbstore.events', 'id')`.
+Nothing of that was run here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from lmdbstore.errors import InvalidOption, StoreOpenError
+
+from .failures import reason
+from .link import connect
+from .schema import Names, create, events_statements, has_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .link import Connection
+
+__all__ = ["create_sharded"]
+
+LOGIN = ("user", "password", "sslcert", "sslkey", "sslpassword")  # options of a user's mapping
+BATCH = 1_000  # rows in one message to a shard
+
+_COLUMNS = """
+    id text COLLATE "C" NOT NULL, seq bigint NOT NULL, died bigint, ts double precision NOT NULL,
+    source text COLLATE "C" NOT NULL, flags text[] COLLATE "C" NOT NULL,
+    content text COLLATE "C" NOT NULL, long text
+"""
+# An open transaction that has written holds such a lock until its end, a prepared one too.
+_BUSY = """
+CREATE VIEW {schema}.busy AS
+SELECT virtualtransaction, pid FROM pg_locks
+WHERE relation = '{schema}.events'::regclass AND mode = 'RowExclusiveLock' AND granted
+"""
+
+
+def create_sharded(address: str, shards: Sequence[str], *, schema: str = "lmdbstore") -> None:
+    """Make an empty store whose events are on `shards`, which are addresses as the coordinator's.
+
+    Each is made in a transaction of its own. The coordinator's role must be allowed to make the
+    extension and servers; passwords in the addresses are kept in its user mapping, which only the
+    server's superusers can read. If it fails, what was made stays on the shards: drop the schema
+    there, and call it again.
+
+    Raises:
+        InvalidOption: there are no shards.
+        StoreOpenError: a server cannot be reached or refuses, or has a store in the schema already.
+    """
+    if not shards:
+        raise InvalidOption("shards: there are none; pass the address of each")
+    names = Names(schema)
+    try:
+        with connect(address) as coordinator:
+            _check_free(coordinator, names)
+            for shard in shards:
+                with connect(shard) as connection, connection.transaction():
+                    _make_shard(connection, names)
+            with coordinator.transaction():
+                create(coordinator, names, sharded=True)
+                _link_shards(coordinator, names, shards)
+    except psycopg.Error as error:
+        raise StoreOpenError(f"the store could not be made: {reason(error)}") from error
+
+
+def _check_free(connection: Connection, names: Names) -> None:
+    if has_tables(connection, names):
+        raise StoreOpenError(f"there is a store in the schema {names.plain!r} already; drop it")
+
+
+def _make_shard(connection: Connection, names: Names) -> None:
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {names.schema}")
+    for statement in [*events_statements(names), names.filled(_BUSY)]:
+        connection.execute(statement)
+
+
+def _link_shards(connection: Connection, names: Names, shards: Sequence[str]) -> None:
+    connection.execute("CREATE EXTENSION IF NOT EXISTS postgres_fdw")
+    connection.execute(f"CREATE TABLE {names.events} ({_COLUMNS}) PARTITION BY HASH (id)")
+    busy = []
+    for number, shard in enumerate(shards):
+        server = _server(connection, names, number, shard)
+        remote = sql.SQL("SERVER {} OPTIONS (schema_name {}, table_name {})")
+        part = f"{names.schema}.events_{number}"
+        bounds = f"WITH (MODULUS {len(shards)}, REMAINDER {number})"
+        found = remote.format(server, sql.Literal(names.plain), sql.Literal("events"))
+        connection.execute(
+            sql.SQL("CREATE FOREIGN TABLE {} PARTITION OF {} FOR VALUES {} {}").format(
+                sql.SQL(part), sql.SQL(names.events), sql.SQL(bounds), found
+            )
+        )
+        found = remote.format(server, sql.Literal(names.plain), sql.Literal("busy"))
+        connection.execute(
+            sql.SQL("CREATE FOREIGN TABLE {} (virtualtransaction text, pid integer) {}").format(
+                sql.SQL(f"{names.schema}.busy_{number}"), found
+            )
+        )
+        busy.append(f"SELECT * FROM {names.schema}.busy_{number}")
+    connection.execute(f"CREATE VIEW {names.busy} AS {' UNION ALL '.join(busy)}")
+
+
+def _server(connection: Connection, names: Names, number: int, shard: str) -> sql.Identifier:
+    """Name a shard to the coordinator, and how it logs in there."""
+    options = {name: str(value) for name, value in conninfo_to_dict(shard).items()}
+    login = {name: options.pop(name) for name in LOGIN if name in options}
+    options |= {"batch_size": str(BATCH), "async_capable": "true"}
+    server = sql.Identifier(f"{names.plain}_{number}")
+    connection.execute(
+        sql.SQL("CREATE SERVER {} FOREIGN DATA WRAPPER postgres_fdw OPTIONS ({})").format(
+            server, _listed(options)
+        )
+    )
+    connection.execute(
+        sql.SQL("CREATE USER MAPPING FOR PUBLIC SERVER {} OPTIONS ({})").format(
+            server, _listed(login)
+        )
+    )
+    return server
+
+
+def _listed(options: dict[str, str]) -> sql.Composed:
+    each = [
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in options.items()
+    ]
+    return sql.SQL(", ").join(each)

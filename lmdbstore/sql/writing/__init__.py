@@ -1,0 +1,1 @@
+"""Writing to PostgreSQL: what a batch does, group commit, one transaction or two, purging."""

@@ -1,0 +1,101 @@
+"""The states of named cursors in the server; each change is a transaction of its own.
+
+Rules: a change holds a lock of its cursor, and not that of the store: workers do not delay writers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from lmdbstore.sql.server.failures import failed_read, failed_write, is_broken, unknown_outcome
+from lmdbstore.sql.server.link import tried
+from lmdbstore.sql.texts import key, original, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmdbstore.sql.server.link import Connection, Link
+    from lmdbstore.sql.server.schema import Names
+    from lmdbstore.threads.deadline import Deadline
+
+__all__ = ["CursorTexts"]
+
+CURSOR = 0x6C6D6464  # the class of the advisory locks; the second key is that of the name
+
+
+class CursorTexts:
+    """Texts by name."""
+
+    def __init__(self, link: Callable[[], Link], names: Names) -> None:
+        """Keep them through `link()`."""
+        self._link, self._names = link, names
+
+    def text(self, name: str) -> str | None:
+        """Return the text of a cursor; None: there is none."""
+        return self._rows("WHERE key = %s", [key(name)], None).get(name)
+
+    def texts(self, deadline: Deadline) -> dict[str, str]:
+        """Return all, by name, in order."""
+        return dict(sorted(self._rows("", [], deadline).items()))
+
+    def _rows(self, where: str, values: list[str], deadline: Deadline | None) -> dict[str, str]:
+        statement = f"SELECT name, body FROM {self._names.cursors} {where}"
+
+        def read(link: Link) -> list[tuple[str, str]]:
+            with link.connection(deadline) as connection:
+                return connection.execute(statement, values).fetchall()
+
+        try:
+            rows = tried(self._link, read)
+        except psycopg.Error as error:
+            raise failed_read(error, deadline) from error
+        return {original(name): original(body) for name, body in rows}
+
+    def change(
+        self, name: str, change: Callable[[str | None], str | None], deadline: Deadline
+    ) -> None:
+        """Put what `change` returns in the place of a text; None: there is none any more."""
+
+        def put(link: Link) -> None:
+            committing = False
+            try:
+                with link.connection(deadline) as connection, connection.transaction():
+                    self._locked(connection, name, change, deadline)
+                    committing = True
+            except psycopg.Error as error:
+                if committing and is_broken(error):
+                    raise unknown_outcome(error) from error
+                raise
+
+        try:
+            tried(self._link, put)
+        except psycopg.Error as error:
+            raise failed_write(error, deadline) from error
+
+    def _locked(
+        self,
+        connection: Connection,
+        name: str,
+        change: Callable[[str | None], str | None],
+        deadline: Deadline,
+    ) -> None:
+        cursors, key_ = self._names.cursors, key(name)
+        if deadline.limit is not None:
+            milliseconds = str(max(1, int(deadline.left * 1000)))
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", [milliseconds])
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
+            [CURSOR, f"{self._names.plain} {key_}"],
+        )
+        row = connection.execute(f"SELECT body FROM {cursors} WHERE key = %s", [key_]).fetchone()
+        text = change(None if row is None else original(row[0]))
+        if text is None:
+            connection.execute(f"DELETE FROM {cursors} WHERE key = %s", [key_])
+        else:
+            connection.execute(
+                f"INSERT INTO {cursors} (key, name, body) VALUES (%s, %s, %s) "
+                "ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+                [key_, stored(name), stored(text)],
+            )

@@ -1,0 +1,199 @@
+"""Purging: choosing the events that are too old or too many, and deleting them.
+
+Rules: the events are chosen from the oldest on, a page at a time, up to the number that was
+published when the purge began; only their ids are read, unless their contents must be compared. A
+page is deleted in one transaction, by ids and numbers: an id that was used again keeps its event.
+
+Dropping partitions by time would be faster. But then no unique index on ids is possible, so that
+each save would have to look for its id, and note it, in a second table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from lmdbstore.contract.commits.shelf import state_in
+from lmdbstore.contract.query import (
+    Position,
+    Query,
+    checked_conditions,
+    checked_flags,
+    checked_number,
+    checked_seconds,
+    refuse,
+)
+from lmdbstore.sql.reading.conditions import COLUMNS, Statement, event_of, is_exact, matching
+from lmdbstore.threads.re2_gate import run_engine
+
+from .changes import RemoveNumbered
+
+if TYPE_CHECKING:
+    from lmdbstore.sql.reading.state import Reader, Rows
+    from lmdbstore.threads.deadline import Deadline
+
+    from .changes import Change
+
+__all__ = ["Progress", "Purge", "PurgedRows", "checked_limits", "held_after"]
+
+Progress = Callable[[int, int], object]
+PIECE = 8192  # events of a transaction
+READ = 512  # events of a page whose contents are read
+
+
+class PurgedRows(NamedTuple):
+    """The events that a purge deleted, or would delete."""
+
+    events: int
+    oldest: float | None  # timestamps of the first and the last of them, in seconds
+    newest: float | None
+    left: int  # remaining events that `max_events` counts, whether they may be deleted or not
+    held: int  # events passed over because a named cursor holds them
+
+
+class Limits(NamedTuple):
+    """What a purge may delete, and how far it goes."""
+
+    before: float
+    max_events: int | None
+    chosen: Query
+    counted: Query
+
+
+def checked_limits(  # noqa: PLR0913  the arguments of a purge
+    before: object,
+    max_events: object,
+    flags: object,
+    keep_flags: object,
+    any_flags: object,
+    *,
+    source: object,
+    match: object,
+    dry_run: object,
+    progress: object,
+) -> Limits:
+    """Check the arguments of a purge; raises InvalidQuery."""
+    if type(dry_run) is not bool:
+        refuse("dry_run", dry_run, "pass True or False")
+    if progress is not None and not callable(progress):
+        refuse("progress", progress, "pass a function of two numbers")
+    counted = checked_conditions(flags, match, source)
+    counted = counted._replace(any_flags=checked_flags("any_flags", any_flags))
+    most = checked_number("max_events", max_events)
+    if before is None and most is None:
+        if counted == Query():
+            refuse(
+                "before",
+                None,
+                "pass before= or max_events=, or flags=, any_flags=, source= or match= to delete "
+                "all such events",
+            )
+        before = math.inf
+    end = -math.inf if before is None else checked_seconds("before", before)
+    kept = checked_flags("keep_flags", keep_flags)
+    return Limits(end, most, counted._replace(not_flags=kept), counted)
+
+
+def held_after(cursors: dict[str, str]) -> int | None:
+    """Return the number after which the named cursors hold every event; None: none is held."""
+    states = [state_in(name, text) for name, text in cursors.items()]
+    return min((state.after for state in states if state.hold), default=None)
+
+
+class Purge:
+    """One call of `purge`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        limits: Limits,
+        held_after: int | None,
+        waiting: Callable[[], Deadline],
+    ) -> None:
+        """Delete no event with a number above `held_after`; each step has a deadline of its own."""
+        self._reader, self._limits, self._waiting = reader, limits, waiting
+        self._held_after = math.inf if held_after is None else held_after
+        self._newest = reader.present(waiting())
+
+    def run(
+        self, write: Callable[[Change, Deadline], None] | None, progress: Progress | None
+    ) -> PurgedRows:
+        """Delete, through `write`; None: only say what would be deleted."""
+        counted = self._count(self._limits.counted)
+        most = self._limits.max_events
+        surplus = 0 if most is None else counted - most
+        wanted = max(surplus, self._old())
+        events = held = passed = 0
+        oldest = newest = None
+        query: Query | None = self._limits.chosen
+        while query is not None:
+            rows, query = self._page(query)
+            due = [row for n, row in enumerate(rows, passed) if self._is_due(row, n, surplus)]
+            passed += len(due)
+            free = [row for row in due if row[6] <= self._held_after]
+            held += len(due) - len(free)
+            removed = self._remove(free, write)
+            if removed:
+                oldest = free[0][2] if oldest is None else oldest
+                newest = free[-1][2]
+            events += removed
+            if progress is not None and removed:
+                progress(events, wanted)
+            if len(due) < len(rows):
+                break
+        return PurgedRows(events, oldest, newest, counted - events, held)
+
+    def _is_due(self, row: tuple[object, ...], number: int, surplus: int) -> bool:
+        return row[2] < self._limits.before or number < surplus  # type: ignore[operator]  # a float
+
+    def _old(self) -> int:
+        """Return about how many events are too old."""
+        if not is_exact(self._limits.chosen) or self._limits.before == -math.inf:
+            return 0
+        return self._count(self._limits.chosen._replace(ts_end=self._limits.before))
+
+    def _count(self, query: Query) -> int:
+        if is_exact(query):
+            return int(self._rows("count(*)", query, "")[0][0])
+        number, after = 0, query
+        while True:
+            rows, following = self._page(after)
+            number += len(rows)
+            if following is None:
+                return number
+            after = following
+
+    def _page(self, query: Query) -> tuple[Rows, Query | None]:
+        """Return the next events that match, and the query for those after them; None: the end."""
+        exact = is_exact(query)
+        columns = "id, NULL, ts, NULL, NULL, NULL, seq" if exact else COLUMNS
+        size = PIECE if exact else READ
+        rows = self._rows(columns, query, f"ORDER BY ts, seq LIMIT {size}")
+        after = None
+        if len(rows) == size:
+            after = query._replace(after=Position(rows[-1][2], rows[-1][6]))
+        return (rows if exact else run_engine(_admitted, query, rows)), after
+
+    def _rows(self, columns: str, query: Query, rest: str) -> Rows:
+        events = self._reader.names.events
+
+        def statement(head: int | None) -> Statement:
+            condition = matching(query, self._newest, head)
+            return Statement(
+                f"SELECT {columns} FROM {events} WHERE {condition.text} {rest}",
+                condition.parameters,
+            )
+
+        return self._reader.rows(statement, self._waiting(), waits=False)
+
+    def _remove(self, rows: Rows, write: Callable[[Change, Deadline], None] | None) -> int:
+        if write is None or not rows:
+            return len(rows)
+        change = RemoveNumbered({row[0]: row[6] for row in rows})
+        write(change, self._waiting())
+        return change.removed
+
+
+def _admitted(query: Query, rows: Rows) -> Rows:
+    return [row for row in rows if query.admits(event_of(row))]

@@ -1,0 +1,1 @@
+"""Stores on PostgreSQL whose clients and servers are killed."""
