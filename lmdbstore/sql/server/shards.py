@@ -5,8 +5,15 @@ Rules: programs know the coordinator alone. It has the tables of a store (see `s
 PostgreSQL; it commits on one shard after the other, which `writing.commit` is made for. A shard
 that cannot be reached fails what needs it.
 
-On Citus the same tables can be made with `create_distributed_table('lmdbstore.events', 'id')`.
-Nothing of that was run here.
+On Citus the same tables can be distributed once a store was opened there, and before it is used.
+None of this was run:
+
+    SELECT create_distributed_table('lmdbstore.events', 'id');
+    CREATE VIEW lmdbstore.busy AS
+    SELECT result FROM run_command_on_shards('lmdbstore.events', $$
+        SELECT count(*) FROM pg_locks
+        WHERE relation = '%s'::regclass AND mode = 'RowExclusiveLock' $$) WHERE result <> '0';
+    UPDATE lmdbstore.store SET sharded = true;
 """
 
 from __future__ import annotations
