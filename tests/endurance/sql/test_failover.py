@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from lmdbstore import StoreOpenError
+from lmdbstore import Event, StoreOpenError
 from lmdbstore.sql.store import SQLEventStore
-from lmdbstore.testing.helpers import ids
+from lmdbstore.testing.helpers import ids, in_threads
 from tests.endurance.sql.test_kills import Life
 from tests.sql.servers import Server, Servers, needed
 from tests.tools.children import until
@@ -141,3 +141,32 @@ def until_there(standby: Server, options: dict[str, Any]) -> None:
         except StoreOpenError as error:
             if "there is no store" not in str(error) or time.monotonic() > end:
                 raise
+
+
+def test_a_limit_for_statements_does_not_cut_the_wait_for_a_standby(servers: Servers) -> None:
+    """Else an event could be acknowledged, and read, that only the primary has."""
+    server = servers.get("alone")
+    with (
+        psycopg.connect(server.address, autocommit=True) as other,
+        SQLEventStore(server.address, statement_timeout=0.1) as store,
+    ):
+        store.save(Event("before"))
+        other.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        other.execute("SELECT pg_reload_conf()")
+        until(lambda: waits_for(other) == "nobody", "the server has read its settings")
+
+        def end() -> None:
+            asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            until(lambda: other.execute(asked).fetchall() == [(1,)], "it waits for a standby")
+            time.sleep(0.3)  # longer than the limit
+            other.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            other.execute("SELECT pg_reload_conf()")
+
+        in_threads(lambda: store.save(Event("after")), end)
+        assert sorted(ids(store.search())) == ["after", "before"]
+
+
+def waits_for(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute("SHOW synchronous_standby_names").fetchone()
+    assert row is not None
+    return str(row[0])
