@@ -8,6 +8,11 @@ What a role needs, in the schema of the store (`lmdbstore` unless it is named ot
     GRANT SELECT ON ALL TABLES IN SCHEMA lmdbstore TO reader, writer;
     GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA lmdbstore TO writer;
 
+Patterns are found faster, and events saved more slowly, with an index on the trigrams of contents:
+
+    CREATE EXTENSION pg_trgm;
+    CREATE INDEX ON lmdbstore.events USING gin (lower(content) gin_trgm_ops);
+
 Making a store needs the right to make a schema in the database (`GRANT CREATE ON DATABASE`), or an
 empty schema of that name that the role owns.
 """

@@ -1,0 +1,69 @@
+"""What the server does for a search, as `explain` shows it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmdbstore import Event
+from lmdbstore.sql import store as module
+from lmdbstore.sql.server.schema import Names
+from lmdbstore.sql.store import SQLEventStore
+from lmdbstore.testing.helpers import ids
+from tests.sql.other_writer import OtherWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVENTS = 5000
+
+
+@pytest.fixture
+def store(single: str, schema: str) -> Iterator[SQLEventStore]:
+    with SQLEventStore(single, schema=schema) as store:
+        store.save_many(
+            Event(
+                str(n),
+                f"source {n % 500}",
+                float(n),
+                [f"flag{n % 250}"],
+                f"{n:08} {'Needle' if n == 70 else 'hay'} {'x' * 100}",
+            )
+            for n in range(EVENTS)
+        )
+        with OtherWriter(single, schema) as other:
+            other.connection.execute(f"ANALYZE {other.names.events}")
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("conditions", "index"),
+    [
+        ({"limit": 10}, "events_ts"),
+        ({"order": "desc", "limit": 10}, "events_ts"),
+        ({"ts_start": 5.0, "ts_end": 9.0}, "events_ts"),
+        ({"source": "source 7"}, "events_source"),
+        ({"flags": ["flag7"]}, "events_flags"),
+    ],
+)
+def test_a_search_uses_an_index(
+    store: SQLEventStore, conditions: dict[str, object], index: str
+) -> None:
+    assert f" {index} " in store.explain(**conditions)  # type: ignore[arg-type]  # of `search`
+
+
+def test_patterns_use_an_index_on_trigrams_if_there_is_one(
+    store: SQLEventStore, single: str, schema: str
+) -> None:
+    found = re.search(r"^ +(CREATE INDEX .*?);$", str(module.__doc__), re.MULTILINE)
+    assert found is not None
+    statement = found[1].replace("lmdbstore.", f"{Names(schema).schema}.")
+    with OtherWriter(single, schema) as other:
+        other.connection.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+        other.connection.execute(statement)
+    for pattern in ("Needle", "(?i)NEEDLE", "Nee.*dle|Needle"):
+        assert "Index Scan on events_lower_idx" in store.explain(match=pattern)
+        assert ids(store.search(match=pattern)) == ["70"]
+    assert ids(store.search(match="needle")) == []
