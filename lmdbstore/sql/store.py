@@ -370,10 +370,11 @@ def _checked_schema(schema: object) -> str:
     if isinstance(schema, str):
         name = str.__str__(schema)
         size = len(name.encode(errors="replace"))
-        if 0 < size <= LONGEST_NAME and name.isprintable():
+        if 0 < size <= LONGEST_NAME and name.isprintable() and "%" not in name:
             return name
     raise InvalidOption(
-        f"schema: {shown(schema)} cannot be used; pass a name of 1 to {LONGEST_NAME} bytes"
+        f"schema: {shown(schema)} cannot be used; pass a name of 1 to {LONGEST_NAME} bytes, "
+        "without a percent sign"
     )
 
 

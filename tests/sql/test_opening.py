@@ -47,7 +47,7 @@ def test_a_store_is_made_once_and_found_again(address: str, schema: str) -> None
 def test_stores_in_two_schemas_know_nothing_of_each_other(single: str, schema: str) -> None:
     with (
         SQLEventStore(single, schema=schema) as one,
-        SQLEventStore(single, schema=f'{schema} "2"') as two,
+        SQLEventStore(single, schema=f"{schema} \"{{2}}'s") as two,
     ):
         one.save(Event("a"))
         two.save(Event("b"))
@@ -177,6 +177,8 @@ def test_an_opening_with_a_limit_says_that_others_make_the_store(single: str, sc
         ({"schema": "x" * 64}, "schema"),
         ({"schema": "a\0b"}, "schema"),
         ({"schema": None}, "schema"),
+        ({"schema": "100%"}, "schema"),
+        ({"schema": "a\ud800"}, "schema"),
         ({"pool_size": 1}, "pool_size"),
         ({"pool_size": "10"}, "pool_size"),
         ({"statement_timeout": 0}, "statement_timeout"),
