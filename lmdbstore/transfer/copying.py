@@ -86,7 +86,8 @@ def copy_events(
         target: Where to; any store of the contract. Events with ids that it has are not saved.
         name: The checkpoint's name. Give each source of a target its own: with another one's place
             a copy is right as well, but takes longer.
-        progress: Called after each batch with the events done, and the number of all.
+        progress: Called after each batch with the events done, those before the place too, and the
+            number of all.
         **conditions: As in `search`.
 
     Raises:
@@ -143,6 +144,8 @@ class _Copy:
         """Save what follows a place, and note how far it is."""
         found = self._state.search(after=place, **self._conditions)
         done = 0
+        if place is not None and self._progress is not None:
+            done = self._total - self._state.count(after=place, **self._conditions)
         for piece in pieces(found):
             noted = self._name, cast("str", found.token)
             result = self._target.save_many(piece, on_duplicate="ignore", checkpoint=noted)

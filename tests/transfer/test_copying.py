@@ -162,6 +162,21 @@ def test_one_state_is_copied_while_others_write(source: EventStore, target: Even
     assert copy_events(source, target)[:4] == (25, 10, 15, 10)
 
 
+def test_the_progress_of_a_copy_that_goes_on_begins_where_it_is(target: EventStore) -> None:
+    def stop(done: int, _: int) -> None:
+        if done == 12:
+            raise KeyboardInterrupt
+
+    done: list[tuple[int, int]] = []
+    with MemoryEventStore() as source:
+        source.save_many(EVENTS)
+        with pytest.raises(KeyboardInterrupt):
+            copy_events(source, target, progress=stop)
+        source.save(Event("late", timestamp=50.0))
+        copy_events(source, target, progress=lambda *numbers: done.append(numbers))
+    assert done == [(16, 21), (20, 21), (21, 21)]
+
+
 def test_events_that_came_before_the_place_of_a_stopped_copy_are_copied(
     target: EventStore,
 ) -> None:
