@@ -55,7 +55,9 @@ from .store import LMDBEventStore
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .address import open_store
     from .handler.handler import LoggingHandler
+    from .sql.store import SQLEventStore as SQLEventStore
     from .transfer.copying import Copied, copy_events
 
 __all__ = [
@@ -105,6 +107,7 @@ __all__ = [
     "StoreStatistics",
     "WriteBusy",
     "copy_events",
+    "open_store",
     "repair",
     "verify",
 ]
@@ -112,10 +115,17 @@ if not TYPE_CHECKING:  # a type checker would take every name for one of the pac
 
     def __getattr__(name: str) -> object:
         """Import at its first use what only some programs need."""
+        if name == "SQLEventStore":  # not in `__all__`: without its extra it cannot be read
+            from .address import sql_event_store
+
+            found = globals()[name] = sql_event_store()
+            return found
         if name == "LoggingHandler":
             from .handler import handler as module
         elif name in {"Copied", "copy_events"}:
             from .transfer import copying as module
+        elif name == "open_store":
+            from . import address as module
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
         found = globals()[name] = getattr(module, name)

@@ -25,6 +25,7 @@ from lmdbstore import (
     EventView,
     EventWriteException,
     InvalidEvent,
+    InvalidOption,
     InvalidQuery,
     Lag,
     LeftOut,
@@ -34,6 +35,7 @@ from lmdbstore import (
     Search,
     StoreClosed,
     StoreStatistics,
+    open_store,
 )
 
 if TYPE_CHECKING:
@@ -151,6 +153,17 @@ def test_a_typed_client_can_use_our_stores(path: Path) -> None:
     assert_type(memory.get("b", None), Event | None)
     with memory.snapshot() as memory_view:
         assert_type(memory_view.get("a"), Event)
+
+
+def test_a_typed_client_can_use_a_store_by_its_address(path: Path) -> None:
+    with open_store(f"lmdb:{path}", timeout=None, durability="none", map_size=1 << 30) as store:
+        assert_type(store, EventStore)
+    with pytest.raises(InvalidOption):
+        open_store(f"lmdb:{path}", consistency="none")  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption):
+        open_store(path)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        open_store(f"lmdb:{path}", size=7)  # type: ignore[call-arg]
 
 
 def test_exceptions_are_caught_by_what_the_caller_can_do() -> None:
