@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .statistics import StoreStatistics
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .statistics import StoreStatistics
+    from lmdbstore.contract.watching.api import Figures
 
 __all__ = ["MOST_FLAGS", "prometheus_text"]
 
@@ -30,9 +32,11 @@ class _Family(NamedTuple):
     label: str = ""
 
 
-def prometheus_text(stats: StoreStatistics, flags: Mapping[str, int], store: str) -> str:
+def prometheus_text(stats: Figures, flags: Mapping[str, int], store: str) -> str:
     """Return the figures, with the numbers of events by flag; `store` names the store."""
-    families = [*_events(stats), *_flags(flags), *_space(stats), *_processes(stats)]
+    families = [*_events(stats), *_flags(flags)]
+    if isinstance(stats, StoreStatistics):
+        families += [*_kept(stats), *_space(stats), *_processes(stats)]
     return "".join(line for family in families for line in _lines(family, store))
 
 
@@ -61,11 +65,9 @@ def _counter(name: str, about: str, number: float) -> _Family:
     return _Family(name, "counter", about, {None: number})
 
 
-def _events(stats: StoreStatistics) -> list[_Family]:
+def _events(stats: Figures) -> list[_Family]:
     return [
         _gauge("events", "Events in the store.", stats.events),
-        _gauge("live_events", "Events that are not sealed in runs.", stats.live),
-        _gauge("runs", "Runs, which hold the sealed events.", stats.runs),
         _gauge("flags", "Different flags of events.", stats.flags),
         _gauge("oldest_timestamp_seconds", "Time of the oldest event.", stats.oldest),
         _gauge("newest_timestamp_seconds", "Time of the newest event.", stats.newest),
@@ -74,6 +76,13 @@ def _events(stats: StoreStatistics) -> list[_Family]:
             "Events that are so late: their times are mostly milliseconds.",
             stats.beyond_year_5000,
         ),
+    ]
+
+
+def _kept(stats: StoreStatistics) -> list[_Family]:
+    return [
+        _gauge("live_events", "Events that are not sealed in runs.", stats.live),
+        _gauge("runs", "Runs, which hold the sealed events.", stats.runs),
         _gauge("checkpoints", "Checkpoints in the store.", stats.checkpoints),
         _gauge("cursors", "Named cursors in the store.", stats.cursors),
         _counter(

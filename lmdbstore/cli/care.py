@@ -12,10 +12,13 @@ import json
 import re
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
+from lmdbstore.care.purge import Purged
 from lmdbstore.check.findings import FindingKind
 from lmdbstore.check.repair import repair
 from lmdbstore.check.verify import verify
@@ -23,18 +26,19 @@ from lmdbstore.disk.files import NotFlushedError
 from lmdbstore.errors import EventStoreException, InvalidOption
 from lmdbstore.opening.options import checked_mode
 
-from .opening import check_store, open_to_read, open_to_write
+from .opening import check_store, open_folder, open_rows
 from .progress import counted, pulse
 from .stats import moment
 from .terminal import complain, discard_output, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
-    from lmdbstore.care.purge import Purged
     from lmdbstore.check.findings import Finding
+    from lmdbstore.sql.writing.purge import PurgedRows
     from lmdbstore.store import Compression
+
+    from .opening import Location
 
 __all__ = [
     "Conditions",
@@ -138,7 +142,7 @@ def backup_store(
     """Make a verified copy of the store in `db` at `target`, and print a summary."""
     started = time.perf_counter()
     with (
-        open_to_read(db, timeout) as store,
+        open_folder(db, timeout, readonly=True) as store,
         _on_failure("no backup was made"),
         counted("copying", "entries") as update,
     ):
@@ -154,7 +158,7 @@ def backup_store(
 def compact_store(db: Path, timeout: float | None = None, *, as_json: bool = False) -> None:
     """Compact the store in the folder `db` in place, and print a summary."""
     with (
-        open_to_write(db, timeout) as store,
+        open_folder(db, timeout, readonly=False) as store,
         _on_failure("the store is unchanged"),
         counted("compacting", "entries") as update,
     ):
@@ -190,19 +194,20 @@ def size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
 
 
 def purge_store(
-    db: Path,
+    db: Location,
     conditions: Conditions,
     timeout: float | None = None,
     *,
     dry_run: bool,
     as_json: bool = False,
 ) -> None:
-    """Delete events of the store in the folder `db`, or with `dry_run` none; print a summary.
+    """Delete events of the store at `db`, or with `dry_run` none; print a summary.
 
     Raises:
+        UsageError: a condition is not one of such a store.
         EventStoreException: there is no store, or it failed; deleted events are gone.
     """
-    with open_to_read(db, timeout) if dry_run else open_to_write(db, timeout) as store:
+    with _opened_to_purge(db, conditions, timeout, readonly=dry_run) as purge:
         gone = 0  # events
         with counted("purging", "events") as update:
 
@@ -212,7 +217,7 @@ def purge_store(
                 update(done, total)
 
             try:
-                purged = store.purge(**conditions, dry_run=dry_run, progress=progress)
+                purged = purge(dry_run=dry_run, progress=progress)
             except (KeyboardInterrupt, EventStoreException):
                 if not dry_run:
                     complain(
@@ -226,10 +231,30 @@ def purge_store(
         _print_purged(purged, conditions, dry_run=dry_run)
 
 
-def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> None:
+@contextmanager
+def _opened_to_purge(
+    db: Location, conditions: Conditions, timeout: float | None, *, readonly: bool
+) -> Iterator[Callable[..., Purged | PurgedRows]]:
+    """Give the `purge` of a store, with the conditions."""
+    if isinstance(db, Path):
+        with open_folder(db, timeout, readonly=readonly) as store:
+            yield partial(store.purge, **conditions)
+        return
+    others: Any = dict(conditions)
+    if others.pop("max_bytes") is not None:
+        raise click.UsageError(
+            "--max-bytes is for a store in a folder; give --before or --max-events"
+        )
+    with open_rows(db, timeout, readonly=readonly) as rows:
+        yield partial(rows.purge, **others)
+
+
+def _print_purged(purged: Purged | PurgedRows, conditions: Conditions, *, dry_run: bool) -> None:
+    of_folder = purged if isinstance(purged, Purged) else None
     text = f"{purged.events:,} events {'would be purged' if dry_run else 'purged'}"
     if purged.events:
-        text += f", {purged.bytes:,} bytes, from {moment(purged.oldest)} to {moment(purged.newest)}"
+        size = "" if of_folder is None else f"{of_folder.bytes:,} bytes, "
+        text += f", {size}from {moment(purged.oldest)} to {moment(purged.newest)}"
     text += f"; {purged.left:,} left"
     if any(conditions[name] for name in ("any_flags", "source", "match")):
         text += " of those chosen"
@@ -237,7 +262,8 @@ def _print_purged(purged: Purged, conditions: Conditions, *, dry_run: bool) -> N
         text += " with these flags"
     if purged.held:
         text += f", {purged.held:,} that cursors hold"
-    text += f", about {purged.bytes_left:,} bytes" if dry_run else f", {purged.bytes_left:,} bytes"
+    if of_folder is not None:
+        text += f", {'about ' * dry_run}{of_folder.bytes_left:,} bytes"
     _print(text)
 
 
@@ -253,7 +279,7 @@ def seal_store(
     Raises:
         EventStoreException: there is no store, or it failed; what was sealed so far stays.
     """
-    with open_to_write(db, timeout, compression) as store:
+    with open_folder(db, timeout, readonly=False, compression=compression) as store:
         started = time.perf_counter()
         try:
             with pulse("sealing"):

@@ -41,8 +41,12 @@ Example:
 An event has an id, a source, a timestamp, tags and a text, the content. Queries, commands and
 statistics call the tags of an event its flags.
 
-Without --db, the folder in the variable LMDBSTORE_DB is used, or else the only store in the current
-folder.
+A store is in a folder DIR, or on a server of PostgreSQL: then its ADDRESS is
+postgresql://USER@HOST/DATABASE, with ?schema=NAME if it is not in the schema 'lmdbstore'. Others
+can see a password in an address; PGPASSWORD, or a password file (~/.pgpass), is a better place.
+
+Without --db, the folder or address in the variable LMDBSTORE_DB is used, or else the only store in
+the current folder.
 
 \b
 Completion of commands and options, in ~/.bashrc or ~/.zshrc:
@@ -279,8 +283,8 @@ deleted. Events that are kept count too. N counts only events that the other opt
 saved while the command runs are not deleted.
 
 T is a time as for 'search'; a date is its midnight. SIZE is in bytes, or has one of the units KiB,
-MiB, GiB and TiB. It is compared with the line 'bytes' of 'lmdbstore stats'. The file does not
-shrink: its space is used again.
+MiB, GiB and TiB. It is compared with the line 'bytes' of 'lmdbstore stats', and is for a store in a
+folder. The file does not shrink: its space is used again.
 
 The command can be stopped at any time: the events deleted so far are gone, and running it again
 continues. Other processes may use the store while it runs.
@@ -297,10 +301,11 @@ Example:
 
 events, oldest and newest are about all events; flags is the number of different flags, and flag:F
 the number of events with F, for the ten most frequent. beyond_year_5000 is there if events are so
-late: their times are mostly milliseconds. checkpoints and cursors are the places that programs
-noted to continue from. bytes is what the events and their indexes take, free_bytes the space in the
-file that new events will use, file_bytes the size of the file. snapshot:PID is a process that reads
-an older state, whose space cannot be used again until it ends.
+late: their times are mostly milliseconds. The other figures are of a store in a folder. checkpoints
+and cursors are the places that programs noted to continue from. bytes is what the events and their
+indexes take, free_bytes the space in the file that new events will use, file_bytes the size of the
+file. snapshot:PID is a process that reads an older state, whose space cannot be used again until it
+ends.
 
 --all adds internal figures: live is the number of events that are not sealed, runs that of groups
 of sealed ones, bytes:NAME the bytes of each database. The file may grow to map_bytes; map_used is

@@ -1,21 +1,40 @@
-"""Opens a store that exists, to read it or to write to it; never creates one."""
+"""Opens the store that a command is for, in a folder or on a server.
+
+Rules: only what is for writing new events creates one.
+"""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
+import click
+
+from lmdbstore.address import Server, open_server
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE
 from lmdbstore.errors import StoreOpenError, shown
 from lmdbstore.store import LMDBEventStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lmdbstore.contract.api import EventStore
+    from lmdbstore.sql.store import SQLEventStore
+    from lmdbstore.store import Compression, Consistency
 
-    from lmdbstore.store import Compression
+__all__ = [
+    "Location",
+    "check_store",
+    "folder_of",
+    "open_folder",
+    "open_or_create",
+    "open_rows",
+    "open_to_read",
+    "stores_in",
+]
 
-__all__ = ["check_store", "open_to_read", "open_to_serve", "open_to_write", "stores_in"]
+Location: TypeAlias = Path | Server
+"""Where a store is: a folder, or a server."""
 
 
 def stores_in(folder: Path) -> list[Path]:
@@ -32,46 +51,81 @@ def _is_store(folder: Path) -> bool:
     return all(os.path.isfile(folder / name) for name in (DATA_FILE, BARRIER_FILE))
 
 
-def check_store(db: Path) -> None:
-    """Check that there is a store in the folder `db`.
+def folder_of(db: Location | None) -> Path | None:
+    """Return the folder of a store; None if it is in none."""
+    return db if isinstance(db, Path) else None
+
+
+def check_store(db: Location) -> None:
+    """Check that there is a store in the folder `db`; for a server, opening it tells.
 
     Raises:
         StoreOpenError: there is none.
         OSError: the folder cannot be read.
     """
-    if not (db / DATA_FILE).exists():
+    if isinstance(db, Path) and not (db / DATA_FILE).exists():
         raise StoreOpenError(
             f"there is no store in {shown(str(db))}; 'lmdbstore import --db DIR FILE' creates one"
         )
 
 
-def open_to_read(db: Path, timeout: float | None = None) -> LMDBEventStore:
-    """Open the store in the folder `db` for reading only; `timeout` bounds its waits, in seconds.
+def open_to_read(
+    db: Location, timeout: float | None = None, *, consistency: Consistency = "strict"
+) -> EventStore:
+    """Open the store at `db` for reading only; `timeout` bounds its waits, in seconds.
+
+    With the consistency "snapshot" no read waits for a writer.
 
     Raises:
         StoreOpenError: there is no store, or it cannot be opened.
         OSError: the folder cannot be read.
     """
-    return _open(db, timeout, readonly=True)
+    if isinstance(db, Server):
+        return open_server(
+            db, create=False, readonly=True, consistency=consistency, timeout=timeout
+        )
+    return open_folder(db, timeout, readonly=True, consistency=consistency)
 
 
-def open_to_serve(db: Path, timeout: float | None = None) -> LMDBEventStore:
-    """Open the store in the folder `db` for reading only, so that no read waits for a writer."""
-    check_store(db)
-    return LMDBEventStore(db, create=False, readonly=True, consistency="snapshot", timeout=timeout)
+def open_or_create(
+    db: Location, timeout: float | None = None, compression: Compression | None = None
+) -> EventStore:
+    """Open the store at `db` for writing, and make it if there is none.
+
+    Raises:
+        UsageError: there is a `compression`, and the store is on a server.
+        StoreOpenError: it cannot be opened, or made.
+    """
+    if isinstance(db, Server):
+        if compression is not None:
+            raise click.UsageError(
+                "--compression is for a store in a folder; leave it out for PostgreSQL, which "
+                "compresses by itself"
+            )
+        return open_server(db, timeout=timeout)
+    return LMDBEventStore(db, timeout=timeout, compression=compression)
 
 
-def open_to_write(
-    db: Path, timeout: float | None = None, compression: Compression | None = None
+def open_folder(
+    db: Path,
+    timeout: float | None = None,
+    *,
+    readonly: bool,
+    compression: Compression | None = None,
+    consistency: Consistency = "strict",
 ) -> LMDBEventStore:
-    """Open the store in the folder `db` for writing. Raises what `open_to_read` raises."""
-    return _open(db, timeout, readonly=False, compression=compression)
-
-
-def _open(
-    db: Path, timeout: float | None, *, readonly: bool, compression: Compression | None = None
-) -> LMDBEventStore:
+    """Open the store in the folder `db`. Raises what `open_to_read` raises."""
     check_store(db)
     return LMDBEventStore(
-        db, create=False, readonly=readonly, timeout=timeout, compression=compression
+        db,
+        create=False,
+        readonly=readonly,
+        consistency=consistency,
+        timeout=timeout,
+        compression=compression,
     )
+
+
+def open_rows(db: Server, timeout: float | None = None, *, readonly: bool) -> SQLEventStore:
+    """Open the store on a server. Raises what `open_to_read` raises."""
+    return open_server(db, create=False, readonly=readonly, timeout=timeout)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from lmdbstore.errors import shown
+from lmdbstore.address import is_address, parsed
+from lmdbstore.errors import InvalidOption, shown
 
 from .opening import stores_in
 from .showing.lines import Colour
@@ -17,8 +18,10 @@ from .times import TimeError, instant, seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .opening import Location
+
 __all__ = [
-    "Folder",
+    "Store",
     "color_option",
     "compression_option",
     "damaged_option",
@@ -34,20 +37,37 @@ __all__ = [
 ]
 
 
-class Folder(click.Path):
-    """The folder of a store; an empty text is not the current folder, but a mistake."""
+class Store(click.Path):
+    """A store: a folder, or an address; an empty text is not the current folder, but a mistake."""
+
+    def __init__(self, instead: str | None = None) -> None:
+        """Take a folder alone if there is something to do `instead` for a store on a server."""
+        super().__init__(path_type=Path)
+        self._instead = instead
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse an empty text."""
+        """Return the folder, a `Path`, or the `Server`; refuse an empty text."""
         if value == "":
             self.fail("it is empty; give a folder, or . for the current one", param, ctx)
+        if isinstance(value, str) and is_address(value):
+            try:
+                value = parsed(value)
+            except InvalidOption as error:
+                self.fail(str(error).removeprefix("address: "), param, ctx)
+            if not isinstance(value, str):
+                if self._instead is not None:
+                    wrong = f"this works on a folder, and not on {value}; {self._instead}"
+                    self.fail(wrong, param, ctx)
+                return value
         return super().convert(value, param, ctx)
 
 
-def _the_only_store(ctx: click.Context, _: click.Parameter, folder: Path | None) -> Path | None:
-    """Return the folder that was given, or else the only store here; say which one that is."""
-    if folder is not None or ctx.resilient_parsing:
-        return folder
+def _the_only_store(
+    ctx: click.Context, _: click.Parameter, given: Location | None
+) -> Location | None:
+    """Return the store that was given, or else the only one here; say which one that is."""
+    if given is not None or ctx.resilient_parsing:
+        return given
     found = stores_in(Path())
     if len(found) == 1:
         complain(f"uses the store {shown(str(found[0]))}; --db names another one")
@@ -55,8 +75,8 @@ def _the_only_store(ctx: click.Context, _: click.Parameter, folder: Path | None)
     return None
 
 
-def _needed(ctx: click.Context, param: click.Parameter, folder: Path | None) -> Path | None:
-    found = _the_only_store(ctx, param, folder)
+def _needed(ctx: click.Context, param: click.Parameter, given: Location | None) -> Location | None:
+    found = _the_only_store(ctx, param, given)
     if found is None and not ctx.resilient_parsing:
         several = [shown(str(one)) for one in stores_in(Path())]
         here = f"there are several stores here, {', '.join(several)}" if several else "none is here"
@@ -67,17 +87,18 @@ def _needed(ctx: click.Context, param: click.Parameter, folder: Path | None) -> 
 
 
 def db_option(
-    text: str, *, required: bool = True
+    text: str, *, required: bool = True, instead: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option that names the folder of the store; `text` is its help.
+    """Return the option that names the store; `text` is its help.
 
-    Without it, the only store in the current folder is used, if there is one.
+    Without it, the only store in the current folder is used, if there is one. If the command is for
+    a folder alone, `instead` says what to use for a store on a server.
     """
     return click.option(
         "--db",
         callback=_needed if required else _the_only_store,
-        type=Folder(path_type=Path),
-        metavar="DIR",
+        type=Store(instead),
+        metavar="DIR|ADDRESS" if instead is None else "DIR",
         envvar="LMDBSTORE_DB",
         show_envvar=True,
         help=text,

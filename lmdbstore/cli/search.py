@@ -24,13 +24,14 @@ from .terminal import complain, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.contract.event import Event
     from lmdbstore.contract.left_out import LeftOut
     from lmdbstore.contract.search import Search
     from lmdbstore.contract.types import Damaged, Order, Where
+
+    from .opening import Location
 
 __all__ = ["FOUND", "NOTHING", "Sought", "run_search"]
 
@@ -56,7 +57,7 @@ class Sought(TypedDict):
 
 
 def run_search(  # noqa: PLR0913
-    db: Path,
+    db: Location,
     sought: Sought,
     mode: Mode,
     look: Look,

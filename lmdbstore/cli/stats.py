@@ -1,9 +1,10 @@
 """The command `stats`: the figures of a store as a table, as plain lines, or as JSON.
 
 Rules: a table and plain lines have the same figures in the same order: those of the events and of
-the space they take, and if asked the internal ones. JSON has all, and so has the
-text format of Prometheus. On a pipe, each line begins with
-a key without spaces and has plain numbers. On a terminal, rich draws a table with grouped digits.
+the space they take, and if asked the internal ones. JSON has all, and so has the text format of
+Prometheus. A store on a server has only the figures that every store has. On a pipe, each line
+begins with a key without spaces and has plain numbers. On a terminal, rich draws a table with
+grouped digits.
 """
 
 from __future__ import annotations
@@ -11,37 +12,40 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from lmdbstore.care.prometheus import prometheus_text
+from lmdbstore.care.statistics import StoreStatistics
 from lmdbstore.inputs.opened import as_text
 
 from .opening import open_to_read
 from .terminal import complain, is_terminal, one_line, one_word, visible
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lmdbstore.care.statistics import StoreStatistics
+    from lmdbstore.contract.watching.api import Figures
     from lmdbstore.processes.snapshot_notes import SnapshotInfo
+
+    from .opening import Location
 
 __all__ = ["moment", "print_stats"]
 
+OF_ANY_STORE = "events", "oldest", "newest", "flags", "beyond_year_5000"  # of `Figures`
 SHOWN_FLAGS = 10  # the most frequent; a store may have many thousands
 _Rows = list[tuple[str, int | str]]
 
 
 def print_stats(
-    db: Path,
+    db: Location,
     timeout: float | None = None,
     *,
     everything: bool = False,
     as_json: bool = False,
     as_prometheus: bool = False,
 ) -> None:
-    """Print the figures of the store in the folder `db`. Raises what `open_to_read` raises."""
+    """Print the figures of the store at `db`. Raises what `open_to_read` raises."""
     store = open_to_read(db, timeout)
     with store:
         stats, flags = store.stats(), store.flags()
@@ -53,19 +57,20 @@ def print_stats(
             "milliseconds"
         )
     if as_prometheus:
-        _print_prometheus(prometheus_text(stats, flags, as_text(os.path.realpath(db))))
+        _print_prometheus(prometheus_text(stats, flags, _name(db)))
         return
     # The most frequent first; flags with equal numbers by name.
     flags = dict(sorted(flags.items(), key=lambda item: (-item[1], item[0])))
     if as_json:
-        held = [snapshot._asdict() for snapshot in stats.snapshots]
-        figures = stats._asdict() | {"snapshots": held, "events_by_flag": flags}
+        figures = _all_of(stats) | {"events_by_flag": flags}
         sys.stdout.write(orjson.dumps(figures).decode() + "\n")
         return
     rows = _rows(stats, flags)
-    if everything:
-        rows += _internal(stats)
-    rows += [(f"snapshot:{held.process}", _held(held)) for held in stats.snapshots]
+    if isinstance(stats, StoreStatistics):
+        rows += _space(stats)
+        if everything:
+            rows += _internal(stats)
+        rows += [(f"snapshot:{held.process}", _held(held)) for held in stats.snapshots]
     if is_terminal(sys.stdout):
         _draw(rows)
     else:
@@ -73,11 +78,23 @@ def print_stats(
         sys.stdout.writelines(f"{key:{width}}  {value}\n" for key, value in rows)
 
 
+def _name(db: Location) -> str:
+    """Return the name of a store for others: without a password."""
+    return as_text(os.path.realpath(db)) if isinstance(db, Path) else str(db)
+
+
+def _all_of(stats: Figures) -> dict[str, Any]:
+    if isinstance(stats, StoreStatistics):
+        held = [snapshot._asdict() for snapshot in stats.snapshots]
+        return stats._asdict() | {"snapshots": held}
+    return {name: getattr(stats, name) for name in OF_ANY_STORE}
+
+
 def _print_prometheus(text: str) -> None:
     sys.stdout.write(visible(text) if is_terminal(sys.stdout) else text)
 
 
-def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
+def _rows(stats: Figures, flags: dict[str, int]) -> _Rows:
     rows: _Rows = [
         ("events", stats.events),
         ("oldest", moment(stats.oldest)),
@@ -86,10 +103,17 @@ def _rows(stats: StoreStatistics, flags: dict[str, int]) -> _Rows:
         ("flags", stats.flags),
     ]
     rows += [(f"flag:{one_word(flag)}", flags[flag]) for flag in list(flags)[:SHOWN_FLAGS]]
-    rows += [("checkpoints", stats.checkpoints), ("cursors", stats.cursors)]
-    rows += [("bytes", stats.used_bytes), ("free_bytes", stats.free_bytes)]
-    rows += [("file_bytes", stats.file_bytes)]
     return rows
+
+
+def _space(stats: StoreStatistics) -> _Rows:
+    return [
+        ("checkpoints", stats.checkpoints),
+        ("cursors", stats.cursors),
+        ("bytes", stats.used_bytes),
+        ("free_bytes", stats.free_bytes),
+        ("file_bytes", stats.file_bytes),
+    ]
 
 
 def _internal(stats: StoreStatistics) -> _Rows:

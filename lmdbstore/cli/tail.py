@@ -17,11 +17,11 @@ from .showing.lines import header_of, line_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lmdbstore.contract.api import EventStore
     from lmdbstore.contract.event import Event
 
+    from .opening import Location
     from .showing.lines import Look
 
 __all__ = ["Chosen", "run_tail"]
@@ -36,7 +36,7 @@ class Chosen(TypedDict):
 
 
 def run_tail(  # noqa: PLR0913
-    db: Path, number: int, chosen: Chosen, look: Look, timeout: float | None, *, follow: bool
+    db: Location, number: int, chosen: Chosen, look: Look, timeout: float | None, *, follow: bool
 ) -> int:
     """Print the last `number` events; return the exit status."""
     with open_to_read(db, timeout) as store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +28,7 @@ from lmdbstore.cli.help import (
     VERIFY_HELP,
 )
 from lmdbstore.cli.options import (
-    Folder,
+    Store,
     compression_option,
     db_option,
     time_of,
@@ -38,6 +37,9 @@ from lmdbstore.cli.options import (
 from lmdbstore.cli.stats import print_stats
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmdbstore.cli.opening import Location
     from lmdbstore.store import Compression
 
 __all__ = [
@@ -51,19 +53,26 @@ __all__ = [
 ]
 
 
+# What to do for a store on a server.
+NO_SEAL = "PostgreSQL has nothing to seal"
+NO_VERIFY = "check the server's files with its pg_amcheck, and a copy with 'lmdbstore copy'"
+NO_REPAIR = "build the server's indexes again with its REINDEX, or restore a backup"
+NO_BACKUP = "use the server's pg_dump, or 'lmdbstore copy'"
+NO_COMPACT = "use the server's VACUUM FULL"
+
 _json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
 )
 
 
 @click.command("stats", help=STATS_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder, or its address.")
 @click.option("--all", "everything", is_flag=True, help="Print the internal figures, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print all as one JSON object.")
 @click.option("--prometheus", is_flag=True, help="Print all in the text format of Prometheus.")
 @timeout_option
 def stats_command(
-    db: Path, timeout: float | None, *, everything: bool, as_json: bool, prometheus: bool
+    db: Location, timeout: float | None, *, everything: bool, as_json: bool, prometheus: bool
 ) -> None:
     """Run `stats`."""
     if as_json and prometheus:
@@ -72,7 +81,7 @@ def stats_command(
 
 
 @click.command("seal", help=SEAL_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder.", instead=NO_SEAL)
 @compression_option
 @_json_option
 @timeout_option
@@ -84,7 +93,7 @@ def seal_command(
 
 
 @click.command("purge", help=PURGE_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder, or its address.")
 @click.option("--before", metavar="T", help="Delete events before this time.")
 @click.option(
     "--max-events", type=click.IntRange(min=0), metavar="N", help="Keep at most N events."
@@ -117,7 +126,7 @@ def seal_command(
 @_json_option
 @timeout_option
 def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
-    db: Path,
+    db: Location,
     before: str | None,
     max_events: int | None,
     max_bytes: int | None,
@@ -152,7 +161,7 @@ def purge_command(  # noqa: PLR0913, PLR0917  the arguments of the command
 
 
 @click.command("verify", help=VERIFY_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder.", instead=NO_VERIFY)
 @click.option("--pages", is_flag=True, help="First check the pages, without opening the file.")
 @_json_option
 @timeout_option
@@ -165,7 +174,7 @@ def verify_command(
 
 
 @click.command("repair", help=REPAIR_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder.", instead=NO_REPAIR)
 @click.option("--keep-changed", is_flag=True, help="Keep records that do not match a checksum.")
 @_json_option
 @click.pass_context
@@ -175,7 +184,7 @@ def repair_command(ctx: click.Context, db: Path, *, keep_changed: bool, as_json:
 
 
 @click.command("backup", help=BACKUP_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder.", instead=NO_BACKUP)
 @click.option(
     "--mode",
     callback=file_mode,
@@ -184,7 +193,7 @@ def repair_command(ctx: click.Context, db: Path, *, keep_changed: bool, as_json:
 )
 @_json_option
 @timeout_option
-@click.argument("target", type=Folder(path_type=Path))
+@click.argument("target", type=Store(NO_BACKUP))
 def backup_command(
     db: Path, target: Path, timeout: float | None, mode: int | None, *, as_json: bool
 ) -> None:
@@ -193,7 +202,7 @@ def backup_command(
 
 
 @click.command("compact", help=COMPACT_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder.", instead=NO_COMPACT)
 @_json_option
 @timeout_option
 def compact_command(db: Path, timeout: float | None, *, as_json: bool) -> None:

@@ -28,8 +28,8 @@ from lmdbstore.times.zones import LocalZone, UnknownZone, zone_named
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
-    from pathlib import Path
 
+    from lmdbstore.cli.opening import Location
     from lmdbstore.cli.showing.lines import Colour
 
 __all__ = ["histogram_command", "top_command"]
@@ -79,7 +79,7 @@ def _sought(
 
 
 @click.command("histogram", help=HISTOGRAM_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder, or its address.")
 @click.option(
     "--by", callback=_period, metavar="PERIOD", help="Hour, day, month, or 30s, 15m, 6h, 2w."
 )
@@ -94,7 +94,7 @@ def _sought(
 def histogram_command(  # noqa: PLR0913  the arguments of the command
     ctx: click.Context,
     /,
-    db: Path,
+    db: Location,
     by: Period | None,
     zone: tzinfo,
     timeout: float | None,
@@ -112,7 +112,7 @@ def histogram_command(  # noqa: PLR0913  the arguments of the command
 
 
 @click.command("top", help=TOP_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder, or its address.")
 @click.option(
     "--of",
     type=click.Choice(["flags", "source"]),
@@ -137,7 +137,7 @@ def histogram_command(  # noqa: PLR0913  the arguments of the command
 def top_command(  # noqa: PLR0913  the arguments of the command
     ctx: click.Context,
     /,
-    db: Path,
+    db: Location,
     of: tuple[str, ...],
     number: int,
     timeout: float | None,

@@ -14,20 +14,26 @@ from lmdbstore.cli.options import compression_option, db_option, timeout_option
 from lmdbstore.cli.terminal import is_terminal
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lmdbstore.cli.opening import Location
 
 __all__ = ["import_command"]
 
 
 @click.command("import", help=IMPORT_HELP)
-@db_option("The store's folder; created if it does not exist.", required=False)
+@db_option("The store's folder, or its address; made if there is none.", required=False)
 @import_options
 @compression_option
 @timeout_option
 @click.argument("names", metavar="[FILE|DIR]...", nargs=-1)
 @click.pass_context
 def import_command(
-    ctx: click.Context, /, db: Path | None, names: tuple[str, ...], *, dry_run: bool, **options: Any
+    ctx: click.Context,
+    /,
+    db: Location | None,
+    names: tuple[str, ...],
+    *,
+    dry_run: bool,
+    **options: Any,
 ) -> None:
     """Run `import`."""
     if db is None and not dry_run:

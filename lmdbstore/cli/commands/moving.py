@@ -27,6 +27,7 @@ from lmdbstore.contract.tables.chosen import Chosen
 from lmdbstore.transfer.export import FORMATS
 
 if TYPE_CHECKING:
+    from lmdbstore.cli.opening import Location
     from lmdbstore.contract.types import Damaged, Where
     from lmdbstore.transfer.export import Format
 
@@ -34,7 +35,7 @@ __all__ = ["export_command"]
 
 
 @click.command("export", help=EXPORT_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder, or its address.")
 @since_option
 @until_option
 @flag_option
@@ -60,7 +61,7 @@ __all__ = ["export_command"]
 @click.pass_context
 def export_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     ctx: click.Context,
-    db: Path,
+    db: Location,
     since: str | None,
     until: str | None,
     flags: tuple[str, ...],

@@ -33,6 +33,7 @@ from lmdbstore.cli.tail import Chosen, run_tail
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmdbstore.cli.opening import Location
     from lmdbstore.contract.types import Damaged
 
 __all__ = ["search_command", "tail_command"]
@@ -73,7 +74,7 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command("search", help=SEARCH_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder, or its address.")
 @since_option
 @until_option
 @flag_option
@@ -106,7 +107,7 @@ def look_options(function: Callable[..., None]) -> Callable[..., None]:
 def search_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     ctx: click.Context,
     /,
-    db: Path,
+    db: Location,
     since: str | None,
     until: str | None,
     flags: tuple[str, ...],
@@ -186,7 +187,7 @@ def _check_tail(printed: Printed, others: list[bool], output: Path | None) -> No
 
 
 @click.command("tail", help=TAIL_HELP)
-@db_option("The store's folder.")
+@db_option("The store's folder, or its address.")
 @click.option("-f", "--follow", is_flag=True, help="Go on: print events as they are saved.")
 @click.option(
     "-n",
@@ -206,7 +207,7 @@ def _check_tail(printed: Printed, others: list[bool], output: Path | None) -> No
 @click.pass_context
 def tail_command(  # noqa: PLR0913, PLR0917  the arguments of the command
     ctx: click.Context,
-    db: Path,
+    db: Location,
     number: int,
     flags: tuple[str, ...],
     source: str | None,

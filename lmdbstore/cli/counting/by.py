@@ -12,7 +12,7 @@ from .periods import period_of
 from .top import print_top
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lmdbstore.cli.opening import Location
 
 __all__ = ["print_counts"]
 
@@ -20,7 +20,7 @@ FIELDS = {"flag": "flags", "flags": "flags", "source": "source"}
 
 
 def print_counts(  # noqa: PLR0913
-    db: Path,
+    db: Location,
     by: str,
     conditions: dict[str, Any],
     timeout: float | None,

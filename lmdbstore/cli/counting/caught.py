@@ -21,7 +21,7 @@ from lmdbstore.patterns.pattern import compile_pattern
 from .bars import draw
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lmdbstore.cli.opening import Location
 
 __all__ = ["print_caught"]
 
@@ -29,7 +29,7 @@ FOUND, NOTHING = 0, 1  # exit statuses, as those of `search`
 
 
 def print_caught(  # noqa: PLR0913
-    db: Path,
+    db: Location,
     text: str,
     conditions: dict[str, Any],
     timeout: float | None,

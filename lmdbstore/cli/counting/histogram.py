@@ -21,8 +21,8 @@ from .periods import fitting, moment_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
-    from pathlib import Path
 
+    from lmdbstore.cli.opening import Location
     from lmdbstore.contract.api import EventView
 
     from .periods import Period
@@ -33,7 +33,7 @@ FOUND, NOTHING = 0, 1  # exit statuses, as those of `search`
 
 
 def print_histogram(  # noqa: PLR0913
-    db: Path,
+    db: Location,
     period: Period | None,
     zone: tzinfo,
     conditions: dict[str, Any],

@@ -19,8 +19,8 @@ from .bars import draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from lmdbstore.cli.opening import Location
     from lmdbstore.contract.counting.facets import Facet
 
 __all__ = ["print_top"]
@@ -31,7 +31,7 @@ _MANY = {"flags": "flags", "source": "sources"}
 
 
 def print_top(  # noqa: PLR0913
-    db: Path,
+    db: Location,
     of: tuple[str, ...],
     number: int | None,
     conditions: dict[str, Any],

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmdbstore.cli.opening import folder_of, open_or_create
 from lmdbstore.cli.progress import progress_bar
 from lmdbstore.cli.terminal import complain, discard_output, visible
 from lmdbstore.errors import EventStoreException
@@ -24,7 +25,6 @@ from lmdbstore.ingest.apart.parent import processors
 from lmdbstore.ingest.importer import Importer
 from lmdbstore.inputs.opened import STDIN, open_input
 from lmdbstore.logs.common import Options
-from lmdbstore.store import LMDBEventStore
 from lmdbstore.transfer.arrow_files import arrow_file_kind, read_arrow_file
 
 from .follow import check_followed, follow_files
@@ -32,8 +32,8 @@ from .named import named_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+    from lmdbstore.cli.opening import Location
     from lmdbstore.cli.progress import Bar
     from lmdbstore.ingest.report import Report
     from lmdbstore.store import Compression
@@ -45,7 +45,7 @@ ALLOCATED = 50_000  # objects after which cycles are sought; events are in none
 
 
 def import_files(  # noqa: PLR0913  the options of the command
-    db: Path | None,
+    db: Location | None,
     names: Sequence[str],
     *,
     tags: Sequence[str],
@@ -65,8 +65,8 @@ def import_files(  # noqa: PLR0913  the options of the command
     """Import files and folders, or standard input if none is named; return the exit status.
 
     Without `db`, or with `dry_run`, what would be stored is printed. With 2 `processes`, or None
-    and as many processors, a second one reads large files. The other options are those
-    of `logs.common.Options`.
+    and as many processors, a second one reads large files; not into a store on a server, which a
+    fork must not inherit. The other options are those of `logs.common.Options`.
 
     Raises:
         UsageError: there is a `glob`, and no folder; or `follow` does not fit the other arguments.
@@ -79,11 +79,11 @@ def import_files(  # noqa: PLR0913  the options of the command
             raise click.UsageError("--follow stores new lines; give no --dry-run and no --redo")
         if as_json:
             raise click.UsageError("--json prints numbers at the end, and --follow has none")
-        check_followed(names, db)
-        with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
+        check_followed(names, folder_of(db))
+        with open_or_create(db, timeout, compression) as store:
             importer = Importer(store, tags=tags, source=source, options=reading)
             follow_files(importer, names, glob, line_format, _say)
-    files, failures = named_files(names or [STDIN], glob, db)
+    files, failures = named_files(names or [STDIN], glob, folder_of(db))
     for failure in failures:
         complain(failure + "; it is skipped" * bool(files))
     if not files:
@@ -94,14 +94,15 @@ def import_files(  # noqa: PLR0913  the options of the command
         if not as_json:
             _print_preview(importer)
     else:
-        with LMDBEventStore(db, timeout=timeout, compression=compression) as store:
+        number = _processes(processes, db)
+        with open_or_create(db, timeout, compression) as store:
             importer = Importer(
                 store,
                 tags=tags,
                 source=source,
                 options=reading,
                 redo=redo,
-                processes=processes or min(processors(), 2),
+                processes=number,
             )
             unopened = _import(importer, files, line_format)
     for error in unopened:
@@ -111,6 +112,15 @@ def import_files(  # noqa: PLR0913  the options of the command
     report = importer.report
     _print_report(report, as_json=as_json)
     return PARTLY if failures or unopened or report.unreadables or report.unmet else 0
+
+
+def _processes(asked: int | None, db: Location) -> int:
+    """Return how many processes read a large file, as asked or by default; raises UsageError."""
+    if folder_of(db) is not None:
+        return asked or min(processors(), 2)
+    if asked is not None and asked > 1:
+        raise click.UsageError("--processes 2 is for a store in a folder; leave it out")
+    return 1
 
 
 def _import(importer: Importer, files: Sequence[str], line_format: str) -> list[OSError]:

@@ -33,16 +33,25 @@ WAIT = 1.0  # seconds; deleted files that are still written give no notice
 PAUSE = 0.1  # seconds between two looks: each saves what came since, in one commit
 
 
-def check_followed(names: Sequence[str], db: Path) -> None:
-    """Refuse what cannot be followed; raises UsageError."""
+def check_followed(names: Sequence[str], db: Path | None) -> None:
+    """Refuse what cannot be followed; `db` is the folder of the store. Raises UsageError."""
     if not names or STDIN in names:
         raise click.UsageError("--follow needs files or folders; standard input ends by itself")
     for name in names:
         for folder in (name, os.path.dirname(name) or os.curdir):
-            if os.path.isdir(folder) and os.path.isdir(db) and os.path.samefile(folder, db):
+            if _is_same(folder, db):
                 raise click.UsageError(
                     f"{shown(name)} is in the folder of the store; follow files in another one"
                 )
+
+
+def _is_same(folder: str, db: Path | None) -> bool:
+    return (
+        db is not None
+        and os.path.isdir(folder)
+        and os.path.isdir(db)
+        and os.path.samefile(folder, db)
+    )
 
 
 def follow_files(

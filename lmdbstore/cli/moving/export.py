@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from lmdbstore.cli.opening import Location
     from lmdbstore.contract.api import EventView
     from lmdbstore.contract.tables.chosen import Chosen
     from lmdbstore.transfer.export import Format
@@ -40,7 +41,7 @@ _BY_NAME: dict[str, Format] = {
 
 
 def run_export(
-    db: Path,
+    db: Location,
     chosen: Chosen,
     kind: Format | None,
     output: Path | None,

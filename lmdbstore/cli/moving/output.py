@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from lmdbstore.cli.opening import check_store
+from lmdbstore.cli.opening import check_store, folder_of
 from lmdbstore.cli.terminal import is_terminal, visible
 from lmdbstore.errors import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lmdbstore.cli.opening import Location
 
 __all__ = ["output_to", "printed_to", "standard_output"]
 
@@ -45,8 +47,8 @@ class _Terminal:
 
 
 @contextmanager
-def output_to(path: Path, db: Path) -> Iterator[BinaryIO]:
-    """Give a file that becomes `path` at the end of the context; `db` is the folder of the store.
+def output_to(path: Path, db: Location) -> Iterator[BinaryIO]:
+    """Give a file that becomes `path` at the end of the context; `db` is where the store is.
 
     Raises:
         UsageError: the path is inside of the store.
@@ -55,7 +57,8 @@ def output_to(path: Path, db: Path) -> Iterator[BinaryIO]:
     real = os.path.realpath(path)
     folder = os.path.dirname(real)
     try:
-        if os.path.samefile(folder, db):
+        of_store = folder_of(db)
+        if of_store is not None and os.path.samefile(folder, of_store):
             raise click.UsageError(
                 f"{shown(str(path))} is in the folder of the store; give another"
             )
@@ -71,7 +74,7 @@ def output_to(path: Path, db: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def printed_to(path: Path | None, db: Path) -> Iterator[None]:
+def printed_to(path: Path | None, db: Location) -> Iterator[None]:
     """Let standard output be the file `path` in the context; None: it stays as it is.
 
     Raises what `output_to` raises, and StoreOpenError: there is no store.
