@@ -6,6 +6,7 @@ __all__ = [
     "BACKUP_HELP",
     "CLI_HELP",
     "COMPACT_HELP",
+    "COPY_HELP",
     "EXPORT_HELP",
     "HISTOGRAM_HELP",
     "IMPORT_HELP",
@@ -37,6 +38,7 @@ Example:
   lmdbstore verify --db events
   lmdbstore backup --db events events-copy
   lmdbstore purge  --db events --before -90d
+  lmdbstore copy   events postgresql://user@host/database
 
 An event has an id, a source, a timestamp, tags and a text, the content. Queries, commands and
 statistics call the tags of an event its flags.
@@ -142,6 +144,23 @@ was there is replaced then. If the export fails or is stopped, it stays as it wa
 
 Exit status: 0 the events are exported, 2 the export failed, 3 damaged events were left out, because
 of --damaged skip.
+"""
+
+COPY_HELP = """Copy the events of a store to another one, and compare both.
+
+\b
+Example:
+  lmdbstore copy events postgresql://user@host/database
+  lmdbstore copy postgresql://user@host/database events --since -7d --flag sshd
+
+SOURCE and TARGET are folders or addresses; TARGET is made if it is not there. What is copied is one
+state of SOURCE; both may be in use. The events keep their ids, and what TARGET has stays. At the
+end all fields of the events are compared. The digest that is printed is that of these events.
+
+The command can be stopped at any time: run again, it goes on where it was. Run later, it brings
+what came to SOURCE in the meantime; what was deleted there stays in TARGET.
+
+Exit status: 0 TARGET has all of the events, 2 the copy failed, 130 it was interrupted.
 """
 
 SEARCH_HELP = """Print the events whose content matches PATTERN, oldest first.

@@ -30,7 +30,7 @@ from .commands.caring import (
 )
 from .commands.counting import histogram_command, top_command
 from .commands.importing import import_command
-from .commands.moving import export_command
+from .commands.moving import copy_command, export_command
 from .commands.searching import search_command, tail_command
 from .commands.serving import serve_command
 from .help import CLI_HELP
@@ -156,6 +156,7 @@ def cli(ctx: click.Context) -> None:
 for _command in (
     import_command,
     export_command,
+    copy_command,
     search_command,
     tail_command,
     histogram_command,

@@ -1,4 +1,4 @@
-"""The command `export`."""
+"""The commands `export` and `copy`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmdbstore.cli.help import EXPORT_HELP
+from lmdbstore.cli.help import COPY_HELP, EXPORT_HELP
+from lmdbstore.cli.moving.copying import Conditions, run_copy
 from lmdbstore.cli.moving.export import run_export
 from lmdbstore.cli.options import (
+    Store,
     damaged_option,
     db_option,
     desc_option,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from lmdbstore.contract.types import Damaged, Where
     from lmdbstore.transfer.export import Format
 
-__all__ = ["export_command"]
+__all__ = ["copy_command", "export_command"]
 
 
 @click.command("export", help=EXPORT_HELP)
@@ -96,3 +98,31 @@ def export_command(  # noqa: PLR0913, PLR0917  the arguments of the command
         damaged=damaged,
     )
     ctx.exit(run_export(db, chosen, kind, output, timeout))
+
+
+@click.command("copy", help=COPY_HELP)
+@since_option
+@until_option
+@flag_option
+@source_option
+@timeout_option
+@click.argument("place", metavar="SOURCE", type=Store())
+@click.argument("target", type=Store())
+def copy_command(  # noqa: PLR0913, PLR0917  the arguments of the command
+    since: str | None,
+    until: str | None,
+    flags: tuple[str, ...],
+    source: str | None,
+    timeout: float | None,
+    place: Location,
+    target: Location,
+) -> None:
+    """Run `copy`."""
+    now = time.time()
+    conditions = Conditions(
+        ts_start=time_of("--since", since, now),
+        ts_end=time_of("--until", until, now, end=True),
+        flags=flags,
+        source=source,
+    )
+    run_copy(place, target, conditions, timeout)
