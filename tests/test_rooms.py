@@ -100,6 +100,7 @@ LIBRARIES = {
         "logs.objects",
         "logs.structured",
         "rows",
+        "sql.texts",
         "web.parameters",
         "web.texts",
         "cli.stats",

@@ -12,6 +12,7 @@ from lmdbstore import Event, LMDBEventStore, StoreOpenError
 from lmdbstore.cli import opening
 from lmdbstore.cli.commands import serving
 from lmdbstore.cli.importing import files
+from lmdbstore.ingest.importer import Importer
 from tests.tools.commands import LINES, LOG, run
 from tests.tools.remote import SECRET, SHOWN, URL, Remote, remotes
 
@@ -185,12 +186,12 @@ def test_import_reads_in_one_process(
     """A fork would have the connections of its parent."""
     numbers = []
 
-    class Importer(files.Importer):
+    class Noting(Importer):
         def __init__(self, *given: Any, processes: int = 0, **named: Any) -> None:
             numbers.append(processes)
             super().__init__(*given, **named)
 
-    monkeypatch.setattr(files, "Importer", Importer)
+    monkeypatch.setattr(files, "Importer", Noting)
     monkeypatch.setattr(files, "processors", lambda: 2)
     assert on_remote("import", LOG).exit_code == 0
     assert on_remote("import", LOG, "--processes", 1).exit_code == 0
