@@ -5,10 +5,11 @@ Rules: only what is for writing new events creates one.
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -81,9 +82,7 @@ def open_to_read(
         OSError: the folder cannot be read.
     """
     if isinstance(db, Server):
-        return open_server(
-            db, create=False, readonly=True, consistency=consistency, timeout=timeout
-        )
+        return _opened(db, create=False, readonly=True, consistency=consistency, timeout=timeout)
     return open_folder(db, timeout, readonly=True, consistency=consistency)
 
 
@@ -102,7 +101,7 @@ def open_or_create(
                 "--compression is for a store in a folder; leave it out for PostgreSQL, which "
                 "compresses by itself"
             )
-        return open_server(db, timeout=timeout)
+        return _opened(db, timeout=timeout)
     return LMDBEventStore(db, timeout=timeout, compression=compression)
 
 
@@ -128,4 +127,10 @@ def open_folder(
 
 def open_rows(db: Server, timeout: float | None = None, *, readonly: bool) -> SQLEventStore:
     """Open the store on a server. Raises what `open_to_read` raises."""
-    return open_server(db, create=False, readonly=readonly, timeout=timeout)
+    return _opened(db, create=False, readonly=readonly, timeout=timeout)
+
+
+def _opened(server: Server, **options: Any) -> SQLEventStore:
+    # The pool logs what went wrong with a connection. Calls raise it too, and an interrupt is none.
+    logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+    return open_server(server, **options)

@@ -127,9 +127,21 @@ def discard_output() -> None:
             os.close(null)
 
 
+_REMEDIES = {  # of a store on a server
+    "open it without readonly=True and create=False to make one": (
+        "'lmdbstore import --db ADDRESS FILE' makes one"
+    ),
+    ", or pass readonly=True and consistency='snapshot' to read what the standby has": (
+        "; 'serve' shows what the standby has, and 'copy' copies it"
+    ),
+}
+
+
 def in_options(message: str) -> str:
     """Return the message of an error with the options of the commands as the remedy."""
     message = message.replace(SHORTER, "give a longer --by, or --since and --until")
+    for options, remedy in _REMEDIES.items():
+        message = message.replace(options, remedy)
     message = message.replace(READ_IT, "; run the command as a user that may write to the store")
     return message.replace(LONGER, "(--timeout)").replace(NEVER_WAIT, "")
 

@@ -323,6 +323,18 @@ def test_a_server_that_cannot_be_reached_is_an_error(
     assert result.stderr == "lmdbstore: the server cannot be reached\n"
 
 
+def test_the_remedy_is_that_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        said = "it is a standby; open another, or pass readonly=True and consistency='snapshot' to "
+        raise StoreOpenError(f"{said}read what the standby has")
+
+    monkeypatch.setattr(opening, "open_server", refuse)
+    result = on_remote("search")
+    assert result.stderr.endswith(
+        "another; 'serve' shows what the standby has, and 'copy' copies it\n"
+    )
+
+
 def test_without_the_extra_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "psycopg", None)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 
-from lmdbstore import LMDBEventStore, SQLEventStore, open_store
+from lmdbstore import Event, LMDBEventStore, SQLEventStore, open_store
 from lmdbstore.cli.moving import copying
 from lmdbstore.contract.tables import columns
-from tests.tools.commands import LINES, LOG, process, run
+from tests.sql.other_writer import OtherWriter
+from tests.tools.children import until
+from tests.tools.commands import LINES, LOG, TIMEOUT, process, run, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,6 +87,7 @@ def test_a_store_that_is_not_there_is_not_made_by_reading(url: str) -> None:
         result = run(*command, "--db", url)
         assert result.exit_code == 2
         assert "there is no store in the schema" in result.stderr
+        assert "'lmdbstore import --db ADDRESS FILE' makes one" in result.stderr
 
 
 def test_stats_and_purge(filled: str) -> None:
@@ -123,6 +127,30 @@ def test_a_copy_is_stopped_and_goes_on_and_comes_back(
     (digest,) = re.findall("digest ([0-9a-f]{32})", there)
     assert digest in again
     assert run("copy", url, url).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["import", "copy", "search"])
+def test_an_interrupt_of_a_wait_prints_nothing(
+    filled: str, single: str, schema: str, tmp_path: Path, command: str
+) -> None:
+    """The pool of connections would log that it gets back one that is closed."""
+    with LMDBEventStore(tmp_path / "source") as source:
+        source.save(Event("a"))
+    arguments: dict[str, list[object]] = {
+        "import": ["import", "--db", filled, LOG],
+        "copy": ["copy", tmp_path / "source", filled],
+        "search": ["search", "--db", filled],
+    }
+    with OtherWriter(single, schema) as other:
+        other.lock()
+        with start(*arguments[command]) as child:
+            try:
+                until(lambda: other.waiting() > 0, "the command waits")
+                child.send_signal(signal.SIGINT)
+                assert child.communicate(timeout=TIMEOUT) == (b"", b"")
+            finally:
+                child.kill()
+    assert child.returncode == 130
 
 
 def test_another_process_works_on_it_too(filled: str) -> None:
