@@ -291,4 +291,6 @@ def test_a_terminal_shows_a_bar_that_disappears(source: Path, path: Path) -> Non
     status, shown = on_terminal("copy", source, path)
     assert status == 0
     assert "copying" in shown
-    assert shown.rstrip().splitlines()[-1].startswith("20 events compared")
+    last = shown.rstrip().splitlines()[-1]
+    assert "20 events compared, and equal: 20 copied" in last
+    assert "copying" not in last
