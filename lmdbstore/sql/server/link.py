@@ -99,9 +99,10 @@ class Settings:
 def can_be_read(address: str) -> bool:
     """Whether libpq can read an address; its own error would quote it, with a password."""
     try:
-        return bool(conninfo_to_dict(address))
+        conninfo_to_dict(address)
     except (psycopg.Error, ValueError):
         return False
+    return bool(address.strip())
 
 
 def connect(address: str) -> Connection:

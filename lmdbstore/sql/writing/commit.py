@@ -183,8 +183,7 @@ class _Work(ABC):
         connection.execute(f"UPDATE {self._names.store} SET head = %s", [head])
 
     def _commit(self) -> None:
-        """Commit; a limit for statements must not end a wait for a standby."""
-        self._connection.execute("SELECT set_config('statement_timeout', '0', true)")
+        """Commit; the server's limit for statements does not count for its wait for a standby."""
         self._connection.execute("COMMIT")
 
     @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from lmdbstore import Event, StoreOpenError
 from lmdbstore.sql.store import SQLEventStore
 from lmdbstore.testing.helpers import ids, in_threads
-from tests.endurance.sql.test_kills import Life
+from tests.endurance.tools.sql_life import Life
 from tests.sql.servers import Server, Servers, needed
 from tests.tools.children import until
 
