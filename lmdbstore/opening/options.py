@@ -109,6 +109,9 @@ def _compression(value: object) -> str | None:
     return known
 
 
+_ADDRESSES = ("postgresql://", "postgres://")  # no one calls a folder so
+
+
 def folder_of(path: object, *, links: bool = True) -> str:
     """Return the folder that a path names, with or without following links.
 
@@ -119,8 +122,13 @@ def folder_of(path: object, *, links: bool = True) -> str:
         folder = os.fsdecode(os.fspath(path))  # type: ignore[call-overload]  # else refused
         if not folder.isascii():
             os.fsencode(folder)  # raises for a text that no file name can be
-        if folder and "\0" not in folder:
+        if folder and "\0" not in folder and not folder.startswith(_ADDRESSES):
             return _resolved(folder) if links else os.path.abspath(folder)
+    if isinstance(path, str) and str.__str__(path).startswith(_ADDRESSES):
+        raise InvalidOption(
+            "path: it is the address of a server (it is not shown, since it may hold a password), "
+            "and not a folder; pass it to open_store"
+        )
     raise InvalidOption(f"path: {shown(path)} is not a path; pass the folder as a str or a Path")
 
 

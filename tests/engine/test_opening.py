@@ -47,6 +47,17 @@ def test_a_new_store_is_a_folder_for_its_owner_only(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name], "the folder it was made in is left over"
 
 
+def test_the_address_of_a_server_is_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for scheme in ("postgresql", "postgres"):
+        with pytest.raises(InvalidOption, match=r"address of a server.*open_store") as info:
+            LMDBEventStore(f"{scheme}://me:secret@host/db")
+        assert "secret" not in str(info.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_empty_folder_becomes_a_store(path: Path) -> None:
     path.mkdir()
     with LMDBEventStore(str(path)) as store:
