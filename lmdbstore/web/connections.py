@@ -53,13 +53,18 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Go on with a request."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
+        self._wait_no_longer()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         self._wait()
         super().on_response_complete()
+        self._wait_no_longer()  # its head may have come before, with that of the last one
+
+    def _wait_no_longer(self) -> None:
+        """Stop waiting if the head of a request has come."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
 
     def pause_writing(self) -> None:
         """Wait for the client to take what it was sent."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -115,14 +114,13 @@ class Guard:
         return hmac.compare_digest(text.encode(), self._token.encode())
 
     def _cookies(self, headers: Headers) -> list[str]:
-        found = []
-        for header in headers.getlist("cookie"):
-            try:
-                cookie = SimpleCookie(header).get(self.cookie)
-            except CookieError:
-                continue
-            found += [cookie.value] if cookie is not None else []
-        return found
+        """Return the values of the cookie.
+
+        All servers of a machine share its cookies, whatever their ports. So those of others come
+        too, and they may be of any form: a strict parser would refuse this one with them.
+        """
+        pairs = [pair.partition("=") for pair in ";".join(headers.getlist("cookie")).split(";")]
+        return [value.strip() for name, _, value in pairs if name.strip() == self.cookie]
 
 
 def _netloc(origin: str) -> str:

@@ -70,6 +70,31 @@ def test_the_first_link_becomes_a_cookie(guarded: Asking) -> None:
     assert guarded.ask(f"/api/stats?token={TOKEN}", token=None).status == 403
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        'prefs={"a": 1}',
+        'open="',
+        "two words=a b c",
+        "alone",
+        "[a]=1",
+        "=",
+        "",
+        "\xe9=\xff",
+        "a=b,c",
+    ],
+)
+def test_cookies_of_other_servers_of_the_machine_do_not_matter(guarded: Asking, other: str) -> None:
+    """A browser sends them to all ports, whatever their form."""
+    for cookies in (f"{other}; {COOKIE}", f"{COOKIE}; {other}", f"a=b;{COOKIE};{other}"):
+        headers = {"Cookie": cookies}
+        assert guarded.ask("/api/stats", token=None, headers=headers).status == 200
+        headers = {"Cookie": f"lmdbstore_8474=old; {cookies}"}  # of another path
+        assert guarded.ask("/api/stats", token=None, headers=headers).status == 200
+    headers = {"Cookie": f"{other}; x{COOKIE}; a={COOKIE}"}
+    assert guarded.ask("/api/stats", token=None, headers=headers).status == 403
+
+
 def test_the_token_is_compared_in_constant_time(
     guarded: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:

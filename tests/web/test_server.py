@@ -253,6 +253,17 @@ def test_a_stream_may_be_quiet_for_long(hasty: Server) -> None:
             client.recv(1)
 
 
+def test_a_stream_that_was_asked_for_early_may_be_quiet_too(hasty: Server) -> None:
+    """Its head comes with that of the request before it."""
+    with hasty.raw(hasty.head("/api/stats") + hasty.head("/api/follow")) as client:
+        time.sleep(1.0)  # longer than the patience of the server
+        client.setblocking(False)
+        while b"text/event-stream" not in (answers := client.recv(100_000)):
+            assert answers, "it was cut"
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+
+
 def test_a_client_that_takes_nothing_is_cut(hasty: Server) -> None:
     with hasty.raw(hasty.head("/api/export"), buffer=4096) as client:
         client.recv(10)
