@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -59,7 +60,7 @@ class Guard:
 
     def __init__(self, port: int, names: Iterable[str] = (), token: str | None = None) -> None:
         """Allow the loopback names, and others; make a token unless one is given."""
-        self._names = LOOPBACK | {name.lower().strip("[]") for name in names}
+        self._names = LOOPBACK | set(map(_plain, names))
         self._token = secrets.token_urlsafe(32) if token is None else token
         self.cookie = f"lmdbstore_{port}"  # other servers of the machine have their own
 
@@ -73,7 +74,7 @@ class Guard:
         host = headers.get("host", "").lower()
         name = _host(host)
         # No other site has the address as its name.
-        if name is None or name[1].strip("[]") not in {*self._names, at}:
+        if name is None or _plain(name[1]) not in {*self._names, at}:
             raise Refusal(
                 421,
                 "forbidden",
@@ -121,6 +122,15 @@ class Guard:
         """
         pairs = [pair.partition("=") for pair in ";".join(headers.getlist("cookie")).split(";")]
         return [value.strip() for name, _, value in pairs if name.strip() == self.cookie]
+
+
+def _plain(name: str) -> str:
+    """Return a name as it is compared: an address of IPv6 can be written in many ways."""
+    name = name.lower().strip("[]")
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
 
 
 def _netloc(origin: str) -> str:

@@ -33,7 +33,7 @@ ADDRESSES = [
 
 @pytest.fixture
 def guarded() -> Iterator[Asking]:
-    made = Asking(MemoryEventStore(), names=["host.example"])
+    made = Asking(MemoryEventStore(), names=["host.example", "[2001:DB8:0::7]"])
     yield made
     made.close()
 
@@ -139,7 +139,15 @@ def test_other_names_of_the_machine_are_refused(guarded: Asking, host: str | Non
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "LOCALHOST:8474", "[::1]:8474", "localhost:9", "Host.example:80", "192.0.2.7"],
+    [
+        "127.0.0.1",
+        "LOCALHOST:8474",
+        "[::1]:8474",
+        "localhost:9",
+        "Host.example:80",
+        "192.0.2.7",
+        "[2001:db8::7]:8474",
+    ],
 )
 def test_names_of_the_server_are_not(guarded: Asking, host: str) -> None:
     assert guarded.ask("/api/stats", host=host).status == 200
