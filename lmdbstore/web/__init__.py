@@ -43,8 +43,9 @@ says how many it has; marks are those of the part that is shown.
                        counted.
     /api/facets        conditions, limit (20): {"flags": [{"value", "count"}], "sources": [...],
                        "complete", "reached"}, the most frequent ones
-    /api/event/ID      before, after (how many neighbours; 5), match
-                       {"event", "before", "after"}: the whole event, and events of its source
+    /api/event/ID      before, after (how many neighbours; 5), match, at (of the neighbours)
+                       {"event", "before", "after"}: the whole event, and events of its source.
+                       Browsers cannot ask so for the ids . and .. but for /api/event?id=ID
     /api/follow        match, flag, any_flag, not_flag, source, where, after (a position; now):
                        server-sent events, in the order of saving. `event: events` has
                        {"events", "dropped"}; the id of a message is the position after it, so one
@@ -83,6 +84,10 @@ HOST, PORT = "127.0.0.1", 8474
 LAST_PORT = 65_535
 
 
+def _ready(address: str) -> None:
+    print(address, flush=True)  # noqa: T201  it is needed now, also if it goes to a file
+
+
 def _printed(line: str) -> None:
     print(f"lmdbstore: {line}", file=sys.stderr)  # noqa: T201  what a server has to say
 
@@ -94,7 +99,7 @@ def serve(  # noqa: PLR0913
     *,
     names: Iterable[str] = (),
     limits: Limits = Limits(),  # noqa: B008  never changed
-    ready: Callable[[str], object] = print,
+    ready: Callable[[str], object] = _ready,
     say: Callable[[str], object] = _printed,
 ) -> None:
     """Serve a page to look at `store`, until SIGINT or SIGTERM comes; then close the store.

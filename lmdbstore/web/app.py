@@ -160,8 +160,10 @@ class App:
         elif name == "export":
             await self._stream(partial(export, store, query), answer)
         elif raw.startswith(EVENT):
-            wanted = _decoded(raw[len(EVENT) :])
-            await self._once(partial(event, store, wanted, query, limits), answer)
+            named = _decoded(raw[len(EVENT) :])
+            await self._once(partial(event, store, named, query, limits), answer)
+        elif name == "event":
+            await self._once(partial(event, store, None, query, limits), answer)
         elif name in CALLS:
             await self._once(partial(CALLS[name], store, query, limits), answer)
         else:

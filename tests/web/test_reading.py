@@ -140,7 +140,10 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("search", {"token": "x"}, "token", "no such one"),
     ("stats", {"match": "x"}, "match", "no such one"),
     ("event/e1", {"before": "101"}, "before", "from 0 to 100"),
-    ("event/e1", {"since": "1"}, "since", "before, after, match"),
+    ("event/e1", {"since": "1"}, "since", "before, after, match, at"),
+    ("event/e1", {"at": "x"}, "at", "position"),
+    ("event/e1", {"id": "e1"}, "id", "before, after, match, at"),
+    ("event", {"before": "1"}, "id", "give it"),
     ("event/e1", {"match": "a("}, "match", ""),
     ("histogram", {"zone": "Nowhere"}, "zone", "Europe/Berlin"),
     ("histogram", {"zone": "../../etc/passwd"}, "zone", "Europe/Berlin"),
@@ -200,6 +203,22 @@ def test_an_event_comes_with_its_neighbours(asking: Asking) -> None:
     assert asking.ask("/api/event/").status == 404
 
 
+def test_the_neighbours_of_an_event_are_those_at_a_position(
+    asking: Asking, store: EventStore
+) -> None:
+    position = store.position()
+    for n, time in enumerate((1024.0, 1025.5)):  # both sides of e50
+        store.save(Event(f"new{n}", "s2", time))
+    asked = {"before": 3, "after": 3}
+    pinned = asking.get("event/e50", **asked, at=position)
+    assert [event["id"] for event in pinned["before"]] == ["e41", "e44", "e47"]
+    assert [event["id"] for event in pinned["after"]] == ["e53", "e56", "e59"]
+    now = asking.get("event/e50", **asked)
+    assert [event["id"] for event in now["before"]] == ["e44", "e47", "new0"]
+    assert [event["id"] for event in now["after"]] == ["new1", "e53", "e56"]
+    assert asking.get("event/new0", **asked, at=position)["event"]["id"] == "new0"
+
+
 HOSTILE = [
     "</script><script>alert(1)</script>",
     "nul \0 nul",
@@ -223,6 +242,7 @@ def test_hostile_texts_come_as_they_are(asking: Asking, store: EventStore, text:
     event = Event(text, text, 9e9, [text], text)
     store.save(event)
     assert asking.get(f"event/{quote(text, safe='')}")["event"] == event._asdict()
+    assert asking.get("event", id=text)["event"] == event._asdict()
     conditions = {"flag": text, "source": text, "where": json.dumps({text: 1})}
     assert asking.get("search", **conditions)["events"] == []
     del conditions["where"]

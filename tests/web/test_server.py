@@ -198,8 +198,7 @@ import sys
 from lmdbstore import LMDBEventStore
 from lmdbstore.web import Limits, serve
 store = LMDBEventStore(sys.argv[1], readonly=True, consistency="snapshot")
-serve(store, port=0, limits=Limits(**eval(sys.argv[2])),
-      ready=lambda line: print(line, flush=True))
+serve(store, port=0, limits=Limits(**eval(sys.argv[2])))
 """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lmdbstore.errors import InvalidQuery
 from lmdbstore.patterns.pattern import compile_pattern
 from lmdbstore.web.parameters import CONDITIONS, Parameters
-from lmdbstore.web.refusals import refused
+from lmdbstore.web.refusals import Refusal, refused
 from lmdbstore.web.texts import encoded, event_object
 
 if TYPE_CHECKING:
@@ -83,19 +83,29 @@ def _encoded(
     return encoded({"events": [event_object(each, pattern, limits) for each in events]} | answer)
 
 
-async def event(store: AsyncEventStore, wanted: str, query: bytes, limits: Limits) -> bytes:
-    """Return an event, and its neighbours."""
-    given = Parameters(query, ("before", "after", "match"))
+async def event(store: AsyncEventStore, named: str | None, query: bytes, limits: Limits) -> bytes:
+    """Return an event, and its neighbours; its id is in the path, or one of the parameters."""
+    allowed = ("before", "after", "match", "at")
+    given = Parameters(query, allowed if named is not None else ("id", *allowed))
+    wanted = given.text("id") if named is None else named
+    if wanted is None:
+        raise Refusal(400, "invalid_query", "id: it is missing; give it", field="id")
     before = given.number("before", NEIGHBOURS, 0, MOST_NEIGHBOURS)
     after = given.number("after", NEIGHBOURS, 0, MOST_NEIGHBOURS)
     pattern = await pattern_of(given.text("match"))
-    found = await store.around(wanted, before, after)
-    return await asyncio.to_thread(_placed, found, wanted, pattern, limits)
+    found = await store.get(wanted)
+    # As `around` does, which knows no position.
+    alike: Any = {"source": found.source, "after": found, "at": given.text("at")}
+    earlier = [each async for each in store.search(order="desc", limit=before, **alike)]
+    later = [each async for each in store.search(limit=after, **alike)]
+    return await asyncio.to_thread(_placed, earlier[::-1], found, later, pattern, limits)
 
 
-def _placed(found: list[Event], wanted: str, pattern: Pattern | None, limits: Limits) -> bytes:
-    place = next(n for n, each in enumerate(found) if each.id == wanted)
-    shown = [event_object(each, pattern, limits, whole=each.id == wanted) for each in found]
-    return encoded(
-        {"event": shown[place], "before": shown[:place], "after": shown[place + 1 :]},
-    )
+def _placed(
+    before: list[Event], found: Event, after: list[Event], pattern: Pattern | None, limits: Limits
+) -> bytes:
+    def shown(events: list[Event]) -> list[dict[str, Any]]:
+        return [event_object(each, pattern, limits) for each in events]
+
+    whole = event_object(found, pattern, limits, whole=True)
+    return encoded({"event": whole, "before": shown(before), "after": shown(after)})
