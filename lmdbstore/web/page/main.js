@@ -14,6 +14,7 @@ import { keys } from "./parts/keys.js";
 import { links, noteState, openExport, showPin, togglePin } from "./parts/links.js";
 import { EventList } from "./parts/list.js";
 import { Live } from "./parts/live.js";
+import { moreConditions } from "./parts/more.js";
 import { move, reachable } from "./parts/moving.js";
 import {
   clearNotice,
@@ -38,7 +39,10 @@ const live = new Live(feed, (state, detail) => {
   showConnection(state, detail, () => live.retry());
 });
 let request = new AbortController();
-let counting = 0;
+let asking = new URLSearchParams(); // the conditions of what is shown
+let counting = 0; // the timer of the next count
+let counts = 0; // that were begun
+let columns = ""; // of the histogram, at most
 
 /** Ask for all that the address says. */
 async function run() {
@@ -51,9 +55,11 @@ async function run() {
   showConnection("open", {}, () => {});
   feed.setAttribute("aria-busy", "true");
   try {
-    const query = conditions(state);
-    count(query, signal);
-    await showList(query, signal);
+    const now = Date.now() / 1000;
+    asking = conditions(state, now);
+    noteState({ now });
+    count(asking, signal);
+    await showList(asking, signal);
   } catch (failure) {
     failed(failure, signal);
   }
@@ -63,7 +69,7 @@ async function showList(query, signal) {
   const { state } = address;
   const ordered = new URLSearchParams([...query, ["order", state.order], ["limit", PAGE]]);
   const first = await ask("search", ordered, signal);
-  noteState(first.position);
+  noteState({ position: first.position });
   showMistake(null);
   clearNotice();
   document.body.classList.remove("failed");
@@ -80,7 +86,9 @@ async function showList(query, signal) {
     byId("list-end").textContent = "";
     follow(query, first.position);
   }
-  if (!first.events.length && !first.more) showEmpty((await ask("stats", {}, signal)).events);
+  if (first.events.length || first.more) return;
+  const { events } = await ask("stats", {}, signal);
+  if (feed.hidden) showEmpty(events); // nothing has come in the meantime
 }
 
 function begun(first, load) {
@@ -100,34 +108,44 @@ function follow(query, position) {
   live.start(lasting, position, address.state.zone);
 }
 
-/** Ask for the histogram and the facets; again and again while the page follows. */
-async function count(query, signal) {
+/**
+ * Ask for the histogram and the facets; again and again while the page follows. Only the last answer
+ * counts, and one that comes again does not disturb who chooses a range.
+ */
+async function count(query, signal, again = false) {
+  const turn = ++counts;
+  columns = buckets();
   const zoned = new URLSearchParams([
     ...query,
     ["zone", address.state.zone],
-    ["buckets", buckets()],
+    ["buckets", columns],
   ]);
   const most = new URLSearchParams([...query, ["limit", FACETS]]);
   const parts = [
-    ask("histogram", zoned, signal).then((counts) => histogram.show(counts)),
-    ask("facets", most, signal).then((facets) => showFacets(facets, Number(FACETS))),
+    ask("histogram", zoned, signal).then((found) => {
+      if (turn === counts && !(again && histogram.inUse)) histogram.show(found);
+    }),
+    ask("facets", most, signal).then((facets) => {
+      if (turn === counts) showFacets(facets, Number(FACETS));
+    }),
   ];
   const settled = await Promise.allSettled(parts);
-  if (signal.aborted) return;
+  if (signal.aborted || turn !== counts) return;
   if (settled[0].status === "rejected") histogram.clear(settled[0].reason.message);
-  if (settled[1].status === "rejected") showFacets({ flags: [], sources: [], complete: false }, 1);
+  if (settled[1].status === "rejected") showFacets(null);
   if (address.state.live) counting = setTimeout(() => countAgain(signal), AGAIN);
 }
 
 function countAgain(signal) {
   if (signal.aborted) return;
   if (document.hidden || histogram.inUse) counting = setTimeout(() => countAgain(signal), AGAIN);
-  else count(conditions(address.state), signal);
+  else count(conditions(address.state), signal, true);
 }
 
-/** The room for columns has changed. */
+/** The room for columns may have changed. Phones change the height of the page while one scrolls. */
 function recount() {
-  if (!address.state.live && histogram.counts) count(conditions(address.state), request.signal);
+  if (buckets() === columns || address.state.live || !histogram.counts) return;
+  count(asking, request.signal);
 }
 
 /** Columns of a few pixels. */
@@ -135,11 +153,14 @@ const buckets = () => String(Math.max(20, Math.min(200, Math.floor(byId("main").
 
 function failed(failure, signal) {
   if (signal.aborted || failure.name === "AbortError") return;
+  live.stop();
   list.clear();
   feed.setAttribute("aria-busy", "false");
   clearNotice();
   document.body.classList.add("failed");
+  if (failure.field !== "match") showMistake(null);
   if (failure instanceof RangeError) {
+    histogram.clear("");
     showFailure(new Failure({ message: failure.message, code: "time" }, 0), run);
   } else if (!(failure instanceof Failure)) {
     throw failure;
@@ -187,8 +208,9 @@ function toFacets() {
 
 searchBox();
 timeRange();
+moreConditions();
 eventView();
-links();
+links(() => live.position);
 keys([
   { keys: ["/"], does: "Search", run: () => byId("match").focus() },
   { keys: ["j", "ArrowDown"], does: "Next event", run: () => move(feed, 1) },
@@ -219,7 +241,7 @@ address.listen((state, before) => {
   showAddress();
   if (asked(state) !== asked(before)) run();
   const moved = state.event !== before.event;
-  if (moved || state.match !== before.match || state.zone !== before.zone) showEvent(moved);
+  if (moved || ["match", "zone", "at"].some((name) => state[name] !== before[name])) showEvent(moved);
 });
 const narrow = matchMedia("(max-width: 760px)");
 const openFacets = () => (byId("facets").open = !narrow.matches);

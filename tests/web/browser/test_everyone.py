@@ -72,6 +72,33 @@ def test_everything_works_by_keyboard(look: Callable[..., Page]) -> None:
     expect(page.locator("#match")).not_to_be_focused()
 
 
+def test_arrows_scroll_the_event_that_has_the_focus(look: Callable[..., Page]) -> None:
+    page = look("event=long")
+    content = page.locator("#event pre")
+    content.focus()
+    page.keyboard.press("ArrowDown")
+    expect(content).to_be_focused()
+    page.wait_for_function("document.querySelector('#event pre').scrollTop > 0")
+    page.keyboard.press("j")
+    expect(page.locator(ROWS).first).to_be_focused()
+
+
+def test_keys_do_nothing_to_what_the_event_covers(look: Callable[..., Page]) -> None:
+    page = look("event=long", viewport=NARROW)
+    expect(page.locator("#event-title")).to_be_focused()
+    before = page.url
+    for key in "tfeslou":
+        page.keyboard.press(key)
+    assert page.url == before
+    for covered in ("#range-room", "#export-csv"):
+        expect(page.locator(covered)).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.locator("#event")).to_be_hidden()
+
+
 def test_the_focus_survives_what_it_causes(look: Callable[..., Page]) -> None:
     """A facet that was pressed has the focus still when its list was made again."""
     page = look()
@@ -79,6 +106,24 @@ def test_the_focus_survives_what_it_causes(look: Callable[..., Page]) -> None:
     expect(page.locator("#flags button").first).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#flags [aria-pressed=true]")).to_be_focused()
+    page.goto(page.url.partition("?")[0] + "?match=GET&flag=info&source=web&live=1")
+    for name in ("source web", "pattern GET", "flag info"):
+        remove = page.get_by_role("button", name=f"Remove {name}")
+        remove.focus()
+        remove.press("Enter")
+        expect(remove).to_have_count(0)
+        focused = page.evaluate("document.activeElement.ariaLabel")
+        assert (
+            focused
+            == {
+                "source web": "Remove flag info",
+                "pattern GET": "Remove flag info",
+                "flag info": "Pattern to search for",
+            }[name]
+        )
+    page.click("#pin")
+    page.locator("#unpin").press("Enter")
+    expect(page.locator("#pin")).to_be_focused()
 
 
 @pytest.mark.parametrize(

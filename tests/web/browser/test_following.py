@@ -87,6 +87,54 @@ def test_a_thousand_events_a_second_are_no_load(
     expect(page.locator("#list .gap").first).to_have_text("800 events left out")
 
 
+def test_what_was_left_out_does_not_come_back(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    """Else the oldest rows would be beside the newest, as if nothing were between."""
+    save(writer, "cut", *(f"old {n}" for n in range(100)))
+    page = look_at_moving("source=cut&live=1")
+    expect(page.locator(ROWS)).to_have_count(100)
+    asked: list[str] = []
+    for batch in range(4):
+        save(writer, "cut", *(f"{batch} {n}" for n in range(150)))
+        expect(page.locator(FIRST)).to_have_text(f"{batch} 149")
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_selector("body.holds")
+    expect(page.locator("#list-end")).to_have_text("While the page follows, it keeps 300 rows.")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    assert not any("/api/search" in url for url in asked)
+    expect(page.locator(f"{ROWS} .content").last).to_have_text("2 0")
+
+
+def test_tab_reaches_what_came(look_at_moving: Callable[..., Page], writer: LMDBEventStore) -> None:
+    page = look_at_moving("source=tab&live=1")
+    save(writer, "tab", "one", "two")
+    expect(page.locator(f"{ROWS}[tabindex='0']")).to_have_count(1)
+
+
+def test_what_came_is_not_said_to_be_nothing(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    """It comes while the page asks why the list is empty."""
+    page = look_at_moving("source=of+no+test")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/stats", hold)
+    page.goto(page.url.replace("of+no+test", "soon&live=1"))
+    while not held:
+        page.wait_for_timeout(10)
+    save(writer, "soon", "here")
+    expect(page.locator(FIRST)).to_have_text("here")
+    with page.expect_event("requestfinished"):
+        held[0].continue_()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    expect(page.locator("#notice")).to_be_empty()
+
+
 def test_the_page_comes_back_to_a_server_that_starts_again(
     browser: Browser, tmp_path: Path, opener: Callable[..., Callable[..., Page]]
 ) -> None:
@@ -131,3 +179,36 @@ def test_a_stream_that_breaks_misses_nothing(
     page.route("**/api/follow?*", first_breaks)
     page.click("#live")
     expect(page.locator(f"{ROWS} .content")).to_have_text(["three", "two", "one"])
+
+
+def test_a_stream_that_is_back_is_not_said_to_be_away(look: Callable[..., Page]) -> None:
+    """The network comes back while the page asks why it was refused."""
+    page = look()
+    asked: list[Route] = []
+
+    def first_are_held(route: Route) -> None:
+        asked.append(route)
+        if len(asked) == 1:
+            route.fulfill(status=503, json={"error": {"message": "busy", "code": "busy"}})
+        elif len(asked) > 2:
+            route.continue_()
+
+    page.route("**/api/follow?*", first_are_held)
+    page.click("#live")
+    while len(asked) < 2:
+        page.wait_for_timeout(10)
+    with page.expect_response("**/api/follow?*"):
+        page.evaluate("dispatchEvent(new Event('online'))")
+    with page.expect_event("requestfinished"):
+        asked[1].fulfill(status=503, json={"error": {"message": "busy", "code": "busy"}})
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    assert page.locator("#connection").is_hidden()
+
+
+def test_a_position_that_is_refused_is_told(look: Callable[..., Page]) -> None:
+    """The page does not ask for it again and again."""
+    page = look()
+    error = {"error": {"message": "after: not here", "code": "invalid_query", "field": "after"}}
+    page.route("**/api/follow?*after=*", lambda route: route.fulfill(status=400, json=error))
+    page.click("#live")
+    expect(page.locator("#connection")).to_have_text("after: not here")

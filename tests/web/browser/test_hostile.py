@@ -66,6 +66,17 @@ def test_hostile_events_are_shown_as_text(
     assert page.locator("a[href^=javascript]").count() == 0
 
 
+def test_ids_that_lead_elsewhere_in_a_path_are_found(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    """A browser takes the last part of a path away for such a one."""
+    for each in (".", "..", "../stats", "%2e%2e"):
+        writer.save(Event(each, "dots", content=f"this is {each}"))
+        page = look_at_moving("source=dots")
+        page.locator("#list .row").first.click()
+        expect(page.locator("#event pre")).to_have_text(f"this is {each}")
+
+
 def test_the_page_needs_no_inline_scripts_styles_or_other_places(look: Callable[..., Page]) -> None:
     """The policy of the server forbids them; what breaks it would be said on the console."""
     asked: list[str] = []

@@ -81,6 +81,48 @@ def test_a_pinned_link_shows_the_state_of_a_commit(
     expect(page.locator("#pinned")).to_be_hidden()
 
 
+LATER = "(() => { const now = Date.now; Date.now = () => now() + 7200e3; })()"
+
+
+def test_a_link_and_a_file_have_what_the_list_has(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    """However long ago it was made, and whatever was saved since."""
+    writer.save_many(Event(f"file {n}", source="file") for n in range(3))
+    page = look_at_moving("source=file&since=-1h&until=now")
+    expect(page.locator(ROWS)).to_have_count(3)
+    writer.save(Event("file later", source="file"))
+    page.evaluate(LATER)
+    page.click("#export summary")
+    with page.expect_download() as wanted:
+        page.click("#export-jsonl")
+    assert len(wanted.value.path().read_text(encoding="utf-8").splitlines()) == 3
+    page.click("#pin")
+    expect(page.locator("#pinned")).to_be_visible()
+    page.wait_for_selector("#list[aria-busy=false]", state="attached")
+    expect(page.locator(ROWS)).to_have_count(3)
+    asked = parse_qs(urlsplit(page.url).query)
+    assert asked["since"][0].endswith("Z")
+    assert asked["until"][0].endswith("Z")
+
+
+def test_a_page_that_follows_is_pinned_to_what_it_shows(
+    look_at_moving: Callable[..., Page], writer: LMDBEventStore
+) -> None:
+    page = look_at_moving("source=pinned+live&live=1")
+    writer.save_many(Event(source="pinned live", content=f"{n}") for n in range(2))
+    expect(page.locator(ROWS)).to_have_count(2)
+    page.click("#pin")
+    expect(page.locator("#pinned")).to_be_visible()
+    writer.save(Event(source="pinned live", content="later"))
+    page.reload()
+    expect(page.locator(f"{ROWS} .content")).to_have_text(["1", "0"])
+    page.locator(ROWS).first.click()
+    expect(page.locator("#event .neighbours .content")).to_have_text(["0", "1"])
+    page.click("#unpin")
+    expect(page.locator("#event .neighbours .content")).to_have_text(["0", "1", "later"])
+
+
 def test_what_is_shown_can_be_exported(look: Callable[..., Page]) -> None:
     page = look("match=backend&order=asc")
     page.click("#export summary")

@@ -10,11 +10,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
 ROWS = "#list .row"
+BUSY = {"error": {"message": "there are too many clients", "code": "busy"}}
 SCROLL = """() => {
     window.scrollBy(0, 1200);
     return [...document.querySelectorAll("#list .row .content")].map((one) => one.textContent);
@@ -116,6 +117,71 @@ def test_the_list_has_no_end_and_few_rows(look: Callable[..., Page]) -> None:
     assert most < 800
     page.evaluate("window.scrollTo(0, 0)")
     expect(page.locator(".row[data-id=ansi]")).to_be_visible()  # it was asked for again
+
+
+@pytest.mark.parametrize("limit", ["30", "130"])
+def test_rows_that_come_back_are_those_that_were_there(
+    look: Callable[..., Page], limit: str
+) -> None:
+    """Also if a call gives fewer of them now, or more; and the open one is marked again."""
+    page = look("order=asc&event=ansi")
+    first, opened = page.locator("#list .page").first, page.locator("#list .row[data-id=ansi]")
+    expect(opened).to_have_attribute("aria-current", "true")
+    texts = first.locator(".row").all_text_contents()
+    assert len(texts) == 100
+    scroll_away(page)
+
+    def other_limit(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("limit=100", f"limit={limit}"))
+
+    page.route("**/api/search?*", other_limit)
+    page.evaluate("window.scrollTo(0, 0)")
+    expect(opened).to_have_attribute("aria-current", "true")
+    assert first.locator(".row").all_text_contents() == texts
+
+
+def scroll_away(page: Page) -> None:
+    """Scroll until the first rows are gone."""
+    for _ in range(1000):
+        page.evaluate(SCROLL)
+        if not page.locator("#list .row[data-id=ansi]").count():
+            return
+        page.wait_for_timeout(10)
+    pytest.fail("the rows are there still")
+
+
+def test_rows_that_do_not_come_back_are_said_to_be_missing(look: Callable[..., Page]) -> None:
+    page = look("order=asc")
+    scroll_away(page)
+    answers = "**/api/search?*"
+    page.route(answers, lambda route: route.fulfill(status=503, json=BUSY))
+    page.evaluate("window.scrollTo(0, 0)")
+    first = page.locator("#list .page").first
+    expect(first).to_contain_text("too many")
+    page.unroute(answers)
+    first.get_by_role("button", name="Try again").click()
+    expect(first.locator(".row")).to_have_count(100)
+
+
+def test_what_goes_wrong_is_said_to_screen_readers(look: Callable[..., Page]) -> None:
+    """And what was wrong with the last pattern is not said any more."""
+    page = look("match=(")
+    expect(page.locator("#announcement")).to_contain_text("cannot be searched for")
+    expect(page.locator("#mistake")).to_be_visible()
+    page.route("**/api/search?*", lambda route: route.fulfill(status=503, json=BUSY))
+    page.fill("#match", "right")
+    page.press("#match", "Enter")
+    expect(page.locator("#announcement")).to_contain_text("too many")
+    expect(page.locator("#mistake")).to_be_hidden()
+
+
+def test_what_was_not_counted_is_not_said_to_be_none(look: Callable[..., Page]) -> None:
+    page = look()
+    page.route("**/api/facets?*", lambda route: route.fulfill(status=503, json=BUSY))
+    page.reload()
+    for kind in ("flags", "sources"):
+        expect(page.locator(f"#{kind}-part")).to_have_text("not counted")
+        expect(page.locator(f"#{kind}-none")).to_be_hidden()
 
 
 def test_the_order_can_be_changed(look: Callable[..., Page]) -> None:

@@ -23,7 +23,9 @@ export function isZone(zone) {
 }
 
 /** Whether a time of the address moves with the clock. @param {string} text */
-export const isRelative = (text) => RELATIVE.test(text);
+export const isRelative = (text) => RELATIVE.test(text.trim()) || isNow(text);
+
+const isNow = (text) => /^now$/i.test(text.trim());
 
 /**
  * Return the seconds that a text means, or null if it is empty.
@@ -36,7 +38,7 @@ export const isRelative = (text) => RELATIVE.test(text);
 export function seconds(text, zone, now = Date.now() / 1000) {
   const trimmed = text.trim();
   if (!trimmed) return null;
-  if (/^now$/i.test(trimmed)) return now;
+  if (isNow(trimmed)) return now;
   const relative = RELATIVE.exec(trimmed);
   if (relative) return now - Number(relative[1]) * UNITS[relative[2]];
   if (/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(trimmed)) return Number(trimmed);
@@ -168,7 +170,7 @@ export function rangeInWords(since, until, zone) {
 
 function said(text, zone) {
   try {
-    return isRelative(text) || text === "now" ? text : written(seconds(text, zone), zone);
+    return isRelative(text) ? text : written(seconds(text, zone), zone);
   } catch {
     return text;
   }

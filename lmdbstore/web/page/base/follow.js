@@ -31,12 +31,16 @@ export class Follower {
   connect() {
     if (this.stopped || this.stream) return;
     clearTimeout(this.timer);
-    const query = new URLSearchParams(this.query);
-    if (this.after) query.set("after", this.after);
-    this.stream = new EventSource(callOf("follow", query));
+    this.stream = new EventSource(callOf("follow", this.asked()));
     this.stream.addEventListener("open", () => this.opened());
     this.stream.addEventListener("events", (message) => this.heard(message));
     this.stream.addEventListener("error", (error) => this.lost(error));
+  }
+
+  asked() {
+    const query = new URLSearchParams(this.query);
+    if (this.after) query.set("after", this.after);
+    return query;
   }
 
   stop() {
@@ -63,8 +67,8 @@ export class Follower {
     this.stream.close();
     this.stream = undefined;
     const failure =
-      typeof event.data === "string" ? sent(event.data) : await refusalOf("follow", this.query);
-    if (this.stopped) return;
+      typeof event.data === "string" ? sent(event.data) : await refusalOf("follow", this.asked());
+    if (this.stopped || this.stream) return; // it was told to connect in the meantime
     const message = failure?.message;
     if (failure?.refused) return this.ears.state("refused", { message });
     if (failure?.code === "invalid_query") return this.ears.state("failed", { message });

@@ -37,7 +37,16 @@ export function showChips() {
     { type: "button", class: "plain", click: () => address.change(every) },
     "Clear all",
   );
-  byId("chips").replaceChildren(...chips, ...(chips.length > 1 ? [element("li", {}, clear)] : []));
+  const place = byId("chips");
+  const focused = [...place.querySelectorAll("button")].indexOf(document.activeElement);
+  place.replaceChildren(...chips, ...(chips.length > 1 ? [element("li", {}, clear)] : []));
+  if (focused >= 0) focusNear(focused);
+}
+
+/** Focus the chip that is now where one was taken away. @param {number} index */
+function focusNear(index) {
+  const left = byId("chips").querySelectorAll(".chip button");
+  (left[Math.min(index, left.length - 1)] ?? byId("match")).focus();
 }
 
 function chip(kind, value, without) {

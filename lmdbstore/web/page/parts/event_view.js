@@ -49,7 +49,7 @@ export function closeEvent() {
 
 /** Show the event of the address. @param {boolean} moved whether it is another one than before */
 export async function showEvent(moved) {
-  const { event: id, match, zone } = address.state;
+  const { event: id, match, zone, at } = address.state;
   request.abort();
   request = new AbortController();
   const wasOpen = !room.hidden;
@@ -57,8 +57,9 @@ export async function showEvent(moved) {
   if (id === null) return wasOpen ? giveBack() : undefined;
   body.setAttribute("aria-busy", "true");
   try {
-    const query = { before: NEIGHBOURS, after: NEIGHBOURS, ...(match && { match }) };
-    const found = await ask(`event/${encodeURIComponent(id)}`, query, request.signal);
+    const shown = { ...(match && { match }), ...(at && { at }) };
+    const query = { id, before: NEIGHBOURS, after: NEIGHBOURS, ...shown };
+    const found = await ask("event", query, request.signal);
     body.replaceChildren(...described(found, zone));
   } catch (failure) {
     if (!(failure instanceof Failure)) return; // it was aborted

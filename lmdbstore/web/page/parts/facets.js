@@ -6,15 +6,21 @@ import { levelOf } from "./rows.js";
 
 /** @typedef {{value: string, count: number}} Facet */
 
+const NONE = { flags: [], sources: [], complete: true };
+
 /**
  * Show the facets of what is asked.
- * @param {{flags: Facet[], sources: Facet[], complete: boolean}} facets
- * @param {number} limit of each kind
+ * @param {{flags: Facet[], sources: Facet[], complete: boolean}|null} facets null: they were not counted
+ * @param {number} [limit] of each kind
  */
-export function showFacets({ flags, sources, complete }, limit) {
+export function showFacets(facets, limit = 0) {
+  const { flags, sources, complete } = facets ?? NONE;
   const { flag, any_flag, not_flag, source } = address.state;
   const chosen = [...flag, ...any_flag, ...not_flag];
-  const part = ({ length }) => (complete ? (length < limit ? "" : "the most frequent") : "in part");
+  const part = ({ length }) => {
+    if (!facets) return "not counted";
+    return complete ? (length < limit ? "" : "the most frequent") : "in part";
+  };
   fill("flags", withChosen(flags, chosen), flagButtons, part(flags));
   fill(
     "sources",
@@ -38,7 +44,7 @@ function fill(id, facets, buttonsOf, part) {
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   const most = Math.max(1, ...facets.map(({ count }) => count));
   list.replaceChildren(...facets.map((facet) => item(facet, most, buttonsOf(facet))));
-  byId(`${id}-none`).hidden = facets.length > 0;
+  byId(`${id}-none`).hidden = facets.length > 0 || part === "not counted";
   byId(`${id}-part`).textContent = part;
   for (const button of list.querySelectorAll("button")) {
     if (focused && button.dataset.key === focused) button.focus();

@@ -173,6 +173,27 @@ export class Histogram {
     this.narrow(first, Math.max(first, this.columnAt(plot.posToVal(left + width - 1, "x"))));
   }
 
+  /** Let a finger or a pen drag, too: uPlot hears the mouse only. @param {HTMLElement} over */
+  touch(over) {
+    let from = -1; // the column where it began
+    const column = ({ clientX }) =>
+      this.columnAt(this.plot.posToVal(clientX - over.getBoundingClientRect().left, "x"));
+    const hear = (name, does) =>
+      over.addEventListener(name, (finger) => {
+        if (finger.isPrimary && finger.pointerType !== "mouse") does(finger);
+      });
+    const end = (to) => {
+      const [first, last] = [Math.min(from, to), Math.max(from, to)];
+      from = -1;
+      this.choose(null);
+      if (first >= 0 && first < last) this.narrow(first, last); // a touch alone chooses nothing
+    };
+    hear("pointerdown", (finger) => (from = column(finger)));
+    hear("pointermove", (finger) => from >= 0 && this.choose({ from, to: column(finger) }));
+    hear("pointerup", (finger) => end(column(finger)));
+    hear("pointercancel", () => end(-1));
+  }
+
   hovered(plot) {
     if (this.chosen || !this.counts) return;
     const { left } = plot.cursor;
@@ -202,6 +223,7 @@ export class Histogram {
     const data = [starts, under, matching ?? all.map(() => 0)];
     this.plot = new uPlot(this.options(Boolean(matching)), data, this.place);
     this.plot.over.setAttribute("aria-hidden", "true");
+    this.touch(this.plot.over);
   }
 
   options(twoKinds) {

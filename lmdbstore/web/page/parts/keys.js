@@ -11,6 +11,7 @@ import { byId, element } from "../base/dom.js";
 
 const OFF = "lmdbstore.keys.off"; // of `localStorage`: single letters disturb some who dictate
 const NAMES = { ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc", " ": "Space" };
+const ALWAYS = new Set(["Escape", "?"]);
 const room = /** @type {HTMLDialogElement} */ (byId("keys"));
 
 /** Let keys do things. @param {Key[]} all */
@@ -40,6 +41,8 @@ function pressed(press, all, single) {
   if (press.defaultPrevented || press.ctrlKey || press.metaKey || press.altKey || room.open) return;
   if (isTyping(press.target) && press.key !== "Escape") return;
   if (press.key === "Enter" && !press.target.matches(".row")) return;
+  if (press.key.startsWith("Arrow") && press.target.closest("#event")) return; // they scroll it
+  if (byId("main").inert && !ALWAYS.has(press.key)) return; // the event covers what they are about
   if (press.key.length === 1 && !single) return;
   const found = all.find((one) => one.keys.includes(press.key));
   if (!found) return;

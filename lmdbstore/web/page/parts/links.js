@@ -5,10 +5,18 @@ import { callOf } from "../base/api.js";
 import { iso, isRelative, seconds } from "../base/dates.js";
 import { announce, byId } from "../base/dom.js";
 
-let position = "";
+const FORMATS = ["jsonl", "csv"];
 
-/** Make the links work. */
-export function links() {
+const shown = { now: 0, position: "" };
+let followed = () => /** @type {string|undefined} */ (undefined);
+
+/**
+ * Make the links work.
+ * @param {() => string|undefined} position that the page has followed the store to
+ */
+export function links(position) {
+  followed = position;
+  for (const format of FORMATS) byId(`export-${format}`).addEventListener("click", fillExport);
   byId("pin").addEventListener("click", togglePin);
   byId("unpin").addEventListener("click", togglePin);
   byId("export").addEventListener("toggle", fillExport);
@@ -23,18 +31,24 @@ export function links() {
   });
 }
 
-/** Note the position of the store at which the list was made. @param {string} now */
-export function noteState(now) {
-  position = now;
+/**
+ * Note what the list is of: the time that relative times are relative to, and the position of the store.
+ * @param {{now?: number, position?: string}} part
+ */
+export function noteState(part) {
+  Object.assign(shown, part);
 }
+
+const position = () => followed() ?? shown.position;
 
 /** Pin the page to the state that it shows, and copy the link; or show the present again. */
 export async function togglePin() {
   const { state } = address;
+  if (document.activeElement === byId("unpin")) byId("pin").focus(); // it goes
   if (state.at) return address.change({ at: "" });
-  if (!position) return;
+  if (!position()) return;
   address.change({
-    at: position,
+    at: position(),
     since: fixed(state.since),
     until: fixed(state.until),
     zone: state.zone,
@@ -49,21 +63,22 @@ export async function togglePin() {
 
 /** A time that does not move with the clock. @param {string} text */
 function fixed(text) {
-  return isRelative(text) || text === "now" ? iso(seconds(text, address.state.zone)) : text;
+  return isRelative(text) ? iso(seconds(text, address.state.zone, shown.now)) : text;
 }
 
-/** Give the links of the files the conditions that are in force now. */
+/** Give the links of the files the conditions that are in force now, so that they have what is shown. */
 function fillExport() {
-  let query;
-  try {
-    query = conditions(address.state);
-  } catch {
-    return; // of a time that means nothing there is no list, either
-  }
-  for (const format of ["jsonl", "csv"]) {
-    query.set("order", address.state.order);
-    query.set("format", format);
-    byId(`export-${format}`).setAttribute("href", callOf("export", query));
+  for (const format of FORMATS) {
+    const place = byId(`export-${format}`);
+    try {
+      const query = conditions(address.state, shown.now);
+      if (position()) query.set("at", address.state.at || position());
+      query.set("order", address.state.order);
+      query.set("format", format);
+      place.setAttribute("href", callOf("export", query));
+    } catch {
+      place.removeAttribute("href"); // of a time that means nothing there is no list, either
+    }
   }
 }
 

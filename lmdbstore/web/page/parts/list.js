@@ -6,6 +6,7 @@
 
 import { Failure } from "../base/api.js";
 import { element } from "../base/dom.js";
+import { reachable } from "./moving.js";
 import { row } from "./rows.js";
 
 /**
@@ -17,6 +18,8 @@ import { row } from "./rows.js";
  *
  * @typedef {object} Page
  * @property {string|null} after the token that it begins at
+ * @property {number} size how many events it has
+ * @property {string} last the id of the last one
  * @property {HTMLElement} node
  * @property {"empty"|"asked"|"full"} rows
  * @property {boolean} near
@@ -71,10 +74,11 @@ export class EventList {
   /** @param {string|null} after @param {Answer} answer */
   add(after, answer) {
     const node = element("div", { class: "page", role: "presentation" });
-    const page = { after, node, rows: "empty", near: true };
-    if (answer.events.length) {
+    const size = answer.events.length;
+    if (size) {
+      const page = { after, size, last: answer.events[size - 1].id, node, rows: "empty", near: true };
       this.pages.push(page);
-      this.fill(page, answer);
+      this.fill(page, answer.events);
       this.feed.append(node);
       this.feed.hidden = false;
       this.watch.observe(node);
@@ -86,7 +90,7 @@ export class EventList {
     this.bottom.observe(this.end);
   }
 
-  fill(page, { events }) {
+  fill(page, events) {
     page.node.replaceChildren(...events.map((event) => row(event, this.zone)));
     page.node.style.height = "";
     page.rows = "full";
@@ -129,18 +133,19 @@ export class EventList {
     this.feed.setAttribute("aria-busy", "true");
     try {
       const answer = await load(after);
-      return load === this.load ? answer : null;
+      if (load !== this.load) return null;
+      this.feed.setAttribute("aria-busy", "false");
+      return answer;
     } catch (failure) {
-      if (load === this.load && failure instanceof Failure) this.failed(failure, again);
+      if (load !== this.load || !(failure instanceof Failure)) return null; // another list comes
+      this.feed.setAttribute("aria-busy", "false");
+      this.failed(failure, again);
       return null;
-    } finally {
-      if (load === this.load) this.feed.setAttribute("aria-busy", "false");
     }
   }
 
   failed(failure, again) {
-    const button = element("button", { type: "button", click: again }, "Try again");
-    this.end.replaceChildren(element("p", { class: "partial" }, `${failure.message} `, button));
+    this.end.replaceChildren(retry(failure, again));
   }
 
   /** Pages have come near, or gone. @param {IntersectionObserverEntry[]} entries */
@@ -159,18 +164,40 @@ export class EventList {
     page.node.style.height = `${height}px`;
     page.node.replaceChildren();
     page.rows = "empty";
+    reachable(this.feed);
   }
 
   async refill(page) {
     const load = this.load;
     page.rows = "asked";
-    try {
-      const answer = await load(page.after);
-      if (load !== this.load) return;
-      if (page.near) this.fill(page, answer);
-      else page.rows = "empty";
-    } catch {
-      page.rows = "empty"; // it is asked for when it comes near again
+    let failure = null;
+    const events = await this.eventsOf(page).catch((error) => void (failure = error));
+    if (load !== this.load) return;
+    page.rows = "empty"; // it is asked for when it comes near again
+    if (events && page.near) this.fill(page, events);
+    else if (failure instanceof Failure) {
+      page.node.replaceChildren(retry(failure, () => this.refill(page)));
     }
   }
+
+  /** The events that a page had, also if one call now gives more or fewer of them. */
+  async eventsOf({ after, size, last }) {
+    const { load } = this;
+    const events = [];
+    for (let more = true; more && events.length < size; ) {
+      const answer = await load(after);
+      events.push(...answer.events);
+      const place = events.findIndex(({ id }) => id === last);
+      if (place >= 0) return events.slice(0, place + 1);
+      more = answer.more;
+      after = answer.token ?? after;
+    }
+    return events.slice(0, size);
+  }
+}
+
+/** Say what went wrong, with a button to try again. @param {Failure} failure @param {() => void} again */
+function retry({ message }, again) {
+  const button = element("button", { type: "button", click: again }, "Try again");
+  return element("p", { class: "partial" }, `${message} `, button);
 }

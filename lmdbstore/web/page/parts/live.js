@@ -6,6 +6,7 @@
 
 import { Follower } from "../base/follow.js";
 import { announce, byId, element, number, some } from "../base/dom.js";
+import { reachable } from "./moving.js";
 import { clearNotice } from "./notices.js";
 import { row } from "./rows.js";
 
@@ -50,6 +51,11 @@ export class Live {
     clearTimeout(this.timer);
     this.timer = 0;
     this.show();
+  }
+
+  /** The position that was followed to; undefined while the page does not follow. */
+  get position() {
+    return this.follower?.after;
   }
 
   /** Try to connect now. */
@@ -109,6 +115,17 @@ export class Live {
     for (let last = rows.length - 1; last >= KEPT_ROWS; last--) {
       if (!rows[last].contains(document.activeElement)) rows[last].remove();
     }
+    if (rows.length > KEPT_ROWS) this.cut();
+    reachable(this.feed);
+  }
+
+  /** Say that the list ends here. A page of it would be filled again, as if nothing were between. */
+  cut() {
+    for (const page of this.feed.querySelectorAll(".page")) {
+      if (!page.contains(document.activeElement)) page.remove();
+    }
+    const text = `While the page follows, it keeps ${KEPT_ROWS} rows.`;
+    byId("list-end").replaceChildren(element("p", {}, text));
   }
 
   // -- pausing ------------------------------------------------------------------------------------
@@ -122,6 +139,7 @@ export class Live {
   }
 
   resume() {
+    if (document.activeElement === byId("waiting")) this.feed.focus({ preventScroll: true }); // it goes
     this.paused = this.away = false;
     byId("list-top").scrollIntoView({ block: "center" });
     this.plan(0);

@@ -1,7 +1,7 @@
 /** What the page says instead of a list, or above it: nothing found, no server, no key. */
 
 import { address, isNarrowed } from "../base/address.js";
-import { byId, element } from "../base/dom.js";
+import { announce, byId, element } from "../base/dom.js";
 
 /** Say that the list is empty, and why. @param {number} stored events in the store */
 export function showEmpty(stored) {
@@ -62,6 +62,7 @@ export function clearNotice() {
 }
 
 function say(head, text, ...more) {
+  announce(`${head} ${text}`);
   byId("notice").replaceChildren(
     element("h2", {}, head),
     ...(text ? [element("p", {}, text)] : []),

@@ -28,7 +28,12 @@ export function row(event, zone) {
   const { source, tags } = event;
   const made = element(
     "article",
-    { class: `row ${gravest(tags) ?? ""}`, tabindex: -1, "aria-label": nameOf(event, zone) },
+    {
+      class: `row ${gravest(tags) ?? ""}`,
+      tabindex: -1,
+      "aria-label": nameOf(event, zone),
+      "aria-current": event.id === address.state.event ? "true" : null,
+    },
     timeLink(event, zone),
     element("span", { class: "source", title: source }, source || "–"),
     element("div", { class: "what" }, ...tags.map(badge), content(event)),
