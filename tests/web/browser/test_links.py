@@ -91,7 +91,7 @@ def test_a_link_and_a_file_have_what_the_list_has(
     writer.save_many(Event(f"file {n}", source="file") for n in range(3))
     page = look_at_moving("source=file&since=-1h&until=now")
     expect(page.locator(ROWS)).to_have_count(3)
-    writer.save(Event("file later", source="file"))
+    writer.save(Event("file later", source="file", timestamp=writer.get("file 0").timestamp))
     page.evaluate(LATER)
     page.click("#export summary")
     with page.expect_download() as wanted:
