@@ -30,18 +30,26 @@ from lmdbstore.contract.checking import (
     checked_ids,
     checked_on_duplicate,
 )
+from lmdbstore.contract.closing import closing_busy
 from lmdbstore.contract.commits.cursor_calls import CursorCalls
 from lmdbstore.contract.commits.position import Present
-from lmdbstore.errors import InvalidOption, ReadOnlyStore, StoreOpenError, shown
+from lmdbstore.errors import (
+    EventReadException,
+    ReadOnlyStore,
+    StoreOpenError,
+    shown,
+)
 from lmdbstore.opening.options import checked_limit, one_of
 from lmdbstore.threads.deadline import Deadline
+from lmdbstore.threads.reentry import reentry
 
+from .options import checked_size, checked_statement_timeout
 from .reading.feed import SQLFeed
 from .reading.snapshot import SQLSnapshot
 from .reading.state import Reader
 from .reading.view import SQLView
-from .server.link import Link, Settings, can_be_read, connect
-from .server.schema import Names, open_schema
+from .server.link import Link, Settings, checked_address, connect
+from .server.schema import Names, checked_schema, open_schema
 from .writing.changes import SAVES, Remove, RemoveOne
 from .writing.commit import Committer
 from .writing.cursors import CursorTexts
@@ -71,7 +79,6 @@ if TYPE_CHECKING:
 __all__ = ["SQLEventStore"]
 
 Consistency = Literal["strict", "snapshot"]
-LONGEST_NAME = 63  # bytes of a name in PostgreSQL
 POOL_SIZE = 10
 
 
@@ -136,7 +143,8 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
             consistency: `"strict"` or `"snapshot"`; see the class.
             pool_size: Connections at most. Threads wait for each other when all are in use; an open
                 snapshot uses one.
-            statement_timeout: Seconds after which the server ends a statement; None: as it is set.
+            statement_timeout: Seconds after which the server ends a statement, its wait for another
+                writer included; None: as it is set.
             timeout: Seconds that this and every call may wait for others; None: for ever.
 
         Raises:
@@ -145,14 +153,14 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
             StoreOpenError: the server cannot be reached or refuses, or there is no store, or one of
                 another version, or the server is a standby and the options ask for more than that.
         """
-        self._address = _checked_address(address)
+        self._address = checked_address(address)
         self._options: dict[str, Any] = {
-            "schema": _checked_schema(schema),
+            "schema": checked_schema(schema),
             "create": one_of("create", create, (True, False)),
             "readonly": one_of("readonly", readonly, (True, False)),
             "consistency": one_of("consistency", consistency, ("strict", "snapshot")),
-            "pool_size": _checked_size(pool_size),
-            "statement_timeout": _checked_statement(statement_timeout),
+            "pool_size": checked_size(pool_size),
+            "statement_timeout": checked_statement_timeout(statement_timeout),
             "timeout": checked_limit(timeout),
         }
         self._limit = self._options["timeout"]
@@ -169,6 +177,11 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
                 may_write=not readonly,
                 deadline=Deadline(self._limit),
             )
+        if opened.standby and opened.sharded:
+            raise StoreOpenError(
+                "the server is a standby of a coordinator: what it shows and what the shards have "
+                "do not belong together; open the primary"
+            )
         if opened.standby and (strict or not readonly):
             raise StoreOpenError(
                 "the server is a standby, which shows a past state and cannot write; open the "
@@ -178,7 +191,7 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
         self._names = names
         self._sharded = self._settings.sharded = opened.sharded
         self._own = self._connected()
-        reader = Reader(self._link, names, sharded=opened.sharded, strict=strict)
+        reader = Reader(self._link_to_read, names, sharded=opened.sharded, strict=strict)
         self._cursor_store = CursorTexts(self._link, names)
         super().__init__(reader, opened.lineage)
 
@@ -197,6 +210,14 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
     def _link(self) -> Link:
         self._check_open()
         return self._current().link
+
+    def _link_to_read(self) -> Link:
+        """Return the pool, for a read: a signal handler must not wait for its own thread."""
+        self._check_open()
+        own = self._current()
+        if own.group.leads_here and self._options["consistency"] == "strict":
+            raise reentry(EventReadException, "a read")
+        return own.link
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -326,12 +347,18 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
     def snapshot(self, *, timeout: Timeout = ...) -> SQLSnapshot:
         wait = self._waiting(timeout)
         self._check_open()
-        return self._track(SQLSnapshot(self._reader, self._link, self._lineage, wait))
+        return self._track(
+            SQLSnapshot(
+                self._reader, self._link_to_read, self._lineage, wait, sharded=self._sharded
+            )
+        )
 
     def close(self, *, timeout: Timeout = ...) -> None:
-        self._waiting(timeout)
+        wait = self._waiting(timeout)
         super().close()
         if self._own.pid == os.getpid():
+            if not self._own.link.wait_for_calls(wait):
+                raise closing_busy("the store", wait, "calls of other threads of this process")
             self._own.link.close()
 
     def __reduce__(self) -> Any:
@@ -356,41 +383,3 @@ def _this_process() -> str:
 
 def _reopened(address: str, options: dict[str, Any]) -> SQLEventStore:
     return SQLEventStore(address, **options)
-
-
-def _checked_address(address: object) -> str:
-    if not isinstance(address, str) or not can_be_read(address):
-        raise InvalidOption(
-            "address: it is not an address of PostgreSQL; pass 'postgresql://host/database'"
-        )
-    return str.__str__(address)
-
-
-def _checked_schema(schema: object) -> str:
-    if isinstance(schema, str):
-        name = str.__str__(schema)
-        size = len(name.encode(errors="replace"))
-        if 0 < size <= LONGEST_NAME and name.isprintable() and "%" not in name:
-            return name
-    raise InvalidOption(
-        f"schema: {shown(schema)} cannot be used; pass a name of 1 to {LONGEST_NAME} bytes, "
-        "without a percent sign"
-    )
-
-
-def _checked_size(size: object) -> int:
-    if isinstance(size, int) and not isinstance(size, bool) and size > 1:
-        return size
-    raise InvalidOption(f"pool_size: {shown(size)} cannot be used; pass a whole number above 1")
-
-
-def _checked_statement(value: object) -> float | None:
-    try:
-        limit = checked_limit(value)
-    except InvalidOption:
-        limit = 0.0
-    if limit == 0:
-        raise InvalidOption(
-            f"statement_timeout: {shown(value)} cannot be used; pass seconds above 0, or None"
-        )
-    return limit

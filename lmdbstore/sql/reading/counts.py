@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Counts"]
 
 FAR = 1e15  # seconds from 1970; what is farther is not divided: the quotient might be no float
+LEAST = 1e-290  # seconds; what is nearer to 1970 is not divided either
 TIMES = 4096  # that are read at once
 
 
@@ -39,8 +40,11 @@ class Counts:
 
         `length` is that of the parts, in seconds.
         """
-        near = FAR * min(length, 1.0)
-        group = f"CASE WHEN abs(ts) < {near!r} THEN floor(ts / {length!r}) ELSE ts END"
+        near, least = FAR * min(length, 1.0), LEAST * max(length, 1.0)
+        group = (
+            f"CASE WHEN abs(ts) < {least!r} THEN CASE WHEN ts < 0 THEN -1 ELSE 0 END "
+            f"WHEN abs(ts) < {near!r} THEN floor(ts / {length!r}) ELSE ts END"
+        )
         columns = "min(ts), max(ts), count(*)"
         return self._grouped(columns, self._query, f"GROUP BY {group} ORDER BY 1")
 

@@ -4,20 +4,20 @@ Rules: a strict read first takes the lock of writers, shared, and gives it back 
 for the write under way, and its statement, which sees what was committed before it began, sees that
 write. In a store on one server a statement sees whole batches. In one on several servers it does
 not: the shards commit one after the other. There a read asks for the published number first, and
-keeps out the removal of what was deleted until it has read.
+keeps out the removal of what was deleted until it has read. A snapshot reads on a connection of its
+own, see `snapshot`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import psycopg
 
-from lmdbstore.errors import EventReadException
-from lmdbstore.sql.server.failures import failed_read, is_broken, reason
-from lmdbstore.sql.server.link import tried
+from lmdbstore.sql.server.failures import failed_read
+from lmdbstore.sql.server.link import limit_locks, tried
 from lmdbstore.sql.server.schema import CLEANING, WRITING
 
 from .conditions import Statement
@@ -34,11 +34,16 @@ StatementFor = Callable[[int | None], Statement]  # for the state of a number; N
 T = TypeVar("T")
 
 
-class Frozen(NamedTuple):
-    """The state of a number, which is read on the connection that holds its lock."""
+class Frozen(Protocol):
+    """A state of the store, which is read on a connection of its own."""
 
-    head: int
-    connection: Connection
+    number: int
+    """The last number of the state."""
+    head: int | None
+    """The same, if rows are to be chosen by it; None: the connection sees that state alone."""
+
+    def read(self, work: Callable[[Connection], Rows]) -> Rows:
+        """Read, one thread at a time."""
 
 
 class _Asked(NamedTuple):
@@ -76,12 +81,17 @@ class Reader:
         """The number of the state; None: the present one."""
         return None if self._frozen is None else self._frozen.head
 
+    def now(self, connection: Connection, deadline: Deadline) -> int:
+        """Return the number of the last event, on a connection; a strict read waits."""
+        statement = Statement(f"SELECT head FROM {self.names.store}")
+        return int(self._simple(connection, statement, _Asked(self._strict, deadline))[0][0])
+
     def rows(
         self, statement: StatementFor, deadline: Deadline | None = None, *, waits: bool = True
     ) -> Rows:
         """Return the rows of a statement about events; a strict one if it `waits`."""
         asked = _Asked(self._strict and waits, deadline)
-        if self.head is not None or not self._sharded:
+        if self._frozen is not None or not self._sharded:
             return self._attempt(deadline, self._simple, statement(self.head), asked)
         return self._attempt(deadline, self._published, statement, asked)
 
@@ -94,8 +104,8 @@ class Reader:
 
     def present(self, deadline: Deadline | None = None, *, waits: bool = True) -> int:
         """Return the number of the last event that is published."""
-        if self.head is not None:
-            return self.head
+        if self._frozen is not None:
+            return self._frozen.number
         asked = Statement(f"SELECT head FROM {self.names.store}")
         return int(self.state(asked, deadline, waits=waits)[0][0])
 
@@ -107,14 +117,7 @@ class Reader:
         asked: _Asked,
     ) -> Rows:
         if self._frozen is not None:
-            try:
-                return read(self._frozen.connection, statement, asked)
-            except psycopg.Error as error:
-                if is_broken(error):
-                    raise EventReadException(
-                        f"the snapshot's connection is lost: {reason(error)}; take a new one"
-                    ) from error
-                raise failed_read(error, deadline) from error
+            return self._frozen.read(lambda connection: read(connection, statement, asked))
         try:
             return tried(self._link, partial(self._on_link, deadline, read, statement, asked))
         except psycopg.Error as error:
@@ -135,26 +138,25 @@ class Reader:
         if not asked.strict:
             return connection.execute(*statement).fetchall()
         with connection.pipeline():
-            self._wait(connection, asked.deadline)
+            limit_locks(connection, asked.deadline, local=True)
+            self._wait(connection)
             found = connection.execute(*statement)
         return found.fetchall()
 
     def _published(self, connection: Connection, statement: StatementFor, asked: _Asked) -> Rows:
         with connection.transaction():
             with connection.pipeline():
+                limit_locks(connection, asked.deadline, local=True)
                 if asked.strict:
-                    self._wait(connection, asked.deadline)
+                    self._wait(connection)
                 cleaning = self.names.lock(CLEANING)
                 connection.execute(f"SELECT pg_advisory_xact_lock_shared({cleaning})")
                 found = connection.execute(f"SELECT head FROM {self.names.store}")
             [[head]] = found.fetchall()
             return connection.execute(*statement(head)).fetchall()
 
-    def _wait(self, connection: Connection, deadline: Deadline | None) -> None:
+    def _wait(self, connection: Connection) -> None:
         """Wait for the write under way; the answers come with those of the next statement."""
-        if deadline is not None and deadline.limit is not None:
-            milliseconds = max(1, int(deadline.left * 1000))
-            connection.execute("SELECT set_config('lock_timeout', %s, true)", [str(milliseconds)])
         lock = self.names.lock(WRITING)
         connection.execute(
             f"SELECT pg_advisory_lock_shared({lock}), pg_advisory_unlock_shared({lock})"

@@ -43,11 +43,13 @@ def reason(error: BaseException) -> str:
 def is_broken(error: psycopg.Error) -> bool:
     """Whether the connection is of no more use, and another one may be."""
     lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-    return lost or isinstance(error, (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow))
+    return lost or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}
 
 
 def failed_read(error: psycopg.Error, deadline: Deadline | None) -> EventStoreException:
     """Return the exception for a read that failed."""
+    if getattr(error, "is_busy", False):
+        return ReadBusy(f"the store is busy: {error}; wait longer (timeout=), or raise pool_size")
     if isinstance(error, pg.LockNotAvailable):
         return ReadBusy(
             f"the store is busy: waited {_limit(deadline):.3g} s for a write that is under way; "
@@ -74,6 +76,10 @@ def failed_write(
 ) -> EventStoreException:
     """Return the exception for a write that failed."""
     said = reason(error)
+    if getattr(error, "is_busy", False):
+        return WriteBusy(
+            f"the store is busy: {said}; {written}; wait longer (timeout=), or raise pool_size"
+        )
     if isinstance(error, pg.LockNotAvailable):
         return WriteBusy(
             f"the store is busy: waited {_limit(deadline):.3g} s for others that write; {written}; "

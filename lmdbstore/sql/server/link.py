@@ -7,14 +7,18 @@ goes every lock that it held in the server. A forked child has a pool of its own
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
+from math import inf
+from threading import get_ident
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from lmdbstore.errors import StoreClosed, StoreOpenError
+from lmdbstore.errors import InvalidOption, StoreClosed, StoreOpenError
 
 from .failures import is_broken, reason
 
@@ -25,12 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTEMPTS",
+    "AllInUse",
     "Connection",
     "Link",
     "Settings",
-    "can_be_read",
+    "checked_address",
     "connect",
+    "limit_locks",
     "may_be_repeated",
+    "milliseconds",
     "tried",
 ]
 
@@ -56,20 +63,54 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 T = TypeVar("T")
 
 ATTEMPTS = 3  # of which the first ones may find connections that broke while they were idle
+LOOK = 0.005  # seconds between two looks whether calls have ended
 LEAST = 1.0  # seconds to make a connection, whatever the limit of the call
-PATIENCE = 30.0  # seconds; how long a call without a limit waits for a connection
+PATIENCE = 30.0  # seconds; how long a call waits for a connection to be made
 
 
 # What a role or a database may have set otherwise, and what is relied on here: each statement sees
-# what was committed before it; numbers come back exactly.
+# what was committed before it; numbers come back exactly; a commit that is not confirmed is told;
+# waits for locks have the limits of calls; and a client that is gone is noticed in two minutes.
 SETTINGS = """
 SELECT set_config('default_transaction_isolation', 'read committed', false),
-       set_config('extra_float_digits', '3', false)
+       set_config('extra_float_digits', '3', false),
+       set_config('client_min_messages', 'warning', false),
+       set_config('lock_timeout', '0', false),
+       set_config('idle_in_transaction_session_timeout', '0', false),
+       set_config('tcp_keepalives_idle', '60', false),
+       set_config('tcp_keepalives_interval', '15', false),
+       set_config('tcp_keepalives_count', '4', false)
 """
+MOST_MILLISECONDS = (1 << 31) - 1
+OPTIONS: dict[str, Any] = {
+    "autocommit": True,
+    "client_encoding": "UTF8",
+    "keepalives_idle": 60,
+    "keepalives_interval": 15,
+    "keepalives_count": 4,
+}
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a limit as the server takes it; 0 would be none."""
+    return str(max(1, int(min(seconds * 1000, MOST_MILLISECONDS))))
+
+
+def limit_locks(connection: Connection, deadline: Deadline | None, *, local: bool) -> None:
+    """Let waits for locks end at a deadline; `local`: to the end of the transaction."""
+    limited = deadline is not None and deadline.limit is not None
+    limit = milliseconds(deadline.left) if limited and deadline is not None else "0"
+    connection.execute("SELECT set_config('lock_timeout', %s, %s)", [limit, local])
 
 
 class NoConnection(psycopg.OperationalError):
-    """None could be made, or had, in time."""
+    """None could be made in time."""
+
+
+class AllInUse(NoConnection):
+    """All of the pool were in use until the time limit."""
+
+    is_busy = True  # see `failures`
 
 
 class Settings:
@@ -90,14 +131,24 @@ class Settings:
             # what the shards have in order, and not sorted from all that they have.
             connection.execute("SET enable_sort = off")
         if self.statement_timeout is not None:
-            milliseconds = max(1, round(self.statement_timeout * 1000))
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, false)", [str(milliseconds)]
-            )
+            limit = milliseconds(self.statement_timeout)
+            connection.execute("SELECT set_config('statement_timeout', %s, false)", [limit])
 
 
-def can_be_read(address: str) -> bool:
-    """Whether libpq can read an address; its own error would quote it, with a password."""
+def checked_address(address: object) -> str:
+    """Return an address that libpq can read; its own error would quote it, with a password.
+
+    Raises:
+        InvalidOption: it is none.
+    """
+    if isinstance(address, str) and _can_be_read(str.__str__(address)):
+        return str.__str__(address)
+    raise InvalidOption(
+        "address: it is not an address of PostgreSQL; pass 'postgresql://host/database'"
+    )
+
+
+def _can_be_read(address: str) -> bool:
     try:
         conninfo_to_dict(address)
     except (psycopg.Error, ValueError):
@@ -109,10 +160,13 @@ def connect(address: str) -> Connection:
     """Return a connection that is not of the pool.
 
     Raises:
+        InvalidOption: it is no address.
         StoreOpenError: the server cannot be reached, or refuses.
     """
     try:
-        return Connection.connect(address, autocommit=True, client_encoding="UTF8")
+        connection = Connection.connect(checked_address(address), **OPTIONS)
+        connection.execute(SETTINGS)
+        return connection
     except psycopg.Error as error:
         raise StoreOpenError(
             f"the server cannot be reached, or refuses the connection: {reason(error)}"
@@ -124,13 +178,16 @@ class Link:
 
     def __init__(self, settings: Settings) -> None:
         """Open the pool; connections are made as they are needed."""
+        self._size = settings.size
+        self._lent: dict[Connection, int] = {}  # with the threads that use them
+        self._left: deque[Connection] = deque()  # of snapshots that were dropped
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             settings.address,
             connection_class=Connection,
             min_size=0,
             max_size=settings.size,
             open=True,
-            kwargs={"autocommit": True, "client_encoding": "UTF8"},
+            kwargs=OPTIONS,
             configure=settings.configure,
             name="lmdbstore",
             max_idle=60.0,
@@ -139,13 +196,14 @@ class Link:
 
     @contextmanager
     def connection(self, deadline: Deadline | None) -> Iterator[Connection]:
-        """Lend a connection.
+        """Lend a connection for the work of one call.
 
         Raises:
             StoreClosed: the pool was closed.
-            psycopg.OperationalError: none could be made, or had, in time.
+            NoConnection: none could be made, or had, in time.
         """
         connection = self.take(deadline)
+        self._lent[connection] = get_ident()
         try:
             yield connection
         except psycopg.Error as error:
@@ -156,20 +214,29 @@ class Link:
             connection.close()  # it may hold locks, or be in the middle of a statement
             raise
         finally:
+            self._lent.pop(connection, None)
             self._pool.putconn(connection)
 
     def take(self, deadline: Deadline | None) -> Connection:
         """Lend a connection until `give_back`; raises as `connection` does."""
-        left = PATIENCE if deadline is None else min(PATIENCE, deadline.left)
-        try:
-            return self._pool.getconn(max(left, LEAST))
-        except PoolClosed as error:
-            raise StoreClosed("the store is closed; open it again") from error
-        except PoolTimeout as error:
-            raise NoConnection(
-                f"no connection within {left:.3g} s: the server does not answer, or all "
-                "connections of this store are in use (pool_size)"
-            ) from error
+        self._take_back()
+        begin = monotonic()
+        while True:
+            limit = inf if deadline is None else deadline.left
+            try:
+                return self._pool.getconn(max(LEAST, min(PATIENCE, limit)))
+            except PoolClosed as error:
+                raise StoreClosed("the store is closed; open it again") from error
+            except PoolTimeout as error:
+                waited = monotonic() - begin
+                full = self._pool.get_stats().get("pool_size", 0) >= self._size
+                if not full:
+                    raise NoConnection(f"no connection could be made in {waited:.3g} s") from error
+                if deadline is not None and not deadline.left:
+                    raise AllInUse(
+                        f"all {self._size} connections of this store (pool_size) were in use for "
+                        f"{waited:.3g} s"
+                    ) from error
 
     def give_back(self, connection: Connection) -> None:
         """Take back a connection, without the locks that it holds."""
@@ -177,13 +244,32 @@ class Link:
             connection.close()
         self._pool.putconn(connection)
 
+    def leave(self, connection: Connection) -> None:
+        """Take back a connection at the next `take`; it may be called at any moment."""
+        self._left.append(connection)
+
     def check(self) -> None:
         """Replace the connections that broke while they were idle."""
         self._pool.check()
 
+    def wait_for_calls(self, deadline: Deadline) -> bool:
+        """Wait until no other thread is in a call; return False if one is at the deadline."""
+        own = get_ident()
+        while any(thread != own for thread in list(self._lent.values())):
+            if not deadline.left:
+                return False
+            sleep(LOOK)
+        return True
+
     def close(self) -> None:
         """Close the connections; one that is in use is closed when it comes back."""
+        self._take_back()
         self._pool.close(timeout=LEAST)
+
+    def _take_back(self) -> None:
+        while self._left:
+            with suppress(IndexError):  # another thread has taken it
+                self.give_back(self._left.pop())
 
 
 def may_be_repeated(error: psycopg.Error) -> bool:
@@ -211,8 +297,9 @@ def _freed(connection: Connection) -> bool:
     """End what a connection is in the middle of, and give back its locks; False: it cannot."""
     try:
         connection.rollback()
-        connection.execute("RESET lock_timeout")
-        connection.execute("SELECT pg_advisory_unlock_all()")
+        connection.execute(
+            "SELECT set_config('lock_timeout', '0', false), pg_advisory_unlock_all()"
+        )
     except psycopg.Error:
         return False
     return True

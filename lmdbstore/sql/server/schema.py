@@ -25,9 +25,10 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from lmdbstore.contract.commits.position import Lineage, new_identity
-from lmdbstore.errors import OpenBusy, StoreOpenError, shown
+from lmdbstore.errors import InvalidOption, OpenBusy, StoreOpenError, shown
 
 from .failures import reason
+from .link import limit_locks
 
 if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLEANING",
+    "LONGEST_NAME",
     "WRITING",
     "Names",
     "Opened",
+    "checked_schema",
     "create",
     "events_statements",
     "has_tables",
@@ -51,6 +54,8 @@ VERSION = 1 + len(MIGRATIONS)
 # The classes of our advisory locks; the second key is that of the schema.
 WRITING = 0x6C6D6462  # held by a writer, from before it looks until it is published
 CLEANING = 0x6C6D6463  # shared by those who need what was deleted, exclusive for removing it
+
+LONGEST_NAME = 63  # bytes of a name in PostgreSQL
 
 _EVENTS = """
 CREATE TABLE {events} (
@@ -123,6 +128,19 @@ class Names:
         return statement.format(**vars(self))
 
 
+def checked_schema(schema: object, longest: int = LONGEST_NAME) -> str:
+    """Return the name of a schema; raises InvalidOption."""
+    if isinstance(schema, str):
+        name = str.__str__(schema)
+        size = len(name.encode(errors="replace"))
+        if 0 < size <= longest and name.isprintable() and "%" not in name:
+            return name
+    raise InvalidOption(
+        f"schema: {shown(schema)} cannot be used; pass a name of 1 to {longest} bytes, without a "
+        "percent sign"
+    )
+
+
 class Opened(NamedTuple):
     """What opening found."""
 
@@ -188,9 +206,7 @@ def open_schema(
         StoreOpenError: there is no store, or one of another version, or the server refuses.
     """
     try:
-        if deadline.limit is not None:
-            milliseconds = max(1, int(deadline.left * 1000))
-            connection.execute("SELECT set_config('lock_timeout', %s, false)", [str(milliseconds)])
+        limit_locks(connection, deadline, local=False)
         standby = _one(connection, "SELECT pg_is_in_recovery()")
         encoding = _one(connection, "SHOW server_encoding")
         if encoding != "UTF8":

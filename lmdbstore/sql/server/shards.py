@@ -27,8 +27,15 @@ from psycopg.conninfo import conninfo_to_dict
 from lmdbstore.errors import InvalidOption, StoreOpenError
 
 from .failures import reason
-from .link import connect
-from .schema import Names, create, events_statements, has_tables
+from .link import checked_address, connect
+from .schema import (
+    LONGEST_NAME,
+    Names,
+    checked_schema,
+    create,
+    events_statements,
+    has_tables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +56,7 @@ _COLUMNS = """
 _BUSY = """
 CREATE VIEW {schema}.busy AS
 SELECT virtualtransaction, pid FROM pg_locks
-WHERE relation = '{schema}.events'::regclass AND mode = 'RowExclusiveLock' AND granted
+WHERE relation = {events_oid}::oid AND mode = 'RowExclusiveLock' AND granted
 """
 
 
@@ -62,12 +69,14 @@ def create_sharded(address: str, shards: Sequence[str], *, schema: str = "lmdbst
     there, and call it again.
 
     Raises:
-        InvalidOption: there are no shards.
+        InvalidOption: there are no shards, or an argument is no address, or no name.
         StoreOpenError: a server cannot be reached or refuses, or has a store in the schema already.
     """
     if not shards:
         raise InvalidOption("shards: there are none; pass the address of each")
-    names = Names(schema)
+    names = Names(checked_schema(schema, LONGEST_NAME - len(f"_{len(shards)}")))
+    for each in shards:
+        checked_address(each)
     try:
         with connect(address) as coordinator:
             _check_free(coordinator, names)
@@ -88,8 +97,14 @@ def _check_free(connection: Connection, names: Names) -> None:
 
 def _make_shard(connection: Connection, names: Names) -> None:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {names.schema}")
-    for statement in [*events_statements(names), names.filled(_BUSY)]:
+    for statement in events_statements(names):
         connection.execute(statement)
+    [[oid]] = connection.execute(
+        "SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace "
+        "WHERE nspname = %s AND relname = 'events'",
+        [names.plain],
+    ).fetchall()
+    connection.execute(_BUSY.format(schema=names.schema, events_oid=oid))
 
 
 def _link_shards(connection: Connection, names: Names, shards: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ above the published one comes after one that stopped in between: it waits until 
 transaction of that one left, removes what it saved, and gives back what it deleted. Nobody has seen
 either, so a write that fails before its publication is not written.
 
-What is deleted is kept, marked with the number of its deletion, while a snapshot is open, and on
-several servers also until the deletion is published.
+There what is deleted is marked with the number of its deletion; it is removed later, when nobody
+needs it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from operator import gt
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from lmdbstore.errors import EventWriteException, WriteBusy
-from lmdbstore.sql.server.failures import NOTHING, failed_write, is_broken, unknown_outcome
-from lmdbstore.sql.server.link import ATTEMPTS, may_be_repeated
+from lmdbstore.errors import EventStoreException, EventWriteException, WriteBusy
+from lmdbstore.sql.server.failures import NOTHING, failed_write, is_broken, reason
+from lmdbstore.sql.server.link import ATTEMPTS, limit_locks, may_be_repeated
 from lmdbstore.sql.server.schema import CLEANING, WRITING
 from lmdbstore.sql.texts import key, stored
+from lmdbstore.threads.deadline import Deadline
 
 from .changes import Batch
+from .confirmed import confirmed
 from .group import Job
 from .rows import insert_events
 
@@ -36,18 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from psycopg.errors import Diagnostic
-
-    from lmdbstore.errors import EventStoreException
     from lmdbstore.sql.server.link import Connection, Link
     from lmdbstore.sql.server.schema import Names
-    from lmdbstore.threads.deadline import Deadline
 
 
 __all__ = ["Committer"]
 
 IDS = 10_000  # that are looked up at once
-LOOK = 0.05  # seconds between two looks at transactions that are left on shards
+LOOK = 0.05  # seconds between two looks at shards
+PATIENCE = 30.0  # seconds for shards to show what they have committed
 
 
 class Committer:
@@ -95,7 +95,11 @@ class Committer:
             _end(jobs, refusal)
             return
         for job in jobs:
-            self(lambda job=job: [job], deadline)  # type: ignore[misc]  # bound at once
+            if not job.done:  # it may be that what failed came after the commit
+                try:
+                    self(lambda job=job: [job], deadline)  # type: ignore[misc]  # bound at once
+                except EventStoreException as failure:  # before it was taken
+                    _end([job], failure)
 
 
 def _end(jobs: Sequence[Job], error: EventStoreException) -> None:
@@ -130,14 +134,6 @@ class _Work(ABC):
             EventWriteException: the same, or it says that the outcome is unknown.
         """
 
-    def _limit_waits(self) -> None:
-        if self._deadline.limit is not None:
-            milliseconds = str(max(1, int(self._deadline.left * 1000)))
-            local = "SELECT set_config('lock_timeout', %s, %s)"
-            self._connection.execute(local, [milliseconds, self._is_local])
-
-    _is_local = True  # whether a setting ends with the transaction
-
     def _present(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Return which keys of the changes are there, with the numbers of their events."""
         keys = list({key_ for job in jobs for key_ in job.change.keys})
@@ -150,30 +146,12 @@ class _Work(ABC):
             found.update(rows)
         return found
 
-    def _may_clean(self) -> bool:
-        """Whether nobody needs what was deleted, until the end of the transaction."""
-        lock = self._names.lock(CLEANING)
-        row = self._connection.execute(f"SELECT pg_try_advisory_xact_lock({lock})").fetchone()
-        return bool(row and row[0])
-
-    def _mark(self, batch: Batch, died: int) -> None:
-        self._connection.execute(
-            f"UPDATE {self._names.events} SET died = %s WHERE id = ANY(%s) AND died IS NULL",
-            [died, list(batch.gone)],
-        )
-
-    def _publish(self, batch: Batch, head: int, *, clean: bool) -> None:
+    def _publish(self, batch: Batch, head: int) -> None:
         """Put the checkpoints and the number of the last event; then commit."""
         connection, checkpoints = self._connection, self._names.checkpoints
         if batch.checkpoints:
-            there = f"{checkpoints} WHERE key = ANY(%s) AND died IS NULL"
             keys = list(map(key, batch.checkpoints))
-            if clean:
-                connection.execute(f"DELETE FROM {there}", [keys])
-                connection.execute(f"DELETE FROM {checkpoints} WHERE died IS NOT NULL")
-            else:
-                marked = there.replace(" WHERE", f" SET died = {head} WHERE")
-                connection.execute(f"UPDATE {marked}", [keys])
+            self._remove_checkpoints(keys, head)
             connection.execute(
                 f"INSERT INTO {checkpoints} (key, since, name, body) "
                 "SELECT key, %s, name, body FROM unnest(%s::text[], %s::text[], %s::text[]) "
@@ -182,33 +160,14 @@ class _Work(ABC):
             )
         connection.execute(f"UPDATE {self._names.store} SET head = %s", [head])
 
+    def _remove_checkpoints(self, keys: list[str], head: int) -> None:  # noqa: ARG002
+        self._connection.execute(
+            f"DELETE FROM {self._names.checkpoints} WHERE key = ANY(%s)", [keys]
+        )
+
     def _commit(self) -> None:
         """Commit; the server's limit for statements does not count for its wait for a standby."""
         self._connection.execute("COMMIT")
-
-    @contextmanager
-    def _confirmed(self) -> Iterator[None]:
-        """Tell a commit that is not confirmed: no answer, or one with a warning.
-
-        The server warns, and reports success, if a wait for a standby was cut short.
-        """
-        warned: list[str] = []
-
-        def note(notice: Diagnostic) -> None:  # which can be read now only
-            if notice.severity_nonlocalized == "WARNING":
-                warned.append(notice.message_primary or "")
-
-        self._connection.add_notice_handler(note)
-        try:
-            yield
-        except psycopg.Error as error:
-            if is_broken(error):
-                raise unknown_outcome(error) from error
-            raise
-        finally:
-            self._connection.remove_notice_handler(note)
-        for warning in warned:
-            raise unknown_outcome(EventWriteException(warning))
 
 
 class _Single(_Work):
@@ -218,7 +177,7 @@ class _Single(_Work):
     def locked(self) -> Iterator[None]:
         with self._connection.pipeline():
             self._connection.execute("BEGIN")
-            self._limit_waits()
+            limit_locks(self._connection, self._deadline, local=True)
             lock = self._names.lock(WRITING)
             self._connection.execute(f"SELECT pg_advisory_xact_lock({lock})")
         try:
@@ -246,104 +205,143 @@ class _Single(_Work):
 
     def _write(self, batch: Batch, head: int) -> None:
         connection, events = self._connection, self._names.events
-        clean = bool(batch.gone or batch.checkpoints) and self._may_clean()
-        last = head + len(batch.new)
-        if not clean:  # what goes gets a number that no snapshot has
-            last = max(last, head + 1)
-        with self._confirmed(), connection.pipeline():
-            if batch.gone and clean:
-                connection.execute(
-                    f"DELETE FROM {events} WHERE id = ANY(%s) AND died IS NULL", [list(batch.gone)]
-                )
-                connection.execute(f"DELETE FROM {events} WHERE died IS NOT NULL")
-            elif batch.gone:
-                self._mark(batch, last)
+        with confirmed(connection), connection.pipeline():
+            if batch.gone:
+                connection.execute(f"DELETE FROM {events} WHERE id = ANY(%s)", [list(batch.gone)])
             insert_events(connection, events, batch.new, head)
-            self._publish(batch, last, clean=clean)
+            self._publish(batch, head + len(batch.new))
             self._commit()
 
 
 class _Sharded(_Work):
     """A write to a store on several servers."""
 
-    _is_local = False
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         lock = self._names.lock(WRITING)
         with self._connection.pipeline():
-            self._limit_waits()
+            limit_locks(self._connection, self._deadline, local=False)
             self._connection.execute(f"SELECT pg_advisory_lock({lock})")
-        yield  # a connection on which this raises is closed
+        self._settle()  # before a batch is taken: its limit is that of the leader alone
+        yield  # a connection on which this raises is closed, or gives its locks back
         with self._connection.pipeline():
             self._connection.execute(f"SELECT pg_advisory_unlock({lock})")
-            self._connection.execute("RESET lock_timeout")
+            limit_locks(self._connection, None, local=False)
 
     def carry_out(self, jobs: Sequence[Job]) -> None:
         """See `_Work`."""
-        connection, names = self._connection, self._names
-        [[head, reserved]] = connection.execute(
-            f"SELECT head, reserved FROM {names.store}"
-        ).fetchall()
-        if reserved > head:
-            self._recover(head)
         batch = Batch(self._present(jobs))
         outcomes = [(job, job.change.apply(batch)) for job in jobs]
         if batch.changes_something:
-            base = max(head, reserved)
-            last = base + max(len(batch.new), 1)  # what goes gets a number that no snapshot has
-            self._write(batch, head, base, last)
+            last = self._base + max(len(batch.new), 1)  # what goes gets a number of its own
+            self._write(batch, last)
         for job, error in outcomes:
             job.end(error)
+        if batch.gone or batch.checkpoints:
+            self._clean()
 
-    def _recover(self, head: int) -> None:
+    def _settle(self) -> None:
         """Undo what a writer left that stopped before it published."""
-        connection, events = self._connection, self._names.events
+        [[head, reserved]] = self._connection.execute(
+            f"SELECT head, reserved FROM {self._names.store}"
+        ).fetchall()
+        self._head, self._base = head, max(head, reserved)
+        if reserved > head:
+            self._wait_for_shards()
+            self._undo()
+
+    def _wait_for_shards(self) -> None:
         while True:
-            [[busy]] = connection.execute(f"SELECT count(*) FROM {self._names.busy}").fetchall()
+            [[busy]] = self._connection.execute(
+                f"SELECT count(*) FROM {self._names.busy}"
+            ).fetchall()
             if not busy:
-                break
+                return
             if not self._deadline.left:
                 raise WriteBusy(
                     f"the store is busy: waited {self._deadline.limit or 0:.3g} s for "
-                    f"{busy} transactions on shards, which a writer has left; {NOTHING}; commit or "
-                    "roll back prepared transactions there, or wait longer (timeout=)"
+                    f"{busy} transactions on shards, which a writer has left; {NOTHING}; end its "
+                    "sessions there, commit or roll back what is prepared there, or wait longer "
+                    "(timeout=)"
                 )
             time.sleep(LOOK)
-        with connection.transaction():
-            connection.execute(f"DELETE FROM {events} WHERE seq > %s", [head])
-            connection.execute(f"UPDATE {events} SET died = NULL WHERE died > %s", [head])
 
-    def _write(self, batch: Batch, head: int, base: int, last: int) -> None:
-        connection, names = self._connection, self._names
+    def _undo(self) -> None:
+        connection, events = self._connection, self._names.events
+        with connection.transaction():
+            connection.execute(f"DELETE FROM {events} WHERE seq > %s", [self._head])
+            connection.execute(f"UPDATE {events} SET died = NULL WHERE died > %s", [self._head])
+
+    def _write(self, batch: Batch, last: int) -> None:
+        connection = self._connection
         if batch.new or batch.gone:
-            connection.execute(f"UPDATE {names.store} SET reserved = %s", [last])
+            self._reserve(last)
             with connection.transaction():
                 if batch.gone:
-                    if self._may_clean():
-                        connection.execute(f"DELETE FROM {names.events} WHERE died <= %s", [head])
                     self._mark(batch, last)
-                insert_events(connection, names.events, batch.new, base)
-            self._check(batch, base, last)
-        with self._confirmed(), connection.pipeline():
+                insert_events(connection, self._names.events, batch.new, self._base)
+            self._check(batch)
+        with confirmed(connection), connection.pipeline():
             connection.execute("BEGIN")
-            self._publish(batch, last, clean=bool(batch.checkpoints) and self._may_clean())
+            self._publish(batch, last)
             self._commit()
 
-    def _check(self, batch: Batch, base: int, last: int) -> None:
+    def _reserve(self, last: int) -> None:
+        """Note the numbers that may be in use, no less durably than shards commit them.
+
+        Raises:
+            EventWriteException: that is not certain; nothing was written.
+        """
+        connection = self._connection
+        try:
+            with confirmed(connection), connection.pipeline():
+                connection.execute("BEGIN")
+                connection.execute("SELECT set_config('synchronous_commit', 'on', true)")
+                connection.execute(f"UPDATE {self._names.store} SET reserved = %s", [last])
+                self._commit()
+        except EventWriteException as error:
+            raise EventWriteException(
+                f"the numbers of the events could not be reserved: {reason(error)}; {NOTHING}; "
+                "call again"
+            ) from error
+
+    def _check(self, batch: Batch) -> None:
         """Check that every row is there: a shard may still be committing what it has prepared."""
         wanted = len(batch.new), len(batch.gone)
+        end = Deadline(PATIENCE if self._deadline.limit is None else self._deadline.left)
         while True:
             [found] = self._connection.execute(
-                "SELECT count(*) FILTER (WHERE seq > %s), count(*) FILTER (WHERE died = %s) "
-                f"FROM {self._names.events} WHERE (seq > %s AND seq <= %s) OR died = %s",
-                [base, last, base, last, last],
+                "SELECT count(*) FILTER (WHERE seq > %s), count(*) FILTER (WHERE died > %s) "
+                f"FROM {self._names.events} WHERE seq > %s OR died > %s",
+                [self._head] * 4,
             ).fetchall()
             if found == wanted:
                 return
-            if not self._deadline.left:
+            if not end.left or any(map(gt, found, wanted)):
                 raise EventWriteException(
                     f"the shards have {found} of {wanted} rows that were committed there; "
                     f"{NOTHING}; see to the shards, and repeat it"
                 )
             time.sleep(LOOK)
+
+    def _mark(self, batch: Batch, died: int) -> None:
+        self._connection.execute(
+            f"UPDATE {self._names.events} SET died = %s WHERE id = ANY(%s) AND died IS NULL",
+            [died, list(batch.gone)],
+        )
+
+    def _remove_checkpoints(self, keys: list[str], head: int) -> None:
+        self._connection.execute(
+            f"UPDATE {self._names.checkpoints} SET died = %s WHERE key = ANY(%s) AND died IS NULL",
+            [head, keys],
+        )
+
+    def _clean(self) -> None:
+        """Remove what was deleted, unless somebody needs it; what was written is published."""
+        connection, names = self._connection, self._names
+        with connection.transaction():
+            lock = names.lock(CLEANING)
+            [[free]] = connection.execute(f"SELECT pg_try_advisory_xact_lock({lock})").fetchall()
+            if free:
+                for table in (names.events, names.checkpoints):
+                    connection.execute(f"DELETE FROM {table} WHERE died IS NOT NULL")

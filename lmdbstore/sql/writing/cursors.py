@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from lmdbstore.sql.server.failures import failed_read, failed_write, is_broken, unknown_outcome
-from lmdbstore.sql.server.link import tried
+from lmdbstore.sql.server.failures import failed_read, failed_write
+from lmdbstore.sql.server.link import limit_locks, tried
 from lmdbstore.sql.texts import key, original, stored
+
+from .confirmed import confirmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,15 +61,11 @@ class CursorTexts:
         """Put what `change` returns in the place of a text; None: there is none any more."""
 
         def put(link: Link) -> None:
-            committing = False
-            try:
-                with link.connection(deadline) as connection, connection.transaction():
-                    self._locked(connection, name, change, deadline)
-                    committing = True
-            except psycopg.Error as error:
-                if committing and is_broken(error):
-                    raise unknown_outcome(error) from error
-                raise
+            with link.connection(deadline) as connection:
+                connection.execute("BEGIN")
+                self._locked(connection, name, change, deadline)
+                with confirmed(connection):
+                    connection.execute("COMMIT")
 
         try:
             tried(self._link, put)
@@ -82,9 +80,7 @@ class CursorTexts:
         deadline: Deadline,
     ) -> None:
         cursors, key_ = self._names.cursors, key(name)
-        if deadline.limit is not None:
-            milliseconds = str(max(1, int(deadline.left * 1000)))
-            connection.execute("SELECT set_config('lock_timeout', %s, true)", [milliseconds])
+        limit_locks(connection, deadline, local=True)
         connection.execute(
             "SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
             [CURSOR, f"{self._names.plain} {key_}"],

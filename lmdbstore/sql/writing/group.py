@@ -81,6 +81,11 @@ class Group:
         self._leader = 0
         self._queue: deque[Job] = deque()
 
+    @property
+    def leads_here(self) -> bool:
+        """Whether this thread leads: then the caller is a signal handler."""
+        return self._leader == threading.get_ident()
+
     def write(self, change: Change, deadline: Deadline) -> None:
         """Carry out a change; when this returns it is committed.
 
@@ -88,7 +93,7 @@ class Group:
             WriteBusy: others wrote until the deadline.
             EventStoreException: the change was refused, or could not be written.
         """
-        if self._leader == threading.get_ident():
+        if self.leads_here:
             raise reentry(EventWriteException, "a write")
         job = Job(change)
         self._queue.append(job)
