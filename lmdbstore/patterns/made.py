@@ -1,13 +1,15 @@
 """Signatures of runs that are not sealed yet, made in advance, perhaps by another process.
 
 Rules: a signature is found by a digest of the joined contents (XXH3, of 128 bits), so it is that of
-these contents, wherever it was made; if there is none, it is made here. What was made for runs that
-are never sealed costs time only. The latest offer takes the place of the one before, so memory is
-bounded.
+these contents, wherever it was made; if there is none, it is made here. The digest begins with a
+random number, which a fork has too: without it, one who writes to a log could make two runs with
+one digest, and hide the words of one of them from searches. What was made for runs that are never
+sealed costs time only. The latest offer takes the place of the one before, so memory is bounded.
 """
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -19,12 +21,18 @@ from .signature import signature
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["RUN", "RUN_BYTES", "made_for", "offer", "signature_of"]
+__all__ = ["RUN", "RUN_BYTES", "joined_digest", "made_for", "offer", "signature_of"]
 
 RUN = 512  # events
 RUN_BYTES = 128 << 10  # of contents; a run is complete with fewer events if they reach this
 
+_seed = int.from_bytes(os.urandom(8))
 _made: Mapping[bytes, bytes] = {}  # signatures by digest
+
+
+def joined_digest(joined: bytes) -> bytes:
+    """Return the digest of joined contents, which is the same in this process and its forks."""
+    return xxh3_128_digest(joined, _seed)
 
 
 def offer(made: Mapping[bytes, bytes]) -> None:
@@ -39,7 +47,7 @@ def signature_of(contents: Sequence[bytes]) -> bytes:
     if not made:
         return signature(contents)
     joined = b"\n".join(contents)
-    found = made.get(xxh3_128_digest(joined))
+    found = made.get(joined_digest(joined))
     return signature([joined]) if found is None else found
 
 
@@ -53,7 +61,7 @@ def made_for(contents: Sequence[bytes], goes_on: Callable[[], bool]) -> dict[byt
         if not goes_on():
             break
         joined = b"\n".join(contents[begin:end])
-        made[xxh3_128_digest(joined)] = signature([joined])
+        made[joined_digest(joined)] = signature([joined])
     return made
 
 
