@@ -1,9 +1,9 @@
 """The second process: it reads one input, and sends its events.
 
 Rules: it is a fork, so it has the open input and all that is known of it; it touches no store. It
-ends with the first process, which reads its messages. An interrupt does not reach it: the first
-process decides what to do then. While that one is busy with the events it has, this one makes
-signatures for the runs that the next ones will be in.
+ends with the first process, which reads its messages. Interrupts, and signals for which the first
+process has a handler, do not reach it: that one decides what to do then. While it is busy with the
+events it has, this one makes signatures for the runs that the next ones will be in.
 """
 
 from __future__ import annotations
@@ -35,17 +35,23 @@ if TYPE_CHECKING:
 
     from .messages import Fields
 
-__all__ = ["IGNORED", "serve"]
+__all__ = ["serve"]
 
 IGNORED = signal.SIGINT, signal.SIGTERM  # a terminal and a service manager send them to both
 
 
-def serve(reading: Reading, start: Start, line_format: LineFormat, descriptor: int) -> NoReturn:
-    """Read an input in this fork, send what it has to a pipe, and end the process."""
+def serve(
+    reading: Reading, start: Start, line_format: LineFormat, descriptor: int, mask: set[int]
+) -> NoReturn:
+    """Read an input in this fork, send what it has to a pipe, and end the process.
+
+    All signals are blocked; those in `mask` stay blocked.
+    """
     try:
-        for number in IGNORED:
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+        for number in signal.valid_signals():
+            if number in IGNORED or callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         sender = Sender(descriptor)
         try:
             _read(reading, start, line_format, sender)

@@ -19,7 +19,7 @@ from lmdbstore.errors import EventReadException
 from lmdbstore.patterns.made import offer
 from lmdbstore.resume.checkpoint import Checkpoint
 
-from .child import IGNORED, serve
+from .child import serve
 from .messages import batch_in, filters_in, messages
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ LEAST = 8 << 20  # bytes of text that are left to read; two processes take longe
 UNPACKED = 4  # bytes of text in a packed byte, at a low guess
 BUFFER = 1 << 18  # bytes
 PIPE = 1 << 20  # bytes, the most that Linux gives every user: fewer switches between the two
+SIGNALS = signal.valid_signals()
 
 
 def processors() -> int:
@@ -56,21 +57,29 @@ def read_apart(reading: Reading, start: Start, line_format: LineFormat) -> Check
     if not _pays(reading, start):
         return reading.run(start, line_format)
     child = None
-    # An interrupt must not come between the fork and the note of it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+    # No signal handler must raise between the fork and the note of it, nor before the child ended.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        child = _forked(lambda descriptor: serve(reading, start, line_format, descriptor))
+        child = _forked(lambda descriptor: serve(reading, start, line_format, descriptor, before))
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if child is None:
             return reading.run(start, line_format)
         return _received(reading, child, start.checkpoint.name)
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a handler may raise here, after it
         finally:
-            offer({})
-            if child is not None:
-                child.end()
+            _ended(child, before)
+
+
+def _ended(child: _Child | None, mask: set[int]) -> None:
+    """End the second process, and let in the signals that are not in `mask`."""
+    try:
+        offer({})
+        if child is not None:
+            child.end()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _pays(reading: Reading, start: Start) -> bool:
@@ -109,7 +118,7 @@ class _Child:
     def end(self) -> None:
         """End the process, if it has not ended."""
         self._file.close()
-        with suppress(ChildProcessError):  # it has ended, and was waited for
+        with suppress(ChildProcessError, ProcessLookupError):  # it has ended, and was waited for
             if not os.waitpid(self._process, os.WNOHANG)[0]:
                 os.kill(self._process, signal.SIGKILL)
                 os.waitpid(self._process, 0)
@@ -125,10 +134,12 @@ def _forked(work: Callable[[int], None]) -> _Child | None:
         fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, PIPE)
     try:
         process = os.fork()
-    except OSError:  # too many processes, or too little memory
-        os.close(receiving)
+    except BaseException as error:
+        os.close(receiving)  # so a process that was started all the same ends
         os.close(sending)
-        return None
+        if isinstance(error, OSError):  # too many processes, or too little memory
+            return None
+        raise  # such as a warning of the fork, in a program that wants errors instead
     if not process:
         os.close(receiving)
         work(sending)

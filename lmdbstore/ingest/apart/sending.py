@@ -1,7 +1,8 @@
 """Sending messages while the next ones are made.
 
 Rules: a thread writes, and the one that sends waits only while `AHEAD` bytes are not written. So
-the process runs ahead of the reader by that, the message that comes next, and the pipe.
+the process runs ahead of the reader by that, the message that comes next, and the pipe. Where no
+thread can be started, each message is written before the next one is made.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from queue import SimpleQueue
 __all__ = ["AHEAD", "Sender"]
 
 AHEAD = 8 << 20  # bytes: more than the events of one commit, which the reader saves meanwhile
-ENDED = 1  # the exit status where no one reads any more
+ENDED = 1  # the exit status where no one reads any more, or nothing can be written
 
 
 class Sender:
@@ -26,8 +27,11 @@ class Sender:
         self._sent = 0  # bytes; the thread that sends counts them
         self._written = 0  # bytes; the thread that writes counts them
         self._more_written = threading.Event()
-        self._thread = threading.Thread(target=self._write, daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = threading.Thread(target=self._write, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # too many threads and processes
+            self._thread = None
 
     @property
     def is_ahead(self) -> bool:
@@ -36,6 +40,9 @@ class Sender:
 
     def send(self, data: bytes) -> None:
         """Send a message, when there is room for it."""
+        if self._thread is None:
+            self._write_all(data)
+            return
         while self._sent - self._written >= AHEAD:
             self._more_written.clear()
             if self._sent - self._written >= AHEAD:  # else it was written before the call above
@@ -45,16 +52,20 @@ class Sender:
 
     def end(self) -> None:
         """Wait until all is written; nothing is sent after this."""
-        self._waiting.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
 
     def _write(self) -> None:
         while (data := self._waiting.get()) is not None:
-            view = memoryview(data)
-            while view:
-                try:
-                    view = view[os.write(self._descriptor, view) :]
-                except OSError:
-                    os._exit(ENDED)
+            self._write_all(data)
             self._written += len(data)
             self._more_written.set()
+
+    def _write_all(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BaseException:  # noqa: BLE001  the other thread must not wait for ever
+                os._exit(ENDED)

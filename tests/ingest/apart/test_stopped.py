@@ -19,9 +19,10 @@ from lmdbstore.logs.common import Options
 from tests.tools.apart import apart, imported_apart
 from tests.tools.children import LONG, until
 from tests.tools.imports import contents, imported, written
+from tests.tools.interrupts import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 NUMBER = 20_000  # lines
@@ -153,6 +154,107 @@ def test_only_large_files_are_read_apart(
     with apart(size + 24) as exactly:
         imported_apart(MemoryEventStore(), log)
     assert len(exactly) == 1
+
+
+@pytest.fixture
+def _raising() -> Iterator[None]:
+    """A handler of SIGALRM that raises, as that of SIGINT does."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("_raising")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM])
+@pytest.mark.parametrize("call", ["fork", "waitpid"])
+def test_a_signal_when_the_process_starts_or_is_ended_leaves_none(
+    store: MemoryEventStore, log: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """It is handled when the process is known, or gone."""
+    fork, waitpid = os.fork, os.waitpid
+    children: list[int] = []
+    strikes = [lambda: signal.raise_signal(number)]
+
+    def forked() -> int:
+        if found := fork():
+            children.append(found)
+            if call == "fork":
+                strikes.pop()()
+        return found
+
+    def waited(*args: Any) -> Any:
+        if call == "waitpid" and strikes:
+            strikes.pop()()
+        return waitpid(*args)
+
+    with apart(), monkeypatch.context() as patch:
+        patch.setattr(os, "fork", forked)
+        patch.setattr(os, "waitpid", waited)
+        with pytest.raises((KeyboardInterrupt, Interrupted)):
+            imported_apart(store, log)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(children[0], os.WNOHANG)
+    imported(store, log)
+    assert len(store) == NUMBER
+
+
+@pytest.mark.usefixtures("_raising")
+def test_a_signal_of_which_the_program_has_a_handler_does_not_reach_the_process(
+    store: MemoryEventStore, log: Path
+) -> None:
+    written(log, "".join(LINES) * 3)  # more than it may be ahead
+    with apart() as started:
+        strike = once(lambda: os.kill(started[0], signal.SIGALRM))
+        assert imported_apart(store, log, progress=strike).new == 3 * NUMBER
+
+
+def test_a_fork_that_raises_leaves_no_descriptor(
+    store: MemoryEventStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its warning does in a program that has threads, and wants errors; see `nothing_leaks`."""
+
+    def warned() -> None:
+        raise DeprecationWarning("threads")
+
+    monkeypatch.setattr(os, "fork", warned)
+    with apart(), pytest.raises(DeprecationWarning):
+        imported_apart(store, log)
+
+
+def test_where_the_process_can_start_no_thread_it_writes_itself(
+    store: MemoryEventStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid, start = os.getpid(), threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if os.getpid() != pid:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with apart() as started:
+        assert imported_apart(store, log).new == NUMBER
+    assert len(started) == 1
+
+
+def test_a_process_that_cannot_write_ends(
+    store: MemoryEventStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the reason: else both processes would wait for ever."""
+    pid, write = os.getpid(), os.write
+
+    def failing(*args: Any) -> int:
+        if os.getpid() != pid:
+            raise MemoryError
+        return write(*args)
+
+    monkeypatch.setattr(os, "write", failing)
+    with apart(), pytest.raises(EventReadException, match="ended early, with status 1"):
+        imported_apart(store, log)
 
 
 def test_a_file_that_is_truncated_while_the_process_reads_is_noticed(
