@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 from weakref import ref
 
 import lmdb
 
 from lmdbstore.disk.lmdb_errors import in_any_map, lacks_space, read_error, write_error
 from lmdbstore.errors import (
+    EventReadException,
     EventStoreException,
     EventWriteException,
     StoreFull,
@@ -85,7 +86,7 @@ class Environment(OpenFile):
         try:  # half the time of a `with` block, which does the same
             return work(txn, self.databases)
         finally:
-            txn.abort()
+            self._end(txn)
 
     def hold(self, place: Place, deadline: Deadline = NOW) -> HeldTransaction:
         """Return a read transaction that stays open; raises the same as `read`.
@@ -233,15 +234,25 @@ class Environment(OpenFile):
             self.presence.forget()
         return self.is_lost
 
+    @property
+    def is_read_here(self) -> bool:
+        """Whether this thread is in a read, so that the caller is a signal handler's.
+
+        In the middle of a write this is False: LMDB can end that in a forked child.
+        """
+        return self.gate.entered_here and not self.writer.writing_here
+
     def abandon(self, *, usable: bool = True) -> None:
         """Release, in a forked child, everything that belongs to the parent.
 
-        If a thread of the parent was inside LMDB, its environment is not `usable`, and stays open:
-        closing it would wait for that thread.
+        If a thread of the parent was inside LMDB, or this one is in a read, its environment is not
+        `usable`, and stays open: closing it would wait for that thread, or end that read.
 
         Closing an environment ends its read transactions in the reader table, which the parent
         shares. So the child drops them first: py-lmdb does not end a parent's transaction.
         """
+        self._end = self._refuse_read
+        self.writer.leave_to_parent()
         lost = self._forget_lost()
         self._drop_held()
         self.notes.close()
@@ -253,3 +264,11 @@ class Environment(OpenFile):
             return
         with contextlib.suppress(lmdb.Error):  # the file is the parent's; the child releases it
             self._close_lmdb(lost=lost)
+
+    def _refuse_read(self, _: lmdb.Transaction[Any]) -> NoReturn:
+        """End a read in which a forked child found itself; its transaction is the parent's."""
+        raise EventReadException(
+            f"a signal handler forked in the middle of a read of the store {shown(self.path)}; the "
+            "parent has the answer, and this process cannot use the store: let a child that a "
+            "handler forks end in the handler, or fork outside of calls"
+        )

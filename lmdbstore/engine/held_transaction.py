@@ -95,11 +95,17 @@ class HeldTransaction(Closable):
             return work(txn, databases)
         except lmdb.Error as error:
             raise read_error(error) from error
+        finally:
+            if self.txn is None:  # ended meanwhile; perhaps a signal handler forked, and this is
+                self._check_ours()  # the child, which has read what the parent may have released
 
     def check_held(self) -> None:
         """Raise StoreClosed if this was ended, or belongs to the parent of the process."""
         if self._ended:
             raise StoreClosed(f"the snapshot of {self._path!r} is closed; take a new one")
+        self._check_ours()
+
+    def _check_ours(self) -> None:
         if self._pid != os.getpid():
             raise StoreClosed(
                 f"the snapshot of {self._path!r} belongs to the parent of this process; take a new "

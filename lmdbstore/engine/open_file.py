@@ -18,7 +18,7 @@ import gc
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import ref
 
 import lmdb
@@ -111,6 +111,7 @@ class OpenFile:
             quick=opened.quick,
         )
         self._held: set[ref[HeldTransaction]] = set()  # the same
+        self._end: Callable[[lmdb.Transaction[Any]], object] = lmdb.Transaction.abort  # of a read
         self._grown = 0  # how often the map was made larger
         self.is_lost = False  # whether someone else has closed the descriptors, once it is noticed
         adopt_map = lambda: _open(own).adopt_map()  # noqa: E731

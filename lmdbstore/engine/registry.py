@@ -5,7 +5,9 @@ knows its users; when it has none, it is closed. A user that was dropped without
 itself, and the next opening closes the environment. A forked child uses nothing of its parent: it
 drops the inherited environments, and opens a store for itself when it first uses it. It cannot do
 that if a thread of the parent was inside LMDB for longer than the fork waited: LMDB would wait for
-that thread as it closes the inherited environment, and opens no file a second time.
+that thread as it closes the inherited environment, and opens no file a second time. Neither can it
+if the thread that forked is in a read, which a signal handler interrupts: LMDB would end that read
+for the parent, too, and take the memory away that the read goes on to look at.
 """
 
 from __future__ import annotations
@@ -97,9 +99,9 @@ def check_free(folder: StoreFolder) -> None:
     if identity in _unusable:
         raise StoreOpenError(
             f"the store {shown(folder.path)} cannot be used in this process: when it was forked, "
-            "another thread of its parent was at work in the store for longer than the time limit; "
-            'open it in a process that is started anew (multiprocessing: "spawn"), or fork while '
-            "no thread uses it"
+            "another thread of its parent was at work in the store for longer than the time limit, "
+            "or a signal handler forked in the middle of a read; open it in a process that is "
+            'started anew (multiprocessing: "spawn"), or fork while no thread uses it'
         )
     for environment in _registry.values():
         if environment.known.files.folder != identity:
@@ -211,7 +213,7 @@ def _renew() -> None:
     inherited = list(_registry.values())
     _registry.clear()
     for environment in inherited:
-        usable = environment.gate.barred_here
+        usable = environment.gate.barred_here and not environment.is_read_here
         if not usable:
             _unusable[environment.known.files.folder] = environment
         environment.abandon(usable=usable)

@@ -349,5 +349,6 @@ class Barrier:
         if lost:
             self._descriptors.clear()
             _lost.append(self.byte)
+        self.unlock = lambda: None  # the parent does, if it was forked in the middle of a write
         while self._descriptors:
             os.close(self._descriptors.pop())

@@ -176,6 +176,11 @@ class Gate:
         return get_ident() in self._inside or self.barred_here
 
     @property
+    def entered_here(self) -> bool:
+        """Whether this thread is inside; for a fork, which bars the gate."""
+        return get_ident() in self._inside
+
+    @property
     def barred_here(self) -> bool:
         """Whether this thread bars the gate; for calls of signal handlers."""
         return self._barring_thread == get_ident()

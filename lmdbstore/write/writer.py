@@ -74,6 +74,10 @@ UNKNOWN = (
     "another thread had begun to write this change together with its own, so it is not known "
     "whether it will be written: search for it when the store is free again"
 )
+FORKED = (
+    "a signal handler forked in the middle of a write, which the parent goes on with; this process "
+    "wrote nothing: let a child that a handler forks end in the handler, or fork outside of calls"
+)
 
 # Seconds between two checks for reader slots of processes that died. LMDB takes such a reader for a
 # living one: it would not use space again that was freed since, and the file would keep growing.
@@ -110,11 +114,16 @@ class Writer:
         self._answered = 0.0  # when, by the monotonic clock
         self._slots_check = 0.0  # when reader slots are checked again, by the same clock
         self._resting = 0  # coming batches that are written without waiting for other callers
+        self._is_parents = False  # this process is a child, which a signal handler forked
 
     def use(self, environment: lmdb.Environment, databases: Databases) -> None:
         """Write to another file from now on; no write is under way."""
         self._environment = environment
         self._databases = databases
+
+    def leave_to_parent(self) -> None:
+        """Let a write of this thread fail, in a forked child: it is the parent's."""
+        self._is_parents = True
 
     def write(self, change: Change, place: Place, deadline: Deadline = FOREVER) -> None:
         """Carry out a change; when this returns it is committed, and its place led to the store.
@@ -329,11 +338,14 @@ class Writer:
             work(txn)
         except BaseException as error:
             txn.drop(error)
+            if self._is_parents:
+                raise EventWriteException(FORKED) from error
             raise
         finally:
             # Even, so that readers continue; without a call, so that no interrupt can come before.
             # But if the transaction did not begin, the write of a dead writer is not settled yet.
-            byte[0] = byte[0] if left_odd and not txn.number else (byte[0] + 1) & 0xFE
+            if not self._is_parents:
+                byte[0] = byte[0] if left_odd and not txn.number else (byte[0] + 1) & 0xFE
 
     def _free_slots(self) -> None:
         """From time to time, free the reader slots of dead processes: see `SLOTS_CHECK`."""
