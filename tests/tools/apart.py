@@ -25,9 +25,10 @@ def apart(least: int = 0) -> Iterator[list[int]]:
     started: list[int] = []
 
     class Recorded(parent._Child):
-        def __init__(self, process: int, descriptor: int) -> None:
-            super().__init__(process, descriptor)
-            started.append(process)
+        def start(self, work: Callable[[int], None]) -> bool:
+            found = super().start(work)
+            started.extend(self._processes)
+            return found
 
     with mock.patch.object(parent, "LEAST", least), mock.patch.object(parent, "_Child", Recorded):
         yield started

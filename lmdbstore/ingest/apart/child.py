@@ -41,11 +41,11 @@ IGNORED = signal.SIGINT, signal.SIGTERM  # a terminal and a service manager send
 
 
 def serve(
-    reading: Reading, start: Start, line_format: LineFormat, descriptor: int, mask: set[int]
+    reading: Reading, start: Start, line_format: LineFormat, mask: set[int], descriptor: int
 ) -> NoReturn:
     """Read an input in this fork, send what it has to a pipe, and end the process.
 
-    All signals are blocked; those in `mask` stay blocked.
+    All signals are blocked now, and only those of `mask` later.
     """
     try:
         for number in signal.valid_signals():

@@ -13,6 +13,8 @@ import fcntl
 import os
 import signal
 from contextlib import suppress
+from functools import partial
+from itertools import chain, starmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.errors import EventReadException
@@ -36,7 +38,6 @@ LEAST = 8 << 20  # bytes of text that are left to read; two processes take longe
 UNPACKED = 4  # bytes of text in a packed byte, at a low guess
 BUFFER = 1 << 18  # bytes
 PIPE = 1 << 20  # bytes, the most that Linux gives every user: fewer switches between the two
-SIGNALS = signal.valid_signals()
 
 
 def processors() -> int:
@@ -56,30 +57,32 @@ def read_apart(reading: Reading, start: Start, line_format: LineFormat) -> Check
     """
     if not _pays(reading, start):
         return reading.run(start, line_format)
-    child = None
-    # No signal handler must raise between the fork and the note of it, nor before the child ended.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    child = _Child()
     try:
-        child = _forked(lambda descriptor: serve(reading, start, line_format, descriptor, before))
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if child is None:
+        if not _started(child, reading, start, line_format):
             return reading.run(start, line_format)
         return _received(reading, child, start.checkpoint.name)
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a handler may raise here, after it
-        finally:
-            _ended(child, before)
-
-
-def _ended(child: _Child | None, mask: set[int]) -> None:
-    """End the second process, and let in the signals that are not in `mask`."""
-    try:
-        offer({})
-        if child is not None:
             child.end()
+        except BaseException:  # a signal handler has raised it
+            child.end()
+            raise
+        finally:
+            offer({})
+
+
+def _started(child: _Child, reading: Reading, start: Start, line_format: LineFormat) -> bool:
+    """Start the second process; return whether that was possible.
+
+    All signals are blocked meanwhile: they would call handlers of this process in that one.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        return child.start(partial(serve, reading, start, line_format, before))
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pays(reading: Reading, start: Start) -> bool:
@@ -94,20 +97,42 @@ def _pays(reading: Reading, start: Start) -> bool:
 
 
 class _Child:
-    """The second process."""
+    """The second process, and the pipe from it.
 
-    def __init__(self, process: int, descriptor: int) -> None:
-        self._process = process
-        self._file = os.fdopen(descriptor, "rb", BUFFER)
+    Where a descriptor, or its id, is noted, that is one call with the one that makes it: so no
+    signal handler can raise an exception in between.
+    """
+
+    def __init__(self) -> None:
+        """Prepare it; `start` starts it, and `end` ends it."""
+        self._ends: list[int] = []  # of the pipe: where this process reads, where that one writes
+        self._processes: list[int] = []  # its id, when it was started
+
+    def start(self, work: Callable[[int], None]) -> bool:
+        """Start a process that does some work, with its end of the pipe; False if it cannot."""
+        try:
+            self._ends.extend(chain.from_iterable(starmap(os.pipe, [()])))
+            with suppress(AttributeError, OSError):  # another system, or too many pipes
+                fcntl.fcntl(self._ends[1], fcntl.F_SETPIPE_SZ, PIPE)
+            self._processes.extend(starmap(os.fork, [()]))
+        except OSError:  # too many files or processes, or too little memory
+            self.end()
+            return False
+        if not self._processes[0]:
+            os.close(self._ends[0])
+            work(self._ends[1])
+        os.close(self._ends.pop())
+        return True
 
     def messages(self) -> Iterator[tuple[Fields, Parts]]:
         """Give what the process sends, until it ends."""
-        return messages(self._file)
+        with open(self._ends[0], "rb", BUFFER, closefd=False) as file:
+            yield from messages(file)
 
     def why(self) -> str:
         """Return why the process has ended."""
         try:
-            status = os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
+            status = os.waitstatus_to_exitcode(os.waitpid(self._processes[0], 0)[1])
         except ChildProcessError:  # another part of this program has waited for it
             return "ended early"
         if status >= 0:
@@ -116,35 +141,14 @@ class _Child:
         return f"was ended by signal {-status}{memory}"
 
     def end(self) -> None:
-        """End the process, if it has not ended."""
-        self._file.close()
+        """End the process, if it has not ended. If a signal handler raises, call it again."""
+        while self._ends:  # a process that was started, but is not noted, ends by this
+            os.close(self._ends.pop())
         with suppress(ChildProcessError, ProcessLookupError):  # it has ended, and was waited for
-            if not os.waitpid(self._process, os.WNOHANG)[0]:
-                os.kill(self._process, signal.SIGKILL)
-                os.waitpid(self._process, 0)
-
-
-def _forked(work: Callable[[int], None]) -> _Child | None:
-    """Start a process that does some work, with the descriptor of its pipe; None if it cannot."""
-    try:
-        receiving, sending = os.pipe()
-    except OSError:
-        return None
-    with suppress(AttributeError, OSError):  # another system, or its user has too many pipes
-        fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, PIPE)
-    try:
-        process = os.fork()
-    except BaseException as error:
-        os.close(receiving)  # so a process that was started all the same ends
-        os.close(sending)
-        if isinstance(error, OSError):  # too many processes, or too little memory
-            return None
-        raise  # such as a warning of the fork, in a program that wants errors instead
-    if not process:
-        os.close(receiving)
-        work(sending)
-    os.close(sending)
-    return _Child(process, receiving)
+            for process in self._processes:
+                if not os.waitpid(process, os.WNOHANG)[0]:
+                    os.kill(process, signal.SIGKILL)
+                    os.waitpid(process, 0)
 
 
 class _Sent(NamedTuple):

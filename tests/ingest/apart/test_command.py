@@ -50,7 +50,7 @@ def note(reading, child, name):
     def stop():
         saved()
         if {wait!r}:
-            print(child._process, flush=True)
+            print(child._processes[0], flush=True)
             reading.saved = saved
             sys.stdin.read()
     reading.saved = stop

@@ -253,13 +253,13 @@ def test_a_file_whose_name_is_no_text_is_the_same(tmp_path: Path) -> None:
 def test_a_file_without_a_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The open file counts: another one may have the name by now."""
     path = written(tmp_path / "a.log", text())
-    forked = parent._forked
+    start = parent._Child.start
 
     def without_name(*args: Any) -> Any:
         path.unlink()
-        return forked(*args)
+        return start(*args)
 
-    monkeypatch.setattr(parent, "_forked", without_name)
+    monkeypatch.setattr(parent._Child, "start", without_name)
     store = MemoryEventStore()
     with apart() as started:
         report = imported_apart(store, path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from lmdbstore.ingest import saving
 from lmdbstore.ingest.apart import parent, sending
 from lmdbstore.logs.common import Options
 from tests.tools.apart import apart, imported_apart
-from tests.tools.children import LONG, until
+from tests.tools.children import LONG, in_child, until
 from tests.tools.imports import contents, imported, written
 from tests.tools.interrupts import Interrupted
 
@@ -203,6 +205,41 @@ def test_a_signal_when_the_process_starts_or_is_ended_leaves_none(
 
 
 @pytest.mark.usefixtures("_raising")
+def test_a_signal_that_another_thread_takes_leaves_no_process(log: Path) -> None:
+    """Then its handler runs in this thread all the same, although it has blocked the signal."""
+
+    def work() -> None:
+        struck = partial(_thread.interrupt_main, signal.SIGALRM)  # no handler can run inside of it
+        os.register_at_fork(after_in_parent=struck)
+        with apart(), pytest.raises(Interrupted):
+            imported_apart(MemoryEventStore(), log)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+    in_child(work)
+
+
+@pytest.mark.usefixtures("_raising")
+def test_a_signal_when_others_are_blocked_leaves_none_blocked(
+    store: MemoryEventStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler runs, and raises, when they are blocked already."""
+    real = signal.pthread_sigmask
+
+    def struck(how: int, signals: Any) -> Any:
+        found = real(how, signals)
+        if how == signal.SIG_BLOCK and signals:
+            raise Interrupted
+        return found
+
+    before = real(signal.SIG_BLOCK, ())
+    monkeypatch.setattr(signal, "pthread_sigmask", struck)
+    with apart(), pytest.raises(Interrupted):
+        imported_apart(store, log)
+    assert real(signal.SIG_SETMASK, before) == before
+
+
+@pytest.mark.usefixtures("_raising")
 def test_a_signal_of_which_the_program_has_a_handler_does_not_reach_the_process(
     store: MemoryEventStore, log: Path
 ) -> None:
@@ -263,13 +300,13 @@ def test_a_file_that_is_truncated_while_the_process_reads_is_noticed(
     written(log, "".join(LINES[:2000]))
     imported(store, log)
     written(log, "".join(LINES))
-    forked = parent._forked
+    start = parent._Child.start
 
     def truncated(*args: Any) -> Any:
         os.truncate(log, 1000)
-        return forked(*args)
+        return start(*args)
 
-    monkeypatch.setattr(parent, "_forked", truncated)
+    monkeypatch.setattr(parent._Child, "start", truncated)
     with apart() as started:
         report = imported_apart(store, log)
     assert len(started) == 1
