@@ -135,13 +135,14 @@ def _after_in_parent() -> None:
 def _after_in_child() -> None:
     global _lock  # noqa: PLW0603  the inherited one is held by a thread that is not here
     _lock = threading.RLock()
-    _barred.clear()
     failure: BaseException | None = None
     for name in reversed(ORDER):
         try:
             _parts[name].renew()
         except BaseException as error:  # noqa: BLE001  raised when all are renewed
             failure = error
+    while _barred:  # last, because a part asks whether its gate is barred
+        _barred.pop().renew()
     if failure is not None:
         raise failure
 

@@ -155,6 +155,14 @@ class Gate:
         self._changed.notify_all()
         self._barring_thread = 0  # last: until then an interrupted `unbar` can be repeated
 
+    def renew(self) -> None:
+        """Let a call that a forked child is inside of leave, whichever thread had a lock."""
+        self._barred = self._closed
+        self._barring_thread = 0
+        self._mutex = threading.RLock()
+        self._changed = threading.Condition(self._mutex)
+        self._barring = threading.RLock()
+
     def keep_out(self, work: Callable[[], T], deadline: Deadline = FOREVER) -> T:
         """Run `work` while the gate is barred; raises what `bar` raises.
 

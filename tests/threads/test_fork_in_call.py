@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ from lmdbstore import (
 )
 from lmdbstore.read import one
 from lmdbstore.records.run import Run
+from lmdbstore.threads.gate import Gate
+from lmdbstore.threads.run_locked import run_locked
 from lmdbstore.write.transaction import WriteTransaction
-from tests.tools.children import until
+from tests.tools.children import LONG, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,6 +159,41 @@ def test_a_read_ends_in_the_child_and_goes_on_in_the_parent(
     assert forking.run(lambda: call(filled), in_child) == FOUND
     filled.save(Event("later"))
     assert search(filled) == FOUND
+
+
+def test_the_child_waits_for_no_lock_that_another_thread_had(
+    filled: LMDBEventStore, forking: Forking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits at the gate has its lock for moments, also when the gate is barred."""
+    forking.at(Run, "check_contents")
+    gate, held, go = filled._session._environment.gate, threading.Event(), threading.Event()
+    bar, unbar = Gate.bar, Gate.unbar
+
+    def hold() -> None:
+        held.set()
+        assert go.wait(LONG)
+
+    thread = threading.Thread(target=run_locked, args=[gate._mutex, hold])
+
+    def barred(self: Gate, *args: Any, **options: Any) -> None:
+        bar(self, *args, **options)
+        if self is gate:
+            thread.start()
+            assert held.wait(LONG)
+
+    def unbarred(self: Gate) -> None:
+        go.set()
+        unbar(self)
+
+    monkeypatch.setattr(Gate, "bar", barred)
+    monkeypatch.setattr(Gate, "unbar", unbarred)
+
+    def in_child(error: BaseException) -> None:
+        assert isinstance(error, EventReadException)
+
+    assert forking.run(lambda: search(filled), in_child) == FOUND
+    monkeypatch.undo()
+    thread.join()
 
 
 def test_a_child_that_uses_the_store_in_the_handler_is_refused(
