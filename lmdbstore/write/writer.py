@@ -327,6 +327,8 @@ class Writer:
         in_any_map(lambda: self._gate.run(self._inside, work, writes), self._adopt_map)
 
     def _inside(self, work: Callable[[WriteTransaction], None], writes: Fields) -> None:
+        if self._is_parents:
+            raise EventWriteException(FORKED)
         self._free_slots()
         byte = self._barrier.byte
         left_odd = byte[0] & 1  # by a writer that died

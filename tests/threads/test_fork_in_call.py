@@ -22,6 +22,7 @@ from lmdbstore import (
     StoreClosed,
     StoreOpenError,
 )
+from lmdbstore.processes.barrier import Barrier
 from lmdbstore.read import one
 from lmdbstore.records.run import Run
 from lmdbstore.threads.gate import Gate
@@ -231,10 +232,18 @@ def test_a_snapshot_keeps_its_slot(filled: LMDBEventStore, forking: Forking) -> 
         assert view.count(match=PATTERN) == FOUND
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Barrier, "lock"),  # the transaction has not begun
+        (WriteTransaction, "begin"),
+        (WriteTransaction, "put"),
+    ],
+)
 def test_a_write_fails_in_the_child_and_goes_on_in_the_parent(
-    filled: LMDBEventStore, forking: Forking
+    filled: LMDBEventStore, forking: Forking, kind: Any, name: str
 ) -> None:
-    forking.at(WriteTransaction, "put")
+    forking.at(kind, name)
 
     def in_child(error: BaseException) -> None:
         assert isinstance(error, EventWriteException)
