@@ -1,4 +1,4 @@
-"""The options of a store on PostgreSQL, checked: errors are found here, before a server is asked."""
+"""The options of a store on PostgreSQL: errors are found here, before a server is asked."""
 
 from __future__ import annotations
 

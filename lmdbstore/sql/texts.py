@@ -16,7 +16,17 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DIGEST", "array", "can_be_kept", "key", "long_texts", "original", "read_long", "stored"]
+__all__ = [
+    "DIGEST",
+    "MOST_BYTES",
+    "array",
+    "can_be_kept",
+    "key",
+    "long_texts",
+    "original",
+    "read_long",
+    "stored",
+]
 
 LONGEST = 512  # bytes of a text that is its own key
 MOST_BYTES = 4  # of a character in UTF-8

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmdbstore.contract.event import Event
-from lmdbstore.sql.texts import key, original, read_long
+from lmdbstore.sql.texts import MOST_BYTES, key, original, read_long
 
 from .like import like
 
@@ -19,8 +19,18 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.query import Query
 
-__all__ = ["COLUMNS", "Statement", "event_of", "is_exact", "matching", "visible"]
+__all__ = [
+    "COLUMNS",
+    "PAGE_BYTES",
+    "Statement",
+    "event_of",
+    "is_exact",
+    "matching",
+    "page_of",
+    "visible",
+]
 
+PAGE_BYTES = 1 << 20  # of the contents of a page, about
 COLUMNS = "id, source, ts, flags, content, long, seq"
 
 
@@ -95,6 +105,30 @@ def _flags(query: Query) -> list[Statement]:
         if flags:
             parts.append(Statement(text, [list(map(key, flags))]))
     return parts
+
+
+def page_of(events: str, condition: Statement, order: str, rows: int) -> Statement:
+    """Return the statement for the first events in an order: so many, and not too many bytes.
+
+    The first event comes, however long it is. Sizes are known without reading the contents.
+    """
+    size = "octet_length(content)"
+    inner = f"SELECT {COLUMNS} FROM {events} WHERE {condition.text} ORDER BY {order} LIMIT {rows}"
+    sized = f"SELECT {COLUMNS}, sum({size}) OVER (ORDER BY {order}) - {size} AS before"
+    return Statement(
+        f"SELECT {COLUMNS} FROM ({sized} FROM ({inner}) AS page) AS sized "
+        f"WHERE before < {PAGE_BYTES} ORDER BY {order}",
+        condition.parameters,
+    )
+
+
+def is_last(rows: Sequence[Sequence[Any]], asked: int) -> bool:
+    """Whether no event follows a page, in doubt False: it is short, and not for its bytes."""
+    if not rows:
+        return True
+    if len(rows) >= asked:
+        return False
+    return sum(len(row[4]) for row in rows) * MOST_BYTES < PAGE_BYTES
 
 
 def event_of(row: Sequence[Any]) -> Event:

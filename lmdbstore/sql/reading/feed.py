@@ -13,7 +13,7 @@ from lmdbstore.contract.commits.follower import LOOK, Feed
 from lmdbstore.contract.commits.paged import Page
 from lmdbstore.threads.re2_gate import run_engine
 
-from .conditions import COLUMNS, Statement, event_of, joined, matching
+from .conditions import Statement, event_of, is_last, joined, matching, page_of
 
 if TYPE_CHECKING:
     from lmdbstore.contract.commits.position import Lineage
@@ -49,7 +49,7 @@ class SQLFeed(Feed["Event"]):
         if high <= low:
             return None
         rows = self._rows(low, high)
-        reached = high if len(rows) < ROWS else int(rows[-1][6])
+        reached = high if is_last(rows, ROWS) else int(rows[-1][6])
         page = self._page(rows, reached)
         self._pause = LOOK
         self._place = reached
@@ -62,10 +62,7 @@ class SQLFeed(Feed["Event"]):
         def statement(head: int | None) -> Statement:
             within = Statement("seq > %s AND seq <= %s", [low, high])
             condition = joined([within, matching(query, None, head)])
-            return Statement(
-                f"SELECT {COLUMNS} FROM {events} WHERE {condition.text} ORDER BY seq LIMIT {ROWS}",
-                condition.parameters,
-            )
+            return page_of(events, condition, "seq", ROWS)
 
         return self._reader.rows(statement, waits=False)
 

@@ -21,7 +21,7 @@ from lmdbstore.sql.texts import can_be_kept, key, original, stored
 from lmdbstore.threads.deadline import Deadline
 from lmdbstore.threads.re2_gate import run_engine
 
-from .conditions import COLUMNS, Statement, event_of, is_exact, matching, visible
+from .conditions import COLUMNS, Statement, event_of, is_exact, is_last, matching, page_of, visible
 from .counts import Counts
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ T = TypeVar("T")
 _REQUIRED = object()
 
 FIRST, MOST = 64, 4096  # rows of a page
-PAGE_BYTES = 1 << 20  # of the contents of a page, about
 
 
 class Pages:
@@ -83,11 +82,8 @@ class Pages:
         def statement(head: int | None) -> Statement:
             condition = matching(query, self._newest, head)
             direction = "DESC" if query.descending else "ASC"
-            return Statement(
-                f"SELECT {COLUMNS} FROM {names.events} WHERE {condition.text} "
-                f"ORDER BY ts {direction}, seq {direction} LIMIT {size}",
-                condition.parameters,
-            )
+            order = f"ts {direction}, seq {direction}"
+            return page_of(names.events, condition, order, size)
 
         return self._reader.rows(statement, waits=False)
 
@@ -106,13 +102,12 @@ class Pages:
         """Go on after a page."""
         if self._left is not None:
             self._left -= len(places)
-        if len(rows) < self._asked or self._left == 0:
+        if is_last(rows, self._asked) or self._left == 0:
             self._ended = True
         if not rows:
             return
         last = Position(rows[-1][2], rows[-1][6])
-        size = sum(len(row[4]) for row in rows) / len(rows) + 1
-        self._size = int(max(FIRST, min(MOST, 2 * self._size, PAGE_BYTES / size)))
+        self._size = min(MOST, 2 * self._size, 2 * len(rows) + 1)
         self.reached = last
         self._query = self._query._replace(after=last)
 

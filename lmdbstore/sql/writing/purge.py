@@ -24,7 +24,14 @@ from lmdbstore.contract.query import (
     checked_seconds,
     refuse,
 )
-from lmdbstore.sql.reading.conditions import COLUMNS, Statement, event_of, is_exact, matching
+from lmdbstore.sql.reading.conditions import (
+    Statement,
+    event_of,
+    is_exact,
+    is_last,
+    matching,
+    page_of,
+)
 from lmdbstore.threads.re2_gate import run_engine
 
 from .changes import RemoveNumbered
@@ -166,14 +173,24 @@ class Purge:
 
     def _page(self, query: Query) -> tuple[Rows, Query | None]:
         """Return the next events that match, and the query for those after them; None: the end."""
-        exact = is_exact(query)
-        columns = "id, NULL, ts, NULL, NULL, NULL, seq" if exact else COLUMNS
-        size = PIECE if exact else READ
-        rows = self._rows(columns, query, f"ORDER BY ts, seq LIMIT {size}")
-        after = None
-        if len(rows) == size:
-            after = query._replace(after=Position(rows[-1][2], rows[-1][6]))
-        return (rows if exact else run_engine(_admitted, query, rows)), after
+        if is_exact(query):
+            columns = "id, NULL, ts, NULL, NULL, NULL, seq"
+            rows = self._rows(columns, query, f"ORDER BY ts, seq LIMIT {PIECE}")
+            whole = len(rows) < PIECE
+        else:
+            rows = self._read(query)
+            whole = is_last(rows, READ)
+        after = None if whole else query._replace(after=Position(rows[-1][2], rows[-1][6]))
+        return (rows if is_exact(query) else run_engine(_admitted, query, rows)), after
+
+    def _read(self, query: Query) -> Rows:
+        """Return the next events with their contents."""
+        events = self._reader.names.events
+
+        def statement(head: int | None) -> Statement:
+            return page_of(events, matching(query, self._newest, head), "ts, seq", READ)
+
+        return self._reader.rows(statement, self._waiting(), waits=False)
 
     def _rows(self, columns: str, query: Query, rest: str) -> Rows:
         events = self._reader.names.events
