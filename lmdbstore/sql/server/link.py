@@ -128,8 +128,10 @@ class Settings:
         connection.execute(SETTINGS)
         if self.sharded:
             # A coordinator does not know how many rows a shard has. Pages are to be merged from
-            # what the shards have in order, and not sorted from all that they have.
+            # what the shards have in order, and not sorted from all that they have. A sort that
+            # cannot be avoided then seems so expensive that the server would compile the query.
             connection.execute("SET enable_sort = off")
+            connection.execute("SET jit = off")
         if self.statement_timeout is not None:
             limit = milliseconds(self.statement_timeout)
             connection.execute("SELECT set_config('statement_timeout', %s, false)", [limit])
