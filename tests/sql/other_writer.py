@@ -18,7 +18,7 @@ class OtherWriter:
     """A connection that does what a writer does."""
 
     def __init__(self, address: str, schema: str) -> None:
-        self.names = Names(schema)
+        self.names, self.address = Names(schema), address
         self.connection = psycopg.connect(address, autocommit=True)
 
     def __enter__(self) -> Self:
@@ -65,7 +65,7 @@ class OtherWriter:
         )
 
     def publish(self, head: int) -> None:
-        self.connection.execute(f"UPDATE {self.names.store} SET head = %s", [head])
+        self.connection.execute(f"UPDATE {self.names.store} SET head = %s, saved = %s", [head] * 2)
 
     def waiting(self) -> int:
         """Return how many others wait for an advisory lock."""

@@ -23,45 +23,48 @@ SCHEMA = "contract"
 
 
 @pytest.fixture(scope="session")
-def one_server(single_server: Server) -> str:
-    """The address of an empty store."""
+def one_server(single_server: Server) -> Iterator[OtherWriter]:
+    """A connection to a server with a store."""
     from lmdbstore.sql.store import SQLEventStore
 
     SQLEventStore(single_server.address, schema=SCHEMA).close()
-    return single_server.address
+    with OtherWriter(single_server.address, SCHEMA) as other:
+        yield other
 
 
 @pytest.fixture(scope="session")
-def three_shards(shard_servers: tuple[Server, Sequence[Server]]) -> str:
-    """The address of an empty store on shards."""
+def three_shards(shard_servers: tuple[Server, Sequence[Server]]) -> Iterator[OtherWriter]:
+    """A connection to a coordinator with a store on shards."""
     from lmdbstore.sql.server.shards import create_sharded
 
     coordinator, shards = shard_servers
     create_sharded(coordinator.address, [shard.address for shard in shards], schema=SCHEMA)
-    return coordinator.address
+    with OtherWriter(coordinator.address, SCHEMA) as other:
+        yield other
 
 
-def emptied(address: str) -> Iterator[EventStore]:
+def emptied(other: OtherWriter) -> Iterator[EventStore]:
     """Empty the store, give it another identity, and open it."""
     from lmdbstore.sql.store import SQLEventStore
 
-    with OtherWriter(address, SCHEMA) as other:
-        names = other.names
-        other.connection.execute(f"TRUNCATE {names.events}, {names.checkpoints}, {names.cursors}")
+    names, identity = other.names, new_identity()
+    with other.connection.transaction():
+        for table in (names.events, names.checkpoints, names.cursors):
+            other.connection.execute(f"DELETE FROM {table}")
         other.connection.execute(
-            f"UPDATE {names.store} SET head = 0, reserved = 0, identity = %s", [new_identity()]
+            f"UPDATE {names.store} SET head = 0, saved = 0, reserved = 0, identity = %s", [identity]
         )
-    with SQLEventStore(address, schema=SCHEMA) as store:
+    with SQLEventStore(other.address, schema=SCHEMA) as store:
         yield store
 
 
 class TestOneServer(EventStoreContract):
     @pytest.fixture
-    def store(self, one_server: str) -> Iterator[EventStore]:
+    def store(self, one_server: OtherWriter) -> Iterator[EventStore]:
         yield from emptied(one_server)
 
 
 class TestShards(EventStoreContract):
     @pytest.fixture
-    def store(self, three_shards: str) -> Iterator[EventStore]:
+    def store(self, three_shards: OtherWriter) -> Iterator[EventStore]:
         yield from emptied(three_shards)

@@ -49,16 +49,16 @@ class _Held:
         self._user = 0  # the thread that reads
         self._closed = False
         try:
-            self.number = self._frozen(reader, deadline, sharded=sharded)
+            self.number, head = self._frozen(reader, deadline, sharded=sharded)
         except BaseException:
             link.give_back(self._connection)
             raise
-        self.head = self.number if sharded else None
+        self.head = head if sharded else None
         # A snapshot that is dropped gives its connection back later: not now, whenever that is.
         self.left = finalize(self, link.leave, self._connection)
         self.left.atexit = False
 
-    def _frozen(self, reader: Reader, deadline: Deadline, *, sharded: bool) -> int:
+    def _frozen(self, reader: Reader, deadline: Deadline, *, sharded: bool) -> tuple[int, int]:
         """Wait for the write under way, if that is wanted, and freeze the state after it."""
         connection = self._connection
         if sharded:
@@ -68,8 +68,7 @@ class _Held:
             return reader.now(connection, deadline)
         reader.now(connection, deadline)  # first: the transaction sees what was committed before
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        [[number]] = connection.execute(f"SELECT head FROM {reader.names.store}").fetchall()
-        return int(number)
+        return reader.seen(connection)
 
     def check_process(self) -> None:
         """Raise EventReadException in a forked child."""

@@ -38,9 +38,12 @@ class Frozen(Protocol):
     """A state of the store, which is read on a connection of its own."""
 
     number: int
-    """The last number of the state."""
+    """That of the last event."""
     head: int | None
-    """The same, if rows are to be chosen by it; None: the connection sees that state alone."""
+    """The last number that was published, if rows are to be chosen by it.
+
+    None: the connection sees that state alone.
+    """
 
     def read(self, work: Callable[[Connection], Rows]) -> Rows:
         """Read, one thread at a time."""
@@ -81,10 +84,17 @@ class Reader:
         """The number of the state; None: the present one."""
         return None if self._frozen is None else self._frozen.head
 
-    def now(self, connection: Connection, deadline: Deadline) -> int:
-        """Return the number of the last event, on a connection; a strict read waits."""
-        statement = Statement(f"SELECT head FROM {self.names.store}")
-        return int(self._simple(connection, statement, _Asked(self._strict, deadline))[0][0])
+    def now(self, connection: Connection, deadline: Deadline) -> tuple[int, int]:
+        """Return `saved` and `head`, on a connection; a strict read waits."""
+        statement = Statement(f"SELECT saved, head FROM {self.names.store}")
+        [[saved, head]] = self._simple(connection, statement, _Asked(self._strict, deadline))
+        return int(saved), int(head)
+
+    def seen(self, connection: Connection) -> tuple[int, int]:
+        """Return `saved` and `head`, as a connection sees them."""
+        statement = f"SELECT saved, head FROM {self.names.store}"
+        [[saved, head]] = connection.execute(statement).fetchall()
+        return int(saved), int(head)
 
     def rows(
         self, statement: StatementFor, deadline: Deadline | None = None, *, waits: bool = True
@@ -106,7 +116,7 @@ class Reader:
         """Return the number of the last event that is published."""
         if self._frozen is not None:
             return self._frozen.number
-        asked = Statement(f"SELECT head FROM {self.names.store}")
+        asked = Statement(f"SELECT saved FROM {self.names.store}")
         return int(self.state(asked, deadline, waits=waits)[0][0])
 
     def _attempt(

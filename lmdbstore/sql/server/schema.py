@@ -3,8 +3,9 @@
 Format, version 1, in a schema of its own:
 
 - `store`, one row: `version`; `identity` of the store, for positions; `head`, the last number that
-  is published; `sharded`, whether the rows of `events` are on other servers; there, `reserved` is
-  the last number that may be in use: see `writing.commit`.
+  is published, of an event that was saved or of deletions; `saved`, the last one of an event;
+  `sharded`, whether the rows of `events` are on other servers; there, `reserved` is the last number
+  that may be in use: see `writing.commit`.
 - `events`: `id`, `source` and `flags` are keys (see `sql.texts`), `content` is a text as it is
   kept; `seq` is the number of the event in the order of saving; `died` is the number at which it
   was deleted, NULL for one that is there; `ts` is in seconds; `long` has the id, the source and the
@@ -84,6 +85,7 @@ _OTHERS = (
         version integer NOT NULL,
         identity bytea NOT NULL,
         head bigint NOT NULL,
+        saved bigint NOT NULL,
         reserved bigint NOT NULL,
         sharded boolean NOT NULL
     )
@@ -170,8 +172,8 @@ def create(connection: Connection, names: Names, *, sharded: bool = False) -> No
         for statement in _OTHERS:
             connection.execute(names.filled(statement))
         connection.execute(
-            f"INSERT INTO {names.store} (version, identity, head, reserved, sharded) "
-            "VALUES (%s, %s, 0, 0, %s)",
+            f"INSERT INTO {names.store} (version, identity, head, saved, reserved, sharded) "
+            "VALUES (%s, %s, 0, 0, 0, %s)",
             [VERSION, new_identity(), sharded],
         )
 

@@ -146,8 +146,8 @@ class _Work(ABC):
             found.update(rows)
         return found
 
-    def _publish(self, batch: Batch, head: int) -> None:
-        """Put the checkpoints and the number of the last event; then commit."""
+    def _publish(self, batch: Batch, base: int, head: int) -> None:
+        """Put the checkpoints, and the last numbers: new events have those after `base`."""
         connection, checkpoints = self._connection, self._names.checkpoints
         if batch.checkpoints:
             keys = list(map(key, batch.checkpoints))
@@ -158,7 +158,10 @@ class _Work(ABC):
                 "AS new (key, name, body)",
                 [head, keys, *(list(map(stored, each)) for each in _columns(batch.checkpoints))],
             )
-        connection.execute(f"UPDATE {self._names.store} SET head = %s", [head])
+        saved = base + len(batch.new) if batch.new else None
+        connection.execute(
+            f"UPDATE {self._names.store} SET head = %s, saved = COALESCE(%s, saved)", [head, saved]
+        )
 
     def _remove_checkpoints(self, keys: list[str], head: int) -> None:  # noqa: ARG002
         self._connection.execute(
@@ -209,7 +212,7 @@ class _Single(_Work):
             if batch.gone:
                 connection.execute(f"DELETE FROM {events} WHERE id = ANY(%s)", [list(batch.gone)])
             insert_events(connection, events, batch.new, head)
-            self._publish(batch, head + len(batch.new))
+            self._publish(batch, head, head + len(batch.new))
             self._commit()
 
 
@@ -283,7 +286,7 @@ class _Sharded(_Work):
             self._check(batch)
         with confirmed(connection), connection.pipeline():
             connection.execute("BEGIN")
-            self._publish(batch, last)
+            self._publish(batch, self._base, last)
             self._commit()
 
     def _reserve(self, last: int) -> None:

@@ -46,7 +46,7 @@ def addresses(servers: list[Server]) -> list[str]:
     return [server.address for server in servers]
 
 
-@pytest.mark.endurance("Clients of PostgreSQL are killed", rounds=2)
+@pytest.mark.endurance("Clients of PostgreSQL are killed", rounds=1)
 def test_clients_are_killed(servers: Servers, rounds: Rounds) -> None:
     for life in lives(rounds, servers.get("single").address):
         life.begin()
@@ -55,7 +55,7 @@ def test_clients_are_killed(servers: Servers, rounds: Rounds) -> None:
         rounds.add("kills", CLIENTS)
 
 
-@pytest.mark.endurance("Clients of a store on three shards are killed", rounds=2)
+@pytest.mark.endurance("Clients of a store on three shards are killed", rounds=1)
 def test_clients_of_shards_are_killed(servers: Servers, rounds: Rounds) -> None:
     coordinator, shards = servers.shards()
     for life in lives(rounds, coordinator.address, addresses(list(shards))):
@@ -65,7 +65,7 @@ def test_clients_of_shards_are_killed(servers: Servers, rounds: Rounds) -> None:
         rounds.add("kills", CLIENTS)
 
 
-@pytest.mark.endurance("The server of PostgreSQL is killed under load", rounds=2)
+@pytest.mark.endurance("The server of PostgreSQL is killed under load", rounds=1)
 def test_the_server_is_killed(servers: Servers, rounds: Rounds) -> None:
     server = servers.get("single", {"fsync": "on"})
     for life in lives(rounds, server.address):
@@ -78,7 +78,7 @@ def test_the_server_is_killed(servers: Servers, rounds: Rounds) -> None:
         rounds.add("kills")
 
 
-@pytest.mark.endurance("The coordinator of three shards is killed under load", rounds=2)
+@pytest.mark.endurance("The coordinator of three shards is killed under load", rounds=1)
 def test_the_coordinator_is_killed(servers: Servers, rounds: Rounds) -> None:
     coordinator, shards = servers.shards()
     for life in lives(rounds, coordinator.address, addresses(list(shards))):
@@ -91,7 +91,7 @@ def test_the_coordinator_is_killed(servers: Servers, rounds: Rounds) -> None:
         rounds.add("kills")
 
 
-@pytest.mark.endurance("A shard is killed under load", rounds=2)
+@pytest.mark.endurance("A shard is killed under load", rounds=1)
 def test_a_shard_is_killed(servers: Servers, rounds: Rounds) -> None:
     coordinator, shards = servers.shards()
     for life in lives(rounds, coordinator.address, addresses(list(shards))):
