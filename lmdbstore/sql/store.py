@@ -104,16 +104,22 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
     says that the outcome is unknown; it may be repeated with `on_duplicate="ignore"`.
 
     Visible: with `consistency="strict"` a read that begins while a write is under way, on any
-    machine, waits for its end. With `"snapshot"` it never waits and sees the last published state,
-    which includes every write that has returned. A server that is a standby replays writes
+    machine, waits for its end. With `"snapshot"` it waits for no write and sees the last published
+    state, which includes every write that has returned. A server that is a standby replays writes
     later, and other machines' locks are not known there: it can only be opened for reading and with
     `"snapshot"`, and shows a past state, whole writes only.
 
-    Waits: `timeout`, in seconds, bounds the wait for others, as in `LMDBEventStore`. A call waits
-    at most 30 s for a connection. After a failure of the server a read is tried again on a new
-    connection, and a write too if it had not begun.
+    Waits: `timeout`, in seconds, bounds the wait for others, as in `LMDBEventStore`, and for a
+    connection while all are in use. For one to be made a call waits at most 30 s. If a connection
+    is found broken, a read is tried again on another one, and a write too if it had not begun. A
+    machine that dies while it writes holds up the others until the server notices, within two
+    minutes.
 
-    Several servers: see `lmdbstore.sql.server.shards`.
+    A snapshot uses a connection until it is closed, and on one server a transaction: it keeps
+    VACUUM from removing what it sees, and ends if a statement of it fails or is interrupted.
+
+    Several servers: see `lmdbstore.sql.server.shards`. There a read may also wait while deleted
+    events are removed, for a moment.
 
     A store pickles as its address and options: the address may have a password. After `fork` the
     child opens connections of its own at its first call; it cannot use the parent's snapshots.
