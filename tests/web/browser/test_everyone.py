@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.tools.browser import axe
+from tests.tools.children import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def test_arrows_scroll_the_event_that_has_the_focus(look: Callable[..., Page]) -
     content.focus()
     page.keyboard.press("ArrowDown")
     expect(content).to_be_focused()
-    page.wait_for_function("document.querySelector('#event pre').scrollTop > 0")
+    until(lambda: bool(content.evaluate("it => it.scrollTop > 0")), "it does not scroll")
     page.keyboard.press("j")
     expect(page.locator(ROWS).first).to_be_focused()
 
