@@ -97,12 +97,9 @@ def purge(connection: Any, names: Names, parts: int, before: float) -> None:
         for part in range(parts // 2):
             connection.execute(f"DROP TABLE {names.events}_{part}")
         return
-    piece = (
-        f"SELECT id FROM {names.events} WHERE ts < {before!r} AND died IS NULL "
-        "ORDER BY ts, seq LIMIT 8192"
-    )
+    piece = f"SELECT id FROM {names.events} WHERE ts < {before!r} ORDER BY ts, seq LIMIT 8192"
     while ids := [row[0] for row in connection.execute(piece)]:
-        connection.execute(f"DELETE FROM {names.events} WHERE id = ANY(%s) AND died IS NULL", [ids])
+        connection.execute(f"DELETE FROM {names.events} WHERE id = ANY(%s)", [ids])
 
 
 if __name__ == "__main__":

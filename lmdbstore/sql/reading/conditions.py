@@ -42,12 +42,13 @@ class Statement(NamedTuple):
 
 
 def visible(head: int | None, since: str = "seq") -> Statement:
-    """Return the condition for what is there in the state `head`; None: now.
+    """Return the condition for what is there in the state `head`.
 
-    `since` is the column with the number from which it is there.
+    None: that which a statement sees on one server, where nothing stays that was deleted. `since`
+    is the column with the number from which it is there.
     """
     if head is None:
-        return Statement("died IS NULL")
+        return Statement("TRUE")
     return Statement(f"{since} <= %s AND (died IS NULL OR died > %s)", [head, head])
 
 

@@ -154,14 +154,14 @@ class SQLView(QueryView):
 
     def _row(self, event_id: str, columns: str, wait: Deadline | None) -> tuple[Any, ...] | None:
         events, key_ = self._reader.names.events, key(event_id)
-        # Two parts, since each has an index.
-        there = f"SELECT {columns} FROM {events} WHERE id = %s AND died IS NULL"
+        there = f"SELECT {columns} FROM {events} WHERE id = %s"
 
         def statement(head: int | None) -> Statement:
             if head is None:
                 return Statement(there, [key_])
+            # Two parts, since each has an index.
             return Statement(
-                f"{there} AND seq <= %s UNION ALL "
+                f"{there} AND died IS NULL AND seq <= %s UNION ALL "
                 f"SELECT {columns} FROM {events} WHERE id = %s AND died > %s AND seq <= %s",
                 [key_, head, key_, head, head],
             )
@@ -196,7 +196,8 @@ class SQLView(QueryView):
         return dict(sorted(found.items()))
 
     def _noted(self, condition: str, value: str, wait: Deadline) -> dict[str, str]:
-        seen = visible(self._reader.head, since="since")
+        head = self._reader.head
+        seen = Statement("died IS NULL") if head is None else visible(head, since="since")
         statement = Statement(
             f"SELECT name, body FROM {self._reader.names.checkpoints} "
             f"WHERE {condition} AND {seen.text}",

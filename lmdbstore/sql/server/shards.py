@@ -97,7 +97,7 @@ def _check_free(connection: Connection, names: Names) -> None:
 
 def _make_shard(connection: Connection, names: Names) -> None:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {names.schema}")
-    for statement in events_statements(names):
+    for statement in events_statements(names, shard=True):
         connection.execute(statement)
     [[oid]] = connection.execute(
         "SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace "
