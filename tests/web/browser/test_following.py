@@ -141,8 +141,14 @@ def test_the_page_comes_back_to_a_server_that_starts_again(
     """It says so while there is none. A server that starts again asks for its own token."""
     path = tmp_path / "events"
     with LMDBEventStore(path) as store:
+        store.save(Event(content="before"))
         with serving(path) as server:
-            page = opener(browser, server)("live=1")
+            page = opener(browser, server)("")
+            expect(page.locator(FIRST)).to_have_text("before")
+            with page.expect_response("**/api/follow?*"):  # else it may be its list that fails
+                page.click("#live")
+            store.save(Event(content="followed"))
+            expect(page.locator(FIRST)).to_have_text("followed")
         expect(page.locator("#connection")).to_contain_text("does not answer")
         store.save(Event(content="while it was away"))
         with serving(path, "--port", server.port) as again:
