@@ -85,10 +85,10 @@ POOL_SIZE = 10
 class _Open:
     """What one process has open: its connections, and its queue of writers."""
 
-    def __init__(self, link: Link, committer: Callable[[], Committer]) -> None:
+    def __init__(self, link: Link, committer: Committer) -> None:
         self.pid = os.getpid()
         self.link = link
-        self.group = Group(committer())
+        self.group = Group(committer)
 
 
 class SQLEventStore(SQLView, CursorCalls, EventStore):
@@ -202,7 +202,7 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
         super().__init__(reader, opened.lineage)
 
     def _connected(self) -> _Open:
-        committer = lambda: Committer(self._link, self._names, sharded=self._sharded)  # noqa: E731
+        committer = Committer(self._link, self._names, sharded=self._sharded)
         return _Open(Link(self._settings), committer)
 
     def _current(self) -> _Open:

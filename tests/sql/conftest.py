@@ -10,7 +10,7 @@ import pytest
 from tests.sql.servers import Servers, needed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from lmdbstore import EventStore
     from tests.sql.servers import Server
@@ -73,19 +73,3 @@ def store(address: str, schema: str) -> Iterator[EventStore]:
 
     with SQLEventStore(address, schema=schema) as store:
         yield store
-
-
-@pytest.fixture
-def opened(address: str, schema: str) -> Iterator[Callable[[], EventStore]]:
-    """Return what opens the store of the test once more."""
-    from lmdbstore.sql.store import SQLEventStore
-
-    found: list[SQLEventStore] = []
-
-    def open_() -> EventStore:
-        found.append(SQLEventStore(address, schema=schema))
-        return found[-1]
-
-    yield open_
-    for one in found:
-        one.close()

@@ -1,7 +1,7 @@
 """A query as a condition of SQL, and rows as events.
 
-Rules: pure. The condition may let more events through than the query: `Decides` says whether a row
-must still be compared with it here. All else is exact.
+Rules: pure. The condition may let more events through than the query: `is_exact` says whether rows
+need not be compared with it here.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ __all__ = [
     "Statement",
     "event_of",
     "is_exact",
+    "is_last",
+    "joined",
     "matching",
     "page_of",
     "visible",

@@ -25,13 +25,29 @@ from lmdbstore.errors import (
 if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
 
-__all__ = ["failed_read", "failed_write", "is_broken", "reason", "unknown_outcome"]
+__all__ = [
+    "AllInUse",
+    "NoConnection",
+    "failed_read",
+    "failed_write",
+    "is_broken",
+    "reason",
+    "unknown_outcome",
+]
 
 NOTHING = "nothing was written"
 UNKNOWN = (
     "so it is not known whether it was written; it can be repeated with on_duplicate='ignore', and "
     "a delete as it is"
 )
+
+
+class NoConnection(psycopg.OperationalError):
+    """None could be made in time."""
+
+
+class AllInUse(NoConnection):
+    """All of the pool were in use until the time limit."""
 
 
 def reason(error: BaseException) -> str:
@@ -48,7 +64,7 @@ def is_broken(error: psycopg.Error) -> bool:
 
 def failed_read(error: psycopg.Error, deadline: Deadline | None) -> EventStoreException:
     """Return the exception for a read that failed."""
-    if getattr(error, "is_busy", False):
+    if isinstance(error, AllInUse):
         return ReadBusy(f"the store is busy: {error}; wait longer (timeout=), or raise pool_size")
     if isinstance(error, pg.LockNotAvailable):
         return ReadBusy(
@@ -76,7 +92,7 @@ def failed_write(
 ) -> EventStoreException:
     """Return the exception for a write that failed."""
     said = reason(error)
-    if getattr(error, "is_busy", False):
+    if isinstance(error, AllInUse):
         return WriteBusy(
             f"the store is busy: {said}; {written}; wait longer (timeout=), or raise pool_size"
         )

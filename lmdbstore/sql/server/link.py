@@ -20,7 +20,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from lmdbstore.errors import InvalidOption, StoreClosed, StoreOpenError
 
-from .failures import is_broken, reason
+from .failures import AllInUse, NoConnection, is_broken, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTEMPTS",
-    "AllInUse",
     "Connection",
     "Link",
     "Settings",
@@ -101,16 +100,6 @@ def limit_locks(connection: Connection, deadline: Deadline | None, *, local: boo
     limited = deadline is not None and deadline.limit is not None
     limit = milliseconds(deadline.left) if limited and deadline is not None else "0"
     connection.execute("SELECT set_config('lock_timeout', %s, %s)", [limit, local])
-
-
-class NoConnection(psycopg.OperationalError):
-    """None could be made in time."""
-
-
-class AllInUse(NoConnection):
-    """All of the pool were in use until the time limit."""
-
-    is_busy = True  # see `failures`
 
 
 class Settings:

@@ -14,7 +14,8 @@ Format, version 1, in a schema of its own:
   has the numbers `since` which it is there, and at which it `died`, as events have.
 - `busy`, only in a sharded store: the transactions that write on the shards now.
 
-A reader sees what is published: `seq <= head`, and not `died <= head`.
+On one server a statement sees whole writes. On several a reader sees what is published: `seq <=
+head`, and not `died <= head`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLEANING",
+    "EVENT_COLUMNS",
     "LONGEST_NAME",
     "WRITING",
     "Names",
@@ -58,8 +60,7 @@ CLEANING = 0x6C6D6463  # shared by those who need what was deleted, exclusive fo
 
 LONGEST_NAME = 63  # bytes of a name in PostgreSQL
 
-_EVENTS = """
-CREATE TABLE {events} (
+EVENT_COLUMNS = """
     id text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
     died bigint,
@@ -68,7 +69,6 @@ CREATE TABLE {events} (
     flags text[] COLLATE "C" NOT NULL,
     content text COLLATE "C" NOT NULL,
     long text
-)
 """
 _INDEXES = (
     "CREATE INDEX events_ts ON {events} (ts, seq)",
@@ -161,7 +161,8 @@ _ON_A_SHARD = (
 def events_statements(names: Names, *, shard: bool = False) -> list[str]:
     """Return the statements that make the table of events, here or on a shard."""
     others = _ON_A_SHARD if shard else _ON_ONE_SERVER
-    return [names.filled(each) for each in (_EVENTS, *others, *_INDEXES)]
+    table = f"CREATE TABLE {{events}} ({EVENT_COLUMNS})"
+    return [names.filled(each) for each in (table, *others, *_INDEXES)]
 
 
 def create(connection: Connection, names: Names, *, sharded: bool = False) -> None:

@@ -8,6 +8,9 @@ that cannot be reached fails what needs it.
 On Citus the same tables can be distributed once a store was opened there, and before it is used.
 None of this was run:
 
+    DROP INDEX lmdbstore.events_id;
+    CREATE UNIQUE INDEX events_id ON lmdbstore.events (id) WHERE died IS NULL;
+    CREATE INDEX events_died ON lmdbstore.events (died) WHERE died IS NOT NULL;
     SELECT create_distributed_table('lmdbstore.events', 'id');
     CREATE VIEW lmdbstore.busy AS
     SELECT result FROM run_command_on_shards('lmdbstore.events', $$
@@ -29,6 +32,7 @@ from lmdbstore.errors import InvalidOption, StoreOpenError
 from .failures import reason
 from .link import checked_address, connect
 from .schema import (
+    EVENT_COLUMNS,
     LONGEST_NAME,
     Names,
     checked_schema,
@@ -47,11 +51,6 @@ __all__ = ["create_sharded"]
 LOGIN = ("user", "password", "sslcert", "sslkey", "sslpassword")  # options of a user's mapping
 BATCH = 1_000  # rows in one message to a shard
 
-_COLUMNS = """
-    id text COLLATE "C" NOT NULL, seq bigint NOT NULL, died bigint, ts double precision NOT NULL,
-    source text COLLATE "C" NOT NULL, flags text[] COLLATE "C" NOT NULL,
-    content text COLLATE "C" NOT NULL, long text
-"""
 # An open transaction that has written holds such a lock until its end, a prepared one too.
 _BUSY = """
 CREATE VIEW {schema}.busy AS
@@ -109,7 +108,7 @@ def _make_shard(connection: Connection, names: Names) -> None:
 
 def _link_shards(connection: Connection, names: Names, shards: Sequence[str]) -> None:
     connection.execute("CREATE EXTENSION IF NOT EXISTS postgres_fdw")
-    connection.execute(f"CREATE TABLE {names.events} ({_COLUMNS}) PARTITION BY HASH (id)")
+    connection.execute(f"CREATE TABLE {names.events} ({EVENT_COLUMNS}) PARTITION BY HASH (id)")
     busy = []
     for number, shard in enumerate(shards):
         server = _server(connection, names, number, shard)

@@ -35,12 +35,12 @@ PATIENCE = 1.0  # seconds; in case an interrupt struck the thread that should ha
 class Job:
     """A change that waits for a leader, and its outcome."""
 
-    __slots__ = ("_latch", "change", "done", "error", "taken")
+    __slots__ = ("_latch", "change", "done", "error")
 
     def __init__(self, change: Change) -> None:
         """Wait with a change."""
         self.change = change
-        self.done = self.taken = False
+        self.done = False
         self.error: EventStoreException | None = None
         self._latch = threading.Event()
 
