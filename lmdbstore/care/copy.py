@@ -117,7 +117,9 @@ def back_up(
                 _put_in_place(made, parent, target)
                 return size
 
-            rights = environment.folder.rights.mode & 0o666 | FILE_MODE if mode is None else mode
+            folder = environment.folder
+            own = environment.ask(lambda _: folder.rights.mode)  # inside: it stays open
+            rights = own & 0o666 | FILE_MODE if mode is None else mode
             return in_temporary_folder(parent, work)
     except OSError as error:
         raise EventWriteException(

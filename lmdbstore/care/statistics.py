@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from heapq import merge
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.disk import format as fmt
 from lmdbstore.disk.databases import bytes_in_use, next_local_id, number_of_events
-from lmdbstore.errors import EventReadException, StoreClosed
+from lmdbstore.errors import EventReadException
 from lmdbstore.processes.lock_list import processes_by_id
 from lmdbstore.processes.snapshot_notes import SnapshotInfo, readers_in, snapshots
 from lmdbstore.records.run import Run, positions
 
 if TYPE_CHECKING:
+    from collections import Counter
+
+    import lmdb
     from lmdb import Transaction
 
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.disk.folder import StoreFolder
     from lmdbstore.engine.environment import Environment
+    from lmdbstore.processes.snapshot_notes import Reader
 
 __all__ = ["StoreStatistics", "statistics"]
 
@@ -63,42 +69,64 @@ class StoreStatistics(NamedTuple):
     commit_rate: float = 0.0  # commits a second since then
 
 
+class _File(NamedTuple):
+    """What LMDB and the system say of the open file."""
+
+    map_size: int  # bytes
+    map_used: int  # bytes
+    commits: int
+    max_readers: int
+    page: int  # bytes
+    size: int  # bytes
+    readers: Counter[Reader]
+    processes: dict[int, int] | None
+
+
 def statistics(environment: Environment) -> StoreStatistics:
     """Read the figures of an open store; raises EventReadException."""
     before = environment.readers()
     figures = environment.read(_figures)
-    info, page, table = environment.ask(
-        lambda lmdb: (lmdb.info(), lmdb.stat()["psize"], lmdb.readers())
-    )
-    after = readers_in(table)
     try:
-        size = os.stat(environment.folder.data).st_size
+        found = environment.ask(partial(_of_file, environment.folder))
     except OSError as error:
-        if environment.gate.closed:  # in the meantime, and so was the descriptor of the folder
-            raise StoreClosed("the store is closed; open it again") from error
         raise EventReadException(f"the size of the store's file cannot be read: {error}") from error
-    map_used = (info["last_pgno"] + 1) * page
+    after = found.readers
     opened = environment.databases.opened
     following = fmt.decode_number(opened.following)
     seconds = time.monotonic() - opened.time
     return figures._replace(
-        file_bytes=size,
-        map_bytes=info["map_size"],
-        map_used=map_used,
-        free_bytes=max(0, map_used - figures.used_bytes - OTHER_PAGES * page),
-        commits=info["last_txnid"],
+        file_bytes=found.size,
+        map_bytes=found.map_size,
+        map_used=found.map_used,
+        free_bytes=max(0, found.map_used - figures.used_bytes - OTHER_PAGES * found.page),
+        commits=found.commits,
         open_seconds=seconds,
         saved_rate=max(0, figures.ever_saved + 1 - following) / (seconds or 1.0),
-        commit_rate=max(0, info["last_txnid"] - opened.commits) / (seconds or 1.0),
+        commit_rate=max(0, found.commits - opened.commits) / (seconds or 1.0),
         readers=after.total(),
-        max_readers=info["max_readers"],
+        max_readers=found.max_readers,
         snapshots=snapshots(
             environment.notes.began(),
             before,
             after,
-            info["last_txnid"],
-            processes_by_id(environment.folder) if after else None,
+            found.commits,
+            found.processes,
         ),
+    )
+
+
+def _of_file(folder: StoreFolder, opened: lmdb.Environment) -> _File:
+    """Ask LMDB and the system about the file; inside of the gate, so that it stays open."""
+    readers, info, page = readers_in(opened.readers()), opened.info(), opened.stat()["psize"]
+    return _File(
+        info["map_size"],
+        (info["last_pgno"] + 1) * page,
+        info["last_txnid"],
+        info["max_readers"],
+        page,
+        os.stat(folder.data).st_size,
+        readers,
+        processes_by_id(folder) if readers else None,
     )
 
 

@@ -6,9 +6,12 @@ that may be damaged, or comes from elsewhere, is checked here first (`opening.pa
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lmdbstore.disk.folder import DATA_FILE
+from lmdbstore.disk.files import Directory
+from lmdbstore.disk.folder import DATA_FILE, StoreFolder
 from lmdbstore.engine.registry import writing_here
 from lmdbstore.errors import EventReadException, StoreOpenError, shown
 from lmdbstore.opening.page_errors import page_errors
@@ -19,10 +22,35 @@ from lmdbstore.threads.reentry import reentry
 from .findings import Finding, FindingKind
 
 if TYPE_CHECKING:
-    from lmdbstore.disk.folder import StoreFolder
+    from collections.abc import Iterator
+
+    from lmdbstore.engine.environment import Environment
     from lmdbstore.threads.deadline import Deadline
 
-__all__ = ["page_findings"]
+__all__ = ["folder_kept_open", "page_findings"]
+
+
+@contextmanager
+def folder_kept_open(environment: Environment) -> Iterator[StoreFolder]:
+    """Give a way to the folder of an open store that lasts if the store is closed meanwhile.
+
+    Once the store's own descriptor is closed, its number may lead to another folder.
+
+    Raises:
+        StoreClosed: the store is closed.
+        EventReadException: the program has closed the descriptor.
+    """
+    try:
+        descriptor = environment.gate.run(lambda: os.dup(environment.presence.directory.descriptor))
+    except OSError as error:
+        raise EventReadException(
+            f"the folder of the store {shown(environment.path)} cannot be read: {error}; close the "
+            "store, and open it again"
+        ) from error
+    try:
+        yield StoreFolder(environment.path, Directory(descriptor, environment.path).way)
+    finally:
+        os.close(descriptor)
 
 
 def page_findings(folder: StoreFolder, deadline: Deadline = FOREVER) -> list[Finding]:

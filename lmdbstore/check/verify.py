@@ -29,7 +29,7 @@ from lmdbstore.threads.deadline import Deadline
 
 from .comparison import Comparison
 from .findings import Finding, FindingKind
-from .page_check import page_findings
+from .page_check import folder_kept_open, page_findings
 
 if TYPE_CHECKING:
     import os
@@ -96,8 +96,9 @@ def verify_session(
     if pages:
         environment = session.current()
         environment.check_outside("a check of the pages", EventReadException)
-        if found := page_findings(environment.folder, session.deadline()):
-            return found
+        with folder_kept_open(environment) as folder:
+            if found := page_findings(folder, session.deadline()):
+                return found
     with session.hold() as held:
         return Comparison(held.read, progress).run()
 
