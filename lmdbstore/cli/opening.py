@@ -16,7 +16,10 @@ import click
 from lmdbstore.address import Server, open_server
 from lmdbstore.disk.folder import BARRIER_FILE, DATA_FILE
 from lmdbstore.errors import StoreOpenError, shown
+from lmdbstore.sql.options import OnStandbyError
 from lmdbstore.store import LMDBEventStore
+
+from .terminal import complain
 
 if TYPE_CHECKING:
     from lmdbstore.contract.api import EventStore
@@ -75,14 +78,15 @@ def open_to_read(
 ) -> EventStore:
     """Open the store at `db` for reading only; `timeout` bounds its waits, in seconds.
 
-    With the consistency "snapshot" no read waits for a writer.
+    With the consistency "snapshot" no read waits for a writer. A standby of PostgreSQL can give
+    nothing else; then a line on standard error says so.
 
     Raises:
         StoreOpenError: there is no store, or it cannot be opened.
         OSError: the folder cannot be read.
     """
     if isinstance(db, Server):
-        return _opened(db, create=False, readonly=True, consistency=consistency, timeout=timeout)
+        return _opened_to_read(db, timeout, consistency)
     return open_folder(db, timeout, readonly=True, consistency=consistency)
 
 
@@ -127,7 +131,20 @@ def open_folder(
 
 def open_rows(db: Server, timeout: float | None = None, *, readonly: bool) -> SQLEventStore:
     """Open the store on a server. Raises what `open_to_read` raises."""
-    return _opened(db, create=False, readonly=readonly, timeout=timeout)
+    if readonly:
+        return _opened_to_read(db, timeout, "strict")
+    return _opened(db, create=False, timeout=timeout)
+
+
+def _opened_to_read(db: Server, timeout: float | None, consistency: Consistency) -> SQLEventStore:
+    options = {"create": False, "readonly": True, "timeout": timeout}
+    try:
+        store = _opened(db, consistency=consistency, **options)
+    except OnStandbyError:
+        store = _opened(db, consistency="snapshot", **options)
+    if store.standby:
+        complain("the server is a standby: what it shows may lag behind the primary")
+    return store
 
 
 def _opened(server: Server, **options: Any) -> SQLEventStore:

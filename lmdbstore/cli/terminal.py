@@ -132,7 +132,7 @@ _REMEDIES = {  # of a store on a server
         "'lmdbstore import --db ADDRESS FILE' makes one"
     ),
     ", or pass readonly=True and consistency='snapshot' to read what the standby has": (
-        "; 'serve' shows what the standby has, and 'copy' copies it"
+        "; commands that only read show what the standby has"
     ),
 }
 

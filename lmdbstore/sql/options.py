@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
-from lmdbstore.errors import InvalidOption, shown
+from lmdbstore.errors import InvalidOption, StoreOpenError, shown
 from lmdbstore.opening.options import checked_limit
 
-__all__ = ["checked_size", "checked_statement_timeout"]
+__all__ = ["OnStandbyError", "checked_size", "checked_standby", "checked_statement_timeout"]
+
+
+class OnStandbyError(StoreOpenError):
+    """The server is a standby, and the options ask for more than it gives."""
+
+
+def checked_standby(*, sharded: bool, strict: bool, readonly: bool) -> None:
+    """Check that a standby gives what the options ask for.
+
+    Raises:
+        StoreOpenError: it does not; an OnStandbyError, if it would give it to other options.
+    """
+    if sharded:
+        raise StoreOpenError(
+            "the server is a standby of a coordinator: what it shows and what the shards have do "
+            "not belong together; open the primary"
+        )
+    if strict or not readonly:
+        raise OnStandbyError(
+            "the server is a standby, which shows a past state and cannot write; open the primary "
+            "(list all hosts, and target_session_attrs=read-write), or pass readonly=True and "
+            "consistency='snapshot' to read what the standby has"
+        )
 
 
 def checked_size(size: object) -> int:

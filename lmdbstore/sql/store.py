@@ -36,14 +36,13 @@ from lmdbstore.contract.commits.position import Present
 from lmdbstore.errors import (
     EventReadException,
     ReadOnlyStore,
-    StoreOpenError,
     shown,
 )
 from lmdbstore.opening.options import checked_limit, one_of
 from lmdbstore.threads.deadline import Deadline
 from lmdbstore.threads.reentry import reentry
 
-from .options import checked_size, checked_statement_timeout
+from .options import checked_size, checked_standby, checked_statement_timeout
 from .reading.feed import SQLFeed
 from .reading.snapshot import SQLSnapshot
 from .reading.state import Reader
@@ -183,23 +182,20 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
                 may_write=not readonly,
                 deadline=Deadline(self._limit),
             )
-        if opened.standby and opened.sharded:
-            raise StoreOpenError(
-                "the server is a standby of a coordinator: what it shows and what the shards have "
-                "do not belong together; open the primary"
-            )
-        if opened.standby and (strict or not readonly):
-            raise StoreOpenError(
-                "the server is a standby, which shows a past state and cannot write; open the "
-                "primary (list all hosts, and target_session_attrs=read-write), or pass "
-                "readonly=True and consistency='snapshot' to read what the standby has"
-            )
+        if opened.standby:
+            checked_standby(sharded=opened.sharded, strict=strict, readonly=readonly)
+        self._standby = opened.standby
         self._names = names
         self._sharded = self._settings.sharded = opened.sharded
         self._own = self._connected()
         reader = Reader(self._link_to_read, names, sharded=opened.sharded, strict=strict)
         self._cursor_store = CursorTexts(self._link, names)
         super().__init__(reader, opened.lineage)
+
+    @property
+    def standby(self) -> bool:
+        """Whether the server was a standby when the store was opened: it shows a past state."""
+        return self._standby
 
     def _connected(self) -> _Open:
         committer = Committer(self._link, self._names, sharded=self._sharded)

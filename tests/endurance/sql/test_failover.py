@@ -16,9 +16,12 @@ from lmdbstore.testing.helpers import ids, in_threads
 from tests.endurance.tools.sql_life import Life
 from tests.sql.servers import Server, Servers, needed
 from tests.tools.children import until
+from tests.tools.commands import LOG, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from click.testing import Result
 
     from tests.tools.rounds import Rounds
 
@@ -130,6 +133,25 @@ def test_a_standby_is_opened_for_reading_only_and_says_what_it_gives(servers: Se
             until(lambda: reader.checkpoint("x") == "z", "it follows")
             with reader.snapshot() as view:
                 assert ids(view.search()) == []
+            assert reader.standby
+            assert not store.standby
+        store.save(Event("a", content="seen"))
+        until(lambda: commanded("search", standby, "--count").stdout == "1\n", "it follows")
+    for command in ("search", "stats", "tail", "top", "export"):
+        result = commanded(command, standby)
+        assert result.exit_code == 0
+        assert result.stderr == (
+            "lmdbstore: the server is a standby: what it shows may lag behind the primary\n"
+        )
+        assert result.stdout
+    result = commanded("import", standby, LOG)
+    assert result.exit_code == 2
+    assert "the primary (list all hosts" in result.stderr
+    assert result.stderr.endswith("commands that only read show what the standby has\n")
+
+
+def commanded(command: str, standby: Server, *more: object) -> Result:
+    return run(command, "--db", f"{standby.address}&schema=s", *more)
 
 
 def until_there(standby: Server, options: dict[str, Any]) -> None:
