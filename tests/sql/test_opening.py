@@ -19,7 +19,6 @@ from lmdbstore import (
     StoreOpenError,
 )
 from lmdbstore.sql import store as module
-from lmdbstore.sql.server import schema as tables
 from lmdbstore.sql.server.schema import VERSION, Names
 from lmdbstore.sql.server.shards import create_sharded
 from lmdbstore.sql.store import SQLEventStore
@@ -79,37 +78,6 @@ def test_a_store_of_a_later_version_is_refused(single: str, schema: str) -> None
         other.connection.execute(f"UPDATE {other.names.store} SET version = 99")
     with pytest.raises(StoreOpenError, match=f"version 99.*knows {VERSION}"):
         SQLEventStore(single, schema=schema)
-
-
-MIGRATION = ("ALTER TABLE {events} ADD COLUMN added text", "CREATE INDEX new ON {events} (added)")
-
-
-def test_a_store_of_an_earlier_version_is_brought_up_to_date(
-    single: str, schema: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with SQLEventStore(single, schema=schema) as store:
-        store.save(Event("a"))
-    monkeypatch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, MIGRATION))
-    monkeypatch.setattr(tables, "VERSION", VERSION + 1)
-    with pytest.raises(StoreOpenError, match=rf"version {VERSION}.*open it once for writing"):
-        SQLEventStore(single, schema=schema, readonly=True)
-    in_threads(*[lambda: SQLEventStore(single, schema=schema).close()] * 3)
-    with SQLEventStore(single, schema=schema, readonly=True) as store:
-        assert ids(store.search()) == ["a"]
-    with OtherWriter(single, schema) as other:
-        assert other.one(f"SELECT version FROM {other.names.store}") == VERSION + 1
-
-
-def test_a_migration_that_fails_changes_nothing(
-    single: str, schema: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    SQLEventStore(single, schema=schema).close()
-    monkeypatch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, (*MIGRATION, "nonsense")))
-    monkeypatch.setattr(tables, "VERSION", VERSION + 1)
-    with pytest.raises(StoreOpenError, match="syntax error"):
-        SQLEventStore(single, schema=schema)
-    monkeypatch.undo()
-    SQLEventStore(single, schema=schema).close()
 
 
 def test_a_database_that_cannot_keep_every_text_is_refused(single_server: Server) -> None:

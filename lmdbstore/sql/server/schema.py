@@ -13,6 +13,8 @@ Format, version 1, in a schema of its own:
 - `checkpoints` and `cursors`: `key`, and the `name` and `body` as they are kept; a checkpoint also
   has the numbers `since` which it is there, and at which it `died`, as events have.
 - `busy`, only in a sharded store: the transactions that write on the shards now.
+- `shard`, only on a shard, one row: the `identity` of the store, the shard's `number`, and the
+  `version` of its tables.
 
 On one server a statement sees whole writes. On several a reader sees what is published: `seq <=
 head`, and not `died <= head`.
@@ -27,9 +29,15 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from lmdbstore.contract.commits.position import Lineage, new_identity
-from lmdbstore.errors import InvalidOption, OpenBusy, StoreOpenError, shown
+from lmdbstore.errors import (
+    EventWriteException,
+    InvalidOption,
+    OpenBusy,
+    StoreOpenError,
+    shown,
+)
 
-from .failures import reason
+from .failures import NOTHING, reason
 from .link import limit_locks
 
 if TYPE_CHECKING:
@@ -44,15 +52,30 @@ __all__ = [
     "WRITING",
     "Names",
     "Opened",
+    "check_version",
     "checked_schema",
     "create",
     "events_statements",
     "has_tables",
+    "migrated",
     "open_schema",
+    "wrong_version",
 ]
 
-# The statements that bring a store to the next version, from version 1 on.
-MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+
+class Migration(NamedTuple):
+    """The statements that bring a store to the next version, each kind in one transaction.
+
+    Those of the shards come first. Until those of the coordinator are committed, programs of the
+    version before work on the shards: so their statements must do what they did.
+    """
+
+    single: tuple[str, ...]  # for a store on one server
+    shard: tuple[str, ...]
+    coordinator: tuple[str, ...]
+
+
+MIGRATIONS: tuple[Migration, ...] = ()  # from version 1 on
 VERSION = 1 + len(MIGRATIONS)
 # The classes of our advisory locks; the second key is that of the schema.
 WRITING = 0x6C6D6462  # held by a writer, from before it looks until it is published
@@ -110,7 +133,7 @@ class Names:
         """Quote the names in a schema."""
         self.plain = schema
         self.schema = sql.Identifier(schema).as_string(None)
-        for name in ("store", "events", "checkpoints", "cursors", "busy"):
+        for name in ("store", "events", "checkpoints", "cursors", "busy", "shard"):
             setattr(self, name, f"{self.schema}.{name}")
 
     store: str
@@ -118,6 +141,7 @@ class Names:
     checkpoints: str
     cursors: str
     busy: str
+    shard: str
 
     def lock(self, kind: int) -> str:
         """Return the two keys of an advisory lock."""
@@ -165,7 +189,9 @@ def events_statements(names: Names, *, shard: bool = False) -> list[str]:
     return [names.filled(each) for each in (table, *others, *_INDEXES)]
 
 
-def create(connection: Connection, names: Names, *, sharded: bool = False) -> None:
+def create(
+    connection: Connection, names: Names, *, sharded: bool = False, identity: bytes | None = None
+) -> None:
     """Make the tables in a transaction, except that of the events of a sharded store.
 
     Two processes may do it at once: one waits for the other, and finds what it made.
@@ -183,7 +209,7 @@ def create(connection: Connection, names: Names, *, sharded: bool = False) -> No
         connection.execute(
             f"INSERT INTO {names.store} (version, identity, head, saved, reserved, sharded) "
             "VALUES (%s, %s, 0, 0, 0, %s)",
-            [VERSION, new_identity(), sharded],
+            [VERSION, identity or new_identity(), sharded],
         )
 
 
@@ -233,11 +259,12 @@ def open_schema(
                 )
             create(connection, names)
         version = int(_one(connection, f"SELECT version FROM {names.store}"))
-        if version < VERSION and may_write and not standby:
-            version = _migrated(connection, names)
-        if version != VERSION:
-            raise _other_version(names, version)
         row: Any = connection.execute(f"SELECT identity, sharded FROM {names.store}").fetchone()
+        sharded = bool(row[1])
+        if version < VERSION and may_write and not standby and not sharded:
+            version = migrated(connection, names)
+        if wrong := wrong_version(names, version, sharded=sharded):
+            raise StoreOpenError(wrong)
     except pg.LockNotAvailable as error:
         raise OpenBusy(
             f"the store is busy: waited {deadline.limit or 0:.3g} s for others that write or make "
@@ -245,27 +272,51 @@ def open_schema(
         ) from error
     except psycopg.Error as error:
         raise StoreOpenError(f"the server refuses to open the store: {reason(error)}") from error
-    return Opened(Lineage(bytes(row[0])), bool(row[1]), bool(standby))
+    return Opened(Lineage(bytes(row[0])), sharded, bool(standby))
 
 
-def _migrated(connection: Connection, names: Names) -> int:
-    """Bring a store to the present version, in a transaction; return its version then."""
+def check_version(names: Names, version: int, *, sharded: bool) -> None:
+    """Check the version that a write finds: the store may be newer than when it was opened.
+
+    Raises:
+        EventWriteException: it is not the present one; nothing was written.
+    """
+    if wrong := wrong_version(names, version, sharded=sharded):
+        raise EventWriteException(f"{wrong}; {NOTHING}")
+
+
+def migrated(connection: Connection, names: Names, *, kind: str = "single") -> int:
+    """Bring tables to the present version, in a transaction; return their version then.
+
+    `kind` is that of the statements, see `Migration`.
+    """
+    table = names.shard if kind == "shard" else names.store
     with connection.transaction():
         connection.execute(f"SELECT pg_advisory_xact_lock({names.lock(WRITING)})")
-        version = int(_one(connection, f"SELECT version FROM {names.store}"))
-        for statements in MIGRATIONS[version - 1 :]:  # none, if another process was quicker
-            for statement in statements:
+        version = int(_one(connection, f"SELECT version FROM {table}"))
+        if version > VERSION:
+            return version
+        for migration in MIGRATIONS[version - 1 :]:  # none, if another process was quicker
+            for statement in getattr(migration, kind):
                 connection.execute(names.filled(statement))
             version += 1
-        connection.execute(f"UPDATE {names.store} SET version = %s", [version])
+        connection.execute(f"UPDATE {table} SET version = %s", [version])
     return version
 
 
-def _other_version(names: Names, version: int) -> StoreOpenError:
-    remedy = "open it once for writing, with a role that owns the tables, to bring it up to date"
+def wrong_version(names: Names, version: int, *, sharded: bool) -> str | None:
+    """Return what to say of a store whose version is not the present one; None: it is."""
+    if version == VERSION:
+        return None
     if version > VERSION:
         remedy = "use an lmdbstore that is as new as the one that wrote it"
-    return StoreOpenError(
+    elif sharded:
+        remedy = "bring it up to date with lmdbstore.sql.server.shards.migrate_sharded"
+    else:
+        remedy = (
+            "open it once for writing, with a role that owns the tables, to bring it up to date"
+        )
+    return (
         f"the store in the schema {shown(names.plain)} has version {version}, and this lmdbstore "
         f"knows {VERSION}; {remedy}"
     )

@@ -26,7 +26,7 @@ import psycopg
 from lmdbstore.errors import EventStoreException, EventWriteException, WriteBusy
 from lmdbstore.sql.server.failures import NOTHING, failed_write, is_broken, reason
 from lmdbstore.sql.server.link import ATTEMPTS, limit_locks, may_be_repeated
-from lmdbstore.sql.server.schema import CLEANING, WRITING
+from lmdbstore.sql.server.schema import CLEANING, WRITING, check_version
 from lmdbstore.sql.texts import key, stored
 from lmdbstore.threads.deadline import Deadline
 
@@ -194,9 +194,10 @@ class _Single(_Work):
         """See `_Work`."""
         connection, names = self._connection, self._names
         with connection.pipeline():
-            found = connection.execute(f"SELECT head FROM {names.store}")
+            found = connection.execute(f"SELECT head, version FROM {names.store}")
             present = self._present(jobs)
-        [[head]] = found.fetchall()
+        [[head, version]] = found.fetchall()
+        check_version(names, version, sharded=False)
         batch = Batch(present)
         outcomes = [(job, job.change.apply(batch)) for job in jobs]
         if not batch.changes_something:
@@ -245,9 +246,10 @@ class _Sharded(_Work):
 
     def _settle(self) -> None:
         """Undo what a writer left that stopped before it published."""
-        [[head, reserved]] = self._connection.execute(
-            f"SELECT head, reserved FROM {self._names.store}"
+        [[head, reserved, version]] = self._connection.execute(
+            f"SELECT head, reserved, version FROM {self._names.store}"
         ).fetchall()
+        check_version(self._names, version, sharded=True)
         self._head, self._base = head, max(head, reserved)
         if reserved > head:
             self._wait_for_shards()

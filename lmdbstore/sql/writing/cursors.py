@@ -11,6 +11,7 @@ import psycopg
 
 from lmdbstore.sql.server.failures import failed_read, failed_write
 from lmdbstore.sql.server.link import limit_locks, tried
+from lmdbstore.sql.server.schema import check_version
 from lmdbstore.sql.texts import key, original, stored
 
 from .confirmed import confirmed
@@ -30,9 +31,9 @@ CURSOR = 0x6C6D6464  # the class of the advisory locks; the second key is that o
 class CursorTexts:
     """Texts by name."""
 
-    def __init__(self, link: Callable[[], Link], names: Names) -> None:
+    def __init__(self, link: Callable[[], Link], names: Names, *, sharded: bool) -> None:
         """Keep them through `link()`."""
-        self._link, self._names = link, names
+        self._link, self._names, self._sharded = link, names, sharded
 
     def text(self, name: str) -> str | None:
         """Return the text of a cursor; None: there is none."""
@@ -85,8 +86,12 @@ class CursorTexts:
             "SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
             [CURSOR, f"{self._names.plain} {key_}"],
         )
-        row = connection.execute(f"SELECT body FROM {cursors} WHERE key = %s", [key_]).fetchone()
-        text = change(None if row is None else original(row[0]))
+        [[version, body]] = connection.execute(
+            f"SELECT version, (SELECT body FROM {cursors} WHERE key = %s) FROM {self._names.store}",
+            [key_],
+        ).fetchall()
+        check_version(self._names, version, sharded=self._sharded)
+        text = change(None if body is None else original(body))
         if text is None:
             connection.execute(f"DELETE FROM {cursors} WHERE key = %s", [key_])
         else:
