@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmdbstore.check.verify import verify_session
+from lmdbstore.contract.asking.retained import checked_retained
 from lmdbstore.opening.options import checked_mode, checked_progress, folder_of, one_of
 from lmdbstore.write.seal import seal_all
 
 from .compact import Compacted, compact_in_place
 from .copy import back_up
 from .purge import Purged, purge
-from .retention import checked_retention
+from .retention import retention_of
 
 if TYPE_CHECKING:
     import os
@@ -108,19 +109,20 @@ class MaintenanceCalls:
             EventWriteException: as `save` does; or a cursor began to hold events in the meantime.
             StoreClosed, ReadOnlyStore, EventReadException: as usual.
         """
-        retention = checked_retention(
+        limits = checked_retained(
             before,
             max_events,
-            max_bytes,
             flags,
             keep_flags,
-            any_flags=any_flags,
+            any_flags,
             source=source,
             match=match,
             dry_run=dry_run,
             progress=progress,
+            max_bytes=max_bytes,
+            limits="before=, max_events= or max_bytes=",
         )
-        return purge(self._session, retention, progress, dry_run=dry_run)
+        return purge(self._session, retention_of(limits), progress, dry_run=dry_run)
 
     def verify(self, *, pages: bool = False, progress: Progress | None = None) -> list[Finding]:
         """Compare every record with every index, and back; return everything that is wrong.

@@ -1,29 +1,18 @@
-"""The limits of a purge, and which events it may delete: the arguments, checked.
-
-Rules: every error in an argument is found here, before the store is touched.
-"""
+"""The limits of a purge, and which events it may delete, by the keys that they have on disk."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmdbstore.contract.query import (
-    checked_flags,
-    checked_number,
-    checked_pattern,
-    checked_seconds,
-    checked_text,
-    refuse,
-)
 from lmdbstore.disk import format as fmt
 
 from .choice import Chosen
 
 if TYPE_CHECKING:
+    from lmdbstore.contract.asking.retained import Retained
     from lmdbstore.patterns.pattern import Pattern
 
-__all__ = ["Retention", "checked_retention"]
+__all__ = ["Retention", "retention_of"]
 
 
 class Retention(NamedTuple):
@@ -48,42 +37,16 @@ class Retention(NamedTuple):
         return Chosen(self.terms, (), self.any_flags, self.pattern)
 
 
-def checked_retention(  # noqa: PLR0913  the arguments of a purge
-    before: object,
-    max_events: object,
-    max_bytes: object,
-    flags: object,
-    keep_flags: object,
-    *,
-    any_flags: object,
-    source: object,
-    match: object,
-    dry_run: object,
-    progress: object,
-) -> Retention:
-    """Check the arguments of a purge; raises InvalidQuery."""
-    if type(dry_run) is not bool:
-        refuse("dry_run", dry_run, "pass True or False")
-    if progress is not None and not callable(progress):
-        refuse("progress", progress, "pass a function of two numbers")
-    terms = checked_flags("flags", flags)
-    some = checked_flags("any_flags", any_flags)
-    if before is None and max_events is None and max_bytes is None:
-        if not (terms or some) and source is None and match is None:
-            refuse(
-                "before",
-                None,
-                "pass before=, max_events= or max_bytes=, or flags=, any_flags=, source= or match= "
-                "to delete all such events",
-            )
-        before = math.inf
-    sources = () if source is None else (fmt.source_key(checked_text("source", source)),)
+def retention_of(limits: Retained) -> Retention:
+    """Return the limits of a purge as keys."""
+    counted = limits.counted
+    sources = () if counted.source is None else (fmt.source_key(counted.source),)
     return Retention(
-        fmt.FIRST_KEY if before is None else fmt.first_key(checked_seconds("before", before)),
-        checked_number("max_events", max_events),
-        checked_number("max_bytes", max_bytes),
-        (*map(fmt.flag_key, terms), *sources),
-        tuple(map(fmt.flag_key, checked_flags("keep_flags", keep_flags))),
-        tuple(map(fmt.flag_key, some)),
-        None if match is None else checked_pattern(match),
+        fmt.FIRST_KEY if limits.before is None else fmt.first_key(limits.before),
+        limits.max_events,
+        limits.max_bytes,
+        (*map(fmt.flag_key, counted.flags), *sources),
+        tuple(map(fmt.flag_key, limits.chosen.not_flags)),
+        tuple(map(fmt.flag_key, counted.any_flags)),
+        counted.pattern,
     )

@@ -23,6 +23,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmdbstore.contract.api import EventStore
+from lmdbstore.contract.asking.retained import checked_retained
 from lmdbstore.contract.checking import (
     checked_all,
     checked_checkpoints,
@@ -53,7 +54,7 @@ from .writing.changes import SAVES, Remove, RemoveOne
 from .writing.commit import Committer
 from .writing.cursors import CursorTexts
 from .writing.group import Group
-from .writing.purge import Purge, PurgedRows, checked_limits, held_after
+from .writing.purge import Purge, PurgedRows, held_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -280,7 +281,7 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
             InvalidQuery: an argument is invalid, or none says which events to delete.
             WriteBusy, StoreClosed, ReadOnlyStore, EventReadException: as usual.
         """
-        limits = checked_limits(
+        limits = checked_retained(
             before,
             max_events,
             flags,
@@ -290,6 +291,7 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
             match=match,
             dry_run=dry_run,
             progress=progress,
+            limits="before= or max_events=",
         )
         self._check_open()
         if not dry_run:

@@ -15,15 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmdbstore.contract.commits.shelf import state_in
-from lmdbstore.contract.query import (
-    Position,
-    Query,
-    checked_conditions,
-    checked_flags,
-    checked_number,
-    checked_seconds,
-    refuse,
-)
+from lmdbstore.contract.query import Position, Query
 from lmdbstore.sql.reading.conditions import (
     Statement,
     event_of,
@@ -37,12 +29,13 @@ from lmdbstore.threads.re2_gate import run_engine
 from .changes import RemoveNumbered
 
 if TYPE_CHECKING:
+    from lmdbstore.contract.asking.retained import Retained
     from lmdbstore.sql.reading.state import Reader, Rows
     from lmdbstore.threads.deadline import Deadline
 
     from .changes import Change
 
-__all__ = ["Progress", "Purge", "PurgedRows", "checked_limits", "held_after"]
+__all__ = ["Progress", "Purge", "PurgedRows", "held_after"]
 
 Progress = Callable[[int, int], object]
 PIECE = 8192  # events of a transaction
@@ -59,49 +52,6 @@ class PurgedRows(NamedTuple):
     held: int  # events passed over because a named cursor holds them
 
 
-class Limits(NamedTuple):
-    """What a purge may delete, and how far it goes."""
-
-    before: float
-    max_events: int | None
-    chosen: Query
-    counted: Query
-
-
-def checked_limits(  # noqa: PLR0913  the arguments of a purge
-    before: object,
-    max_events: object,
-    flags: object,
-    keep_flags: object,
-    any_flags: object,
-    *,
-    source: object,
-    match: object,
-    dry_run: object,
-    progress: object,
-) -> Limits:
-    """Check the arguments of a purge; raises InvalidQuery."""
-    if type(dry_run) is not bool:
-        refuse("dry_run", dry_run, "pass True or False")
-    if progress is not None and not callable(progress):
-        refuse("progress", progress, "pass a function of two numbers")
-    counted = checked_conditions(flags, match, source)
-    counted = counted._replace(any_flags=checked_flags("any_flags", any_flags))
-    most = checked_number("max_events", max_events)
-    if before is None and most is None:
-        if counted == Query():
-            refuse(
-                "before",
-                None,
-                "pass before= or max_events=, or flags=, any_flags=, source= or match= to delete "
-                "all such events",
-            )
-        before = math.inf
-    end = -math.inf if before is None else checked_seconds("before", before)
-    kept = checked_flags("keep_flags", keep_flags)
-    return Limits(end, most, counted._replace(not_flags=kept), counted)
-
-
 def held_after(cursors: dict[str, str]) -> int | None:
     """Return the number after which the named cursors hold every event; None: none is held."""
     states = [state_in(name, text) for name, text in cursors.items()]
@@ -114,13 +64,14 @@ class Purge:
     def __init__(
         self,
         reader: Reader,
-        limits: Limits,
+        limits: Retained,
         held_after: int | None,
         waiting: Callable[[], Deadline],
     ) -> None:
         """Delete no event with a number above `held_after`; each step has a deadline of its own."""
         self._reader, self._limits, self._waiting = reader, limits, waiting
         self._held_after = math.inf if held_after is None else held_after
+        self._before = -math.inf if limits.before is None else limits.before
         self._newest = reader.present(waiting())
 
     def run(
@@ -152,13 +103,13 @@ class Purge:
         return PurgedRows(events, oldest, newest, counted - events, held)
 
     def _is_due(self, row: tuple[object, ...], number: int, surplus: int) -> bool:
-        return row[2] < self._limits.before or number < surplus  # type: ignore[operator]  # a float
+        return row[2] < self._before or number < surplus  # type: ignore[operator]  # a float
 
     def _old(self) -> int:
         """Return about how many events are too old."""
-        if not is_exact(self._limits.chosen) or self._limits.before == -math.inf:
+        if not is_exact(self._limits.chosen) or self._before == -math.inf:
             return 0
-        return self._count(self._limits.chosen._replace(ts_end=self._limits.before))
+        return self._count(self._limits.chosen._replace(ts_end=self._before))
 
     def _count(self, query: Query) -> int:
         if is_exact(query):
