@@ -18,7 +18,8 @@ import psycopg
 from bench.data import BATCH, START, STEP, batches, made_events
 from bench.servers.volume import USUAL
 from lmdbstore import Event
-from lmdbstore.sql.server.schema import Names, events_statements
+from lmdbstore.sql.server.names import Names
+from lmdbstore.sql.server.schema import events_statements
 from lmdbstore.sql.writing.rows import insert_events
 from tests.sql.servers import Servers
 

@@ -142,6 +142,9 @@ def _opened_to_read(db: Server, timeout: float | None, consistency: Consistency)
         store = _opened(db, consistency=consistency, **options)
     except OnStandbyError:
         store = _opened(db, consistency="snapshot", **options)
+        if not store.standby:  # of several hosts it was another one this time
+            store.close()
+            store = _opened(db, consistency=consistency, **options)
     if store.standby:
         complain("the server is a standby: what it shows may lag behind the primary")
     return store

@@ -49,7 +49,8 @@ from .reading.snapshot import SQLSnapshot
 from .reading.state import Reader
 from .reading.view import SQLView
 from .server.link import Link, Settings, checked_address, connect
-from .server.schema import Names, checked_schema, open_schema
+from .server.names import Names, checked_schema
+from .server.schema import open_schema
 from .writing.changes import SAVES, Remove, RemoveOne
 from .writing.commit import Committer
 from .writing.cursors import CursorTexts
@@ -185,7 +186,7 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
             )
         if opened.standby:
             checked_standby(sharded=opened.sharded, strict=strict, readonly=readonly)
-        self._standby = opened.standby
+        self._standby = self._settings.standby = opened.standby
         self._names = names
         self._sharded = self._settings.sharded = opened.sharded
         self._own = self._connected()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
-from lmdbstore.sql.server.schema import WRITING, Names
+from lmdbstore.sql.server.names import WRITING, Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

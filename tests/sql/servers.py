@@ -1,7 +1,8 @@
 """PostgreSQL servers for tests: made from nothing in a temporary folder, and stopped afterwards.
 
-Rules: a server listens on a socket in its folder alone, so that no port is taken. It refuses to run
-as root, so root runs it as the user `postgres`, or else as `nobody`.
+Rules: a server listens on a socket in its folder alone, so that no port is taken; only where a test
+needs it, on a port of 127.0.0.1 too. It refuses to run as root, so root runs it as the user
+`postgres`, or else as `nobody`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -33,6 +35,12 @@ FAST = {  # for servers that are thrown away
 }
 FIXED = {"listen_addresses": "", "unix_socket_permissions": "0777"}
 HANG = 60  # seconds; only a hang takes this long
+HOST = "127.0.0.1"
+# Who comes through the socket needs no password; who comes through the port does.
+RULES = """
+local all all trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
 
 
 def programs() -> Path | None:
@@ -64,12 +72,26 @@ def _user() -> dict[str, Any]:
     return {}
 
 
+def certificate(folder: Path, name: str) -> Path:
+    """Make a certificate for 127.0.0.1 which is its own root, and its key, or skip the test."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl, which makes certificates: apt-get install openssl")
+    made = folder / f"{name}.crt"
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    named = ["-subj", f"/O={name}/CN={HOST}", "-addext", f"subjectAltName=IP:{HOST}"]
+    files = ["-keyout", str(made.with_suffix(".key")), "-out", str(made)]
+    subprocess.run(["openssl", "req", *kind, *named, *files], check=True, capture_output=True)
+    made.with_suffix(".key").chmod(0o600)
+    return made
+
+
 class Server:
     """One server, with its folder."""
 
     def __init__(self, base: Path, name: str, settings: dict[str, str] | None = None) -> None:
         self.folder = base / name
         self.settings = FAST | (settings or {})
+        self.port = 0  # none, except the one in the name of its socket
         self._programs = needed()
         self._pid = 0
 
@@ -80,7 +102,8 @@ class Server:
 
     def address_of(self, database: str, user: str = "postgres") -> str:
         """Return the address of a database."""
-        return f"postgresql:///{database}?host={self.folder}&user={user}"
+        port = f"&port={self.port}" if self.port else ""
+        return f"postgresql:///{database}?host={self.folder}&user={user}{port}"
 
     @property
     def data(self) -> Path:
@@ -115,22 +138,48 @@ class Server:
         self.folder.mkdir(mode=0o755)
         _give(self.folder)
 
+    def listen(self, *, tls: bool) -> Server:
+        """Start it on a free port of 127.0.0.1, where it asks for passwords."""
+        (self.data / "pg_hba.conf").write_text(RULES)
+        if tls:
+            made = certificate(self.folder, "server")
+            key = made.with_suffix(".key")
+            self.settings |= {"ssl": "on", "ssl_cert_file": str(made), "ssl_key_file": str(key)}
+        _give(self.folder)
+        end = time.monotonic() + HANG
+        while True:
+            self.port = _free_port()
+            self.settings |= {"listen_addresses": HOST, "port": str(self.port)}
+            try:
+                self.run(*self._command())
+            except AssertionError:  # another program may have taken the port
+                if time.monotonic() > end:
+                    raise
+            else:
+                break
+        return self._started()
+
     def start(self) -> Server:
         """Start it, and wait until it answers. It is no child of this process."""
-        settings = FIXED | self.settings | {"unix_socket_directories": str(self.folder)}
-        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        log = str(self.folder / "log")
-        command = ("pg_ctl", "-D", str(self.data), "-o", options, "-l", log, "-w", "-s", "start")
         end = time.monotonic() + HANG
         while True:
             try:
-                self.run(*command)
+                self.run(*self._command())
             except AssertionError:  # a process of one that was killed may not have ended yet
                 if time.monotonic() > end:
                     raise
                 (self.data / "postmaster.pid").unlink(missing_ok=True)
             else:
                 break
+        return self._started()
+
+    def _command(self) -> list[str]:
+        settings = FIXED | self.settings | {"unix_socket_directories": str(self.folder)}
+        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        log = str(self.folder / "log")
+        return ["pg_ctl", "-D", str(self.data), "-o", options, "-l", log, "-w", "-s", "start"]
+
+    def _started(self) -> Server:
         self._pid = int((self.data / "postmaster.pid").read_text().split()[0])
         return self
 
@@ -153,6 +202,16 @@ class Server:
     def runs(self) -> bool:
         """Whether it was started, and not stopped."""
         return bool(self._pid)
+
+    def processes(self) -> set[int]:
+        """Return its processes, of which each connection has one."""
+        return {self._pid, *_children(self._pid)}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        return int(found.getsockname()[1])
 
 
 def _runs(pid: int) -> bool:
@@ -192,14 +251,25 @@ class Servers:
 
     def get(self, name: str, settings: dict[str, str] | None = None) -> Server:
         """Return the server of this name, which runs."""
+        found = self._made(name, settings)
+        if not found.runs:
+            found.start()
+        return found
+
+    def listening(self, name: str, *, tls: bool) -> Server:
+        """Return the server of this name, which runs and listens on a port too."""
+        found = self._made(name, {"log_connections": "on"})
+        if not found.runs:
+            found.listen(tls=tls)
+        return found
+
+    def _made(self, name: str, settings: dict[str, str] | None) -> Server:
         found = self._servers.get(name)
         if found is None:
             if self._template is None:
                 self._template = Server(self.base, "template").make()
             found = Server(self.base, name, settings).make(self._template)
             self._servers[name] = found
-        if not found.runs:
-            found.start()
         return found
 
     def shards(self) -> tuple[Server, Sequence[Server]]:

@@ -19,7 +19,8 @@ from lmdbstore import (
     StoreOpenError,
 )
 from lmdbstore.sql import store as module
-from lmdbstore.sql.server.schema import VERSION, Names
+from lmdbstore.sql.server.migrations import VERSION
+from lmdbstore.sql.server.names import Names
 from lmdbstore.sql.server.shards import create_sharded
 from lmdbstore.sql.store import SQLEventStore
 from lmdbstore.testing.helpers import ids, in_threads

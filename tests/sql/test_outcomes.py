@@ -27,7 +27,7 @@ from lmdbstore import (
 )
 from lmdbstore.sql.server.failures import is_broken
 from lmdbstore.sql.server.link import MOST_MILLISECONDS, milliseconds
-from lmdbstore.sql.server.schema import CLEANING
+from lmdbstore.sql.server.names import CLEANING
 from lmdbstore.sql.server.shards import create_sharded
 from lmdbstore.sql.store import SQLEventStore
 from lmdbstore.sql.writing import commit

@@ -19,7 +19,7 @@ import psycopg
 from lmdbstore.errors import EventReadException, StoreClosed
 from lmdbstore.sql.server.failures import failed_read, is_broken, reason
 from lmdbstore.sql.server.link import limit_locks, tried
-from lmdbstore.sql.server.schema import CLEANING
+from lmdbstore.sql.server.names import CLEANING
 from lmdbstore.threads.reentry import reentry
 from lmdbstore.threads.run_locked import run_if_free, run_locked
 

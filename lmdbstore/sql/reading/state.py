@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import psycopg
 
-from lmdbstore.sql.server.failures import failed_read
+from lmdbstore.sql.server.failures import failed_read, only_row
 from lmdbstore.sql.server.link import limit_locks, tried
-from lmdbstore.sql.server.schema import CLEANING, WRITING
+from lmdbstore.sql.server.names import CLEANING, WRITING
 
 from .conditions import Statement
 
 if TYPE_CHECKING:
     from lmdbstore.sql.server.link import Connection, Link
-    from lmdbstore.sql.server.schema import Names
+    from lmdbstore.sql.server.names import Names
     from lmdbstore.threads.deadline import Deadline
 
 __all__ = ["Frozen", "Reader", "Rows", "StatementFor"]
@@ -87,13 +87,14 @@ class Reader:
     def now(self, connection: Connection, deadline: Deadline) -> tuple[int, int]:
         """Return `saved` and `head`, on a connection; a strict read waits."""
         statement = Statement(f"SELECT saved, head FROM {self.names.store}")
-        [[saved, head]] = self._simple(connection, statement, _Asked(self._strict, deadline))
+        asked = _Asked(self._strict, deadline)
+        saved, head = only_row(self._simple(connection, statement, asked))
         return int(saved), int(head)
 
     def seen(self, connection: Connection) -> tuple[int, int]:
         """Return `saved` and `head`, as a connection sees them."""
         statement = f"SELECT saved, head FROM {self.names.store}"
-        [[saved, head]] = connection.execute(statement).fetchall()
+        saved, head = only_row(connection.execute(statement))
         return int(saved), int(head)
 
     def rows(
@@ -117,7 +118,7 @@ class Reader:
         if self._frozen is not None:
             return self._frozen.number
         asked = Statement(f"SELECT saved FROM {self.names.store}")
-        return int(self.state(asked, deadline, waits=waits)[0][0])
+        return int(only_row(self.state(asked, deadline, waits=waits))[0])
 
     def _attempt(
         self,
@@ -162,7 +163,7 @@ class Reader:
                 cleaning = self.names.lock(CLEANING)
                 connection.execute(f"SELECT pg_advisory_xact_lock_shared({cleaning})")
                 found = connection.execute(f"SELECT head FROM {self.names.store}")
-            [[head]] = found.fetchall()
+            [head] = only_row(found)
             return connection.execute(*statement(head)).fetchall()
 
     def _wait(self, connection: Connection) -> None:

@@ -6,7 +6,7 @@ has a password: libpq and the server do not tell it, and an address is never quo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors as pg
@@ -18,11 +18,14 @@ from lmdbstore.errors import (
     InvalidEvent,
     ReadBusy,
     ReadOnlyStore,
+    StoreDamaged,
     StoreFull,
     WriteBusy,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lmdbstore.threads.deadline import Deadline
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "failed_read",
     "failed_write",
     "is_broken",
+    "only_row",
     "reason",
     "unknown_outcome",
 ]
@@ -48,6 +52,14 @@ class NoConnection(psycopg.OperationalError):
 
 class AllInUse(NoConnection):
     """All of the pool were in use until the time limit."""
+
+
+def only_row(found: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the row of a table that always has one; raises StoreDamaged."""
+    rows = list(found)
+    if len(rows) != 1:
+        raise StoreDamaged("the store is not whole: its row is missing; restore a backup")
+    return rows[0]
 
 
 def reason(error: BaseException) -> str:

@@ -7,7 +7,9 @@ goes every lock that it held in the server. A forked child has a pool of its own
 
 from __future__ import annotations
 
+import re
 from collections import deque
+from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from math import inf
 from threading import get_ident
@@ -20,10 +22,11 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from lmdbstore.errors import InvalidOption, StoreClosed, StoreOpenError
 
-from .failures import AllInUse, NoConnection, is_broken, reason
+from .failures import AllInUse, NoConnection, is_broken, only_row, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
     from lmdbstore.threads.deadline import Deadline
 
@@ -33,6 +36,7 @@ __all__ = [
     "Link",
     "Settings",
     "checked_address",
+    "checked_addresses",
     "connect",
     "limit_locks",
     "may_be_repeated",
@@ -47,6 +51,15 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     psycopg cancels the statement after Ctrl-C. After any other exception of a signal handler it
     would wait for the answer first, perhaps for as long as another writer has the lock.
     """
+
+    @classmethod
+    def connect(cls, *arguments: Any, **named: Any) -> Self:
+        """Connect; see `psycopg.Connection`. The error of psycopg would keep the password."""
+        try:
+            return super().connect(*arguments, **named)
+        except psycopg.Error as error:
+            failed = type(error)(*error.args)
+        raise failed  # out there, so that it has no context
 
     def wait(self, *arguments: Any, **named: Any) -> Any:
         """Wait for an answer; see `psycopg.Connection`."""
@@ -78,7 +91,8 @@ SELECT set_config('default_transaction_isolation', 'read committed', false),
        set_config('idle_in_transaction_session_timeout', '0', false),
        set_config('tcp_keepalives_idle', '60', false),
        set_config('tcp_keepalives_interval', '15', false),
-       set_config('tcp_keepalives_count', '4', false)
+       set_config('tcp_keepalives_count', '4', false),
+       pg_is_in_recovery()
 """
 MOST_MILLISECONDS = (1 << 31) - 1
 OPTIONS: dict[str, Any] = {
@@ -111,10 +125,20 @@ class Settings:
         self.size = size
         self.statement_timeout = statement_timeout
         self.sharded = False
+        self.standby = False  # whether it may be one
 
     def configure(self, connection: Connection) -> None:
-        """Prepare a new connection."""
-        connection.execute(SETTINGS)
+        """Prepare a new connection; refuse one to a standby that has taken the primary's place."""
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()  # the pool would leave it open
+            raise
+
+    def _prepare(self, connection: Connection) -> None:
+        *_, standby = only_row(connection.execute(SETTINGS))
+        if standby and not self.standby:
+            raise NoConnection("it is a standby, and the store was opened on a primary")
         if self.sharded:
             # A coordinator does not know how many rows a shard has. Pages are to be merged from
             # what the shards have in order, and not sorted from all that they have. A sort that
@@ -126,8 +150,19 @@ class Settings:
             connection.execute("SELECT set_config('statement_timeout', %s, false)", [limit])
 
 
+# libpq ends a password at the first @, and before a / at that. It takes the rest for a host or a
+# database, or a password for a port, and messages and logs name those.
+_uri = re.compile("postgres(?:ql)?://").match
+_clear = re.compile(
+    r"[a-z]+://(?:[^:@/?]*(?::[^@/]*)?@|(?![^/]*@))[^@/?]*(?:/[^@?]*)?(?:\?.*)?", re.DOTALL
+).fullmatch
+_ports = re.compile(r"[\d\s,]*").fullmatch
+
+
 def checked_address(address: object) -> str:
-    """Return an address that libpq can read; its own error would quote it, with a password.
+    """Return an address that libpq can read, and takes as it is meant.
+
+    Its own error for what it cannot read would quote it, with a password.
 
     Raises:
         InvalidOption: it is none.
@@ -135,14 +170,32 @@ def checked_address(address: object) -> str:
     if isinstance(address, str) and _can_be_read(str.__str__(address)):
         return str.__str__(address)
     raise InvalidOption(
-        "address: it is not an address of PostgreSQL; pass 'postgresql://host/database'"
+        "address: it is not an address of PostgreSQL; pass 'postgresql://host/database', and in "
+        "percent encoding what is special in a name or a password, such as %40 for @"
     )
+
+
+def checked_addresses(name: str, addresses: object) -> list[str]:
+    """Return the addresses in an argument; raises InvalidOption."""
+    if isinstance(addresses, str) or not isinstance(addresses, Iterable):
+        raise InvalidOption(f"{name}: it is no list of addresses; pass one, of text")
+    found = list(addresses)
+    if not found:
+        raise InvalidOption(f"{name}: there are none; pass the address of each")
+    for number, each in enumerate(found):
+        try:
+            checked_address(each)
+        except InvalidOption as error:
+            raise InvalidOption(f"{name}: number {number}: {error}") from None
+    return found
 
 
 def _can_be_read(address: str) -> bool:
     try:
-        conninfo_to_dict(address)
+        parts = conninfo_to_dict(address)
     except (psycopg.Error, ValueError):
+        return False
+    if _uri(address) and not (_clear(address) and _ports(str(parts.get("port", "")))):
         return False
     return bool(address.strip())
 

@@ -26,62 +26,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import errors as pg
-from psycopg import sql
 
 from lmdbstore.contract.commits.position import Lineage, new_identity
-from lmdbstore.errors import (
-    EventWriteException,
-    InvalidOption,
-    OpenBusy,
-    StoreOpenError,
-    shown,
-)
+from lmdbstore.errors import OpenBusy, StoreDamaged, StoreOpenError, shown
 
-from .failures import NOTHING, reason
+from .failures import only_row, reason
 from .link import limit_locks
+from .migrations import VERSION, migrated, wrong_version
+from .names import WRITING
 
 if TYPE_CHECKING:
     from lmdbstore.threads.deadline import Deadline
 
     from .link import Connection
+    from .names import Names
 
 __all__ = [
-    "CLEANING",
     "EVENT_COLUMNS",
-    "LONGEST_NAME",
-    "WRITING",
-    "Names",
     "Opened",
-    "check_version",
-    "checked_schema",
     "create",
+    "events_oid",
     "events_statements",
     "has_tables",
-    "migrated",
     "open_schema",
-    "wrong_version",
 ]
 
-
-class Migration(NamedTuple):
-    """The statements that bring a store to the next version, each kind in one transaction.
-
-    Those of the shards come first. Until those of the coordinator are committed, programs of the
-    version before work on the shards: so their statements must do what they did.
-    """
-
-    single: tuple[str, ...]  # for a store on one server
-    shard: tuple[str, ...]
-    coordinator: tuple[str, ...]
-
-
-MIGRATIONS: tuple[Migration, ...] = ()  # from version 1 on
-VERSION = 1 + len(MIGRATIONS)
-# The classes of our advisory locks; the second key is that of the schema.
-WRITING = 0x6C6D6462  # held by a writer, from before it looks until it is published
-CLEANING = 0x6C6D6463  # shared by those who need what was deleted, exclusive for removing it
-
-LONGEST_NAME = 63  # bytes of a name in PostgreSQL
 
 EVENT_COLUMNS = """
     id text COLLATE "C" NOT NULL,
@@ -124,45 +93,6 @@ _OTHERS = (
     "CREATE INDEX checkpoints_died ON {checkpoints} (died) WHERE died IS NOT NULL",
     'CREATE TABLE {cursors} (key text COLLATE "C" PRIMARY KEY, name text, body text)',
 )
-
-
-class Names:
-    """The names of a store's tables, quoted."""
-
-    def __init__(self, schema: str) -> None:
-        """Quote the names in a schema."""
-        self.plain = schema
-        self.schema = sql.Identifier(schema).as_string(None)
-        for name in ("store", "events", "checkpoints", "cursors", "busy", "shard"):
-            setattr(self, name, f"{self.schema}.{name}")
-
-    store: str
-    events: str
-    checkpoints: str
-    cursors: str
-    busy: str
-    shard: str
-
-    def lock(self, kind: int) -> str:
-        """Return the two keys of an advisory lock."""
-        return f"{kind}, hashtext('{self.plain.encode().hex()}')"
-
-    def filled(self, statement: str) -> str:
-        """Return a statement with the names in it."""
-        return statement.format(**vars(self))
-
-
-def checked_schema(schema: object, longest: int = LONGEST_NAME) -> str:
-    """Return the name of a schema; raises InvalidOption."""
-    if isinstance(schema, str):
-        name = str.__str__(schema)
-        size = len(name.encode(errors="replace"))
-        if 0 < size <= longest and name.isprintable() and "%" not in name:
-            return name
-    raise InvalidOption(
-        f"schema: {shown(schema)} cannot be used; pass a name of 1 to {longest} bytes, without a "
-        "percent sign"
-    )
 
 
 class Opened(NamedTuple):
@@ -259,10 +189,11 @@ def open_schema(
                 )
             create(connection, names)
         version = int(_one(connection, f"SELECT version FROM {names.store}"))
-        row: Any = connection.execute(f"SELECT identity, sharded FROM {names.store}").fetchone()
-        sharded = bool(row[1])
+        identity, sharded = only_row(
+            connection.execute(f"SELECT identity, sharded FROM {names.store}")
+        )
         if version < VERSION and may_write and not standby and not sharded:
-            version = migrated(connection, names)
+            version = migrated(connection, names, version, deadline)
         if wrong := wrong_version(names, version, sharded=sharded):
             raise StoreOpenError(wrong)
     except pg.LockNotAvailable as error:
@@ -270,60 +201,22 @@ def open_schema(
             f"the store is busy: waited {deadline.limit or 0:.3g} s for others that write or make "
             "it; wait longer (timeout=)"
         ) from error
+    except StoreDamaged as error:
+        raise StoreOpenError(str(error)) from error
     except psycopg.Error as error:
         raise StoreOpenError(f"the server refuses to open the store: {reason(error)}") from error
-    return Opened(Lineage(bytes(row[0])), sharded, bool(standby))
+    return Opened(Lineage(bytes(identity)), bool(sharded), bool(standby))
 
 
-def check_version(names: Names, version: int, *, sharded: bool) -> None:
-    """Check the version that a write finds: the store may be newer than when it was opened.
-
-    Raises:
-        EventWriteException: it is not the present one; nothing was written.
-    """
-    if wrong := wrong_version(names, version, sharded=sharded):
-        raise EventWriteException(f"{wrong}; {NOTHING}")
-
-
-def migrated(connection: Connection, names: Names, *, kind: str = "single") -> int:
-    """Bring tables to the present version, in a transaction; return their version then.
-
-    `kind` is that of the statements, see `Migration`.
-    """
-    table = names.shard if kind == "shard" else names.store
-    with connection.transaction():
-        connection.execute(f"SELECT pg_advisory_xact_lock({names.lock(WRITING)})")
-        version = int(_one(connection, f"SELECT version FROM {table}"))
-        if version > VERSION:
-            return version
-        for migration in MIGRATIONS[version - 1 :]:  # none, if another process was quicker
-            for statement in getattr(migration, kind):
-                connection.execute(names.filled(statement))
-            version += 1
-        connection.execute(f"UPDATE {table} SET version = %s", [version])
-    return version
-
-
-def wrong_version(names: Names, version: int, *, sharded: bool) -> str | None:
-    """Return what to say of a store whose version is not the present one; None: it is."""
-    if version == VERSION:
-        return None
-    if version > VERSION:
-        remedy = "use an lmdbstore that is as new as the one that wrote it"
-    elif sharded:
-        remedy = "bring it up to date with lmdbstore.sql.server.shards.migrate_sharded"
-    else:
-        remedy = (
-            "open it once for writing, with a role that owns the tables, to bring it up to date"
-        )
-    return (
-        f"the store in the schema {shown(names.plain)} has version {version}, and this lmdbstore "
-        f"knows {VERSION}; {remedy}"
+def events_oid(connection: Connection, names: Names) -> int:
+    """Return the number of the table of events in its server."""
+    found = connection.execute(
+        "SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace "
+        "WHERE nspname = %s AND relname = 'events'",
+        [names.plain],
     )
+    return int(only_row(found)[0])
 
 
 def _one(connection: Connection, statement: str) -> Any:
-    row = connection.execute(statement).fetchone()
-    if row is None:
-        raise StoreOpenError("the store is not whole: its row is missing; restore a backup")
-    return row[0]
+    return only_row(connection.execute(statement))[0]

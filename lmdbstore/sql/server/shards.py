@@ -21,7 +21,7 @@ None of this was run:
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -30,39 +30,32 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from lmdbstore.contract.commits.position import new_identity
-from lmdbstore.errors import InvalidOption, OpenBusy, StoreOpenError, shown
-from lmdbstore.opening.options import checked_limit
-from lmdbstore.threads.deadline import Deadline
+from lmdbstore.errors import StoreOpenError
 
 from .failures import reason
-from .link import checked_address, connect, limit_locks
-from .schema import (
-    EVENT_COLUMNS,
-    LONGEST_NAME,
-    VERSION,
-    WRITING,
-    Names,
-    checked_schema,
-    create,
-    events_statements,
-    has_tables,
-    migrated,
-)
+from .link import checked_addresses, connect
+from .migrations import VERSION
+from .names import LONGEST_NAME, Names, checked_schema
+from .schema import EVENT_COLUMNS, create, events_oid, events_statements, has_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .link import Connection
 
-__all__ = ["create_sharded", "migrate_sharded"]
+__all__ = ["create_sharded"]
 
 LOGIN = ("user", "password", "sslcert", "sslkey", "sslpassword")  # options of a user's mapping
 BATCH = 1_000  # rows in one message to a shard
+# A server may log all statements, those that fail, slow ones, and those of some transactions.
+UNLOGGED = {
+    "log_statement": "none",
+    "log_min_error_statement": "panic",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+}
 
-EVENTS_OID = (
-    "SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace "
-    "WHERE nspname = %s AND relname = 'events'"
-)
 # An open transaction that has written holds such a lock until its end, a prepared one too.
 _BUSY = """
 CREATE VIEW {schema}.busy AS
@@ -76,18 +69,16 @@ def create_sharded(address: str, shards: Sequence[str], *, schema: str = "lmdbst
 
     Each is made in a transaction of its own. The coordinator's role must be allowed to make the
     extension and servers; passwords in the addresses are kept in its user mapping, which only the
-    server's superusers can read. If it fails, what was made stays on the shards: drop the schema
-    there, and call it again.
+    server's superusers can read. A statement has them: a superuser keeps it out of the
+    coordinator's log, another role cannot. If it fails, what was made stays on the shards: drop the
+    schema there, and call it again.
 
     Raises:
         InvalidOption: there are no shards, or an argument is no address, or no name.
         StoreOpenError: a server cannot be reached or refuses, or has a store in the schema already.
     """
-    if not shards:
-        raise InvalidOption("shards: there are none; pass the address of each")
+    shards = checked_addresses("shards", shards)
     names = Names(checked_schema(schema, LONGEST_NAME - len(f"_{len(shards)}")))
-    for each in shards:
-        checked_address(each)
     try:
         with connect(address) as coordinator:
             _check_free(coordinator, names)
@@ -96,6 +87,7 @@ def create_sharded(address: str, shards: Sequence[str], *, schema: str = "lmdbst
                 with connect(shard) as connection, connection.transaction():
                     _make_shard(connection, names, [identity, number, VERSION])
             with coordinator.transaction():
+                _log_nothing(coordinator)
                 create(coordinator, names, sharded=True, identity=identity)
                 _link_shards(coordinator, names, shards)
     except psycopg.Error as error:
@@ -107,69 +99,18 @@ def _check_free(connection: Connection, names: Names) -> None:
         raise StoreOpenError(f"there is a store in the schema {names.plain!r} already; drop it")
 
 
-def migrate_sharded(
-    address: str,
-    shards: Sequence[str],
-    *,
-    schema: str = "lmdbstore",
-    timeout: float | None = None,
-) -> None:
-    """Bring a store on several servers to the version of this lmdbstore; no write comes between.
-
-    Each shard is changed in a transaction of its own, and the coordinator last. If it fails, call
-    it again: it goes on with what is left. Roles must own the tables. It waits for others no longer
-    than `timeout` seconds; None is no limit.
-
-    Raises:
-        InvalidOption: an argument has an invalid value.
-        OpenBusy: others wrote until the time limit.
-        StoreOpenError: a server cannot be reached or refuses, there is no such store, or these are
-            not its shards.
-    """
-    names = Names(checked_schema(schema))
-    deadline = Deadline(checked_limit(timeout))
-    with ExitStack() as opened:
-        coordinator, *others = (opened.enter_context(connect(each)) for each in (address, *shards))
-        try:
-            for connection in (coordinator, *others):
-                limit_locks(connection, deadline, local=False)
-            coordinator.execute(f"SELECT pg_advisory_lock({names.lock(WRITING)})")
-            _check_shards(coordinator, others, names)
-            for connection in others:
-                migrated(connection, names, kind="shard")
-            migrated(coordinator, names, kind="coordinator")
-        except pg.LockNotAvailable as error:
-            raise OpenBusy(
-                f"the store is busy: waited {deadline.limit or 0:.3g} s for others; end them, or "
-                "wait longer (timeout=)"
-            ) from error
-        except psycopg.Error as error:
-            raise StoreOpenError(f"the store could not be migrated: {reason(error)}") from error
-
-
-def _check_shards(coordinator: Connection, shards: Sequence[Connection], names: Names) -> None:
-    """Check that these are the shards of a store, each once."""
-    if not has_tables(coordinator, names):
-        raise StoreOpenError(f"there is no store in the schema {shown(names.plain)}")
-    [[identity, parts]] = coordinator.execute(
-        f"SELECT identity, (SELECT count(*) FROM pg_inherits WHERE inhparent = ({EVENTS_OID})) "
-        f"FROM {names.store}",
-        [names.plain],
-    ).fetchall()
-    asked = f"SELECT identity, number FROM {names.shard}"
-    found = sorted(row for shard in shards for row in shard.execute(asked))
-    if found != [(identity, number) for number in range(parts)] or not parts:
-        raise StoreOpenError(
-            f"shards: these {len(shards)} are not those of the store, which has {parts}; pass the "
-            "address of each, once"
-        )
+def _log_nothing(connection: Connection) -> None:
+    """Keep the statements of a transaction out of the server's log, if the role may."""
+    with suppress(pg.InsufficientPrivilege), connection.transaction():
+        for name, value in UNLOGGED.items():
+            connection.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
 def _make_shard(connection: Connection, names: Names, about: list[object]) -> None:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {names.schema}")
     for statement in events_statements(names, shard=True):
         connection.execute(statement)
-    [[oid]] = connection.execute(EVENTS_OID, [names.plain]).fetchall()
+    oid = events_oid(connection, names)
     connection.execute(_BUSY.format(schema=names.schema, events_oid=oid))
     connection.execute(
         f"CREATE TABLE {names.shard} (identity bytea, number integer, version integer)"

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from lmdbstore.errors import EventStoreException, EventWriteException, WriteBusy
-from lmdbstore.sql.server.failures import NOTHING, failed_write, is_broken, reason
+from lmdbstore.sql.server.failures import NOTHING, failed_write, is_broken, only_row, reason
 from lmdbstore.sql.server.link import ATTEMPTS, limit_locks, may_be_repeated
-from lmdbstore.sql.server.schema import CLEANING, WRITING, check_version
+from lmdbstore.sql.server.migrations import check_version
+from lmdbstore.sql.server.names import CLEANING, WRITING
 from lmdbstore.sql.texts import key, stored
 from lmdbstore.threads.deadline import Deadline
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lmdbstore.sql.server.link import Connection, Link
-    from lmdbstore.sql.server.schema import Names
+    from lmdbstore.sql.server.names import Names
 
 
 __all__ = ["Committer"]
@@ -196,7 +197,7 @@ class _Single(_Work):
         with connection.pipeline():
             found = connection.execute(f"SELECT head, version FROM {names.store}")
             present = self._present(jobs)
-        [[head, version]] = found.fetchall()
+        [head, version] = only_row(found)
         check_version(names, version, sharded=False)
         batch = Batch(present)
         outcomes = [(job, job.change.apply(batch)) for job in jobs]
@@ -246,9 +247,9 @@ class _Sharded(_Work):
 
     def _settle(self) -> None:
         """Undo what a writer left that stopped before it published."""
-        [[head, reserved, version]] = self._connection.execute(
-            f"SELECT head, reserved, version FROM {self._names.store}"
-        ).fetchall()
+        [head, reserved, version] = only_row(
+            self._connection.execute(f"SELECT head, reserved, version FROM {self._names.store}")
+        )
         check_version(self._names, version, sharded=True)
         self._head, self._base = head, max(head, reserved)
         if reserved > head:
@@ -257,9 +258,7 @@ class _Sharded(_Work):
 
     def _wait_for_shards(self) -> None:
         while True:
-            [[busy]] = self._connection.execute(
-                f"SELECT count(*) FROM {self._names.busy}"
-            ).fetchall()
+            [busy] = only_row(self._connection.execute(f"SELECT count(*) FROM {self._names.busy}"))
             if not busy:
                 return
             if not self._deadline.left:
@@ -346,7 +345,7 @@ class _Sharded(_Work):
         connection, names = self._connection, self._names
         with connection.transaction():
             lock = names.lock(CLEANING)
-            [[free]] = connection.execute(f"SELECT pg_try_advisory_xact_lock({lock})").fetchall()
+            [free] = only_row(connection.execute(f"SELECT pg_try_advisory_xact_lock({lock})"))
             if free:
                 for table in (names.events, names.checkpoints):
                     connection.execute(f"DELETE FROM {table} WHERE died IS NOT NULL")

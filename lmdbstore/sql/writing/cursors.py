@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from lmdbstore.sql.server.failures import failed_read, failed_write
+from lmdbstore.sql.server.failures import failed_read, failed_write, only_row
 from lmdbstore.sql.server.link import limit_locks, tried
-from lmdbstore.sql.server.schema import check_version
+from lmdbstore.sql.server.migrations import check_version
+from lmdbstore.sql.server.names import MIGRATING
 from lmdbstore.sql.texts import key, original, stored
 
 from .confirmed import confirmed
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmdbstore.sql.server.link import Connection, Link
-    from lmdbstore.sql.server.schema import Names
+    from lmdbstore.sql.server.names import Names
     from lmdbstore.threads.deadline import Deadline
 
 __all__ = ["CursorTexts"]
@@ -83,13 +84,15 @@ class CursorTexts:
         cursors, key_ = self._names.cursors, key(name)
         limit_locks(connection, deadline, local=True)
         connection.execute(
-            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
+            f"SELECT pg_advisory_xact_lock_shared({self._names.lock(MIGRATING)}), "
+            "pg_advisory_xact_lock(%s, hashtext(%s))",
             [CURSOR, f"{self._names.plain} {key_}"],
         )
-        [[version, body]] = connection.execute(
+        found = connection.execute(
             f"SELECT version, (SELECT body FROM {cursors} WHERE key = %s) FROM {self._names.store}",
             [key_],
-        ).fetchall()
+        )
+        version, body = only_row(found)
         check_version(self._names, version, sharded=self._sharded)
         text = change(None if body is None else original(body))
         if text is None:

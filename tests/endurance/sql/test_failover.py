@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from lmdbstore import Event, StoreOpenError
+from lmdbstore import Event, EventReadException, StoreOpenError
 from lmdbstore.sql.store import SQLEventStore
 from lmdbstore.testing.helpers import ids, in_threads
 from tests.endurance.tools.sql_life import Life
@@ -148,6 +148,13 @@ def test_a_standby_is_opened_for_reading_only_and_says_what_it_gives(servers: Se
     assert result.exit_code == 2
     assert "the primary (list all hosts" in result.stderr
     assert result.stderr.endswith("commands that only read show what the standby has\n")
+    hosts = f"{nodes.primary.folder},{standby.folder}"
+    address = f"postgresql:///postgres?host={hosts}&port=5432,5432&user=postgres"
+    with SQLEventStore(address, schema="s", timeout=1) as store:
+        assert ids(store.search()) == ["a"]
+        nodes.primary.stop(signal.SIGKILL)
+        with pytest.raises(EventReadException, match=r"no connection"):  # and not what is old
+            list(store.search())
 
 
 def commanded(command: str, standby: Server, *more: object) -> Result:

@@ -9,7 +9,7 @@ import pytest
 
 from lmdbstore import Event
 from lmdbstore.sql import store as module
-from lmdbstore.sql.server.schema import Names
+from lmdbstore.sql.server.names import Names
 from lmdbstore.sql.store import SQLEventStore
 from lmdbstore.testing.helpers import ids
 from tests.sql.other_writer import OtherWriter
