@@ -6,7 +6,6 @@ pages, the names of the databases and the format version, read the way `repair` 
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk import format as fmt
@@ -24,7 +23,7 @@ from lmdbstore.errors import (
 )
 from lmdbstore.opening.options import Options, checked_limit, checked_progress, folder_of, one_of
 from lmdbstore.processes.barrier import write_lock
-from lmdbstore.processes.presence import Presence
+from lmdbstore.processes.presence import present_in
 from lmdbstore.threads.deadline import Deadline
 
 from .comparison import Comparison
@@ -73,7 +72,7 @@ def verify(
     folder.check_plain()
     if not folder.has_store:
         raise StoreOpenError(f"there is no store at {shown(folder.path)}")
-    with closing(Presence(folder)):  # so that no process replaces the file in the meantime
+    with present_in(folder):  # so that no process replaces the file in the meantime
         if pages and (found := page_findings(folder, deadline)):
             return found
         try:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .rights import Rights
 
 __all__ = [
+    "OPEN",
     "Directory",
     "NotFlushedError",
     "adopt_rights",
@@ -48,7 +49,7 @@ __all__ = [
 T = TypeVar("T")
 
 PROCESS = "/proc/self"  # a link to the folder of this process; Linux, see proc(5)
-OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # a folder
 
 
 _process = 0, ""  # a process id, and the folder of that process

@@ -47,7 +47,7 @@ from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
 from .barrier_file import mapped, opened
-from .descriptors import LOST, is_ours, marked, others_are_open
+from .descriptors import LOST, LockedFile, closed, is_ours, marked, open_for_call, others_are_open
 from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, NEVER_WAIT, busy, flock_within
 from .write_set import SIZE, Fields, WriteSet, publish, published
@@ -86,7 +86,7 @@ def write_lock(
     """
     path = folder.barrier
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = open_for_call(partial(LockedFile, path))
     except FileNotFoundError:
         yield True
         return
@@ -96,12 +96,17 @@ def write_lock(
         ) from error
     try:
         how = (fcntl.LOCK_SH, deadline) if wait else (fcntl.LOCK_EX, NOW)
-        free = flock_within(descriptor, *how)
+        free = flock_within(file.descriptor, *how)
         if wait and not free:
             raise _held_up(kind, folder, deadline, "nothing was read or changed")
         yield free
     finally:
-        os.close(descriptor)
+        try:
+            file.close()
+        except BaseException:  # an interrupt: otherwise no process could write to the store
+            file.close()
+            raise
+        closed(file)
 
 
 def _held_up(

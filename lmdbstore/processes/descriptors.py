@@ -5,14 +5,37 @@ write or a close by that number harms a file that is not ours. So one of the des
 has a mark, its file position, which nothing else uses: a descriptor of the same number that someone
 else opened has another position, and so has one that the same store opened later. The others are
 lost with it.
+
+A forked child inherits descriptors, and with them the locks (`flock`) of its parent: such a lock
+lasts until it is released, or the child has closed the file, too. What an open store has open, the
+child closes as it drops the store (see `engine.registry`). What a call opens and locks for itself
+is in `_passing`, and the child closes that: its parent may be killed, and releases nothing then.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-__all__ = ["LOST", "close_quietly", "is_open_here", "is_ours", "marked", "others_are_open"]
+from lmdbstore.threads.forking import at_fork
+from lmdbstore.threads.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "LOST",
+    "LockedFile",
+    "close_quietly",
+    "closed",
+    "is_open_here",
+    "is_ours",
+    "marked",
+    "open_for_call",
+    "others_are_open",
+]
 
 LOST = (
     "another part of this program has closed the file descriptors of the store (as os.closerange "
@@ -85,3 +108,78 @@ def others_are_open(near: int) -> bool:
         return True
     # That of the list itself is closed by now.
     return any(STANDARD < n <= near + NEAR and _is_open(n) for n in numbers)
+
+
+# -- what a call opens for itself, and locks ------------------------------------------------------
+
+
+class _Passing(Protocol):
+    def abandon(self) -> None:
+        """Close it in a forked child; the parent keeps the lock."""
+
+
+P = TypeVar("P", bound=_Passing)
+
+LONGEST = 1.0  # seconds for which a fork waits for an opening
+
+_passing: set[_Passing] = set()  # changed in built-in calls, so that it needs no lock
+_gate = Gate()  # so that no fork comes between an opening and its entry in that set
+
+
+def open_for_call(opened: Callable[[], P]) -> P:
+    """Open and lock something, which a forked child closes until it is `closed`; without a wait."""
+    return _gate.run(_open, opened)
+
+
+def _open(opened: Callable[[], P]) -> P:
+    found = opened()
+    _passing.add(found)
+    return found
+
+
+def closed(found: _Passing) -> None:
+    """Forget what was opened for a call, and is closed now."""
+    _passing.discard(found)
+
+
+class LockedFile:
+    """A file that is opened to be locked."""
+
+    def __init__(self, path: str) -> None:
+        """Open it; raises OSError. O_NONBLOCK is for a pipe, which opening would wait for."""
+        self._descriptors: list[int] = []
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._descriptors.extend(map(os.open, (path,), (flags,)))
+        try:
+            self._mark = marked(self.descriptor)
+        except BaseException:  # it is a pipe
+            os.close(self._descriptors.pop())
+            raise
+
+    @property
+    def descriptor(self) -> int:
+        """The open file; negative if it is closed."""
+        return self._descriptors[0] if self._descriptors else -1
+
+    def close(self) -> None:
+        """Release the lock, even if a forked child still has the file open, and close the file."""
+        if is_ours(descriptor := self.descriptor, self._mark):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file in a forked child; the parent keeps the lock."""
+        while self._descriptors:
+            if is_ours(descriptor := self._descriptors.pop(), self._mark):
+                os.close(descriptor)
+
+
+def _renew() -> None:
+    """Close, in a forked child, what calls of the parent have open."""
+    global _gate  # noqa: PLW0603  threads of the parent may be inside of the inherited one
+    _gate = Gate()
+    while _passing:
+        _passing.pop().abandon()
+
+
+at_fork("files", gates=lambda: (_gate,), renew=_renew, limits=lambda: (LONGEST,))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lmdbstore.disk.files import Directory
@@ -24,13 +25,13 @@ from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.errors import StoreClosed, StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
-from .descriptors import close_quietly
+from .descriptors import close_quietly, closed, open_for_call
 from .lock_list import described, is_listed, own_number, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Presence", "alone_in", "in_use"]
+__all__ = ["Presence", "alone_in", "in_use", "present_in"]
 
 _OPEN = "is open elsewhere; close it there first"
 
@@ -127,6 +128,21 @@ class Presence:
 
 
 @contextmanager
+def present_in(folder: StoreFolder) -> Iterator[Presence]:
+    """Hold the lock of a store's folder shared, for a `with` block; raises what Presence raises."""
+    presence = open_for_call(partial(Presence, folder))
+    try:
+        yield presence
+    finally:
+        try:
+            presence.close()
+        except BaseException:  # an interrupt
+            presence.close()
+            raise
+        closed(presence)
+
+
+@contextmanager
 def alone_in(folder: StoreFolder) -> Iterator[Presence]:
     """Hold the lock of a store's folder exclusively, for a `with` block.
 
@@ -134,15 +150,11 @@ def alone_in(folder: StoreFolder) -> Iterator[Presence]:
         StoreInUse: a process has the store open, possibly this one.
         StoreOpenError: the folder or its side file cannot be opened.
     """
-    presence = Presence(folder)
-    try:
-        with write_lock(presence.folder, wait=False) as free:
-            if not free:
-                raise in_use(presence.folder, _OPEN)
-            with presence.alone():
-                yield presence
-    finally:
-        presence.close()
+    with present_in(folder) as presence, write_lock(presence.folder, wait=False) as free:
+        if not free:
+            raise in_use(presence.folder, _OPEN)
+        with presence.alone():
+            yield presence
 
 
 def in_use(folder: StoreFolder, trouble: str, *, elsewhere: bool = False) -> StoreInUse:

@@ -4,9 +4,10 @@ Rules: while the process forks, no thread is inside LMDB or RE2, because the chi
 their locks in the state they are in; and no store is being opened or closed. A child never touches
 what belongs to its parent: each part of the package drops what it inherited.
 
-Order: the gates of stores are barred first and that of RE2 last, because a thread calls RE2 inside
-the gate of a store: the fork would wait for it there, and it for the fork at RE2's gate. In the
-child, parts are renewed in the opposite order, locks first, because the others use them.
+Order: the gates of stores are barred first, because a thread calls RE2 inside the gate of a store:
+the fork would wait for it there, and it for the fork at RE2's gate. The last is the gate of files
+that calls open for themselves, inside which no thread enters another. In the child, parts are
+renewed in the opposite order, locks first, because the others use them.
 
 Limits: a fork cannot be refused, and a thread may stay inside LMDB for long (a flush of a hung
 disk). So a fork waits no longer than the smallest time limit of the open stores, but at least
@@ -36,7 +37,7 @@ __all__ = ["at_fork", "process_lock"]
 # wait: its child should not depend on what its threads are doing at that moment.
 LEAST = 1.0
 
-ORDER: tuple[Literal["stores", "re2", "locks"], ...] = ("stores", "re2", "locks")
+ORDER: tuple[Literal["stores", "re2", "files", "locks"], ...] = ("stores", "re2", "files", "locks")
 
 
 class _Part(NamedTuple):
@@ -56,7 +57,7 @@ def process_lock() -> threading.RLock:
 
 
 def at_fork(
-    name: Literal["stores", "re2", "locks"],
+    name: Literal["stores", "re2", "files", "locks"],
     *,
     renew: Callable[[], object],
     gates: Callable[[], Iterable[Gate]] = tuple,

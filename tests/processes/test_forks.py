@@ -189,3 +189,71 @@ with LMDBEventStore({str(path)!r}) as store:
         codes = [child.wait(LONG) for child in children]
     assert codes == [0, 0, 0]
     assert store.flags() == {"all": 240, "x": 80, "y": 80, "z": 80}
+
+
+def forked_in_check_of_pages(path: Path, call: str, then: str) -> subprocess.Popen[str]:
+    """Run a program that forks in the middle of a check of the pages; the child prints its id."""
+    code = f"""
+import os, time
+import lmdbstore.check.page_check as check
+from lmdbstore import Event, LMDBEventStore, verify
+
+store = LMDBEventStore({str(path)!r})
+store.save(Event("a"))
+
+def forking(way, errors=check.page_errors):
+    if os.fork() == 0:  # as another thread may do at this moment
+        print(os.getpid(), flush=True)
+        time.sleep({LONG})
+        os._exit(0)
+    {then}
+    return errors(way)
+
+check.page_errors = forking
+{call}
+store.save(Event("b"), timeout={LONG})
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("then", ["pass", "os.kill(os.getpid(), 9)"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "store.verify(pages=True)",
+        "store.close(); verify(store._path, pages=True); store = LMDBEventStore(store._path)",
+    ],
+)
+def test_a_child_that_is_forked_in_a_check_of_the_pages_keeps_no_lock(
+    path: Path, call: str, then: str
+) -> None:
+    """Neither that which keeps writers out, nor that of the folder, also if the parent dies."""
+    parent = forked_in_check_of_pages(path, call, then)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    try:
+        assert parent.wait(LONG) == (0 if then == "pass" else -9)
+        with LMDBEventStore(path, timeout=LONG / 10) as store:
+            store.save(Event("c"))
+            store.compact()
+            assert {event.id for event in store.search()} >= {"a", "c"}
+    finally:
+        os.kill(child, 9)
+        parent.stdout.close()
+
+
+def test_a_child_that_is_forked_in_a_backup_keeps_no_lock_on_the_copy(
+    path: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "copy"
+    parent = forked_in_check_of_pages(path, f"store.backup({str(target)!r})", "pass")
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    try:
+        assert parent.wait(LONG) == 0
+        with LMDBEventStore(target, timeout=LONG / 10) as store:
+            store.save(Event("c"))
+            store.compact()
+    finally:
+        os.kill(child, 9)
+        parent.stdout.close()

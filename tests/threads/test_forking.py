@@ -65,7 +65,7 @@ def test_a_part_that_fails_keeps_no_other_from_being_renewed(
     before = forking._lock
     with pytest.raises(ZeroDivisionError):
         forking._after_in_child()
-    assert renewed == ["locks", "re2", "stores"]
+    assert renewed == ["locks", "files", "re2", "stores"]
     assert forking._lock is not before
 
 
