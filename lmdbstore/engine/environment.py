@@ -184,12 +184,14 @@ class Environment(OpenFile):
     def flush(self) -> None:
         """Flush all writes to disk; raises EventWriteException or StoreClosed."""
         self.barrier.check_ours()
-        if self.lmdb.flags()["readonly"]:
-            return  # this process has written nothing
         try:
-            self.gate.run(lambda: self.lmdb.sync(True))
+            self.gate.run(self._flush)
         except lmdb.Error as error:
             raise write_error(error, self.lmdb) from error
+
+    def _flush(self) -> None:
+        if not self.lmdb.flags()["readonly"]:  # else this process has written nothing
+            self.lmdb.sync(True)
 
     # -- the end ----------------------------------------------------------------------------------
 

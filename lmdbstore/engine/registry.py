@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from lmdbstore.contract.closing import closing_busy
-from lmdbstore.disk.folder import identity_of
-from lmdbstore.errors import StoreBusy, StoreMoved, StoreOpenError, WriteBusy, shown
+from lmdbstore.disk.folder import StoreFolder, identity_of
+from lmdbstore.errors import StoreBusy, StoreClosed, StoreMoved, StoreOpenError, WriteBusy, shown
 from lmdbstore.processes.lock_list import held_up_by
 from lmdbstore.processes.opening_lock import opening_busy
 from lmdbstore.processes.waits import FIRST_WAIT, THREAD
@@ -32,7 +32,7 @@ from lmdbstore.threads.run_locked import run_within
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmdbstore.disk.folder import Identity, StoreFolder
+    from lmdbstore.disk.folder import Identity
     from lmdbstore.threads.gate import Gate
 
     from .environment import Environment
@@ -67,7 +67,7 @@ def find(identity: tuple[int, int], deadline: Deadline = FOREVER) -> Environment
     if environment is not None and (environment.gate.closed or environment.barrier.is_lost):
         # An interrupt struck its closing, or its descriptors were closed.
         if not environment.close(deadline):
-            raise opening_busy(environment.folder, deadline, in_process=True)
+            raise opening_busy(_folder(environment), deadline, in_process=True)
         return None
     return environment
 
@@ -136,21 +136,31 @@ def release(environment: Environment, user: User, deadline: Deadline = FOREVER) 
     """
     refusal = partial(_closing_busy, environment, deadline)
     patience = NOW
-    while not run_within(process_lock(), deadline, refusal, _release, environment, user, patience):
-        with suppress(WriteBusy):  # then nothing is left
-            environment.writer.while_idle(_nothing, deadline)
-        if not deadline.left:
-            raise refusal()
-        time.sleep(FIRST_WAIT)
-        patience = deadline.moment(MOMENT)
+    lock = process_lock()
+    try:
+        while not run_within(lock, deadline, refusal, _release, environment, user, patience):
+            with suppress(WriteBusy):  # then nothing is left
+                environment.writer.while_idle(_nothing, deadline)
+            if not deadline.left:
+                raise refusal()
+            time.sleep(FIRST_WAIT)
+            patience = deadline.moment(MOMENT)
+    except StoreClosed:
+        if not environment.gate.closed:  # else another thread has closed it in the meantime
+            raise
 
 
 def _closing_busy(environment: Environment, deadline: Deadline) -> StoreBusy:
-    folder, holder = environment.folder, THREAD
+    folder, holder = _folder(environment), THREAD
     by = held_up_by(folder.data, folder.barrier)
     if by not in (None, THREAD):
         holder += f", which may wait for {by}"
     return closing_busy(f"the store {shown(environment.path)}", deadline, holder)
+
+
+def _folder(environment: Environment) -> StoreFolder:
+    """Return the folder, for a message; raises StoreClosed if the environment is closed."""
+    return StoreFolder(environment.path) if environment.is_lost else environment.folder
 
 
 def _nothing() -> None:

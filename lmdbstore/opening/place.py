@@ -131,7 +131,8 @@ class Known:
         """Return the last transaction of the noted data file; None if it is not in the folder."""
         # Opened each time: overlayfs may have copied it.
         try:
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+            # The last: in case it is a pipe, which opening would wait for.
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(DATA_FILE, flags, dir_fd=self.descriptor)
             with open(descriptor, "rb", buffering=0) as file:
                 first = meta_at(file, 0)

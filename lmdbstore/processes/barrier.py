@@ -63,6 +63,7 @@ B = TypeVar("B", bound="StoreBusy")
 T = TypeVar("T")
 
 _lost: list[mmap.mmap] = []  # kept for good
+CLOSED = "the store is closed; open it again"
 DATA = REGION  # where the places of locks that tell data files begin
 
 
@@ -223,7 +224,7 @@ class Barrier:
         writer, mark = self._own
         if writer >= 0 and not is_ours(writer, mark):
             self.unlock = lambda: None  # it is not ours to unlock
-            raise StoreClosed(LOST)
+            raise StoreClosed(CLOSED if self._closed else LOST)
 
     @property
     def is_lost(self) -> bool:
@@ -271,7 +272,7 @@ class Barrier:
         try:
             return work(self.byte)
         except ValueError:  # the map is closed
-            raise StoreClosed("the store is closed; open it again") from None
+            raise StoreClosed(CLOSED) from None
 
     def wait(self, settle: Callable[[Deadline], bool], deadline: Deadline = FOREVER) -> None:
         """Return when the write in progress has ended; at once if there is none.
@@ -293,7 +294,7 @@ class Barrier:
         pause = FIRST_WAIT
         while self._read_byte() == seen:
             if self._closed:
-                raise StoreClosed("the store is closed; open it again")
+                raise StoreClosed(CLOSED)
             if self._writer_died(seen):
                 if self.readonly or not settle(deadline):
                     return

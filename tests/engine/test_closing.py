@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmdbstore import Event, LMDBEventStore, OpenBusy, StoreBusy, StoreClosed, WriteBusy
+from lmdbstore.engine import registry
 from lmdbstore.threads.forking import process_lock
 from lmdbstore.threads.run_locked import run_locked
 from tests.tools.children import in_child
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
     from lmdbstore.contract.commits.paged import Page
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.engine.environment import Environment
     from lmdbstore.engine.snapshot import Snapshot
+    from lmdbstore.threads.deadline import Deadline
 
 OF_A_THREAD = "another thread of this process"
 
@@ -276,6 +279,43 @@ def test_a_store_beside_a_thread_that_opens_or_compacts_another(filled: Path) ->
     with beside(partial(run_locked, process_lock())):
         busy(StoreBusy, partial(store.close, timeout=LIMIT), OF_A_THREAD)
     store.close(timeout=LONG)
+
+
+def test_a_close_that_waited_until_another_thread_had_closed_the_store_does_nothing(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call that reaches its limit finds no files open that it could name."""
+    store, go = LMDBEventStore(filled), threading.Event()
+    refusal = registry._closing_busy
+
+    with threads() as pool:
+
+        def late(environment: Environment, deadline: Deadline) -> StoreBusy:
+            go.set()
+            pool.submit(store.close).result(LONG)
+            return refusal(environment, deadline)
+
+        monkeypatch.setattr(registry, "_closing_busy", late)
+        inside = threading.Event()
+
+        def stay() -> None:
+            inside.set()
+            assert go.wait(LONG)
+
+        held = pool.submit(store._session._environment.gate.run, stay)
+        assert inside.wait(LONG)
+        store.close(timeout=0)
+        held.result(LONG)
+    store.close(timeout=0)
+
+
+def test_a_call_that_began_before_the_store_was_closed_says_that_it_is_closed(path: Path) -> None:
+    """And not that the program has closed its descriptors."""
+    store = LMDBEventStore(path)
+    environment = store._session._environment
+    store.close()
+    with pytest.raises(StoreClosed, match="the store is closed; open it again"):
+        environment.flush()
 
 
 def test_an_opening_that_has_to_close_a_lost_store_first_waits_until_its_limit(

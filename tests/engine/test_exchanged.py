@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from lmdbstore.disk.folder import StoreFolder
 
+LONG = 20  # seconds; ends a hang, decides nothing
 TAKEN = "exchanged, or its folder, while it was opened"
 
 
@@ -361,3 +364,19 @@ def test_an_opening_compares_no_transactions(
     monkeypatch.setattr(place.Known, "last", lambda _: pytest.fail("it is made"))
     with LMDBEventStore(path) as store:
         assert OTHER in store
+
+
+@pytest.mark.parametrize("writer", [False, True])
+def test_a_data_file_that_is_a_pipe_by_now_is_not_waited_for(path: Path, *, writer: bool) -> None:
+    with LMDBEventStore(path) as store, ExitStack() as opened:
+        (path / "data.mdb").rename(path / "aside")
+        os.mkfifo(path / "data.mdb")
+        if writer:
+            opened.callback(os.close, os.open(path / "data.mdb", os.O_RDWR | os.O_NONBLOCK))
+        opened.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, hangs))
+        opened.callback(signal.alarm, signal.alarm(LONG))
+        assert store._session.place._known.last() is None
+
+
+def hangs(*_: object) -> None:
+    raise AssertionError("it waits for the pipe")

@@ -47,6 +47,7 @@ REFUSED = [
     lambda store: store.save_many([Event("b")] * 1),
     lambda store: store.delete("a"),
     lambda store: store.stats(),
+    lambda store: store.verify(pages=True),
     lambda store: store.compact(),
     lambda store: store.backup(folder + "/copy"),
     lambda store: store.flush(),
@@ -127,6 +128,32 @@ check(found)
         assert len(store) == 3
 
 
+def test_a_thread_at_work_in_a_store_whose_descriptors_were_closed_is_named(path: Path) -> None:
+    code = """
+import threading
+from lmdbstore import OpenBusy, StoreBusy
+store = LMDBEventStore(path)
+inside, go = threading.Event(), threading.Event()
+work = lambda: (inside.set(), go.wait())
+thread = threading.Thread(target=store._session._environment.gate.run, args=[work])
+thread.start()
+inside.wait()
+lose(0)
+for call in lambda: store.close(timeout=0.1), lambda: LMDBEventStore(path, timeout=0.1):
+    try:
+        call()
+    except StoreBusy as error:
+        assert "another thread of this process" in str(error), error
+    else:
+        raise AssertionError("no error")
+go.set()
+thread.join()
+store.close()
+LMDBEventStore(path).close()
+"""
+    child(path, code)
+
+
 def test_a_forgotten_store_whose_descriptors_were_closed_does_no_harm(path: Path) -> None:
     code = """
 store = LMDBEventStore(path)
@@ -156,6 +183,48 @@ if (child := os.fork()) == 0:
         os._exit(status)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 check(found)
+"""
+    child(path, code)
+
+
+LOSE_ALL = "os.closerange(3, 1000); found = [os.open(other, os.O_RDONLY) for n in range(30)]"
+LOSE_ONE = "os.dup2(os.open(other, os.O_RDONLY), environment.presence.directory.descriptor)"
+
+
+@pytest.mark.parametrize("lose", [LOSE_ALL, LOSE_ONE, LOSE_ONE.replace("other", "other + '/file'")])
+def test_a_check_of_the_pages_does_not_read_a_folder_that_has_the_number_now(
+    path: Path, lose: str
+) -> None:
+    code = f"""
+other = folder + "/other"
+os.mkdir(other)
+for name in ("data.mdb", "file"):
+    with open(f"{{other}}/{{name}}", "wb") as file:
+        file.write(b"no store" * 1000)
+store = LMDBEventStore(path)
+environment = store._session._environment
+{lose}
+try:
+    found = store.verify(pages=True)
+except StoreClosed as error:
+    assert "closed the file descriptors" in str(error), error
+else:
+    raise AssertionError(found)
+"""
+    child(path, code)
+
+
+def test_a_check_of_the_pages_without_free_descriptors_names_the_limit(path: Path) -> None:
+    code = """
+import resource
+store = LMDBEventStore(path)
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), 4096))
+try:
+    found = store.verify(pages=True)
+except EventStoreException as error:
+    assert "ulimit -n" in str(error) and "open it again" not in str(error), error
+else:
+    raise AssertionError(found)
 """
     child(path, code)
 
