@@ -40,6 +40,6 @@ def closing_busy(what: str, deadline: Deadline, holder: str) -> StoreBusy:
     """Return the exception for a closing that waited until its deadline."""
     return StoreBusy(
         f"{what} is busy: waited {deadline.limit or 0:.3g} s for {holder}; it refuses all further "
-        "calls, but its files are still open; let that end, or wait longer (timeout=), and close "
+        "calls, but is still open; let that end, or wait longer (timeout=), and close "
         "it again"
     )
