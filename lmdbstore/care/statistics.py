@@ -106,7 +106,7 @@ def statistics(environment: Environment) -> StoreStatistics:
         readers=after.total(),
         max_readers=found.max_readers,
         snapshots=snapshots(
-            environment.notes.began(),
+            environment.gate.run(environment.notes.began),
             before,
             after,
             found.commits,

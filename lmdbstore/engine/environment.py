@@ -107,6 +107,7 @@ class Environment(OpenFile):
     def _begin_held(self, held: HeldTransaction) -> int:
         number = held.begin(self.lmdb, self.databases)
         self._held.add(ref(held, self._held.discard))
+        self.notes.open()  # inside of the gate
         return number
 
     def write(self, change: Change, place: Place, deadline: Deadline = FOREVER) -> None:

@@ -255,7 +255,7 @@ def _opened(
     closers.append(barrier.close)
     if not barrier.use_data(data):
         raise in_use(folder, OTHER_DATA, elsewhere=True)
-    notes = Notes(directory)
+    notes = Notes(directory, marks.folder_identity)
     closers.append(notes.close)
     writable = None if options.readonly else _writable(folder, opened, barrier, wait)
     reads_only = writable is None

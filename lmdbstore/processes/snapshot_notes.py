@@ -17,7 +17,8 @@ Rules:
 - A slot is chosen under a lock (`flock`), outside LMDB, with a wait of at most `PATIENCE`. Removing
   a note takes no lock, so that a finalizer can do it.
 - A forked child does not touch the notes of its parent.
-- The file is opened for the first note, or to list them: most openings of a store need neither.
+- The file is opened for the first note, or to list them: most openings of a store need neither. It
+  is opened inside of the gate, because the number of a folder that was closed may lead to another.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmdbstore.disk.files import Directory
 from lmdbstore.disk.folder import SNAPSHOTS_FILE
 from lmdbstore.disk.format import decode_number, encode_number
 from lmdbstore.disk.rights import give
@@ -42,8 +44,7 @@ from .lock_list import command, pid_namespace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lmdbstore.disk.files import Directory
-    from lmdbstore.disk.folder import StoreFolder
+    from lmdbstore.disk.folder import Identity, StoreFolder
     from lmdbstore.disk.rights import Rights
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
 NUMBER, SLOT = 8, 32  # bytes
 MOST = 1 << 16  # slots; bytes after them are not ours
 PATIENCE, PAUSE = 0.5, 0.0005  # seconds
+CLOSED = Directory(-1, "")
 
 
 class SnapshotInfo(NamedTuple):
@@ -167,18 +169,20 @@ class Note:
 class Notes:
     """The side file of one open store in one process."""
 
-    def __init__(self, directory: Directory) -> None:
-        """Use the file in an open folder, if it exists and can be opened."""
-        self._folder = directory.descriptor  # negative if it was closed
+    def __init__(self, directory: Directory, identity: Identity) -> None:
+        """Use the file in an open folder of this identity, if it exists and can be opened."""
+        self._folder, self._identity = directory, identity
         self._file: _File | None = None
         self._choosing = ForkLock()
 
-    def _opened(self) -> _File | None:
-        """Return the file, open; None if it cannot be opened. Raises no OSError."""
-        if self._file is None and self._folder >= 0:
+    def open(self) -> None:
+        """Open the file, unless it is open or cannot be opened; called inside of the gate."""
+        if self._file is None and self._folder.descriptor >= 0:
             with suppress(OSError):
-                self._file = _File(self._folder)
-        return self._file
+                file = _File(self._folder.descriptor)
+                # Afterwards: so it was the folder of the store, if the program has not closed that.
+                if self._folder.identity == self._identity:
+                    self._file = file
 
     def note(self, transaction: int, readers: Callable[[], Counter[Reader]]) -> Note | None:
         """Note that this process holds the state of a transaction from now on.
@@ -192,7 +196,7 @@ class Notes:
         return None
 
     def _write(self, data: bytes, readers: Callable[[], Counter[Reader]]) -> Note | None:
-        file = self._opened()
+        file = self._file
         if file is None:
             return None
         try:
@@ -205,9 +209,13 @@ class Notes:
         return None
 
     def began(self) -> dict[Reader, list[Noted]]:
-        """Return when the snapshots of each reader began, as far as that was noted."""
+        """Return when the snapshots of each reader began, as far as that was noted.
+
+        Called inside of the gate.
+        """
         found: dict[Reader, list[Noted]] = {}
-        file = self._opened()
+        self.open()
+        file = self._file
         with suppress(OSError):
             for slot in _slots(file.descriptor) if file else ():
                 reader, noted = _decoded(slot)
@@ -216,11 +224,11 @@ class Notes:
 
     def close(self) -> None:
         """Release the file, for good; the folder is closed next."""
-        self._folder, self._file = -1, None
+        self._folder, self._file = CLOSED, None
 
     def forget(self) -> None:
         """Leave the descriptors alone: someone else has closed them."""
-        self._folder = -1
+        self._folder = CLOSED
         if self._file is not None:
             self._file.give_up()
 

@@ -131,11 +131,12 @@ check(found)
 def test_a_thread_at_work_in_a_store_whose_descriptors_were_closed_is_named(path: Path) -> None:
     code = """
 import threading
-from lmdbstore import OpenBusy, StoreBusy
+from lmdbstore import StoreBusy
 store = LMDBEventStore(path)
 inside, go = threading.Event(), threading.Event()
 work = lambda: (inside.set(), go.wait())
-thread = threading.Thread(target=store._session._environment.gate.run, args=[work])
+run = store._session._environment.gate.run
+thread = threading.Thread(target=run, args=[work], daemon=True)
 thread.start()
 inside.wait()
 lose(0)

@@ -420,7 +420,8 @@ def test_an_interrupt_at_any_step_of_a_first_note_leaves_no_descriptor(path: Pat
             notes: list[holders.Notes] = []  # closed after each step, not in one
 
             def work() -> None:
-                notes.append(holders.Notes(folder))
+                notes.append(holders.Notes(folder, folder.identity))
+                notes[-1].open()
                 notes[-1].note(1, Counter)
 
             for _ in interrupted_at_each_step(work):
