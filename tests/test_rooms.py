@@ -122,6 +122,7 @@ LIBRARIES = {
     "fcntl": {
         "ingest.apart.parent",
         "processes.barrier",
+        "processes.descriptors",
         "processes.ofd_locks",
         "processes.opening_lock",
         "processes.presence",
