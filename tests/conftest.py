@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing.resource_tracker
 import os
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Hypothesis keep its notes elsewhere if the source tree is read-only."""
+    """Let Hypothesis keep its notes elsewhere if the source tree is read-only.
+
+    Ctrl-C interrupts tests and what they start, also if this was started to ignore it, as by `&`.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.access(config.rootpath, os.W_OK):
         from hypothesis.configuration import set_hypothesis_home_dir  # it takes time
 

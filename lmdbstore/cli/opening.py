@@ -133,7 +133,7 @@ def open_rows(db: Server, timeout: float | None = None, *, readonly: bool) -> SQ
     """Open the store on a server. Raises what `open_to_read` raises."""
     if readonly:
         return _opened_to_read(db, timeout, "strict")
-    return _opened(db, create=False, timeout=timeout)
+    return _opened(db, create=False, readonly=False, timeout=timeout)
 
 
 def _opened_to_read(db: Server, timeout: float | None, consistency: Consistency) -> SQLEventStore:

@@ -330,9 +330,7 @@ def test_the_remedy_is_that_of_a_command(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(opening, "open_server", refuse)
     result = on_remote("search")
-    assert result.stderr.endswith(
-        "another; 'serve' shows what the standby has, and 'copy' copies it\n"
-    )
+    assert result.stderr.endswith("another; commands that only read show what the standby has\n")
 
 
 def test_without_the_extra_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

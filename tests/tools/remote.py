@@ -23,6 +23,8 @@ SHOWN = "postgresql://u@h:5/db?schema=logs"
 class Remote(MemoryEventStore):
     """The store; `opened` has the options of each opening, and `closed` counts the ends."""
 
+    standby = False
+
     def __init__(self) -> None:
         super().__init__()
         self.opened: list[dict[str, Any]] = []
