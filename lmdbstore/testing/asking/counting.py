@@ -103,8 +103,9 @@ class CountingContract:
                 assert store.histogram(bucket, **conditions) == expected(found, bucket)
             flags = ranked(flag for event in found for flag in event.tags)
             sources = ranked(event.source for event in found)
-            assert store.facets(**conditions) == {"flags": flags, "source": sources}, conditions
-            assert list(store.facets(**conditions)["flags"].values) == list(flags.values)
+            facets = store.facets(**conditions)
+            assert facets == {"flags": flags, "source": sources}, conditions
+            assert list(facets["flags"].values) == list(flags.values)
 
     def test_an_empty_store_has_no_buckets_and_no_values(self, store: EventStore) -> None:
         for bucket in (1.5, "hour", "day", "month"):
