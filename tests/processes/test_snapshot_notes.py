@@ -416,6 +416,7 @@ def test_an_interrupt_at_any_step_of_a_first_note_leaves_no_descriptor(path: Pat
     LMDBEventStore(path).close()
 
     def child() -> None:
+        gc.freeze()  # else each collection would look through all that other tests have left
         with open_directory(str(path)) as folder:
             notes: list[holders.Notes] = []  # closed after each step, not in one
 
