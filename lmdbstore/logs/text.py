@@ -39,6 +39,7 @@ class TextReader:
         self._options, self._report = maker.options, maker.report
         self._levels = LevelFinder()
         self._records = RecordReader(maker, hold=hold)
+        self._goes_on = False  # whether the record was cut at which it resumed: some had a start
 
     @property
     def open_record(self) -> int | None:
@@ -66,6 +67,7 @@ class TextReader:
         plain = bare(list(head))
         rows = self._rows(plain)
         self._dater.learn([line for n, line in enumerate(plain) if n not in rows])
+        self._goes_on = cut is not None
         self._records.resume(time, cut)
 
     def read(self, block: Block) -> Batch:
@@ -101,7 +103,7 @@ class TextReader:
         if self._options.record_start is not None:
             return False
         has_starts = self._dater.learnt or (self._fields is not None and self._fields.found)
-        return self._options.each_line or not has_starts
+        return self._options.each_line or not (has_starts or self._goes_on)
 
     def _rows(self, plain: list[str]) -> dict[int, Row]:
         """Return what lines have that have fields, by their places."""

@@ -17,6 +17,7 @@ from lmdbstore.inputs import unpacking
 from lmdbstore.inputs.file_reader import FileReader
 from lmdbstore.inputs.opened import open_input
 from lmdbstore.logs.common import Options
+from lmdbstore.logs.records import MOST_LINES
 from lmdbstore.resume import content as hashing
 from lmdbstore.resume.content import Content
 from lmdbstore.resume.recognise import recognise
@@ -371,3 +372,20 @@ def test_a_row_of_several_lines_is_read_again_if_its_last_line_had_no_end(tmp_pa
         append(table, text[cut:])
         imported(store, table)
         assert contents(store) == ["time,message", *map(str.strip, rows)], text[:cut]
+
+
+def test_a_record_in_pieces_goes_on_though_the_first_block_has_no_time(
+    store: MemoryEventStore, tmp_path: Path
+) -> None:
+    """Of a packed file each member is a block here; that of the last piece has no time either."""
+    piece = "  at b\n" * MOST_LINES
+    parts = ["before\n", f"2024-03-05 10:00:00 a\n{piece}", f"{piece}  at c\n", "  at d\n\ne\n"]
+    packed, once = tmp_path / "a.gz", MemoryEventStore()
+    packed.write_bytes(b"".join(gzip.compress(part.encode()) for part in parts[:-1]))
+    imported(store, packed)
+    with packed.open("ab") as file:
+        file.write(gzip.compress(parts[-1].encode()))
+    imported(store, packed)
+    imported(once, packed)
+    assert contents(store) == contents(once)
+    assert len(contents(once)) == 4
