@@ -76,3 +76,18 @@ def test_a_page_that_nothing_leads_to_is_found(path: Path) -> None:
     lose_page(path)
     (finding,) = verify(path, pages=True)
     assert "neither reachable" in finding.detail
+
+
+def test_a_value_that_the_file_ends_in_is_found(path: Path) -> None:
+    """Else reading it would end the process: only its first page is there."""
+    with LMDBEventStore(path) as store:
+        store.save_many(Event(f"e{n}", timestamp=float(n)) for n in range(20))
+        store.save(Event("long", timestamp=99.0, content="x" * 40 * PAGE))
+    data = (path / DATA_FILE).read_bytes()
+    assert verify(path, pages=True) == []
+    for pages in range(1, 35):
+        (path / DATA_FILE).write_bytes(data[: -pages * PAGE])
+        found = verify(path, pages=True)
+        assert found, pages
+        assert {finding.kind for finding in found} == {FindingKind.PAGE}
+    (path / DATA_FILE).write_bytes(data)
