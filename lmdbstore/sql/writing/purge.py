@@ -5,7 +5,9 @@ published when the purge began; only their ids are read, unless their contents m
 page is deleted in one transaction, by ids and numbers: an id that was used again keeps its event.
 
 Dropping partitions by time would be faster. But then no unique index on ids is possible, so that
-each save would have to look for its id, and note it, in a second table.
+each save would have to look for its id, and note it, in a second table. With 400,000 events on an
+idle machine that takes 13 us more for each event that is saved, and 11 us less for each that is
+purged (`bench.servers.partitions`): no gain in all, and saving is what programs wait for.
 """
 
 from __future__ import annotations
