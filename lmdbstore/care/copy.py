@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from lmdbstore.check.findings import Finding
     from lmdbstore.check.walk import Progress
     from lmdbstore.disk.databases import Databases
+    from lmdbstore.engine.environment import Environment
     from lmdbstore.write.transaction import WriteTransaction
 
 __all__ = ["COPY", "back_up", "copy_verified", "needed"]
@@ -117,15 +118,18 @@ def back_up(
                 _put_in_place(made, parent, target)
                 return size
 
-            folder = environment.folder
-            own = environment.ask(lambda _: folder.rights.mode)  # inside: it stays open
-            rights = own & 0o666 | FILE_MODE if mode is None else mode
+            rights = environment.gate.run(_mode_of_files, environment) if mode is None else mode
             return in_temporary_folder(parent, work)
     except OSError as error:
         raise EventWriteException(
             f"the backup {shown(target)} could not be made: {error}"
             f"{advice(error, os.path.dirname(target))}"
         ) from error
+
+
+def _mode_of_files(environment: Environment) -> int:
+    """Return the rights of a store's files, for its copy; inside of the gate: it stays open."""
+    return environment.folder.rights.mode & 0o666 | FILE_MODE
 
 
 def _put_in_place(made: Directory, parent: Directory, target: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "map_size_of",
     "meta_at",
     "meta_in",
+    "metas_in",
     "number_at",
 ]
 
@@ -67,6 +68,13 @@ def meta_in(page: bytes) -> Meta | None:
         return None
     magic, size, root, last, transaction = _META.unpack_from(page)
     return Meta(transaction, root, last, size) if magic == MAGIC else None
+
+
+def metas_in(file: BinaryIO | FileIO) -> list[Meta]:
+    """Return the contents of those meta pages of a file that are one."""
+    first = meta_at(file, 0)
+    second = first and meta_at(file, first.page_size)
+    return [meta for meta in (first, second) if meta]
 
 
 def map_size_of(path: str) -> int:

@@ -18,7 +18,7 @@ import re
 from collections import deque
 
 from lmdbstore.disk.databases import DUPLICATES
-from lmdbstore.disk.meta_page import meta_at
+from lmdbstore.disk.meta_page import metas_in
 from lmdbstore.disk.raw_pages import Pages
 
 __all__ = ["page_errors"]
@@ -48,11 +48,7 @@ def _cut_values(name: str) -> list[str]:
     """Return what cannot be read of the values of a file whose pages are sound, if it is short."""
     errors: list[str] = []
     with open(name, "rb") as file:
-        first = meta_at(file, 0)
-        second = meta_at(file, first.page_size) if first else None
-        if first is None or second is None:  # `lmdb.verify` has seen them
-            return ["a meta page cannot be read"]
-        last = max(first, second)
+        last = max(metas_in(file))  # `lmdb.verify` has seen both
         if file.seek(0, os.SEEK_END) >= (last.last_page + 1) * last.page_size:
             return []
         pages = Pages(file, last.page_size, errors.append)

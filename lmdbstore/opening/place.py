@@ -49,7 +49,7 @@ from lmdbstore.disk.folder import (
     identity_of,
 )
 from lmdbstore.disk.last_state import last_state
-from lmdbstore.disk.meta_page import meta_at
+from lmdbstore.disk.meta_page import metas_in
 from lmdbstore.errors import StoreMoved
 
 if TYPE_CHECKING:
@@ -135,13 +135,12 @@ class Known:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(DATA_FILE, flags, dir_fd=self.descriptor)
             with open(descriptor, "rb", buffering=0) as file:
-                first = meta_at(file, 0)
-                second = first and meta_at(file, first.page_size)
+                metas = metas_in(file)
                 if identity_of(os.fstat(descriptor)) != self.files.data:
                     return None
         except OSError:
             return None
-        return max((meta.transaction for meta in (first, second) if meta), default=None)
+        return max((meta.transaction for meta in metas), default=None)
 
     def prove(self, before: int) -> None:
         """Examine the file after a commit; `before` is its last transaction before that."""

@@ -47,7 +47,15 @@ from lmdbstore.threads.deadline import FOREVER, NOW, Deadline
 from lmdbstore.threads.run_locked import run_locked, run_within
 
 from .barrier_file import mapped, opened
-from .descriptors import LOST, LockedFile, closed, is_ours, marked, open_for_call, others_are_open
+from .descriptors import (
+    LOST,
+    LockedFile,
+    close_after_call,
+    is_ours,
+    marked,
+    open_for_call,
+    others_are_open,
+)
 from .ofd_locks import REGION, SUPPORTED, locked_in, place_of, share, unlock
 from .waits import FIRST_WAIT, GROWTH, LONGEST_WAIT, NEVER_WAIT, busy, flock_within
 from .write_set import SIZE, Fields, WriteSet, publish, published
@@ -102,12 +110,7 @@ def write_lock(
             raise _held_up(kind, folder, deadline, "nothing was read or changed")
         yield free
     finally:
-        try:
-            file.close()
-        except BaseException:  # an interrupt: otherwise no process could write to the store
-            file.close()
-            raise
-        closed(file)
+        close_after_call(file)
 
 
 def _held_up(

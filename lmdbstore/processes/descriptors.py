@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LOST",
     "LockedFile",
+    "close_after_call",
     "close_quietly",
-    "closed",
     "is_open_here",
     "is_ours",
     "marked",
@@ -114,6 +114,9 @@ def others_are_open(near: int) -> bool:
 
 
 class _Passing(Protocol):
+    def close(self) -> None:
+        """Release its lock and close it; it may be called again."""
+
     def abandon(self) -> None:
         """Close it in a forked child; the parent keeps the lock."""
 
@@ -127,7 +130,7 @@ _gate = Gate()  # so that no fork comes between an opening and its entry in that
 
 
 def open_for_call(opened: Callable[[], P]) -> P:
-    """Open and lock something, which a forked child closes until it is `closed`; without a wait."""
+    """Open and lock something, which a forked child closes meanwhile, too; without a wait."""
     return _gate.run(_open, opened)
 
 
@@ -137,8 +140,13 @@ def _open(opened: Callable[[], P]) -> P:
     return found
 
 
-def closed(found: _Passing) -> None:
-    """Forget what was opened for a call, and is closed now."""
+def close_after_call(found: _Passing) -> None:
+    """Close what was opened for a call."""
+    try:
+        found.close()
+    except BaseException:  # an interrupt: otherwise its lock would hold others up
+        found.close()
+        raise
     _passing.discard(found)
 
 

@@ -25,7 +25,7 @@ from lmdbstore.disk.folder import StoreFolder
 from lmdbstore.errors import StoreClosed, StoreInUse, StoreOpenError, shown
 
 from .barrier import write_lock
-from .descriptors import close_quietly, closed, open_for_call
+from .descriptors import close_after_call, close_quietly, open_for_call
 from .lock_list import described, is_listed, own_number, users
 
 if TYPE_CHECKING:
@@ -134,12 +134,7 @@ def present_in(folder: StoreFolder) -> Iterator[Presence]:
     try:
         yield presence
     finally:
-        try:
-            presence.close()
-        except BaseException:  # an interrupt
-            presence.close()
-            raise
-        closed(presence)
+        close_after_call(presence)
 
 
 @contextmanager

@@ -193,7 +193,7 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
         self._sharded = self._settings.sharded = opened.sharded
         self._own = self._connected()
         reader = Reader(self._link_to_read, names, sharded=opened.sharded, strict=strict)
-        self._cursor_store = CursorTexts(self._link, names, sharded=opened.sharded)
+        self._cursor_store = CursorTexts(self._link, names)
         super().__init__(reader, opened.lineage)
 
     @property

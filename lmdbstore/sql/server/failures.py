@@ -16,10 +16,12 @@ from lmdbstore.errors import (
     EventStoreException,
     EventWriteException,
     InvalidEvent,
+    OpenBusy,
     ReadBusy,
     ReadOnlyStore,
     StoreDamaged,
     StoreFull,
+    StoreOpenError,
     WriteBusy,
 )
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllInUse",
     "NoConnection",
+    "failed_opening",
     "failed_read",
     "failed_write",
     "is_broken",
@@ -72,6 +75,18 @@ def is_broken(error: psycopg.Error) -> bool:
     """Whether the connection is of no more use, and another one may be."""
     lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
     return lost or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}
+
+
+def failed_opening(
+    error: psycopg.Error | StoreDamaged, deadline: Deadline | None, what: str
+) -> StoreOpenError:
+    """Return the exception for a store that could not `what`: be opened, made or migrated."""
+    if isinstance(error, pg.LockNotAvailable):
+        return OpenBusy(
+            f"the store is busy: waited {_limit(deadline):.3g} s for others; end them, or wait "
+            "longer (timeout=)"
+        )
+    return StoreOpenError(f"the store could not {what}: {reason(error)}")
 
 
 def failed_read(error: psycopg.Error, deadline: Deadline | None) -> EventStoreException:

@@ -37,7 +37,7 @@ __all__ = [
     "in_steps",
     "lock_all",
     "migrated",
-    "wrong_version",
+    "other_version",
 ]
 
 T = TypeVar("T")
@@ -60,10 +60,8 @@ MIGRATIONS: tuple[Migration, ...] = ()  # from version 1 on
 VERSION = 1 + len(MIGRATIONS)
 
 
-def wrong_version(names: Names, version: int, *, sharded: bool) -> str | None:
-    """Return what to say of a store whose version is not the present one; None: it is."""
-    if version == VERSION:
-        return None
+def other_version(names: Names, version: int, *, sharded: bool) -> str:
+    """Return what to say of a store whose version is not the present one."""
     if version > VERSION:
         remedy = "use an lmdbstore that is as new as the one that wrote it"
     elif sharded:
@@ -84,8 +82,8 @@ def check_version(names: Names, version: int, *, sharded: bool) -> None:
     Raises:
         EventWriteException: it is not the present one; nothing was written.
     """
-    if wrong := wrong_version(names, version, sharded=sharded):
-        raise EventWriteException(f"{wrong}; {NOTHING}")
+    if version != VERSION:
+        raise EventWriteException(f"{other_version(names, version, sharded=sharded)}; {NOTHING}")
 
 
 def migrated(connection: Connection, names: Names, version: int, deadline: Deadline) -> int:

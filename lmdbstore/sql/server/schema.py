@@ -25,14 +25,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from psycopg import errors as pg
 
 from lmdbstore.contract.commits.position import Lineage, new_identity
-from lmdbstore.errors import OpenBusy, StoreDamaged, StoreOpenError, shown
+from lmdbstore.errors import StoreDamaged, StoreOpenError, shown
 
-from .failures import only_row, reason
+from .failures import failed_opening, only_row
 from .link import limit_locks
-from .migrations import VERSION, migrated, wrong_version
+from .migrations import VERSION, migrated, other_version
 from .names import WRITING
 
 if TYPE_CHECKING:
@@ -188,23 +187,15 @@ def open_schema(
                     "open it without readonly=True and create=False to make one"
                 )
             create(connection, names)
-        version = int(_one(connection, f"SELECT version FROM {names.store}"))
-        identity, sharded = only_row(
-            connection.execute(f"SELECT identity, sharded FROM {names.store}")
+        version, identity, sharded = only_row(  # which every version has
+            connection.execute(f"SELECT version, identity, sharded FROM {names.store}")
         )
         if version < VERSION and may_write and not standby and not sharded:
             version = migrated(connection, names, version, deadline)
-        if wrong := wrong_version(names, version, sharded=sharded):
-            raise StoreOpenError(wrong)
-    except pg.LockNotAvailable as error:
-        raise OpenBusy(
-            f"the store is busy: waited {deadline.limit or 0:.3g} s for others that write or make "
-            "it; wait longer (timeout=)"
-        ) from error
-    except StoreDamaged as error:
-        raise StoreOpenError(str(error)) from error
-    except psycopg.Error as error:
-        raise StoreOpenError(f"the server refuses to open the store: {reason(error)}") from error
+        if version != VERSION:
+            raise StoreOpenError(other_version(names, version, sharded=sharded))
+    except (psycopg.Error, StoreDamaged) as error:
+        raise failed_opening(error, deadline, "be opened") from error
     return Opened(Lineage(bytes(identity)), bool(sharded), bool(standby))
 
 

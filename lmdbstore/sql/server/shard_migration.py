@@ -12,15 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import errors as pg
 
-from lmdbstore.errors import OpenBusy, StoreDamaged, StoreOpenError, shown
+from lmdbstore.errors import StoreDamaged, StoreOpenError, shown
 from lmdbstore.opening.options import checked_limit
 from lmdbstore.threads.deadline import Deadline
 
-from .failures import only_row, reason
+from .failures import failed_opening, only_row
 from .link import checked_address, checked_addresses, connect
-from .migrations import VERSION, bring_to, in_steps, lock_all, wrong_version
+from .migrations import VERSION, bring_to, in_steps, lock_all, other_version
 from .names import Names, checked_schema
 from .schema import events_oid, has_tables
 
@@ -59,26 +58,17 @@ def migrate_sharded(
         try:
             while in_steps(partial(_migrated, connections[0], connections[1:], names), deadline):
                 pass
-        except pg.LockNotAvailable as error:
-            raise OpenBusy(
-                f"the store is busy: waited {deadline.limit or 0:.3g} s for others; end them, or "
-                "wait longer (timeout=)"
-            ) from error
-        except StoreDamaged as error:
-            raise StoreOpenError(str(error)) from error
-        except psycopg.Error as error:
-            raise StoreOpenError(f"the store could not be migrated: {reason(error)}") from error
+        except (psycopg.Error, StoreDamaged) as error:
+            raise failed_opening(error, deadline, "be migrated") from error
 
 
 def _migrated(
     coordinator: Connection, shards: Sequence[Connection], names: Names, limit: Deadline
 ) -> bool:
     """Bring the store to its next version; return whether it was not the present one."""
-    for connection, role in (
-        (coordinator, "the coordinator"),
-        *((each, "a shard") for each in shards),
-    ):
-        _check_writable(connection, role)
+    _check_writable(coordinator, "the coordinator")
+    for number, shard in enumerate(shards):
+        _check_writable(shard, f"shards: number {number}")
     if not has_tables(coordinator, names):
         raise StoreOpenError(f"there is no store in the schema {shown(names.plain)}")
     with coordinator.transaction():
@@ -111,7 +101,7 @@ def _checked(coordinator: Connection, shards: Sequence[Connection], names: Names
         )
     )
     if version > VERSION:
-        raise StoreOpenError(wrong_version(names, version, sharded=True) or "")
+        raise StoreOpenError(other_version(names, version, sharded=True))
     asked = f"SELECT identity, number, version FROM {names.shard}"
     found = sorted(row for shard in shards for row in shard.execute(asked))
     if not parts or [each[:2] for each in found] != [(identity, n) for n in range(parts)]:

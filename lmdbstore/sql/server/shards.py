@@ -30,9 +30,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from lmdbstore.contract.commits.position import new_identity
-from lmdbstore.errors import StoreOpenError
+from lmdbstore.errors import StoreDamaged, StoreOpenError
 
-from .failures import reason
+from .failures import failed_opening
 from .link import checked_addresses, connect
 from .migrations import VERSION
 from .names import LONGEST_NAME, Names, checked_schema
@@ -90,8 +90,8 @@ def create_sharded(address: str, shards: Sequence[str], *, schema: str = "lmdbst
                 _log_nothing(coordinator)
                 create(coordinator, names, sharded=True, identity=identity)
                 _link_shards(coordinator, names, shards)
-    except psycopg.Error as error:
-        raise StoreOpenError(f"the store could not be made: {reason(error)}") from error
+    except (psycopg.Error, StoreDamaged) as error:
+        raise failed_opening(error, None, "be made") from error
 
 
 def _check_free(connection: Connection, names: Names) -> None:

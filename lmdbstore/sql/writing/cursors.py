@@ -32,9 +32,9 @@ CURSOR = 0x6C6D6464  # the class of the advisory locks; the second key is that o
 class CursorTexts:
     """Texts by name."""
 
-    def __init__(self, link: Callable[[], Link], names: Names, *, sharded: bool) -> None:
+    def __init__(self, link: Callable[[], Link], names: Names) -> None:
         """Keep them through `link()`."""
-        self._link, self._names, self._sharded = link, names, sharded
+        self._link, self._names = link, names
 
     def text(self, name: str) -> str | None:
         """Return the text of a cursor; None: there is none."""
@@ -89,11 +89,12 @@ class CursorTexts:
             [CURSOR, f"{self._names.plain} {key_}"],
         )
         found = connection.execute(
-            f"SELECT version, (SELECT body FROM {cursors} WHERE key = %s) FROM {self._names.store}",
+            f"SELECT version, sharded, (SELECT body FROM {cursors} WHERE key = %s) "
+            f"FROM {self._names.store}",
             [key_],
         )
-        version, body = only_row(found)
-        check_version(self._names, version, sharded=self._sharded)
+        version, sharded, body = only_row(found)
+        check_version(self._names, version, sharded=sharded)
         text = change(None if body is None else original(body))
         if text is None:
             connection.execute(f"DELETE FROM {cursors} WHERE key = %s", [key_])
