@@ -7,9 +7,7 @@
 `postgres://` is the same as `postgresql://`. What PostgreSQL's own programs take in such an address
 may be in it: several hosts, and parameters such as `sslmode=verify-full`.
 
-Rules: an address that may hold a password is never quoted. libpq quotes what it cannot read, such
-as a password with an `@` in it. So an address is read here first, as libpq reads it, and what it
-would refuse, or take apart in another way than was meant, does not reach it.
+Rules: an address that may hold a password is never quoted. `sql.uri` reads it before libpq does.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from lmdbstore.contract.tables.libraries import library
 from lmdbstore.errors import InvalidOption, shown
+from lmdbstore.sql.uri import decoded, server_in
 from lmdbstore.store import LMDBEventStore
 
 if TYPE_CHECKING:
@@ -52,18 +51,6 @@ ENCODE = (
 _scheme = re.compile(r"[a-z][a-z0-9+.-]*(?=:)", re.IGNORECASE)
 # What a folder is not called, unless it is an address.
 _addressed = re.compile(r"(?:lmdb|postgres|postgresql):|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_HOST = r"(?: \[[^\]\[/?@]+\] | [^\]\[:/?@,]*) (?: : [0-9]*)?"
-_server = re.compile(
-    rf"""
-    (?P<scheme> postgres(?:ql)?) ://
-    (?: (?P<user> [^:@/?]*) (?: : [^@/]*)? @ | (?! [^/]* @) )   # an @ before a / ends a password
-    (?P<hosts> {_HOST} (?: , {_HOST})*)
-    (?: / (?P<database> [^?@]*))?
-    (?: \? (?P<query> [a-z_]+=[^=&]* (?: & [a-z_]+=[^=&]*)*)?)?
-    """,
-    re.VERBOSE,
-).fullmatch
-_spoilt = re.compile(r"[\s\0\ud800-\udfff]|%(?![0-9a-f]{2})|%00", re.IGNORECASE).search
 
 
 class Server(NamedTuple):
@@ -198,7 +185,7 @@ def _folder(text: str) -> str:
 
 
 def _parsed_server(text: str) -> Server:
-    found = None if _spoilt(text) or _decoded(text) is None else _server(text)
+    found = server_in(text)
     if found is None:
         return _refuse(ENCODE)
     query = found["query"] or ""
@@ -214,18 +201,8 @@ def _parsed_server(text: str) -> Server:
     others = "&".join(pair for pair in pairs if pair not in schemas)
     front = text[: found.start("query") - 1] if found["query"] is not None else text.rstrip("?")
     conninfo = f"{front}?{others}" if others else front
-    schema = _decoded(schemas[0].partition("=")[2]) if schemas else None
+    schema = decoded(schemas[0].partition("=")[2]) if schemas else None
     return Server(conninfo, schema, public)
-
-
-def _decoded(text: str) -> str | None:
-    """Return a text without its percent encoding; None if that is no text."""
-    from urllib.parse import unquote  # it takes time, and few addresses need it
-
-    try:
-        return unquote(text, errors="strict") if "%" in text else text
-    except UnicodeDecodeError:
-        return None
 
 
 def _unsuspicious(text: str) -> str:

@@ -7,7 +7,6 @@ goes every lock that it held in the server. A forked child has a pool of its own
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from lmdbstore.errors import InvalidOption, StoreClosed, StoreOpenError
+from lmdbstore.sql.uri import server_in
 
 from .failures import AllInUse, NoConnection, is_broken, only_row, reason
 
@@ -150,15 +150,6 @@ class Settings:
             connection.execute("SELECT set_config('statement_timeout', %s, false)", [limit])
 
 
-# libpq ends a password at the first @, and before a / at that. It takes the rest for a host or a
-# database, or a password for a port, and messages and logs name those.
-_uri = re.compile("postgres(?:ql)?://").match
-_clear = re.compile(
-    r"[a-z]+://(?:[^:@/?]*(?::[^@/]*)?@|(?![^/]*@))[^@/?]*(?:/[^@?]*)?(?:\?.*)?", re.DOTALL
-).fullmatch
-_ports = re.compile(r"[\d\s,]*").fullmatch
-
-
 def checked_address(address: object) -> str:
     """Return an address that libpq can read, and takes as it is meant.
 
@@ -191,11 +182,11 @@ def checked_addresses(name: str, addresses: object) -> list[str]:
 
 
 def _can_be_read(address: str) -> bool:
-    try:
-        parts = conninfo_to_dict(address)
-    except (psycopg.Error, ValueError):
+    if address.startswith(("postgresql://", "postgres://")) and server_in(address) is None:
         return False
-    if _uri(address) and not (_clear(address) and _ports(str(parts.get("port", "")))):
+    try:
+        conninfo_to_dict(address)
+    except (psycopg.Error, ValueError):
         return False
     return bool(address.strip())
 
