@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from lmdbstore.sql.writing import commit
 from lmdbstore.sql.writing.rows import insert_events
 from lmdbstore.testing.helpers import ids, in_threads
 from tests.sql.other_writer import OtherWriter
+from tests.sql.servers import HOST
 from tests.tools.children import in_child, until
 
 if TYPE_CHECKING:
@@ -93,6 +95,29 @@ def test_a_server_that_is_started_again_is_found_again(servers: Servers, schema:
         until(lambda: answers(store), "the server is not found again")
         store.save(Event("b"))
         assert sorted(ids(store.search())) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("given", "idle"), [("", 60), ("&keepalives_idle=7", 7)])
+def test_a_network_that_is_gone_is_noticed(
+    servers: Servers, schema: str, given: str, idle: int
+) -> None:
+    """The kernel notices it, on both sides; what the address says comes first."""
+    server = servers.listening("noticed", tls=False)
+    address = f"postgresql://postgres:secret@{HOST}:{server.port}/postgres?sslmode=disable{given}"
+    with psycopg.connect(server.address, autocommit=True) as connection:
+        connection.execute("ALTER ROLE postgres PASSWORD 'secret'")
+    with SQLEventStore(address, schema=schema) as store, store._link().connection(None) as used:
+        with socket.socket(fileno=os.dup(used.fileno())) as opened:
+            for option, value in (
+                (socket.TCP_KEEPIDLE, idle),
+                (socket.TCP_KEEPINTVL, 15),
+                (socket.TCP_KEEPCNT, 4),
+                (socket.TCP_USER_TIMEOUT, 120_000),
+            ):
+                assert opened.getsockopt(socket.IPPROTO_TCP, option) == value
+        names = ("tcp_keepalives_idle", "tcp_keepalives_count", "tcp_user_timeout")
+        shown = [used.execute(f"SHOW {name}").fetchone() for name in names]
+        assert shown == [("60",), ("4",), ("120000",)]
 
 
 def test_a_shard_that_is_away_fails_what_needs_it(

@@ -278,6 +278,13 @@ def test_a_service_that_is_not_there_is_named(
     told(info.value)
 
 
+def refusal(store: SQLEventStore) -> str:
+    """Return why a store cannot be read."""
+    with pytest.raises(EventReadException, match="cannot be reached") as info:
+        store.get("a")
+    return str(info.value)
+
+
 def test_a_password_that_changes_while_a_store_is_open_is_not_told(
     places: Places,
     without_tls: Server,
@@ -296,6 +303,7 @@ def test_a_password_that_changes_while_a_store_is_open_is_not_told(
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [ROLE]
             )
+            until(lambda: "password authentication failed" in refusal(store), "the reason is told")
             with pytest.raises(EventReadException, match="cannot be reached") as read:
                 store.get("a")
             with pytest.raises(EventWriteException, match="nothing was written") as write:

@@ -53,12 +53,17 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """
 
     @classmethod
-    def connect(cls, *arguments: Any, **named: Any) -> Self:
-        """Connect; see `psycopg.Connection`. The error of psycopg would keep the password."""
+    def connect(cls, *arguments: Any, failures: Any = None, **named: Any) -> Self:
+        """Connect; see `psycopg.Connection`. The error of psycopg would keep the password.
+
+        Why it failed is put into `failures`, a deque: the pool would tell it only to its log.
+        """
         try:
             return super().connect(*arguments, **named)
         except psycopg.Error as error:
             failed = type(error)(*error.args)
+        if failures is not None:
+            failures.append(reason(failed))
         raise failed  # out there, so that it has no context
 
     def wait(self, *arguments: Any, **named: Any) -> Any:
@@ -92,16 +97,25 @@ SELECT set_config('default_transaction_isolation', 'read committed', false),
        set_config('tcp_keepalives_idle', '60', false),
        set_config('tcp_keepalives_interval', '15', false),
        set_config('tcp_keepalives_count', '4', false),
+       set_config('tcp_user_timeout', '120000', false),
        pg_is_in_recovery()
 """
 MOST_MILLISECONDS = (1 << 31) - 1
-OPTIONS: dict[str, Any] = {
-    "autocommit": True,
-    "client_encoding": "UTF8",
-    "keepalives_idle": 60,
+OPTIONS: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
+# So a server that cannot be reached any more is noticed in two minutes, while its answer is waited
+# for and while something is sent to it.
+NOTICED = {
+    "keepalives_idle": 60,  # seconds
     "keepalives_interval": 15,
     "keepalives_count": 4,
+    "tcp_user_timeout": 120_000,  # milliseconds
 }
+
+
+def options(address: str) -> dict[str, Any]:
+    """Return how a connection is made, where the address does not say it."""
+    given = conninfo_to_dict(address)
+    return OPTIONS | {name: value for name, value in NOTICED.items() if name not in given}
 
 
 def milliseconds(seconds: float) -> str:
@@ -126,13 +140,16 @@ class Settings:
         self.statement_timeout = statement_timeout
         self.sharded = False
         self.standby = False  # whether it may be one
+        self.failures: deque[str] = deque(maxlen=1)  # why the last one was not made
 
     def configure(self, connection: Connection) -> None:
         """Prepare a new connection; refuse one to a standby that has taken the primary's place."""
         try:
             self._prepare(connection)
-        except BaseException:
+            self.failures.clear()
+        except BaseException as error:
             connection.close()  # the pool would leave it open
+            self.failures.append(reason(error))
             raise
 
     def _prepare(self, connection: Connection) -> None:
@@ -199,7 +216,7 @@ def connect(address: str) -> Connection:
         StoreOpenError: the server cannot be reached, or refuses.
     """
     try:
-        connection = Connection.connect(checked_address(address), **OPTIONS)
+        connection = Connection.connect(checked_address(address), **options(address))
         connection.execute(SETTINGS)
         return connection
     except psycopg.Error as error:
@@ -216,13 +233,14 @@ class Link:
         self._size = settings.size
         self._lent: dict[Connection, int] = {}  # with the threads that use them
         self._left: deque[Connection] = deque()  # of snapshots that were dropped
+        self._failures = settings.failures
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             settings.address,
             connection_class=Connection,
             min_size=0,
             max_size=settings.size,
             open=True,
-            kwargs=OPTIONS,
+            kwargs=options(settings.address) | {"failures": settings.failures},
             configure=settings.configure,
             name="lmdbstore",
             max_idle=60.0,
@@ -266,7 +284,10 @@ class Link:
                 waited = monotonic() - begin
                 full = self._pool.get_stats().get("pool_size", 0) >= self._size
                 if not full:
-                    raise NoConnection(f"no connection could be made in {waited:.3g} s") from error
+                    why = "".join(f"; the last failure: {failure}" for failure in self._failures)
+                    raise NoConnection(
+                        f"no connection could be made in {waited:.3g} s{why}"
+                    ) from error
                 if deadline is not None and not deadline.left:
                     raise AllInUse(
                         f"all {self._size} connections of this store (pool_size) were in use for "

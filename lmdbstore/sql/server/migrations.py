@@ -65,7 +65,10 @@ def other_version(names: Names, version: int, *, sharded: bool) -> str:
     if version > VERSION:
         remedy = "use an lmdbstore that is as new as the one that wrote it"
     elif sharded:
-        remedy = "bring it up to date with lmdbstore.sql.server.shard_migration.migrate_sharded"
+        remedy = (
+            "bring it up to date with lmdbstore.sql.server.shard_migration.migrate_sharded; one on "
+            "Citus cannot be: copy it, with the lmdbstore that wrote it, into a new one"
+        )
     else:
         remedy = (
             "open it once for writing, with a role that owns the tables, to bring it up to date"
