@@ -21,6 +21,7 @@ from lmdbstore import (
     InvalidEvent,
     ReadOnlyStore,
 )
+from lmdbstore.sql.server import link
 from lmdbstore.sql.store import SQLEventStore
 from lmdbstore.sql.writing import commit
 from lmdbstore.sql.writing.rows import insert_events
@@ -279,6 +280,36 @@ def test_a_forked_child_has_connections_of_its_own(store: EventStore) -> None:
         assert ids(view.search()) == ["before"]
     assert ids(store.search()) == ["child", "before"]
     store.save(Event("after"))
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_an_interrupt_between_two_statements_does_not_wait_for_the_first(
+    store: SQLEventStore, address: str, schema: str, monkeypatch: pytest.MonkeyPatch, *, write: bool
+) -> None:
+    """The first one waits for a lock, and Ctrl-C comes before its answer is waited for."""
+    execute, struck = link.Connection.execute, []
+
+    def strike(self: Any, query: str, *arguments: Any) -> Any:
+        found = execute(self, query, *arguments)
+        if "advisory" in query and "unlock_all" not in query:
+            until(lambda: other.waiting() > 0, "it waits")
+            struck.append(query)
+            raise KeyboardInterrupt
+        return found
+
+    with OtherWriter(address, schema) as other:
+        other.lock()
+        call = partial(store.save, Event("a")) if write else partial(store.get, "a", None)
+        with monkeypatch.context() as patched:
+            patched.setattr(link.Connection, "execute", strike)
+            with pytest.raises(KeyboardInterrupt):
+                call()
+        assert struck
+        until(lambda: other.waiting() == 0, "the server has ended the statement")
+        other.unlock()
+    assert len(store) == 0
+    store.save(Event("a"))
+    assert len(store) == 1
 
 
 def test_an_interrupt_while_it_waits_leaves_the_store_usable(

@@ -49,7 +49,8 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that is closed if something else than Ctrl-C interrupts it.
 
     psycopg cancels the statement after Ctrl-C. After any other exception of a signal handler it
-    would wait for the answer first, perhaps for as long as another writer has the lock.
+    would wait for the answer first, perhaps for as long as another writer has the lock. So it would
+    after any exception, Ctrl-C too, that comes between two statements of a pipeline.
     """
 
     @classmethod
@@ -75,6 +76,33 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         except BaseException:
             self.pgconn.finish()
             raise
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """Send statements without waiting for answers; see `psycopg.Connection`."""
+        struck = None
+        try:
+            with super().pipeline() as pipeline:
+                try:
+                    yield pipeline
+                except psycopg.Error:
+                    raise
+                except BaseException as error:  # noqa: BLE001  it is raised at the end
+                    struck = error
+                    self._end_now()
+        except psycopg.Error:
+            if struck is None:
+                raise
+        if struck is not None:
+            raise struck
+
+    def _end_now(self) -> None:
+        """Close it, and cancel in the server what it is in the middle of."""
+        try:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=LEAST)
+        finally:
+            self.pgconn.finish()
 
 
 T = TypeVar("T")
