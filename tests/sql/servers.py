@@ -2,7 +2,7 @@
 
 Rules: a server listens on a socket in its folder alone, so that no port is taken; only where a test
 needs it, on a port of 127.0.0.1 too. It refuses to run as root, so root runs it as the user
-`postgres`, or else as `nobody`.
+`postgres`, or else as `nobody`. POSTGRESQL_BIN may be the folder of another version's programs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ host all all 127.0.0.1/32 scram-sha-256
 
 
 def programs() -> Path | None:
-    """Return the folder of the newest PostgreSQL's programs."""
+    """Return the folder of the newest PostgreSQL's programs, or of those that are to be used."""
+    if given := os.environ.get("POSTGRESQL_BIN"):
+        return Path(given)
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if found:
         return found[-1].parent
