@@ -17,7 +17,7 @@ from .like import like
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lmdbstore.contract.query import Query
+    from lmdbstore.contract.query import Position, Query
 
 __all__ = [
     "COLUMNS",
@@ -69,7 +69,7 @@ def matching(query: Query, newest: int | None, head: int | None) -> Statement:
         parts.append(Statement("seq <= %s", [newest]))
     if query.at is not None:
         parts.append(Statement("seq <= %s", [query.at]))
-    parts += _times(query)
+    parts += _times(query, sharded=head is not None)
     if query.source is not None:
         parts.append(Statement("source = %s", [key(query.source)]))
     parts += _flags(query)
@@ -86,25 +86,31 @@ def joined(parts: Sequence[Statement]) -> Statement:
     return Statement(text, [one for part in parts for one in part.parameters])
 
 
-def _times(query: Query) -> list[Statement]:
-    """Return the conditions for times: one bound a side, the narrower one.
+def _times(query: Query, *, sharded: bool) -> list[Statement]:
+    """Return the conditions for times; of two bounds of a side, the narrower one alone.
 
     PostgreSQL 17 (seen in 17.10, not in 15 and 18) may forget one of two if the other one is that
     of a row: on an index, `ts <= 1 AND (ts, seq) < (2, 9)` can find (2, 8).
     """
     start, end, after = query.ts_start, query.ts_end, query.after
     parts = []
-    if after is not None and query.descending and after[0] <= end:
-        parts.append(Statement("(ts, seq) < (%s, %s)", after))
-        end = math.inf
-    elif after is not None and not query.descending and after[0] >= start:
-        parts.append(Statement("(ts, seq) > (%s, %s)", after))
-        start = -math.inf
+    if after is not None and (after[0] <= end if query.descending else after[0] >= start):
+        parts.append(_following(after, descending=query.descending, sharded=sharded))
+        start, end = (start, math.inf) if query.descending else (-math.inf, end)
     if start > -math.inf:
         parts.append(Statement("ts >= %s", [start]))
     if end < math.inf:
         parts.append(Statement("ts <= %s", [end]))
     return parts
+
+
+def _following(after: Position, *, descending: bool, sharded: bool) -> Statement:
+    """Return the condition for the events after a position."""
+    sign = "<" if descending else ">"
+    if not sharded:
+        return Statement(f"(ts, seq) {sign} (%s, %s)", after)
+    # postgres_fdw compares rows on the coordinator: each page would bring all events before it.
+    return Statement(f"ts {sign}= %s AND (ts {sign} %s OR seq {sign} %s)", [after[0], *after])
 
 
 def _flags(query: Query) -> list[Statement]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmdbstore import Event
+from lmdbstore.contract.query import Position, Query
 from lmdbstore.sql import store as module
+from lmdbstore.sql.reading.conditions import COLUMNS, matching
 from lmdbstore.sql.server.names import Names
 from lmdbstore.sql.store import SQLEventStore
 from lmdbstore.testing.helpers import ids
@@ -67,3 +69,23 @@ def test_patterns_use_an_index_on_trigrams_if_there_is_one(
         assert "Index Scan on events_lower_idx" in store.explain(match=pattern)
         assert ids(store.search(match=pattern)) == ["70"]
     assert ids(store.search(match="needle")) == []
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_shards_look_for_the_place_where_a_page_begins(
+    sharded: str, schema: str, *, descending: bool
+) -> None:
+    """What the coordinator compares is brought to it for each page, from the first event on."""
+    query = Query(descending=descending, after=Position(3.0, 7))
+    text, parameters = matching(query, None, 9)
+    with OtherWriter(sharded, schema) as other:
+        found = other.connection.execute(
+            f"EXPLAIN (VERBOSE) SELECT {COLUMNS} FROM {other.names.events} WHERE {text} "
+            "ORDER BY ts, seq LIMIT 10",
+            parameters,
+        ).fetchall()
+    plan = [str(row[0]) for row in found]
+    asked = [line for line in plan if "Remote SQL" in line]
+    assert asked
+    assert all(f"(ts {'<' if descending else '>'}= 3" in line for line in asked)
+    assert not [line for line in plan if "Filter:" in line]
