@@ -7,7 +7,7 @@ It needs `pip install '.[bench]'`. Theia pins packages that do not build on newe
 it with `pip install --no-deps theia`. lnav is a package of the system: `apt-get install lnav`.
 Peers that are not installed are left out, and the report says so.
 
-The full run takes about 35 minutes and 15 GB of disk. It writes the report and, in the same folder,
+The full run takes about 45 minutes and 15 GB of disk. It writes the report and, in the same folder,
 `results.svg`, a chart, and `results.json`, the figures. `--remake` makes the report and the chart
 again from the figures. `--small` takes a minute, and prints the report instead. `--only` runs the
 rows whose name, such as "made: get", contains TEXT, and also prints the report; `--only import:`
@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Run the benchmark. It takes about 35 minutes, and 15 GB of disk.",
+        description="Run the benchmark. It takes about 45 minutes, and 15 GB of disk.",
         epilog="results.svg and results.json are written to the folder of the report.",
     )
     add = parser.add_argument
