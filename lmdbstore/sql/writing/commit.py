@@ -49,6 +49,10 @@ __all__ = ["Committer"]
 IDS = 10_000  # that are looked up at once
 LOOK = 0.05  # seconds between two looks at shards
 PATIENCE = 30.0  # seconds for shards to show what they have committed
+# A number above another one. No number is above the upper bound: but before the first ANALYZE a
+# server uses an index for a range, and would read the whole table for a bound of one side.
+ABOVE = f"({{0}} > %s AND {{0}} <= {(1 << 63) - 1})"
+SAVED, DIED = ABOVE.format("seq"), ABOVE.format("died")
 
 
 class Committer:
@@ -273,8 +277,8 @@ class _Sharded(_Work):
     def _undo(self) -> None:
         connection, events = self._connection, self._names.events
         with connection.transaction():
-            connection.execute(f"DELETE FROM {events} WHERE seq > %s", [self._head])
-            connection.execute(f"UPDATE {events} SET died = NULL WHERE died > %s", [self._head])
+            connection.execute(f"DELETE FROM {events} WHERE {SAVED}", [self._head])
+            connection.execute(f"UPDATE {events} SET died = NULL WHERE {DIED}", [self._head])
 
     def _write(self, batch: Batch, last: int) -> None:
         connection = self._connection
@@ -316,7 +320,7 @@ class _Sharded(_Work):
         while True:
             [found] = self._connection.execute(
                 "SELECT count(*) FILTER (WHERE seq > %s), count(*) FILTER (WHERE died > %s) "
-                f"FROM {self._names.events} WHERE seq > %s OR died > %s",
+                f"FROM {self._names.events} WHERE {SAVED} OR {DIED}",
                 [self._head] * 4,
             ).fetchall()
             if found == wanted:
@@ -348,4 +352,4 @@ class _Sharded(_Work):
             [free] = only_row(connection.execute(f"SELECT pg_try_advisory_xact_lock({lock})"))
             if free:
                 for table in (names.events, names.checkpoints):
-                    connection.execute(f"DELETE FROM {table} WHERE died IS NOT NULL")
+                    connection.execute(f"DELETE FROM {table} WHERE {DIED}", [0])

@@ -13,11 +13,14 @@ from lmdbstore.sql import store as module
 from lmdbstore.sql.reading.conditions import COLUMNS, matching
 from lmdbstore.sql.server.names import Names
 from lmdbstore.sql.store import SQLEventStore
+from lmdbstore.sql.writing.commit import DIED, SAVED
 from lmdbstore.testing.helpers import ids
 from tests.sql.other_writer import OtherWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from tests.sql.servers import Server
 
 EVENTS = 5000
 
@@ -89,3 +92,24 @@ def test_shards_look_for_the_place_where_a_page_begins(
     assert asked
     assert all(f"(ts {'<' if descending else '>'}= 3" in line for line in asked)
     assert not [line for line in plan if "Filter:" in line]
+
+
+def test_shards_find_what_a_write_has_saved_and_deleted_by_an_index(
+    sharded: str, shard_servers: tuple[Server, Sequence[Server]], schema: str
+) -> None:
+    """Also before their first ANALYZE, when they know nothing of their tables."""
+    with SQLEventStore(sharded, schema=schema) as store:
+        store.save_many(Event(str(n), timestamp=float(n)) for n in range(EVENTS))
+    for condition, indexes in (
+        (SAVED, ["events_seq"]),
+        (DIED, ["events_died"]),
+        (f"{SAVED} OR {DIED}", ["events_seq", "events_died"]),
+    ):
+        for server in shard_servers[1]:
+            with OtherWriter(server.address, schema) as other:
+                plan = other.connection.execute(
+                    f"EXPLAIN SELECT FROM {other.names.events} WHERE {condition}",
+                    [EVENTS] * len(indexes),
+                ).fetchall()
+            assert not [index for index in indexes if index not in str(plan)]
+            assert "Seq Scan" not in str(plan)
