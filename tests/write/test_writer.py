@@ -384,6 +384,8 @@ def test_contradicting_indexes_are_reported_and_not_overwritten(store: LMDBEvent
         txn.put(*posting, db=databases.postings)
 
 
+# The garbage collector closes a file that an interrupt struck before its `with` had it.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_ctrl_c_never_blocks_the_store_or_loses_saved_events(
     store: LMDBEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
