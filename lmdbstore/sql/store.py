@@ -114,10 +114,10 @@ class SQLEventStore(SQLView, CursorCalls, EventStore):
     connection while all are in use. For one to be made a call waits at most 30 s. If a connection
     is found broken, a read is tried again on another one, and a write too if it had not begun. A
     machine that dies while it writes holds up the others until the server notices, within two
-    minutes; so does a server whose machine or network is gone. No limit counts while a server keeps
-    a connection and does not answer: a call that has asked it waits until it answers or the
-    connection breaks. Opening waits for a connection as long
-    as `connect_timeout` in the address says, 130 s without.
+    minutes. A server whose machine or network is gone is noticed in the same time. No limit counts
+    while a server keeps a connection and does not answer: a call that has asked it waits until it
+    answers or the connection breaks. Opening waits for a connection as long as `connect_timeout` in
+    the address says, 130 s without.
 
     A snapshot uses a connection until it is closed, and on one server a transaction: it keeps
     VACUUM from removing what it sees, and ends if a statement of it fails or is interrupted.

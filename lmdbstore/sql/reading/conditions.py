@@ -94,7 +94,9 @@ def _times(query: Query, *, sharded: bool) -> list[Statement]:
     """
     start, end, after = query.ts_start, query.ts_end, query.after
     parts = []
-    if after is not None and (after[0] <= end if query.descending else after[0] >= start):
+    if after is not None and (
+        after.timestamp <= end if query.descending else after.timestamp >= start
+    ):
         parts.append(_following(after, descending=query.descending, sharded=sharded))
         start, end = (start, math.inf) if query.descending else (-math.inf, end)
     if start > -math.inf:
@@ -110,7 +112,9 @@ def _following(after: Position, *, descending: bool, sharded: bool) -> Statement
     if not sharded:
         return Statement(f"(ts, seq) {sign} (%s, %s)", after)
     # postgres_fdw compares rows on the coordinator: each page would bring all events before it.
-    return Statement(f"ts {sign}= %s AND (ts {sign} %s OR seq {sign} %s)", [after[0], *after])
+    return Statement(
+        f"ts {sign}= %s AND (ts {sign} %s OR seq {sign} %s)", [after.timestamp, *after]
+    )
 
 
 def _flags(query: Query) -> list[Statement]:
